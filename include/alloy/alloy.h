@@ -1,0 +1,190 @@
+/* Alloy: composes, runs and analyses hybrid transformers.
+ *
+ * This header is the manual for those who use models. Those who write mixers, FFNs or ops read extend.h too.
+ *
+ * A first program: open a model, make a session, tokenize, generate.
+ *
+ *     alloy_model *model;
+ *     alloy_session *session;
+ *     if (alloy_model_open(&model, "path/to/folder", NULL) || alloy_session_open(&session, model, NULL))
+ *         fprintf(stderr, "%s\n", alloy_error());
+ *
+ * Conventions.
+ *   Errors     Every function that can fail returns an alloy_status, ALLOY_OK (0) on success; alloy_error() then tells what happened in
+ *              one line. Out parameters are set to NULL or zero on failure. The library never exits, aborts or prints.
+ *   Ownership  X_open makes, X_close frees (NULL is fine). What a getter returns belongs to the object and lives as long as it.
+ *   Threads    Any number of threads may use one alloy_model or alloy_tokenizer at the same time: both are constant once open.
+ *              A session, a cache or a decoder belongs to one thread at a time.
+ *   Numbers    In the default arithmetic the same model and tokens give the same bits, whatever the batch, the chunk size, the number of
+ *              threads and the instruction set (docs/numerics.md).
+ *   Text       UTF-8, with a length; it may hold NULs. Paths and names are NUL-terminated.
+ *   Versions   Option structs begin zeroed: `alloy_load_options options = {0};`. Zero means the default of every field. */
+#ifndef ALLOY_ALLOY_H
+#define ALLOY_ALLOY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define ALLOY_VERSION_MAJOR 0
+#define ALLOY_VERSION_MINOR 1
+#define ALLOY_VERSION_PATCH 0
+
+#if defined(ALLOY_BUILDING)
+#define ALLOY_API __attribute__((visibility("default")))
+#else
+#define ALLOY_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Errors ------------------------------------------------------------------------------------------------------------------- */
+
+/* What kind of thing went wrong. The command's exit codes are these numbers. */
+typedef enum alloy_status {
+    ALLOY_OK = 0,
+    ALLOY_DIFFERENT = 1,    /* compare and verify: the two sides differ */
+    ALLOY_ARG = 2,          /* a call or command line that cannot be meant */
+    ALLOY_FORMAT = 3,       /* a file or a text is not what it should be */
+    ALLOY_LIMIT = 4,        /* larger than allowed here */
+    ALLOY_RANGE = 5,        /* a number outside its range */
+    ALLOY_IO = 6,           /* the system could not read or write */
+    ALLOY_NOMEM = 7,        /* out of memory */
+    ALLOY_TRUST = 8,        /* a file asks for something that no file may ask for */
+    ALLOY_CONTEXT = 9,      /* longer than the context of the model or the cache */
+    ALLOY_UNSUPPORTED = 10, /* sound, but not implemented */
+    ALLOY_STATUS_COUNT
+} alloy_status;
+
+/* What happened in the calling thread's last failed call, in one line without a newline; "" before any. Valid until the thread's next
+ * failure. Kept with the thread and not with an object, so that one place serves failures before an object exists too. */
+ALLOY_API const char *alloy_error(void);
+
+/* "OK", "ARG", ... */
+ALLOY_API const char *alloy_status_name(alloy_status status);
+
+/* "0.1.0" */
+ALLOY_API const char *alloy_version(void);
+
+/* Warnings (a vocabulary larger than the embedding, an ignored auto_map, ...) go to this function, one line each without a newline; NULL, the
+ * default, drops them. Process-wide; set it before other calls. `user` is handed back. */
+typedef void alloy_log_function(void *user, const char *line);
+ALLOY_API void alloy_set_log(alloy_log_function *log, void *user);
+
+/* ---- Dtypes ------------------------------------------------------------------------------------------------------------------- */
+
+/* Dtypes that a safetensors file may hold; the names are those of the format. */
+typedef enum alloy_dtype {
+    ALLOY_DTYPE_NONE = 0,
+    ALLOY_BOOL, ALLOY_U8, ALLOY_I8, ALLOY_I16, ALLOY_U16, ALLOY_I32, ALLOY_U32, ALLOY_I64, ALLOY_U64,
+    ALLOY_F16, ALLOY_BF16, ALLOY_F32, ALLOY_F64, ALLOY_C64,
+    ALLOY_F8_E4M3, ALLOY_F8_E5M2, ALLOY_F8_E8M0, ALLOY_F8_E4M3FNUZ, ALLOY_F8_E5M2FNUZ,
+    ALLOY_F4, ALLOY_F6_E2M3, ALLOY_F6_E3M2,
+    ALLOY_DTYPE_COUNT
+} alloy_dtype;
+
+/* "BF16", ...; and back: ALLOY_DTYPE_NONE for an unknown name. `size` bytes of name. */
+ALLOY_API const char *alloy_dtype_name(alloy_dtype dtype);
+ALLOY_API alloy_dtype alloy_dtype_by_name(const char *name, size_t size);
+
+/* Bits of one element. */
+ALLOY_API int alloy_dtype_bits(alloy_dtype dtype);
+
+/* ---- Models ------------------------------------------------------------------------------------------------------------------- */
+
+typedef struct alloy_config alloy_config; /* what a model is: extend.h */
+typedef struct alloy_model alloy_model;   /* a config and its weights, in place */
+
+typedef struct alloy_load_options {
+    int64_t num_layers;   /* run only the first so many layers; 0: all */
+    bool no_mmap;         /* read weights into memory instead of mapping the files (safe against files that change) */
+    bool allow_unused;    /* tensors that nothing uses are a warning, not an error */
+    bool follow_symlinks; /* follow links that leave the model's folder and its Hub cache */
+} alloy_load_options;
+
+/* Opens a model: `where` is a folder with config.json and *.safetensors (with an index or without), or "user/name" in the Hub's cache
+ * (HF_HUB_CACHE, HF_HOME, or ~/.cache/huggingface; never the network). Weights are used where the file holds them; memory is touched when
+ * a forward reads it. Missing, left-over or misshapen tensors are FORMAT and name all of them. `options` may be NULL. */
+ALLOY_API alloy_status alloy_model_open(alloy_model **out, const char *where, const alloy_load_options *options);
+ALLOY_API void alloy_model_close(alloy_model *model);
+
+ALLOY_API const alloy_config *alloy_model_config(const alloy_model *model);
+ALLOY_API const char *alloy_model_folder(const alloy_model *model); /* the folder that it was opened from */
+ALLOY_API int64_t alloy_model_vocab_size(const alloy_model *model);
+ALLOY_API int64_t alloy_model_context(const alloy_model *model); /* max_position_embeddings, tokens */
+
+/* Bytes of weights that one decoded token reads when routing picks `num_experts_per_tok` experts a layer. */
+ALLOY_API uint64_t alloy_model_bytes_per_token(const alloy_model *model);
+
+/* ---- Sessions and caches ------------------------------------------------------------------------------------------------------ */
+
+typedef struct alloy_session alloy_session; /* threads, kernels and scratch memory to run a model with */
+typedef struct alloy_cache alloy_cache;     /* the state of one sequence: keys and values, recurrent matrices, ... */
+
+typedef struct alloy_session_options {
+    int threads;          /* 0: one a processor */
+    const char *cpu;      /* "generic", "avx2", "avx512"; NULL: ALLOY_CPU from the environment, else the best this processor has */
+    int64_t chunk;        /* most tokens of one forward; longer batches are divided. 0: 512 */
+    alloy_dtype kv_dtype; /* of keys and values in caches: F32 (also 0), BF16 or F16, rounded once when appended */
+} alloy_session_options;
+
+ALLOY_API alloy_status alloy_session_open(alloy_session **out, const alloy_model *model, const alloy_session_options *options);
+ALLOY_API void alloy_session_close(alloy_session *session);
+ALLOY_API const char *alloy_session_cpu(const alloy_session *session); /* "avx2" */
+ALLOY_API int alloy_session_threads(const alloy_session *session);
+
+/* An empty cache that grows as it is used; at most `context` tokens (0: the model's context). */
+ALLOY_API alloy_status alloy_cache_open(alloy_cache **out, const alloy_session *session, int64_t context);
+ALLOY_API void alloy_cache_close(alloy_cache *cache);
+ALLOY_API int64_t alloy_cache_length(const alloy_cache *cache); /* tokens in it */
+ALLOY_API uint64_t alloy_cache_bytes(const alloy_cache *cache); /* memory that it holds now */
+ALLOY_API alloy_status alloy_cache_copy(alloy_cache **out, const alloy_cache *cache);
+
+/* Cuts a cache back to its first `length` tokens. Only full keys and values can be cut in place; ALLOY_UNSUPPORTED when a layer keeps a
+ * window or a recurrent state and length is neither 0 nor the cache's own, and nothing is changed then: compute the prefix again. */
+ALLOY_API alloy_status alloy_cache_truncate(alloy_cache *cache, int64_t length);
+
+/* One sequence of a forward: `count` new tokens (at least 1) behind what its cache holds. */
+typedef struct alloy_sequence {
+    alloy_cache *cache;
+    const int64_t *ids; /* [count] */
+    int64_t count;
+} alloy_sequence;
+
+/* Which rows of logits a forward writes. */
+typedef enum alloy_logits_rows {
+    ALLOY_LOGITS_LAST = 0, /* the last token of each sequence: [sequences, vocab] */
+    ALLOY_LOGITS_ALL = 1,  /* every token, sequence by sequence: [tokens, vocab] */
+    ALLOY_LOGITS_NONE = 2, /* none */
+} alloy_logits_rows;
+
+/* Sees the output of every decoder layer: `rows` tokens beginning with token `first` of sequence `sequence` (counted from the start of this
+ * call), `width` floats each (hc_mult * hidden_size where residuals carry several streams). */
+typedef void alloy_hidden_function(void *user, int64_t layer, int64_t sequence, int64_t first, int64_t rows, int64_t width, const float *hidden);
+
+typedef struct alloy_forward_options {
+    alloy_logits_rows logits;
+    alloy_hidden_function *hidden; /* may be NULL */
+    bool (*progress)(void *user, int64_t done, int64_t tokens); /* after each chunk; may be NULL; false stops with ALLOY_OK at `done` tokens */
+    void *user;
+} alloy_forward_options;
+
+/* Runs a ragged batch and appends it to the caches, which must be different ones. `logits` has room for the rows asked for. Errors: RANGE for an id
+ * outside the vocabulary (nothing has run then), CONTEXT when a cache would pass its context (nothing has run), NOMEM, RANGE for logits or router scores that are
+ * not finite. After an error in mid-run the caches that were being filled are empty. `options` may be NULL. */
+ALLOY_API alloy_status alloy_forward(alloy_session *session, const alloy_sequence *sequences, int64_t count, float *logits,
+                                     const alloy_forward_options *options);
+
+/* ---- Tokenizers --------------------------------------------------------------------------------------------------------------- */
+/* (tokenizer section) */
+
+/* ---- Generation --------------------------------------------------------------------------------------------------------------- */
+/* (generation section) */
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,277 @@
+/* Files (file.h). */
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "base/status.h"
+
+static alloy_status fail_io(const char *path, const char *what)
+{
+    return alloy_fail(ALLOY_IO, "%s: %s: %s", alloy_printable(path, strlen(path)), what, strerror(errno));
+}
+
+/* An open descriptor of a regular file, its size in *size; -1 with the text set. */
+static int open_regular(const char *path, size_t *size)
+{
+    int descriptor;
+    do
+        descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    while (descriptor < 0 && errno == EINTR);
+    if (descriptor < 0) {
+        fail_io(path, "cannot open");
+        return -1;
+    }
+    struct stat info;
+    if (fstat(descriptor, &info) != 0) {
+        fail_io(path, "cannot stat");
+    } else if (!S_ISREG(info.st_mode)) {
+        alloy_fail(ALLOY_IO, "%s: not a regular file", alloy_printable(path, strlen(path)));
+    } else {
+        *size = (size_t)info.st_size;
+        return descriptor;
+    }
+    close(descriptor);
+    return -1;
+}
+
+static alloy_status read_all(int descriptor, uint8_t *to, size_t size, const char *path)
+{
+    size_t done = 0;
+    while (done < size) {
+        ssize_t n = read(descriptor, to + done, size - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return fail_io(path, "cannot read");
+        if (n == 0)
+            return alloy_fail(ALLOY_IO, "%s: ends at byte %zu of %zu: truncated while it was read",
+                              alloy_printable(path, strlen(path)), done, size);
+        done += (size_t)n;
+    }
+    return ALLOY_OK;
+}
+
+/* Fills file->data from the descriptor. */
+static alloy_status take_bytes(alloy_file *file, int descriptor, bool map)
+{
+    static const uint8_t nothing[1];
+    if (file->size == 0) {
+        file->data = nothing;
+        return ALLOY_OK;
+    }
+    if (map) {
+        void *mapping = mmap(NULL, file->size, PROT_READ, MAP_SHARED, descriptor, 0);
+        if (mapping == MAP_FAILED)
+            return fail_io(file->path, "cannot map");
+        file->data = mapping;
+        file->mapped = true;
+        return ALLOY_OK;
+    }
+    uint8_t *memory = alloy_memory_aligned(file->size, 1);
+    if (!memory)
+        return ALLOY_NOMEM;
+    file->data = memory;
+    return read_all(descriptor, memory, file->size, file->path);
+}
+
+alloy_status alloy_file_open(alloy_file *file, const char *path, size_t most, bool map)
+{
+    *file = (alloy_file){0};
+    size_t size;
+    int descriptor = open_regular(path, &size);
+    if (descriptor < 0)
+        return ALLOY_IO;
+    alloy_status status = ALLOY_OK;
+    if (size > most)
+        status = alloy_fail(ALLOY_LIMIT, "%s: %zu bytes, at most %zu are allowed here", alloy_printable(path, strlen(path)), size, most);
+    if (!status && !(file->path = alloy_memory_string(path)))
+        status = ALLOY_NOMEM;
+    if (!status) {
+        file->size = size;
+        status = take_bytes(file, descriptor, map);
+    }
+    close(descriptor);
+    if (status)
+        alloy_file_close(file);
+    return status;
+}
+
+void alloy_file_close(alloy_file *file)
+{
+    if (file->mapped)
+        munmap((void *)file->data, file->size);
+    else if (file->size > 0)
+        alloy_memory_free((void *)file->data);
+    alloy_memory_free(file->path);
+    *file = (alloy_file){0};
+}
+
+alloy_status alloy_file_read(alloy_text *text, const char *path, size_t most)
+{
+    alloy_text_clear(text);
+    size_t size;
+    int descriptor = open_regular(path, &size);
+    if (descriptor < 0)
+        return ALLOY_IO;
+    alloy_status status;
+    if (size > most)
+        status = alloy_fail(ALLOY_LIMIT, "%s: %zu bytes, at most %zu are allowed here", alloy_printable(path, strlen(path)), size, most);
+    else if (!alloy_text_reserve(text, size))
+        status = ALLOY_NOMEM;
+    else
+        status = read_all(descriptor, (uint8_t *)text->bytes, size, path);
+    close(descriptor);
+    if (status)
+        return status;
+    text->size = size;
+    text->bytes[size] = 0;
+    return ALLOY_OK;
+}
+
+bool alloy_file_exists(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISREG(info.st_mode);
+}
+
+bool alloy_folder_exists(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+alloy_status alloy_folder_create(const char *path)
+{
+    char *copy = alloy_memory_string(path);
+    if (!copy)
+        return ALLOY_NOMEM;
+    alloy_status status = ALLOY_OK;
+    for (char *p = copy + 1; !status; p++) {
+        char c = *p;
+        if (c != '/' && c != 0)
+            continue;
+        *p = 0;
+        if (mkdir(copy, 0777) != 0 && !(errno == EEXIST && alloy_folder_exists(copy)))
+            status = fail_io(copy, "cannot create folder");
+        *p = c;
+        if (c == 0)
+            break;
+    }
+    alloy_memory_free(copy);
+    return status;
+}
+
+alloy_status alloy_path_join(alloy_text *text, const char *folder, const char *name)
+{
+    alloy_text_clear(text);
+    alloy_text_string(text, folder);
+    if (text->size > 0 && text->bytes[text->size - 1] != '/')
+        alloy_text_char(text, '/');
+    alloy_text_string(text, name);
+    return alloy_text_status(text);
+}
+
+alloy_status alloy_file_create(alloy_file_writer *writer, const char *path)
+{
+    *writer = (alloy_file_writer){.descriptor = -1};
+    alloy_text name = {0};
+    alloy_text_format(&name, "%s.%ld.tmp", path, (long)getpid());
+    alloy_status status = alloy_text_status(&name);
+    if (!status && !(writer->path = alloy_memory_string(path)))
+        status = ALLOY_NOMEM;
+    writer->temporary = name.bytes;
+    if (!status) {
+        writer->descriptor = open(writer->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+        if (writer->descriptor < 0)
+            status = fail_io(writer->temporary, "cannot create");
+    }
+    if (status)
+        alloy_file_abandon(writer);
+    return status;
+}
+
+alloy_status alloy_file_write(alloy_file_writer *writer, const void *bytes, size_t size)
+{
+    const char *from = bytes;
+    while (size > 0) {
+        ssize_t n = write(writer->descriptor, from, size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return fail_io(writer->temporary, "cannot write");
+        from += n;
+        size -= (size_t)n;
+        writer->written += (uint64_t)n;
+    }
+    return ALLOY_OK;
+}
+
+/* A rename is on the disk only when its folder is. */
+static alloy_status sync_folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? alloy_memory_copy(path, slash == path ? 1 : (size_t)(slash - path)) : alloy_memory_string(".");
+    if (!folder)
+        return ALLOY_NOMEM;
+    alloy_status status = ALLOY_OK;
+    int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor < 0 || (fsync(descriptor) != 0 && errno != EINVAL))
+        status = fail_io(folder, "cannot sync folder");
+    if (descriptor >= 0)
+        close(descriptor);
+    alloy_memory_free(folder);
+    return status;
+}
+
+alloy_status alloy_file_commit(alloy_file_writer *writer)
+{
+    alloy_status status = ALLOY_OK;
+    if (fsync(writer->descriptor) != 0)
+        status = fail_io(writer->temporary, "cannot sync");
+    int closed = close(writer->descriptor);
+    writer->descriptor = -1;
+    if (!status && closed != 0)
+        status = fail_io(writer->temporary, "cannot close");
+    if (!status && rename(writer->temporary, writer->path) != 0)
+        status = fail_io(writer->path, "cannot rename the temporary file to this name");
+    if (!status) {
+        alloy_memory_free(writer->temporary);
+        writer->temporary = NULL;
+        status = sync_folder_of(writer->path);
+    }
+    alloy_file_abandon(writer);
+    return status;
+}
+
+void alloy_file_abandon(alloy_file_writer *writer)
+{
+    if (writer->temporary) {
+        if (writer->descriptor >= 0)
+            close(writer->descriptor);
+        unlink(writer->temporary);
+    }
+    alloy_memory_free(writer->temporary);
+    alloy_memory_free(writer->path);
+    *writer = (alloy_file_writer){.descriptor = -1};
+}
+
+alloy_status alloy_file_replace(const char *path, const void *bytes, size_t size)
+{
+    alloy_file_writer writer;
+    alloy_status status = alloy_file_create(&writer, path);
+    if (status)
+        return status;
+    status = alloy_file_write(&writer, bytes, size);
+    if (status) {
+        alloy_file_abandon(&writer);
+        return status;
+    }
+    return alloy_file_commit(&writer);
+}

@@ -1,0 +1,58 @@
+/* Files: reading whole ones, mapping weights, writing so that nothing that was there before is lost.
+ *
+ * Opening is safe against what strangers put into folders: only regular files (a FIFO or device never hangs: O_NONBLOCK + fstat).
+ * Interrupted calls are retried, short reads and writes continued. Every failure is ALLOY_IO with the path and the system's reason. */
+#ifndef ALLOY_BASE_FILE_H
+#define ALLOY_BASE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "alloy/alloy.h"
+#include "base/text.h"
+
+/* The bytes of an open file: mapped, or read into memory. */
+typedef struct alloy_file {
+    char *path;          /* as opened, for messages */
+    const uint8_t *data; /* `size` bytes; not NULL even when empty */
+    size_t size;         /* bytes */
+    bool mapped;
+} alloy_file; /* {0} is closed */
+
+/* Opens a regular file of at most `most` bytes (more: ALLOY_LIMIT). With `map` the file is mapped read-only, shared, so that pages come when
+ * touched; else it is read whole. On failure *file is {0}. */
+alloy_status alloy_file_open(alloy_file *file, const char *path, size_t most, bool map);
+void alloy_file_close(alloy_file *file);
+
+/* Reads a whole regular file into `text` (cleared first). */
+alloy_status alloy_file_read(alloy_text *text, const char *path, size_t most);
+
+/* Does a regular file (a folder) stand at this path, through links? */
+bool alloy_file_exists(const char *path);
+bool alloy_folder_exists(const char *path);
+
+/* Creates a folder and those above it that are missing. */
+alloy_status alloy_folder_create(const char *path);
+
+/* folder/name in `text` (cleared first). */
+alloy_status alloy_path_join(alloy_text *text, const char *folder, const char *name);
+
+/* A file being written beside its final name. Sync, rename over the final name and sync of the folder happen at commit: before it, and
+ * when anything fails, what stood at `path` is untouched and the temporary file is removed. */
+typedef struct alloy_file_writer {
+    char *path;      /* the final name */
+    char *temporary; /* the name that is written to */
+    int descriptor;
+    uint64_t written; /* bytes */
+} alloy_file_writer; /* {0} is closed */
+
+alloy_status alloy_file_create(alloy_file_writer *writer, const char *path);
+alloy_status alloy_file_write(alloy_file_writer *writer, const void *bytes, size_t size);
+alloy_status alloy_file_commit(alloy_file_writer *writer);  /* closes, also when it fails */
+void alloy_file_abandon(alloy_file_writer *writer);         /* closes and removes the temporary file; {0} is fine */
+
+/* The whole of it at once. */
+alloy_status alloy_file_replace(const char *path, const void *bytes, size_t size);
+
+#endif

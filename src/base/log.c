@@ -1,0 +1,28 @@
+/* Warnings (log.h). */
+#include "base/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "alloy/alloy.h"
+
+static alloy_log_function *log_function;
+static void *log_user;
+
+void alloy_set_log(alloy_log_function *log, void *user)
+{
+    log_function = log;
+    log_user = user;
+}
+
+void alloy_warn(const char *format, ...)
+{
+    if (!log_function)
+        return;
+    char line[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    log_function(log_user, line);
+}

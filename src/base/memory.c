@@ -1,0 +1,104 @@
+/* Allocation (memory.h). */
+#include "base/memory.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/status.h"
+
+static _Atomic int64_t allocations_left = -1; /* negative: never fails on purpose */
+
+void alloy_memory_fail_after(int64_t n)
+{
+    atomic_store(&allocations_left, n);
+}
+
+static bool fails_on_purpose(void)
+{
+    int64_t left = atomic_load(&allocations_left);
+    if (left < 0)
+        return false;
+    if (left > 0)
+        atomic_store(&allocations_left, left - 1);
+    return left == 0;
+}
+
+static void *checked(void *memory, size_t count, size_t size)
+{
+    if (!memory)
+        alloy_fail(ALLOY_NOMEM, "out of memory: %zu x %zu bytes could not be allocated", count, size);
+    return memory;
+}
+
+/* Bytes of an allocation, at least 1; 0 where it overflows or is meant to fail. */
+static size_t bytes_of(size_t count, size_t size)
+{
+    size_t bytes;
+    if (fails_on_purpose() || !alloy_size_multiply(count, size, &bytes) || bytes > PTRDIFF_MAX)
+        return 0;
+    return bytes ? bytes : 1;
+}
+
+void *alloy_memory_new(size_t count, size_t size)
+{
+    size_t bytes = bytes_of(count, size);
+    return checked(bytes ? malloc(bytes) : NULL, count, size);
+}
+
+void *alloy_memory_zeroed(size_t count, size_t size)
+{
+    size_t bytes = bytes_of(count, size);
+    return checked(bytes ? calloc(1, bytes) : NULL, count, size);
+}
+
+void *alloy_memory_aligned(size_t count, size_t size)
+{
+    size_t bytes = bytes_of(count, size);
+    if (bytes == 0 || !alloy_size_round_up(bytes, ALLOY_ALIGNMENT, &bytes))
+        return checked(NULL, count, size);
+    return checked(aligned_alloc(ALLOY_ALIGNMENT, bytes), count, size);
+}
+
+void *alloy_memory_resize(void *old, size_t count, size_t size)
+{
+    size_t bytes = bytes_of(count, size);
+    return checked(bytes ? realloc(old, bytes) : NULL, count, size);
+}
+
+char *alloy_memory_copy(const void *bytes, size_t size)
+{
+    size_t with_end;
+    if (!alloy_size_add(size, 1, &with_end))
+        return checked(NULL, size, 1);
+    char *copy = alloy_memory_new(with_end, 1);
+    if (!copy)
+        return NULL;
+    if (size)
+        memcpy(copy, bytes, size);
+    copy[size] = 0;
+    return copy;
+}
+
+char *alloy_memory_string(const char *text)
+{
+    return alloy_memory_copy(text, strlen(text));
+}
+
+void alloy_memory_free(void *memory)
+{
+    free(memory);
+}
+
+void *alloy_memory_grow(void *items, int64_t count, int64_t *capacity, size_t size)
+{
+    if (count < *capacity)
+        return items;
+    int64_t doubled = *capacity < 8 ? 8 : *capacity * 2;
+    void *grown = alloy_memory_resize(items, (size_t)doubled, size);
+    if (grown)
+        *capacity = doubled;
+    return grown;
+}

@@ -1,0 +1,169 @@
+/* Growing text and numbers as text (text.h). */
+#include "base/text.h"
+
+#include <errno.h>
+#include <locale.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/memory.h"
+#include "base/status.h"
+
+bool alloy_text_reserve(alloy_text *text, size_t size)
+{
+    size_t needed;
+    if (!alloy_size_add(text->size, size, &needed) || !alloy_size_add(needed, 1, &needed)) {
+        text->failed = true;
+        return false;
+    }
+    if (needed <= text->capacity)
+        return true;
+    size_t capacity = text->capacity < 64 ? 64 : text->capacity;
+    while (capacity < needed)
+        capacity = capacity > SIZE_MAX / 2 ? needed : capacity * 2;
+    char *grown = alloy_memory_resize(text->bytes, capacity, 1);
+    if (!grown) {
+        text->failed = true;
+        return false;
+    }
+    text->bytes = grown;
+    text->capacity = capacity;
+    text->bytes[text->size] = 0;
+    return true;
+}
+
+void alloy_text_append(alloy_text *text, const void *bytes, size_t size)
+{
+    if (size == 0 || !alloy_text_reserve(text, size))
+        return;
+    memcpy(text->bytes + text->size, bytes, size);
+    text->size += size;
+    text->bytes[text->size] = 0;
+}
+
+void alloy_text_string(alloy_text *text, const char *string)
+{
+    alloy_text_append(text, string, strlen(string));
+}
+
+void alloy_text_char(alloy_text *text, char c)
+{
+    alloy_text_append(text, &c, 1);
+}
+
+void alloy_text_format_list(alloy_text *text, const char *format, va_list args)
+{
+    va_list again;
+    va_copy(again, args);
+    int size = vsnprintf(NULL, 0, format, args);
+    if (size >= 0 && alloy_text_reserve(text, (size_t)size)) {
+        vsnprintf(text->bytes + text->size, (size_t)size + 1, format, again);
+        text->size += (size_t)size;
+    }
+    va_end(again);
+}
+
+void alloy_text_format(alloy_text *text, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    alloy_text_format_list(text, format, args);
+    va_end(args);
+}
+
+void alloy_text_clear(alloy_text *text)
+{
+    text->size = 0;
+    text->failed = false;
+    if (text->bytes)
+        text->bytes[0] = 0;
+}
+
+void alloy_text_free(alloy_text *text)
+{
+    alloy_memory_free(text->bytes);
+    *text = (alloy_text){0};
+}
+
+alloy_status alloy_text_status(const alloy_text *text)
+{
+    return text->failed ? alloy_fail(ALLOY_NOMEM, "out of memory: a text of more than %zu bytes", text->size) : ALLOY_OK;
+}
+
+const char *alloy_text_get(const alloy_text *text)
+{
+    return text->bytes ? text->bytes : "";
+}
+
+static locale_t c_locale;
+
+static void make_c_locale(void)
+{
+    c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+}
+
+/* strtod in the C locale, whatever the program has set. */
+static double strtod_c(const char *string, char **end)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_c_locale);
+    return c_locale ? strtod_l(string, end, c_locale) : strtod(string, end);
+}
+
+void alloy_text_double(alloy_text *text, double value)
+{
+    char digits[40];
+    for (int precision = 1; precision <= 17; precision++) {
+        snprintf(digits, sizeof digits, "%.*g", precision, value);
+        char *comma = strchr(digits, ',');
+        if (comma)
+            *comma = '.';
+        if (precision == 17 || strtod_c(digits, NULL) == value)
+            break;
+    }
+    alloy_text_string(text, digits);
+}
+
+/* strtod and strtoll accept more than numbers should be: leading space, hexadecimal, "inf". */
+static bool starts_like_a_number(const char *string, size_t size)
+{
+    if (size == 0)
+        return false;
+    size_t i = string[0] == '-' || string[0] == '+';
+    if (i < size && string[i] == '.')
+        i++;
+    return i < size && string[i] >= '0' && string[i] <= '9' && !(i + 1 < size && (string[i + 1] == 'x' || string[i + 1] == 'X'));
+}
+
+bool alloy_parse_double(const char *string, size_t size, double *out)
+{
+    char copy[512], *end;
+    if (size >= sizeof copy || !starts_like_a_number(string, size))
+        return false;
+    memcpy(copy, string, size);
+    copy[size] = 0;
+    double value = strtod_c(copy, &end);
+    if (end != copy + size || value - value != 0)
+        return false;
+    *out = value;
+    return true;
+}
+
+bool alloy_parse_int64(const char *string, size_t size, int64_t *out)
+{
+    char copy[32], *end;
+    if (size >= sizeof copy || !starts_like_a_number(string, size))
+        return false;
+    memcpy(copy, string, size);
+    copy[size] = 0;
+    errno = 0;
+    long long value = strtoll(copy, &end, 10);
+    if (end != copy + size || errno == ERANGE)
+        return false;
+    *out = value;
+    return true;
+}
