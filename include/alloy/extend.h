@@ -1,0 +1,416 @@
+/* Alloy for those who extend it: a new token mixer, a new feed-forward, a new op.
+ *
+ * A module (mixer or FFN) is one `const` struct: its name, its parameters, what it keeps between forwards, and its forward, written once as calls of ops.
+ * The same forward is read in three ways: *run* computes numbers, *count* touches no memory and records work and traffic from the shapes, and
+ * *grad* (to come) records a tape. A forward never asks which reading is going on.
+ *
+ *     static alloy_tensor *forward(alloy_pass *p, const alloy_config *c, const void *weights, const alloy_state *s, alloy_tensor *x)
+ *     {
+ *         const struct weights *w = weights;
+ *         alloy_tensor *gate = alloy_linear(p, x, w->gate_proj, NULL);
+ *         alloy_tensor *up = alloy_linear(p, x, w->up_proj, NULL);
+ *         return alloy_linear(p, alloy_swiglu(p, gate, up), w->down_proj, NULL);
+ *     }
+ *
+ * Errors: an op that fails leaves the error in the pass and returns NULL; an op given NULL where a tensor is needed returns NULL. So a forward is
+ * checked once, by who called it.
+ *
+ * Ownership: tensors belong to the pass and live until the module's forward has returned its result. Weights belong to the model, states to
+ * the caches. Nothing is freed by hand.
+ *
+ * A module outside the library is a shared object that exports two symbols, written by ALLOY_PLUGIN below; `--plugin FILE` or alloy_plugin_load opens it.
+ * examples/plugins/ holds one. Modules are looked up by the names in a config's layer_types and ffn_types. */
+#ifndef ALLOY_EXTEND_H
+#define ALLOY_EXTEND_H
+
+#include "alloy/alloy.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- The config ----------------------------------------------------------------------------------------------------------------
+ *
+ * What a model is. Names are those of config.json. Families' own configs are translated into this at parsing, with their family's defaults. An integer that is 0, or a
+ * double that is 0, was absent and has no default: the module that reads it requires it (its `check`). A module reads only its own fields; the
+ * config it is given is its layer's view, with layer_overrides applied. Constant once parsed. */
+
+typedef enum alloy_rope_type { ALLOY_ROPE_DEFAULT, ALLOY_ROPE_LINEAR, ALLOY_ROPE_YARN, ALLOY_ROPE_LLAMA3 } alloy_rope_type;
+
+typedef struct alloy_rope {
+    alloy_rope_type type;
+    double theta;                             /* base of the inverse frequencies */
+    double partial_rotary_factor;             /* share of head_dim that is rotated */
+    double factor;                            /* linear, yarn, llama3: the context is so many times the original */
+    int64_t original_max_position_embeddings; /* tokens */
+    double attention_factor;                  /* yarn: multiplies cos and sin; 0: 0.1 ln(factor) + 1, or by mscale */
+    double mscale, mscale_all_dim;            /* yarn: 0 when absent */
+    double beta_fast, beta_slow;              /* yarn: rotations at the ends of the ramp */
+    bool truncate;                            /* yarn: ends of the ramp rounded to whole channels */
+    double low_freq_factor, high_freq_factor; /* llama3 */
+} alloy_rope;
+
+/* One depth of the model. */
+typedef struct alloy_layer {
+    const char *mixer;          /* name in the registry */
+    const char *ffn;
+    const alloy_config *mixer_config; /* the view for its mixer (FFN): this config with what layer_overrides says for that module or depth */
+    const alloy_config *ffn_config;
+} alloy_layer;
+
+struct alloy_config {
+    /* The model. */
+    const char *model_type;          /* as in the file */
+    int64_t vocab_size;
+    int64_t hidden_size;
+    int64_t num_hidden_layers;
+    int64_t max_position_embeddings; /* tokens */
+    double initializer_range;        /* standard deviation of `alloy init` */
+    const char *hidden_act;          /* "silu" */
+    bool tie_word_embeddings;
+    int64_t bos_token_id;            /* -1: none */
+    int64_t pad_token_id;            /* -1: none */
+    const int64_t *eos_token_ids;    /* [eos_token_count] */
+    int64_t eos_token_count;
+    alloy_dtype dtype;               /* of new weights and of the roofline */
+    const alloy_layer *layers;       /* [num_hidden_layers]; NULL in a layer's view */
+
+    /* Norms. */
+    double rms_norm_eps;
+    bool rms_norm_unit_offset; /* (1 + w) * x in layer, final, q and k norms */
+
+    /* Rotary positions. */
+    alloy_rope rope;          /* flat, or "main" */
+    alloy_rope rope_compress; /* "compress": DeepSeek-V4's compressed layers */
+
+    /* Attention. */
+    int64_t num_attention_heads, num_key_value_heads, head_dim;
+    bool attention_bias;        /* q, k, v projections */
+    bool attention_output_bias; /* o projection */
+    bool attn_output_gate;
+    int64_t sliding_window;     /* tokens, the token itself included; 0: absent */
+
+    /* Delta net. */
+    int64_t linear_num_key_heads, linear_num_value_heads, linear_key_head_dim, linear_value_head_dim, linear_conv_kernel_dim;
+
+    /* Feed-forward. */
+    int64_t intermediate_size;
+    bool mlp_bias;
+    int64_t num_experts;         /* also n_routed_experts, num_local_experts */
+    int64_t num_experts_per_tok;
+    int64_t moe_intermediate_size, shared_expert_intermediate_size;
+    bool norm_topk_prob;
+    const char *scoring_func;    /* "softmax", "sigmoid", "sqrtsoftplus" */
+    double routed_scaling_factor;
+    double swiglu_limit;
+    double router_aux_loss_coef;
+
+    /* DeepSeek-V4. */
+    int64_t q_lora_rank, qk_rope_head_dim, o_groups, o_lora_rank, index_n_heads, index_head_dim, index_topk;
+    int64_t compress_rate_csa, compress_rate_hca; /* tokens an entry */
+    bool use_mhc;
+    int64_t hc_mult, hc_sinkhorn_iters;
+    double hc_eps;
+};
+
+/* A field that no built-in module knows (a plug-in's own), from the layer's view: overrides first, then the file. `fallback` where absent; a value
+ * of another type fails with RANGE, naming the key. Thread safe. */
+ALLOY_API alloy_status alloy_config_get_int64(const alloy_config *config, const char *key, int64_t fallback, int64_t *out);
+ALLOY_API alloy_status alloy_config_get_double(const alloy_config *config, const char *key, double fallback, double *out);
+
+/* For `check` functions: RANGE that names the key, the value and the range, unless least <= value <= most. */
+ALLOY_API alloy_status alloy_config_require(const char *key, int64_t value, int64_t least, int64_t most);
+
+/* ---- Tensors, weights, passes --------------------------------------------------------------------------------------------------- */
+
+enum { ALLOY_MOST_DIMS = 4 };
+
+typedef struct alloy_pass alloy_pass; /* one reading of a model's forward over one batch */
+
+/* An activation: fp32, contiguous, last dimension fastest. The first dimension is the batch's tokens. */
+typedef struct alloy_tensor {
+    int ndim;
+    int64_t shape[ALLOY_MOST_DIMS]; /* unused ones are 1 */
+    float *data;                    /* NULL when nothing is computed (count) */
+} alloy_tensor;
+
+/* A parameter where the file holds it. */
+typedef struct alloy_weight {
+    const char *name;  /* full, as in the checkpoint */
+    alloy_dtype dtype; /* F32, BF16 or F16 */
+    int ndim;
+    int64_t shape[ALLOY_MOST_DIMS]; /* unused ones are 1 */
+    const void *data;               /* any alignment; NULL when nothing is computed */
+    bool keeps_f32;                 /* stays in its own dtype when others are cast (ALLOY_KEEPS_F32) */
+} alloy_weight;
+
+/* The routed experts of one layer, whether the file holds them one by one or stacked. */
+typedef struct alloy_expert_weights {
+    int64_t count;
+    const alloy_weight *gate, *up, *down; /* [count] each: [I, H], [I, H], [H, I] */
+} alloy_expert_weights;
+
+/* The new tokens of one sequence within a batch: rows first .. first + count - 1 of every tensor. */
+typedef struct alloy_span {
+    int64_t first;
+    int64_t count;  /* new tokens, at least 1 */
+    int64_t past;   /* tokens before them: the first new token has this position */
+    int64_t repeat; /* in count: so many equal sequences; 1 when numbers are computed */
+} alloy_span;
+
+/* What a forward may ask of its pass. */
+ALLOY_API int64_t alloy_pass_tokens(const alloy_pass *pass); /* rows of the batch, repeats included */
+ALLOY_API const alloy_span *alloy_pass_spans(const alloy_pass *pass, int64_t *count);
+ALLOY_API const int64_t *alloy_pass_ids(const alloy_pass *pass); /* [tokens], for modules that route by token; NULL in count */
+
+/* Stops the pass with an error; returns NULL, to be returned. */
+ALLOY_API void *alloy_pass_fail(alloy_pass *pass, alloy_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* ---- Parameters and state -------------------------------------------------------------------------------------------------------- */
+
+typedef struct alloy_params alloy_params;
+typedef struct alloy_state_spec alloy_state_spec;
+typedef struct alloy_state alloy_state; /* what one layer keeps, for every sequence of the batch */
+
+/* How `alloy init` draws a parameter, and what else is true of it. */
+enum {
+    ALLOY_INIT_NORMAL = 0,    /* mean 0, standard deviation initializer_range */
+    ALLOY_INIT_ZEROS = 1,
+    ALLOY_INIT_ONES = 2,
+    ALLOY_INIT_LOG_UNIFORM = 3, /* log of uniform (0, 16]: A_log */
+    ALLOY_INIT_MASK = 15,
+    ALLOY_KEEPS_F32 = 16,     /* transformers keeps it in fp32 whatever the model's dtype is */
+};
+
+/* A shape: ALLOY_SHAPE(rows, columns). Ends with a 0. */
+#define ALLOY_SHAPE(...) ((const int64_t[]){__VA_ARGS__, 0})
+
+/* Declares a parameter, called from `params`. `name` is relative to the module ("q_proj.weight"); `offset` is where the module's struct of weights has its
+ * `const alloy_weight *`. */
+ALLOY_API void alloy_param(alloy_params *params, const char *name, size_t offset, const int64_t *shape, int flags);
+
+/* Declares routed experts: `name`.E.gate_proj.weight, .up_proj.weight, .down_proj.weight, or stacked `name`.gate_up_proj [E, 2I, H] and `name`.down_proj
+ * [E, H, I]. `offset`: of an alloy_expert_weights. */
+ALLOY_API void alloy_param_experts(alloy_params *params, const char *name, size_t offset, int64_t experts, int64_t intermediate, int64_t hidden);
+
+/* Checkpoints may hold the same thing in more than one layout. What is declared after alloy_params_layout(p, 1) belongs to layout 1, and so on; a file must hold one layout
+ * whole, and the pointers of the others are NULL then. Layout 0 is what new weights get. ALLOY_EVERY_LAYOUT ends the choice. */
+enum { ALLOY_EVERY_LAYOUT = -1 };
+ALLOY_API void alloy_params_layout(alloy_params *params, int layout);
+
+/* Declares what a mixer keeps of each sequence; parts are numbered 0, 1, ... in the order of the calls.
+ * rows:  one row of `width` floats a token. window 0: of all tokens; else of the last `window` tokens.
+ * fixed: `count` floats, zero at the beginning. */
+ALLOY_API void alloy_state_keep_rows(alloy_state_spec *spec, const char *name, int64_t width, int64_t window);
+ALLOY_API void alloy_state_keep_fixed(alloy_state_spec *spec, const char *name, int64_t count);
+
+/* ---- Modules --------------------------------------------------------------------------------------------------------------------- */
+
+typedef enum alloy_mask_kind { ALLOY_MASK_CAUSAL, ALLOY_MASK_SLIDING, ALLOY_MASK_LINEAR } alloy_mask_kind;
+
+typedef struct alloy_mixer {
+    const char *name;      /* the key in layer_types */
+    const char *attr_name; /* the name its weights carry in a checkpoint: "self_attn" */
+    const char *summary;   /* one line for `alloy modules` */
+    alloy_mask_kind mask_kind;
+    size_t weights_size;   /* of the struct that `params` describes: pointers to alloy_weight and alloy_expert_weights only */
+    alloy_status (*check)(const alloy_config *config); /* are the fields that it reads sound? RANGE that names the key */
+    void (*params)(alloy_params *params, const alloy_config *config);
+    void (*state)(alloy_state_spec *spec, const alloy_config *config); /* NULL: keeps nothing */
+    alloy_tensor *(*forward)(alloy_pass *pass, const alloy_config *config, const void *weights, const alloy_state *state,
+                             alloy_tensor *x); /* [n, hidden] -> [n, hidden] */
+} alloy_mixer;
+
+typedef struct alloy_ffn {
+    const char *name;      /* the key in ffn_types */
+    const char *attr_name; /* "mlp" */
+    const char *summary;
+    size_t weights_size;
+    alloy_status (*check)(const alloy_config *config);
+    void (*params)(alloy_params *params, const alloy_config *config);
+    alloy_tensor *(*forward)(alloy_pass *pass, const alloy_config *config, const void *weights, alloy_tensor *x);
+} alloy_ffn;
+
+/* Adds a module to the process's registry; the struct must outlive the process. ARG for a name that is taken or a struct that is incomplete. */
+ALLOY_API alloy_status alloy_register_mixer(const alloy_mixer *mixer);
+ALLOY_API alloy_status alloy_register_ffn(const alloy_ffn *ffn);
+
+/* Looks up; NULL with the thread's text set (FORMAT: the known names and the nearest one). The Hub's generic names are known too. */
+ALLOY_API const alloy_mixer *alloy_mixer_by_name(const char *name);
+ALLOY_API const alloy_ffn *alloy_ffn_by_name(const char *name);
+
+/* All of them, built in first; NULL past the end. */
+ALLOY_API const alloy_mixer *alloy_mixer_at(int index);
+ALLOY_API const alloy_ffn *alloy_ffn_at(int index);
+
+/* Opens a shared object and lets it register its modules. A plug-in is code and runs with the rights of the process: only a path that the user gave, with a '/' in it, of
+ * a regular file that nobody else may write (TRUST). ABI or struct sizes of another version, a missing symbol or a name clash: FORMAT. */
+ALLOY_API alloy_status alloy_plugin_load(const char *path);
+
+enum { ALLOY_ABI_VERSION = 1 };
+
+typedef struct alloy_plugin_info {
+    uint32_t abi_version; /* ALLOY_ABI_VERSION */
+    uint32_t mixer_size, ffn_size, config_size, op_size; /* sizeof of the structs it was compiled with */
+    const char *name;
+} alloy_plugin_info;
+
+/* Written once in a plug-in: ALLOY_PLUGIN("mamba2") { return alloy_register_mixer(&mamba2); } */
+#define ALLOY_PLUGIN(plugin_name)                                                                                                             \
+    __attribute__((visibility("default"))) const alloy_plugin_info alloy_plugin = {                                                          \
+        ALLOY_ABI_VERSION, sizeof(alloy_mixer), sizeof(alloy_ffn), sizeof(struct alloy_config), sizeof(alloy_op), plugin_name};              \
+    __attribute__((visibility("default"))) alloy_status alloy_plugin_init(void);                                                             \
+    alloy_status alloy_plugin_init(void)
+
+/* ---- Built-in ops ----------------------------------------------------------------------------------------------------------------
+ *
+ * n: tokens of the batch. Results are new tensors. Each fails with ARG when shapes do not fit. */
+
+/* y [n, O] = x [n, .., I flattened] W^T (+ bias). W [O, I], bias [O] or NULL. */
+ALLOY_API alloy_tensor *alloy_linear(alloy_pass *p, alloy_tensor *x, const alloy_weight *w, const alloy_weight *bias);
+
+/* y = x / sqrt(mean(x^2) + eps) * w over the last dimension (arXiv:1910.07467, eq. 4); unit_offset: (1 + w). w [d] or NULL. */
+ALLOY_API alloy_tensor *alloy_rms_norm(alloy_pass *p, alloy_tensor *x, const alloy_weight *w, double eps, bool unit_offset);
+
+/* The delta net's gated norm: rms_norm(x) * w * silu(gate), over the last dimension; gate like x. */
+ALLOY_API alloy_tensor *alloy_gated_rms_norm(alloy_pass *p, alloy_tensor *x, const alloy_weight *w, alloy_tensor *gate, double eps);
+
+/* y = x / sqrt(sum(x^2) + eps) * scale over the last dimension. */
+ALLOY_API alloy_tensor *alloy_l2_norm(alloy_pass *p, alloy_tensor *x, double eps, float scale);
+
+/* Views, no work: [n, heads * d] as [n, heads, d], and [n, .., ..] as [n, all]. */
+ALLOY_API alloy_tensor *alloy_heads(alloy_pass *p, alloy_tensor *x, int64_t heads);
+ALLOY_API alloy_tensor *alloy_flatten(alloy_pass *p, alloy_tensor *x);
+
+/* Cuts each of `groups` equal groups of a row [n, groups * (w0 + w1 + ..)] into `parts` widths; part i of all groups side by side is parts[i] [n, groups * w_i]. Returns
+ * parts[0]. All of parts are NULL on failure. */
+ALLOY_API alloy_tensor *alloy_split(alloy_pass *p, alloy_tensor *x, int64_t groups, int count, const int64_t *widths, alloy_tensor **parts);
+
+/* Rows of `count` tensors side by side: [n, sum of widths]. */
+ALLOY_API alloy_tensor *alloy_concat(alloy_pass *p, int count, alloy_tensor **parts);
+
+/* Rotates halves of the leading channels of x [n, heads, d] by each token's position (arXiv:2104.09864). */
+ALLOY_API alloy_tensor *alloy_rotary(alloy_pass *p, alloy_tensor *x, const alloy_rope *rope);
+
+/* Appends the rows of x [n, .., ..] to part `part` of the state, rounded to the cache's dtype; gives what attention reads: those rows and the ones before. */
+typedef struct alloy_rows alloy_rows;
+ALLOY_API alloy_rows *alloy_append(alloy_pass *p, const alloy_state *s, int part, alloy_tensor *x);
+
+/* Causal softmax attention with grouped heads. q [n, heads, d]; keys rows of kv_heads * d, values of kv_heads * dv; y [n, heads, dv]. window 0: all positions, else a token at t sees
+ * t - window + 1 .. t. */
+ALLOY_API alloy_tensor *alloy_attention(alloy_pass *p, alloy_tensor *q, alloy_rows *keys, alloy_rows *values, int64_t kv_heads, float scale,
+                                        int64_t window);
+
+/* Depthwise causal convolution over tokens, then SiLU: y[t][c] = silu(sum_j w[c][j] x[t - taps + 1 + j][c]). x [n, channels], w [channels, 1, taps] or [channels, taps]. The tail of taps - 1
+ * rows is the fixed part `part` of the state. */
+ALLOY_API alloy_tensor *alloy_conv1d_silu(alloy_pass *p, alloy_tensor *x, const alloy_weight *w, const alloy_state *s, int part);
+
+/* exp(-exp(A_log) * softplus(a + dt_bias)), the delta net's decay: a [n, heads] -> [n, heads]. */
+ALLOY_API alloy_tensor *alloy_decay(alloy_pass *p, alloy_tensor *a, const alloy_weight *A_log, const alloy_weight *dt_bias);
+
+/* The gated delta rule, token by token (arXiv:2412.06464, eq. 10): per value head S = decay S; S += k (beta (v - S^T k))^T; y = S^T q. q, k [n, key_heads, K] (normalised, q scaled), v [n, value_heads, V],
+ * decay, beta [n, value_heads]; value head h reads key head h / (value_heads / key_heads). S is the fixed part `part` of the state, value_heads * K * V floats. */
+ALLOY_API alloy_tensor *alloy_delta_rule(alloy_pass *p, alloy_tensor *q, alloy_tensor *k, alloy_tensor *v, alloy_tensor *decay,
+                                         alloy_tensor *beta, const alloy_state *s, int part);
+
+/* Element by element, shapes equal. */
+ALLOY_API alloy_tensor *alloy_add(alloy_pass *p, alloy_tensor *a, alloy_tensor *b);
+ALLOY_API alloy_tensor *alloy_multiply(alloy_pass *p, alloy_tensor *a, alloy_tensor *b);
+ALLOY_API alloy_tensor *alloy_silu(alloy_pass *p, alloy_tensor *x);
+ALLOY_API alloy_tensor *alloy_sigmoid(alloy_pass *p, alloy_tensor *x);
+ALLOY_API alloy_tensor *alloy_swiglu(alloy_pass *p, alloy_tensor *gate, alloy_tensor *up);       /* silu(gate) * up */
+ALLOY_API alloy_tensor *alloy_mul_sigmoid(alloy_pass *p, alloy_tensor *x, alloy_tensor *gate);   /* x * sigmoid(gate); gate like x, or [n, 1] */
+
+/* The k experts of each token and their weights, softmax over all of logits [n, experts] ranked by logit, ties to the lower expert; normalize: divided by the sum of the chosen. */
+typedef struct alloy_routes alloy_routes;
+ALLOY_API alloy_routes *alloy_route_softmax(alloy_pass *p, alloy_tensor *logits, int64_t k, bool normalize);
+
+/* y [n, H] = sum over a token's experts, in rising expert number, of weight * down(silu(gate x) * up x). */
+ALLOY_API alloy_tensor *alloy_experts(alloy_pass *p, alloy_tensor *x, alloy_routes *routes, const alloy_expert_weights *experts);
+
+/* ---- Ops of one's own ---------------------------------------------------------------------------------------------------------------
+ *
+ * An op is its three readings side by side. A front function checks shapes, makes the result with alloy_tensor_new and calls alloy_apply:
+ *
+ *     alloy_tensor *y = alloy_tensor_new(p, 2, x->shape);
+ *     return alloy_apply(p, &scan, &(alloy_args){.in = {x, dt}, .out = {y}, .weight = {w->A}, .state = s, .part = SCAN_STATE});
+ */
+
+enum { ALLOY_MOST_INPUTS = 8, ALLOY_MOST_OUTPUTS = 8, ALLOY_MOST_WEIGHTS = 4, ALLOY_MOST_CACHE_ROWS = 4 };
+
+typedef struct alloy_args {
+    alloy_pass *pass; /* set by alloy_apply */
+    alloy_tensor *in[ALLOY_MOST_INPUTS];
+    alloy_tensor *out[ALLOY_MOST_OUTPUTS];
+    const alloy_weight *weight[ALLOY_MOST_WEIGHTS];
+    const alloy_state *state; /* of the layer, or NULL */
+    int part;                 /* of the state */
+    const void *options;      /* the op's own struct, copied by alloy_apply */
+    size_t options_size;
+} alloy_args;
+
+/* Numbers of a record pass 2^63 (ten trillion parameters times a million tokens). */
+__extension__ typedef __int128 alloy_count;
+
+/* What cache traffic is made of. */
+typedef enum alloy_cache_kind { ALLOY_CACHE_KV, ALLOY_CACHE_INDEXER, ALLOY_CACHE_STATE, ALLOY_CACHE_CONV } alloy_cache_kind;
+
+/* The neutral record that an op emits in *count*; both accountings of the roofline are sums over records. Elements, not bytes: dtypes are the reader's. */
+typedef struct alloy_cost {
+    alloy_count tensor_flops;  /* exact: matrix products, 2 a multiply-add */
+    alloy_count vector_flops;  /* exact: the rest, 1 an operation */
+    alloy_count classic_flops; /* what published conventions count */
+    int weights;
+    struct {
+        const alloy_weight *weight;
+        alloy_count elements; /* read once */
+        double copies;        /* how many such are read: an expected number of experts, else 1 */
+        bool classic;         /* counted in the classic accounting */
+    } weight[ALLOY_MOST_WEIGHTS];
+    int caches;
+    struct {
+        alloy_cache_kind kind;
+        alloy_count read, written;                 /* exact, elements */
+        alloy_count classic_read, classic_written; /* elements */
+    } cache[ALLOY_MOST_CACHE_ROWS];
+    alloy_count tensors_read, tensors_written; /* elements of in[] and out[], set by alloy_apply */
+} alloy_cost;
+
+ALLOY_API void alloy_cost_tensor(alloy_cost *cost, alloy_count flops);
+ALLOY_API void alloy_cost_vector(alloy_cost *cost, alloy_count flops);
+ALLOY_API void alloy_cost_classic(alloy_cost *cost, alloy_count flops);
+ALLOY_API void alloy_cost_weight(alloy_cost *cost, const alloy_weight *weight, alloy_count elements, double copies, bool classic);
+ALLOY_API void alloy_cost_cache(alloy_cost *cost, alloy_cache_kind kind, alloy_count read, alloy_count written, alloy_count classic_read,
+                                alloy_count classic_written);
+
+typedef struct alloy_op {
+    const char *name;
+    void (*run)(const alloy_args *args);                     /* computes out from in; sequences' states by alloy_state_fixed */
+    void (*count)(const alloy_args *args, alloy_cost *cost); /* from shapes and spans alone */
+} alloy_op;
+
+ALLOY_API alloy_tensor *alloy_tensor_new(alloy_pass *p, int ndim, const int64_t *shape);
+
+/* Reads the op as the pass does; returns args->out[0], or NULL after a failure. */
+ALLOY_API alloy_tensor *alloy_apply(alloy_pass *p, const alloy_op *op, const alloy_args *args);
+
+/* For run functions. The fixed part of one sequence's state; work divided among threads (tasks are independent; the result must not depend on who runs which; `scratch` has
+ * ALLOY_TASK_SCRATCH bytes). */
+enum { ALLOY_TASK_SCRATCH = 512 * 1024 };
+ALLOY_API float *alloy_state_fixed(const alloy_args *args, int64_t span);
+ALLOY_API void alloy_pass_parallel(alloy_pass *p, int64_t tasks, void (*task)(void *context, int64_t index, void *scratch), void *context);
+
+/* Weights widened to fp32: `count` elements from `first`. */
+ALLOY_API void alloy_weight_read(const alloy_weight *weight, int64_t first, int64_t count, float *out);
+
+/* The canonical functions (docs/numerics.md), for ops whose bits should be the same on every machine too. Compile with -ffp-contract=off. */
+ALLOY_API float alloy_dot(const float *a, const float *b, int64_t n);
+ALLOY_API float alloy_exp(float x);
+ALLOY_API float alloy_softplus(float x);
+ALLOY_API float alloy_silu_of(float x);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
