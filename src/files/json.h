@@ -56,7 +56,8 @@ typedef struct alloy_json {
 /* `text` must outlive the reader; `name` too. Checks UTF-8 at once. */
 void alloy_json_open(alloy_json *json, const char *name, const void *text, size_t size);
 
-/* Frees what the reader holds; the first failure, or a FORMAT when something but white space follows the document. */
+/* Frees what the reader holds; the first failure, or a FORMAT when something but white space follows the document (not looked at when the
+ * reader was given up inside an object or array). */
 alloy_status alloy_json_close(alloy_json *json);
 
 /* The type of the next value, which is not taken. */
@@ -103,10 +104,11 @@ void alloy_json_write_object_end(alloy_json_writer *writer);
 void alloy_json_write_array(alloy_json_writer *writer);
 void alloy_json_write_array_end(alloy_json_writer *writer);
 void alloy_json_write_key(alloy_json_writer *writer, const char *key);
+void alloy_json_write_key_sized(alloy_json_writer *writer, const char *bytes, size_t size);
 void alloy_json_write_string(alloy_json_writer *writer, const char *bytes, size_t size); /* bytes that are not UTF-8 become U+FFFD */
 void alloy_json_write_int64(alloy_json_writer *writer, int64_t value);
 void alloy_json_write_uint64(alloy_json_writer *writer, uint64_t value);
-void alloy_json_write_double(alloy_json_writer *writer, double value); /* shortest that reads back the same; not finite: null */
+void alloy_json_write_double(alloy_json_writer *writer, double value); /* shortest that reads back the same, 1.0 and not 1; not finite: null */
 void alloy_json_write_bool(alloy_json_writer *writer, bool value);
 void alloy_json_write_null(alloy_json_writer *writer);
 void alloy_json_write_raw(alloy_json_writer *writer, const char *bytes, size_t size); /* a value that is JSON already */

@@ -1,0 +1,637 @@
+/* The pull reader (json.h).
+ *
+ * Invariants: json->at never passes json->size; while json->status is not ALLOY_OK nothing moves; every string that was handed out has
+ * sound escapes; objects and arrays that are open are those of in_object[1..depth]. Nesting is counted here, never on the C stack. */
+#include "files/json.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/status.h"
+#include "base/utf8.h"
+#include "files/json_keys.h"
+
+/* ---- Failures ------------------------------------------------------------------------------------------------------------------ */
+
+/* Line and column (in characters) of an offset, both from 1. Only failures pay for it. */
+static void position(const alloy_json *json, size_t offset, size_t *line, size_t *column)
+{
+    *line = *column = 1;
+    for (size_t i = 0; i < offset && i < json->size; i++) {
+        if (json->text[i] == '\n') {
+            ++*line;
+            *column = 1;
+        } else if (((unsigned char)json->text[i] & 0xC0) != 0x80) {
+            ++*column;
+        }
+    }
+}
+
+static void fail_list(alloy_json *json, size_t offset, alloy_status status, const char *format, va_list args)
+{
+    if (json->status)
+        return;
+    char what[512];
+    size_t line, column;
+    vsnprintf(what, sizeof what, format, args);
+    position(json, offset, &line, &column);
+    json->status = alloy_fail(status, "%s:%zu:%zu: %s", alloy_printable(json->name, strlen(json->name)), line, column, what);
+}
+
+__attribute__((format(printf, 4, 5))) static void fail_at(alloy_json *json, size_t offset, alloy_status status, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fail_list(json, offset, status, format, args);
+    va_end(args);
+}
+
+alloy_status alloy_json_fail(alloy_json *json, alloy_status status, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fail_list(json, json->value_at, status, format, args);
+    va_end(args);
+    return json->status;
+}
+
+/* What stands at the reader, as words for a message. */
+static const char *found(const alloy_json *json)
+{
+    if (json->at >= json->size)
+        return "the end of the text";
+    char c = json->text[json->at];
+    switch (c) {
+    case '{':
+        return "an object";
+    case '[':
+        return "an array";
+    case '"':
+        return "a string";
+    case 't':
+    case 'f':
+        return "a bool";
+    case 'n':
+        return "null";
+    default:
+        return c == '-' || (c >= '0' && c <= '9') ? "a number" : NULL;
+    }
+}
+
+/* Fails at the next byte: what was expected there, and what was found. */
+static void expected(alloy_json *json, const char *what)
+{
+    const char *words = found(json);
+    if (words)
+        fail_at(json, json->at, ALLOY_FORMAT, "expected %s, found %s", what, words);
+    else
+        fail_at(json, json->at, ALLOY_FORMAT, "expected %s, found \"%s\"", what, alloy_printable(json->text + json->at, 1));
+}
+
+/* ---- Opening and closing ------------------------------------------------------------------------------------------------------- */
+
+void alloy_json_open(alloy_json *json, const char *name, const void *text, size_t size)
+{
+    *json = (alloy_json){.name = name, .text = text, .size = size};
+    if (size > UINT32_MAX) {
+        json->status = alloy_fail(ALLOY_LIMIT, "%s: %zu bytes of JSON, at most %u are read", alloy_printable(name, strlen(name)), size,
+                                  (unsigned)UINT32_MAX);
+        return;
+    }
+    if (size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) {
+        fail_at(json, 0, ALLOY_FORMAT, "begins with a byte order mark (BOM), which JSON forbids");
+        return;
+    }
+    size_t valid = alloy_utf8_valid(text, size);
+    if (valid < size) {
+        fail_at(json, valid, ALLOY_FORMAT, "not UTF-8: byte 0x%02X at offset %zu", (unsigned char)json->text[valid], valid);
+        return;
+    }
+    json->keys = alloy_json_keys_new(json->text);
+    if (!json->keys)
+        json->status = ALLOY_NOMEM;
+}
+
+static inline bool is_space(char c)
+{
+    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+}
+
+/* Moves to the next byte that is not white space; indentation goes 8 spaces a step. */
+static inline void skip_space(alloy_json *json)
+{
+    const char *text = json->text;
+    size_t at = json->at, size = json->size;
+    while (at < size && is_space(text[at])) {
+        at++;
+        while (size - at >= 8 && memcmp(text + at, "        ", 8) == 0)
+            at += 8;
+    }
+    json->at = at;
+}
+
+alloy_status alloy_json_close(alloy_json *json)
+{
+    if (!json->status && json->depth == 0) {
+        skip_space(json);
+        if (json->at < json->size)
+            expected(json, "the end of the text");
+    }
+    alloy_json_keys_free(json->keys);
+    json->keys = NULL;
+    return json->status;
+}
+
+/* The next byte that is not white space, or 0 at the end or after a failure. */
+static inline char next_byte(alloy_json *json)
+{
+    if (json->status)
+        return 0;
+    skip_space(json);
+    json->value_at = json->at;
+    return json->at < json->size ? json->text[json->at] : 0;
+}
+
+alloy_json_type alloy_json_peek(alloy_json *json)
+{
+    char c = next_byte(json);
+    switch (c) {
+    case '{':
+        return ALLOY_JSON_OBJECT;
+    case '[':
+        return ALLOY_JSON_ARRAY;
+    case '"':
+        return ALLOY_JSON_STRING;
+    case 't':
+    case 'f':
+        return ALLOY_JSON_BOOL;
+    case 'n':
+        return ALLOY_JSON_NULL;
+    default:
+        if (c == '-' || (c >= '0' && c <= '9'))
+            return ALLOY_JSON_NUMBER;
+        expected(json, "a value");
+        return ALLOY_JSON_ERROR;
+    }
+}
+
+/* ---- Strings ------------------------------------------------------------------------------------------------------------------- */
+
+/* The number of the four hexadecimal digits at `at`; -1 where they are not. */
+static int32_t hexadecimal(const char *at, const char *end)
+{
+    if (end - at < 4)
+        return -1;
+    int32_t value = 0;
+    for (int i = 0; i < 4; i++) {
+        char c = at[i];
+        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        if (digit < 0)
+            return -1;
+        value = value << 4 | digit;
+    }
+    return value;
+}
+
+static inline bool is_high_surrogate(int32_t code)
+{
+    return code >= 0xD800 && code < 0xDC00;
+}
+
+static inline bool is_low_surrogate(int32_t code)
+{
+    return code >= 0xDC00 && code < 0xE000;
+}
+
+/* Length of the escape at `at`, which is behind a backslash; 0 and the reader failed where it is not sound. */
+static size_t check_escape(alloy_json *json, size_t at)
+{
+    const char *from = json->text + at, *end = json->text + json->size;
+    if (from < end && *from != 'u' && *from != 0 && strchr("\"\\/bfnrt", *from))
+        return 1;
+    int32_t code = from < end && *from == 'u' ? hexadecimal(from + 1, end) : -1;
+    if (code < 0) {
+        fail_at(json, at - 1, ALLOY_FORMAT, "unknown escape in a string; one of \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\uXXXX was expected");
+        return 0;
+    }
+    if (!is_high_surrogate(code) && !is_low_surrogate(code))
+        return 5;
+    bool paired = is_high_surrogate(code) && end - from >= 11 && from[5] == '\\' && from[6] == 'u' &&
+                  is_low_surrogate(hexadecimal(from + 7, end));
+    if (paired)
+        return 11;
+    fail_at(json, at - 1, ALLOY_FORMAT, "lone surrogate \\u%04X in a string", (unsigned)code);
+    return 0;
+}
+
+/* Bytes that end a plain run of a string: quote, backslash, control characters. */
+static const bool ends_run[256] = {
+    ['"'] = true, ['\\'] = true, [0] = true,  [1] = true,  [2] = true,  [3] = true,  [4] = true,  [5] = true,  [6] = true,
+    [7] = true,   [8] = true,    [9] = true,  [10] = true, [11] = true, [12] = true, [13] = true, [14] = true, [15] = true,
+    [16] = true,  [17] = true,   [18] = true, [19] = true, [20] = true, [21] = true, [22] = true, [23] = true, [24] = true,
+    [25] = true,  [26] = true,   [27] = true, [28] = true, [29] = true, [30] = true, [31] = true,
+};
+
+/* Takes the string whose quote stands at the reader. */
+static alloy_json_string_view take_string(alloy_json *json)
+{
+    size_t start = json->at + 1, at = start;
+    bool escaped = false;
+    for (;;) {
+        while (at < json->size && !ends_run[(unsigned char)json->text[at]])
+            at++;
+        if (at >= json->size) {
+            fail_at(json, start - 1, ALLOY_FORMAT, "the string that begins here has no end");
+            break;
+        }
+        if (json->text[at] == '"') {
+            json->at = at + 1;
+            return (alloy_json_string_view){json->text + start, at - start, escaped};
+        }
+        if (json->text[at] != '\\') {
+            fail_at(json, at, ALLOY_FORMAT, "control character 0x%02X in a string; it must be escaped", (unsigned char)json->text[at]);
+            break;
+        }
+        size_t length = check_escape(json, at + 1);
+        if (length == 0)
+            break;
+        escaped = true;
+        at += 1 + length;
+    }
+    return (alloy_json_string_view){"", 0, false};
+}
+
+alloy_json_string_view alloy_json_string(alloy_json *json)
+{
+    if (next_byte(json) == '"')
+        return take_string(json);
+    expected(json, "a string");
+    return (alloy_json_string_view){"", 0, false};
+}
+
+size_t alloy_json_escape(const char **at, char out[4])
+{
+    static const char names[] = "bfnrt", values[] = "\b\f\n\r\t";
+    char c = *(*at)++;
+    if (c != 'u') {
+        const char *name = strchr(names, c);
+        out[0] = name ? values[name - names] : c;
+        return 1;
+    }
+    uint32_t code = (uint32_t)hexadecimal(*at, *at + 4);
+    *at += 4;
+    if (is_high_surrogate((int32_t)code)) {
+        uint32_t low = (uint32_t)hexadecimal(*at + 2, *at + 6);
+        code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+        *at += 6;
+    }
+    return alloy_utf8_put(code, out);
+}
+
+alloy_status alloy_json_unescape(const alloy_json_string_view *view, alloy_text *out)
+{
+    const char *at = view->bytes, *end = at + view->size;
+    if (!alloy_text_reserve(out, view->size)) /* an escape is never shorter than what it means */
+        return alloy_text_status(out);
+    while (at < end) {
+        const char *backslash = view->escaped ? memchr(at, '\\', (size_t)(end - at)) : NULL;
+        size_t run = (size_t)((backslash ? backslash : end) - at);
+        alloy_text_append(out, at, run);
+        at += run;
+        if (!backslash)
+            break;
+        char character[4];
+        at++;
+        size_t length = alloy_json_escape(&at, character);
+        alloy_text_append(out, character, length);
+    }
+    return alloy_text_status(out);
+}
+
+bool alloy_json_key_is(const alloy_json_string_view *key, const char *name)
+{
+    size_t left = strlen(name);
+    if (!key->escaped)
+        return key->size == left && memcmp(key->bytes, name, left) == 0;
+    for (const char *at = key->bytes, *end = at + key->size; at < end;) {
+        char character[4] = {*at++};
+        size_t length = character[0] == '\\' ? alloy_json_escape(&at, character) : 1;
+        if (length > left || memcmp(character, name, length) != 0)
+            return false;
+        name += length;
+        left -= length;
+    }
+    return left == 0;
+}
+
+/* ---- Objects and arrays -------------------------------------------------------------------------------------------------------- */
+
+static void begin(alloy_json *json, bool object)
+{
+    char c = next_byte(json);
+    if (json->status)
+        return;
+    if (c != (object ? '{' : '[')) {
+        expected(json, object ? "an object" : "an array");
+        return;
+    }
+    if (json->depth >= ALLOY_JSON_DEPTH) {
+        fail_at(json, json->at, ALLOY_LIMIT, "more than %d levels deep", ALLOY_JSON_DEPTH);
+        return;
+    }
+    json->at++;
+    json->depth++;
+    json->in_object[json->depth] = object;
+    json->has_items[json->depth] = false;
+    if (object)
+        alloy_json_keys_begin(json->keys, json->depth);
+}
+
+void alloy_json_object(alloy_json *json)
+{
+    begin(json, true);
+}
+
+void alloy_json_array(alloy_json *json)
+{
+    begin(json, false);
+}
+
+/* Behind an item: takes the comma and returns true, or takes `end`, leaves this level and returns false. */
+static bool next_in(alloy_json *json, char end)
+{
+    if (json->status)
+        return false;
+    skip_space(json);
+    char c = json->at < json->size ? json->text[json->at] : 0;
+    if (c == end) {
+        json->at++;
+        json->depth--;
+        return false;
+    }
+    if (!json->has_items[json->depth]) {
+        json->has_items[json->depth] = true;
+        return true;
+    }
+    if (c == ',') {
+        json->at++;
+        return true;
+    }
+    expected(json, end == '}' ? "',' or '}'" : "',' or ']'");
+    return false;
+}
+
+bool alloy_json_next_key(alloy_json *json, alloy_json_string_view *key)
+{
+    *key = (alloy_json_string_view){"", 0, false};
+    if (json->status)
+        return false;
+    int depth = json->depth;
+    if (!next_in(json, '}')) {
+        if (!json->status)
+            alloy_json_keys_end(json->keys, depth);
+        return false;
+    }
+    if (next_byte(json) != '"') {
+        expected(json, "a key");
+        return false;
+    }
+    size_t start = json->at;
+    alloy_json_string_view taken = take_string(json);
+    if (json->status)
+        return false;
+    alloy_status status = alloy_json_keys_add(json->keys, &taken, json->depth);
+    if (status == ALLOY_FORMAT)
+        fail_at(json, start, ALLOY_FORMAT, "duplicate key \"%s\"", alloy_printable(taken.bytes, taken.size));
+    else if (status)
+        json->status = status;
+    skip_space(json);
+    if (!json->status && (json->at >= json->size || json->text[json->at] != ':'))
+        expected(json, "':'");
+    if (json->status)
+        return false;
+    json->at++;
+    *key = taken;
+    return true;
+}
+
+bool alloy_json_next_item(alloy_json *json)
+{
+    return next_in(json, ']');
+}
+
+/* ---- Numbers and words --------------------------------------------------------------------------------------------------------- */
+
+/* The bytes of a number. */
+struct number {
+    const char *bytes;
+    size_t size;   /* 0: failed */
+    bool integer;  /* neither fraction nor exponent */
+};
+
+static inline size_t digits(const alloy_json *json, size_t at)
+{
+    while (at < json->size && json->text[at] >= '0' && json->text[at] <= '9')
+        at++;
+    return at;
+}
+
+static struct number bad_number(alloy_json *json, size_t at)
+{
+    json->at = at;
+    expected(json, "a digit");
+    return (struct number){"", 0, false};
+}
+
+/* Takes a number by the grammar of RFC 8259. */
+static struct number take_number(alloy_json *json)
+{
+    const char *text = json->text;
+    size_t start = json->at, at = start + (text[start] == '-');
+    bool integer = true;
+    size_t end = digits(json, at);
+    if (end == at)
+        return bad_number(json, at);
+    if (text[at] == '0' && end - at > 1) {
+        fail_at(json, start, ALLOY_FORMAT, "a number with a leading zero");
+        return (struct number){"", 0, false};
+    }
+    at = end;
+    if (at < json->size && text[at] == '.') {
+        integer = false;
+        end = digits(json, at + 1);
+        if (end == at + 1)
+            return bad_number(json, end);
+        at = end;
+    }
+    if (at < json->size && (text[at] == 'e' || text[at] == 'E')) {
+        integer = false;
+        at++;
+        at += at < json->size && (text[at] == '+' || text[at] == '-');
+        end = digits(json, at);
+        if (end == at)
+            return bad_number(json, end);
+        at = end;
+    }
+    json->at = at;
+    return (struct number){text + start, at - start, integer};
+}
+
+/* The number at the reader, which must be one. */
+static struct number next_number(alloy_json *json)
+{
+    char c = next_byte(json);
+    if (c == '-' || (c >= '0' && c <= '9'))
+        return take_number(json);
+    expected(json, "a number");
+    return (struct number){"", 0, false};
+}
+
+static double value_of(alloy_json *json, const struct number *number)
+{
+    double value = 0;
+    if (number->size > 0 && !alloy_parse_double(number->bytes, number->size, &value))
+        fail_at(json, json->value_at, number->size < 500 ? ALLOY_FORMAT : ALLOY_LIMIT, "the number %s does not fit a double",
+                alloy_printable(number->bytes, number->size));
+    return value;
+}
+
+double alloy_json_double(alloy_json *json)
+{
+    struct number number = next_number(json);
+    double value = value_of(json, &number);
+    return json->status ? 0 : value;
+}
+
+/* The magnitude of an integer's digits; false when it passes 64 bits. */
+static bool magnitude(const char *bytes, size_t size, uint64_t *out)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < size; i++) {
+        if (__builtin_mul_overflow(value, (uint64_t)10, &value) || __builtin_add_overflow(value, (uint64_t)(bytes[i] - '0'), &value))
+            return false;
+    }
+    *out = value;
+    return true;
+}
+
+int64_t alloy_json_int64(alloy_json *json)
+{
+    struct number number = next_number(json);
+    if (number.size == 0)
+        return 0;
+    bool negative = number.bytes[0] == '-';
+    uint64_t value = 0, most = (uint64_t)INT64_MAX + negative;
+    if (!number.integer)
+        fail_at(json, json->value_at, ALLOY_FORMAT, "expected an integer, found %s", alloy_printable(number.bytes, number.size));
+    else if (!magnitude(number.bytes + negative, number.size - negative, &value) || value > most)
+        fail_at(json, json->value_at, ALLOY_RANGE, "%s does not fit 64 bits", alloy_printable(number.bytes, number.size));
+    if (json->status)
+        return 0;
+    return negative ? (int64_t)(0 - value) : (int64_t)value;
+}
+
+uint64_t alloy_json_uint64(alloy_json *json)
+{
+    struct number number = next_number(json);
+    uint64_t value = 0;
+    if (number.size == 0)
+        return 0;
+    if (!number.integer || number.bytes[0] == '-')
+        fail_at(json, json->value_at, ALLOY_FORMAT, "expected an integer without a sign, found %s",
+                alloy_printable(number.bytes, number.size));
+    else if (!magnitude(number.bytes, number.size, &value))
+        fail_at(json, json->value_at, ALLOY_RANGE, "%s does not fit 64 bits", alloy_printable(number.bytes, number.size));
+    return json->status ? 0 : value;
+}
+
+/* Takes `word` where it stands at the reader. */
+static bool take_word(alloy_json *json, const char *word)
+{
+    size_t size = strlen(word);
+    if (json->size - json->at < size || memcmp(json->text + json->at, word, size) != 0)
+        return false;
+    json->at += size;
+    return true;
+}
+
+bool alloy_json_bool(alloy_json *json)
+{
+    char c = next_byte(json);
+    if (c == 't' && take_word(json, "true"))
+        return true;
+    if (!(c == 'f' && take_word(json, "false")))
+        expected(json, "true or false");
+    return false;
+}
+
+bool alloy_json_null(alloy_json *json)
+{
+    return next_byte(json) == 'n' && take_word(json, "null");
+}
+
+/* ---- Skipping ------------------------------------------------------------------------------------------------------------------ */
+
+/* Numbers that are skipped must fit a double too; only long ones and those with an exponent can fail to. */
+static void skip_number(alloy_json *json)
+{
+    struct number number = take_number(json);
+    bool may_overflow = number.size > 300 || (!number.integer && (memchr(number.bytes, 'e', number.size) || memchr(number.bytes, 'E', number.size)));
+    if (may_overflow)
+        value_of(json, &number);
+}
+
+/* Takes a value that holds no others, or begins one that does. */
+static void skip_one(alloy_json *json)
+{
+    switch (alloy_json_peek(json)) {
+    case ALLOY_JSON_OBJECT:
+        alloy_json_object(json);
+        break;
+    case ALLOY_JSON_ARRAY:
+        alloy_json_array(json);
+        break;
+    case ALLOY_JSON_STRING:
+        take_string(json);
+        break;
+    case ALLOY_JSON_NUMBER:
+        skip_number(json);
+        break;
+    case ALLOY_JSON_BOOL:
+        alloy_json_bool(json);
+        break;
+    case ALLOY_JSON_NULL:
+        if (!alloy_json_null(json))
+            expected(json, "null");
+        break;
+    case ALLOY_JSON_ERROR:
+        break;
+    }
+}
+
+void alloy_json_skip(alloy_json *json)
+{
+    int depth = json->depth;
+    alloy_json_string_view key;
+    size_t start = json->at;
+    do {
+        skip_one(json);
+        while (!json->status && json->depth > depth) {
+            if (json->in_object[json->depth] ? alloy_json_next_key(json, &key) : alloy_json_next_item(json))
+                break;
+        }
+    } while (!json->status && json->depth > depth);
+    if (!json->status)
+        json->value_at = start;
+}
+
+alloy_json_string_view alloy_json_raw(alloy_json *json)
+{
+    next_byte(json);
+    size_t start = json->at;
+    alloy_json_skip(json);
+    if (json->status)
+        return (alloy_json_string_view){"", 0, false};
+    return (alloy_json_string_view){json->text + start, json->at - start, false};
+}
