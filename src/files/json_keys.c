@@ -34,7 +34,7 @@ struct alloy_json_keys {
     struct entry *entries;
     int64_t count, capacity; /* entries */
     struct slot *slots;
-    size_t slot_count; /* a power of two, at least twice `count` */
+    size_t slot_count; /* a power of two; at most 3/4 of them are taken */
     int64_t first[ALLOY_JSON_DEPTH + 1]; /* by depth: entries of the objects outside of it */
     alloy_text decoded[2];
 };
@@ -94,51 +94,60 @@ static bool make_room(alloy_json_keys *keys)
     if (!entries)
         return false;
     keys->entries = entries;
-    if ((size_t)keys->count * 2 < keys->slot_count)
+    if ((size_t)keys->count < keys->slot_count / 4 * 3)
         return true;
-    struct slot *slots = alloy_memory_zeroed(keys->slot_count * 4, sizeof *slots);
+    struct slot *slots = alloy_memory_zeroed(keys->slot_count * 2, sizeof *slots);
     if (!slots)
         return false;
     alloy_memory_free(keys->slots);
     keys->slots = slots;
-    keys->slot_count *= 4;
+    keys->slot_count *= 2;
     for (int64_t i = 0; i < keys->count; i++)
         place(keys, i);
     return true;
 }
 
 /* The bytes that a key means: its own, or decoded into `buffer`. False when memory is short. */
-static bool meaning(const char *bytes, size_t size, alloy_text *buffer, const char **out, size_t *out_size)
+static bool decode(alloy_json_string_view *key, alloy_text *buffer)
 {
-    *out = bytes;
-    *out_size = size;
-    if (!memchr(bytes, '\\', size))
+    if (!key->escaped)
         return true;
     alloy_text_clear(buffer);
-    alloy_json_string_view view = {bytes, size, true};
-    if (alloy_json_unescape(&view, buffer))
+    if (alloy_json_unescape(key, buffer))
         return false;
-    *out = alloy_text_get(buffer);
-    *out_size = buffer->size;
+    *key = (alloy_json_string_view){alloy_text_get(buffer), buffer->size, false};
+    return true;
+}
+
+static alloy_json_string_view key_of(const alloy_json_keys *keys, const struct entry *entry)
+{
+    const char *bytes = keys->text + entry->at;
+    return (alloy_json_string_view){bytes, entry->size, memchr(bytes, '\\', entry->size) != NULL};
+}
+
+bool alloy_json_keys_last(const alloy_json_keys *keys, int depth, alloy_json_string_view *key)
+{
+    if (!keys || keys->count == keys->first[depth])
+        return false;
+    *key = key_of(keys, &keys->entries[keys->count - 1]);
     return true;
 }
 
 alloy_status alloy_json_keys_add(alloy_json_keys *keys, const alloy_json_string_view *key, int depth)
 {
-    const char *bytes, *other;
-    size_t size, other_size;
-    if (!make_room(keys) || !meaning(key->bytes, key->size, &keys->decoded[0], &bytes, &size))
+    alloy_json_string_view added = *key;
+    if (!make_room(keys) || !decode(&added, &keys->decoded[0]))
         return ALLOY_NOMEM;
-    uint32_t hash = (uint32_t)alloy_hash(&keys->seed, bytes, size) ^ (uint32_t)depth * 0x9E3779B1u;
+    uint32_t hash = (uint32_t)alloy_hash(&keys->seed, added.bytes, added.size) ^ (uint32_t)depth * 0x9E3779B1u;
     size_t slot = hash & (keys->slot_count - 1);
     for (; keys->slots[slot].entry; slot = (slot + 1) & (keys->slot_count - 1)) {
         int64_t index = (int64_t)keys->slots[slot].entry - 1;
         if (keys->slots[slot].hash != hash || index < keys->first[depth])
             continue;
-        const struct entry *entry = &keys->entries[index];
-        if (!meaning(keys->text + entry->at, entry->size, &keys->decoded[1], &other, &other_size))
+        alloy_json_string_view other = key_of(keys, &keys->entries[index]);
+        if (!decode(&other, &keys->decoded[1]))
             return ALLOY_NOMEM;
-        if (other_size == size && memcmp(other, bytes, size) == 0)
+        if (other.size == added.size && memcmp(other.bytes, added.bytes, added.size) == 0)
             return ALLOY_FORMAT;
     }
     keys->entries[keys->count] = (struct entry){(uint32_t)(key->bytes - keys->text), (uint32_t)key->size, hash, (uint32_t)slot};

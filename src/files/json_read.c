@@ -56,37 +56,58 @@ alloy_status alloy_json_fail(alloy_json *json, alloy_status status, const char *
     return json->status;
 }
 
-/* What stands at the reader, as words for a message. */
-static const char *found(const alloy_json *json)
+static bool stands(const alloy_json *json, const char *word)
+{
+    size_t size = strlen(word);
+    return json->size - json->at >= size && memcmp(json->text + json->at, word, size) == 0;
+}
+
+/* What stands at the reader, in words. */
+static const char *found(const alloy_json *json, char buffer[32])
 {
     if (json->at >= json->size)
         return "the end of the text";
     char c = json->text[json->at];
-    switch (c) {
-    case '{':
-        return "an object";
-    case '[':
-        return "an array";
-    case '"':
-        return "a string";
-    case 't':
-    case 'f':
-        return "a bool";
-    case 'n':
-        return "null";
-    default:
-        return c == '-' || (c >= '0' && c <= '9') ? "a number" : NULL;
-    }
+    if (c == '{' || c == '[' || c == '"')
+        return c == '{' ? "an object" : c == '[' ? "an array" : "a string";
+    if (c == '-' || (c >= '0' && c <= '9'))
+        return "a number";
+    if (stands(json, "true") || stands(json, "false") || stands(json, "null"))
+        return c == 't' ? "true" : c == 'f' ? "false" : "null";
+    snprintf(buffer, 32, "\"%s\"", alloy_printable(json->text + json->at, 1));
+    return buffer;
 }
 
 /* Fails at the next byte: what was expected there, and what was found. */
 static void expected(alloy_json *json, const char *what)
 {
-    const char *words = found(json);
-    if (words)
-        fail_at(json, json->at, ALLOY_FORMAT, "expected %s, found %s", what, words);
+    char buffer[32];
+    fail_at(json, json->at, ALLOY_FORMAT, "expected %s, found %s", what, found(json, buffer));
+}
+
+/* Fails at a value: as fail_at, and names the key that it belongs to, its own or that of the arrays around it. */
+__attribute__((format(printf, 3, 4))) static void fail_value(alloy_json *json, alloy_status status, const char *format, ...)
+{
+    char what[256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(what, sizeof what, format, args);
+    va_end(args);
+    int depth = json->depth;
+    while (depth > 0 && !json->in_object[depth])
+        depth--;
+    alloy_json_string_view key;
+    if (depth > 0 && alloy_json_keys_last(json->keys, depth, &key))
+        fail_at(json, json->value_at, status, "\"%s\": %s", alloy_printable(key.bytes, key.size), what);
     else
-        fail_at(json, json->at, ALLOY_FORMAT, "expected %s, found \"%s\"", what, alloy_printable(json->text + json->at, 1));
+        fail_at(json, json->value_at, status, "%s", what);
+}
+
+static void expected_value(alloy_json *json, const char *what)
+{
+    char buffer[32];
+    if (!json->status)
+        fail_value(json, ALLOY_FORMAT, "expected %s, found %s", what, found(json, buffer));
 }
 
 /* ---- Opening and closing ------------------------------------------------------------------------------------------------------- */
@@ -171,7 +192,7 @@ alloy_json_type alloy_json_peek(alloy_json *json)
     default:
         if (c == '-' || (c >= '0' && c <= '9'))
             return ALLOY_JSON_NUMBER;
-        expected(json, "a value");
+        expected_value(json, "a value");
         return ALLOY_JSON_ERROR;
     }
 }
@@ -266,7 +287,7 @@ alloy_json_string_view alloy_json_string(alloy_json *json)
 {
     if (next_byte(json) == '"')
         return take_string(json);
-    expected(json, "a string");
+    expected_value(json, "a string");
     return (alloy_json_string_view){"", 0, false};
 }
 
@@ -333,7 +354,7 @@ static void begin(alloy_json *json, bool object)
     if (json->status)
         return;
     if (c != (object ? '{' : '[')) {
-        expected(json, object ? "an object" : "an array");
+        expected_value(json, object ? "an object" : "an array");
         return;
     }
     if (json->depth >= ALLOY_JSON_DEPTH) {
@@ -484,7 +505,7 @@ static struct number next_number(alloy_json *json)
     char c = next_byte(json);
     if (c == '-' || (c >= '0' && c <= '9'))
         return take_number(json);
-    expected(json, "a number");
+    expected_value(json, "a number");
     return (struct number){"", 0, false};
 }
 
@@ -492,7 +513,7 @@ static double value_of(alloy_json *json, const struct number *number)
 {
     double value = 0;
     if (number->size > 0 && !alloy_parse_double(number->bytes, number->size, &value))
-        fail_at(json, json->value_at, number->size < 500 ? ALLOY_FORMAT : ALLOY_LIMIT, "the number %s does not fit a double",
+        fail_value(json, number->size < 500 ? ALLOY_FORMAT : ALLOY_LIMIT, "the number %s does not fit a double",
                 alloy_printable(number->bytes, number->size));
     return value;
 }
@@ -524,9 +545,9 @@ int64_t alloy_json_int64(alloy_json *json)
     bool negative = number.bytes[0] == '-';
     uint64_t value = 0, most = (uint64_t)INT64_MAX + negative;
     if (!number.integer)
-        fail_at(json, json->value_at, ALLOY_FORMAT, "expected an integer, found %s", alloy_printable(number.bytes, number.size));
+        fail_value(json, ALLOY_FORMAT, "expected an integer, found %s", alloy_printable(number.bytes, number.size));
     else if (!magnitude(number.bytes + negative, number.size - negative, &value) || value > most)
-        fail_at(json, json->value_at, ALLOY_RANGE, "%s does not fit 64 bits", alloy_printable(number.bytes, number.size));
+        fail_value(json, ALLOY_RANGE, "%s does not fit 64 bits", alloy_printable(number.bytes, number.size));
     if (json->status)
         return 0;
     return negative ? (int64_t)(0 - value) : (int64_t)value;
@@ -539,20 +560,19 @@ uint64_t alloy_json_uint64(alloy_json *json)
     if (number.size == 0)
         return 0;
     if (!number.integer || number.bytes[0] == '-')
-        fail_at(json, json->value_at, ALLOY_FORMAT, "expected an integer without a sign, found %s",
+        fail_value(json, ALLOY_FORMAT, "expected an integer without a sign, found %s",
                 alloy_printable(number.bytes, number.size));
     else if (!magnitude(number.bytes, number.size, &value))
-        fail_at(json, json->value_at, ALLOY_RANGE, "%s does not fit 64 bits", alloy_printable(number.bytes, number.size));
+        fail_value(json, ALLOY_RANGE, "%s does not fit 64 bits", alloy_printable(number.bytes, number.size));
     return json->status ? 0 : value;
 }
 
 /* Takes `word` where it stands at the reader. */
 static bool take_word(alloy_json *json, const char *word)
 {
-    size_t size = strlen(word);
-    if (json->size - json->at < size || memcmp(json->text + json->at, word, size) != 0)
+    if (!stands(json, word))
         return false;
-    json->at += size;
+    json->at += strlen(word);
     return true;
 }
 
@@ -562,7 +582,7 @@ bool alloy_json_bool(alloy_json *json)
     if (c == 't' && take_word(json, "true"))
         return true;
     if (!(c == 'f' && take_word(json, "false")))
-        expected(json, "true or false");
+        expected_value(json, "true or false");
     return false;
 }
 
@@ -603,7 +623,7 @@ static void skip_one(alloy_json *json)
         break;
     case ALLOY_JSON_NULL:
         if (!alloy_json_null(json))
-            expected(json, "null");
+            expected_value(json, "null");
         break;
     case ALLOY_JSON_ERROR:
         break;

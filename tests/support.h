@@ -1,0 +1,225 @@
+/* What the tests share: cmocka and its prerequisites, checks that print both values, folders that disappear, files made from bytes.
+ *
+ *     int main(void)
+ *     {
+ *         const struct CMUnitTest tests[] = {cmocka_unit_test(a_missing_comma_is_an_error)};
+ *         return cmocka_run_group_tests(tests, NULL, NULL);
+ *     }
+ *
+ * A test that needs files takes a folder of its own: `char *folder = test_folder();` ... `remove_folder(folder);`. */
+#ifndef ALLOY_TESTS_SUPPORT_H
+#define ALLOY_TESTS_SUPPORT_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "alloy/alloy.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define ALLOY_TEST_SANITIZED 1 /* limits of time and memory do not hold under a sanitizer */
+#else
+#define ALLOY_TEST_SANITIZED 0
+#endif
+
+/* ---- Checks -------------------------------------------------------------------------------------------------------------------- */
+
+/* The call succeeded. */
+#define expect_ok(status) check_status((status), #status, __FILE__, __LINE__, ALLOY_OK, NULL)
+
+/* The call failed with this status, and its text holds each of these words:
+ *     expect_failure(alloy_json_close(&json), ALLOY_FORMAT, "config.json:1:3", "comma"); */
+#define expect_failure(status, expected, ...) check_status((status), #status, __FILE__, __LINE__, (expected), __VA_ARGS__, NULL)
+
+/* Texts are equal; `size` bytes of `bytes` are the string `expected`. */
+#define expect_text(actual, expected) check_bytes((actual), strlen(actual), (expected), strlen(expected), __FILE__, __LINE__)
+#define expect_bytes(bytes, size, expected) check_bytes((bytes), (size), (expected), strlen(expected), __FILE__, __LINE__)
+
+static inline void check_status(alloy_status actual, const char *call, const char *file, int line, alloy_status expected, ...)
+{
+    bool right = actual == expected;
+    const char *missing = NULL;
+    va_list words;
+    va_start(words, expected);
+    for (const char *word; right && expected && !missing && (word = va_arg(words, const char *));)
+        missing = strstr(alloy_error(), word) ? NULL : word;
+    va_end(words);
+    if (right && !missing)
+        return;
+    print_error("%s\n  gave     %s: %s\n  expected %s", call, alloy_status_name(actual), actual ? alloy_error() : "",
+                alloy_status_name(expected));
+    print_error(missing ? " with \"%s\" in its text\n" : "\n", missing);
+    _fail(file, line);
+}
+
+static inline void check_bytes(const char *actual, size_t size, const char *expected, size_t expected_size, const char *file, int line)
+{
+    if (size == expected_size && memcmp(actual, expected, size) == 0)
+        return;
+    print_error("actual   %zu bytes: \"%.*s\"\nexpected %zu bytes: \"%.*s\"\n", size, (int)size, actual, expected_size, (int)expected_size,
+                expected);
+    _fail(file, line);
+}
+
+/* ---- Folders and files --------------------------------------------------------------------------------------------------------- */
+
+/* A new empty folder; remove_folder takes it away with all that is in it. */
+static inline char *test_folder(void)
+{
+    const char *parent = getenv("TMPDIR");
+    char *path = malloc(4096);
+    assert_non_null(path);
+    snprintf(path, 4096, "%s/alloy-test-XXXXXX", parent && *parent ? parent : "/tmp");
+    assert_non_null(mkdtemp(path));
+    return path;
+}
+
+static inline void remove_tree(const char *path)
+{
+    struct stat info;
+    if (lstat(path, &info) != 0)
+        return;
+    if (S_ISDIR(info.st_mode)) {
+        chmod(path, 0700);
+        DIR *open = opendir(path);
+        for (struct dirent *entry; open && (entry = readdir(open));) {
+            char child[8192];
+            if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+                continue;
+            snprintf(child, sizeof child, "%s/%s", path, entry->d_name);
+            remove_tree(child);
+        }
+        if (open)
+            closedir(open);
+        rmdir(path);
+    } else {
+        unlink(path);
+    }
+}
+
+static inline void remove_folder(char *folder)
+{
+    remove_tree(folder);
+    free(folder);
+}
+
+/* folder/name, in one of eight rotating buffers. */
+static inline char *path_in(const char *folder, const char *name)
+{
+    static char paths[8][8192];
+    static unsigned next;
+    char *path = paths[next++ % 8];
+    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
+    return path;
+}
+
+/* Writes a file, with the folders above it that are missing, and returns its path (path_in). */
+static inline char *write_file(const char *folder, const char *name, const void *bytes, size_t size)
+{
+    char *path = path_in(folder, name);
+    for (char *slash = path + strlen(folder) + 1; (slash = strchr(slash, '/')); slash++) {
+        *slash = 0;
+        mkdir(path, 0777);
+        *slash = '/';
+    }
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, size, file), size);
+    assert_int_equal(fclose(file), 0);
+    return path;
+}
+
+static inline char *write_text(const char *folder, const char *name, const char *text)
+{
+    return write_file(folder, name, text, strlen(text));
+}
+
+/* The whole file; free() it. */
+static inline char *read_whole(const char *path, size_t *size)
+{
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    struct stat info;
+    assert_int_equal(fstat(fileno(file), &info), 0);
+    char *bytes = malloc((size_t)info.st_size + 1);
+    assert_non_null(bytes);
+    *size = fread(bytes, 1, (size_t)info.st_size, file);
+    bytes[*size] = 0;
+    fclose(file);
+    return bytes;
+}
+
+/* A safetensors file as it is told to be, sound or not: the header's size as 8 bytes little endian, the header, the data. */
+static inline char *write_safetensors(const char *folder, const char *name, const char *header, const void *data, size_t size)
+{
+    size_t header_size = strlen(header);
+    uint8_t *bytes = malloc(8 + header_size + size);
+    assert_non_null(bytes);
+    for (int i = 0; i < 8; i++)
+        bytes[i] = (uint8_t)((uint64_t)header_size >> 8 * i);
+    memcpy(bytes + 8, header, header_size);
+    if (size)
+        memcpy(bytes + 8 + header_size, data, size);
+    char *path = write_file(folder, name, bytes, 8 + header_size + size);
+    free(bytes);
+    return path;
+}
+
+/* ---- Warnings ------------------------------------------------------------------------------------------------------------------ */
+
+struct warnings {
+    int count;
+    char text[4096]; /* all lines, each with its newline */
+};
+
+static inline void keep_warning(void *user, const char *line)
+{
+    struct warnings *warnings = user;
+    size_t used = strlen(warnings->text);
+    warnings->count++;
+    snprintf(warnings->text + used, sizeof warnings->text - used, "%s\n", line);
+}
+
+/* Collects the library's warnings from here on; stop with alloy_set_log(NULL, NULL). */
+static inline void collect_warnings(struct warnings *warnings)
+{
+    memset(warnings, 0, sizeof *warnings);
+    alloy_set_log(keep_warning, warnings);
+}
+
+/* ---- Time and memory ----------------------------------------------------------------------------------------------------------- */
+
+/* Processor seconds of this process: what other programs do does not count. */
+static inline double processor_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* Bytes of this process in memory: anonymous only (heap and stacks, no mapped files), now. */
+static inline size_t anonymous_bytes(void)
+{
+    FILE *status = fopen("/proc/self/status", "r");
+    size_t kilobytes = 0;
+    for (char line[256]; status && fgets(line, sizeof line, status);)
+        if (sscanf(line, "RssAnon: %zu", &kilobytes) == 1)
+            break;
+    if (status)
+        fclose(status);
+    return kilobytes * 1024;
+}
+
+#endif
