@@ -1,0 +1,220 @@
+#!/usr/bin/env python3
+"""The oracle of a composed model: assembles from the modules of transformers a stack that no family of theirs has.
+
+    composed.py CONFIG MODEL [--redraw SEED]
+
+CONFIG is a config of model_type "alloy"; MODEL a folder that `alloy init CONFIG --out MODEL` made. What the config
+means is read from CONFIG, only the weights come from MODEL. Writes MODEL/expected.safetensors and MODEL/expected.json,
+so that `alloy compare MODEL MODEL/expected.safetensors` prints the table.
+
+With --redraw the weights are first replaced, in place, by ones that hide nothing (make_golden.py): those that `init`
+draws have norms of one and biases of zero.
+"""
+
+import argparse
+import json
+import pathlib
+
+import oracle
+import torch
+from make_golden import draw
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import PreTrainedConfig
+from transformers.models.llama.modeling_llama import LlamaAttention, LlamaMLP
+from transformers.models.qwen3.modeling_qwen3 import Qwen3Attention, Qwen3RMSNorm
+from transformers.models.qwen3_5.modeling_qwen3_5 import Qwen3_5Attention, Qwen3_5GatedDeltaNet, Qwen3_5RMSNorm
+from transformers.models.qwen3_5_moe.modeling_qwen3_5_moe import Qwen3_5MoeSparseMoeBlock
+from transformers.models.qwen3_moe.modeling_qwen3_moe import Qwen3MoeSparseMoeBlock
+from transformers.models.qwen3_next.modeling_qwen3_next import Qwen3NextRotaryEmbedding
+
+PROMPT = 333  # tokens
+NEW = 24
+TRIES = 60  # prompts to draw until no choice hangs on rounding
+GENERIC = {  # the Hub's names for a mixer
+    "full_attention": "qwen3_attention",
+    "sliding_attention": "qwen3_attention_sliding",
+    "linear_attention": "qwen3_5_gdn",
+}
+DEFAULTS = dict(
+    hidden_act="silu",
+    attention_bias=False,
+    mlp_bias=False,
+    attention_dropout=0.0,
+    attn_output_gate=False,
+    rms_norm_eps=1e-6,
+    rms_norm_unit_offset=False,
+    linear_conv_kernel_dim=4,
+    norm_topk_prob=False,
+    tie_word_embeddings=False,
+)
+
+
+def spelled_out(types):
+    """layer_types or ffn_types as a plain list of Alloy's own names."""
+    if isinstance(types, dict):
+        types = types["pattern"] * types["repeat"]
+    return [GENERIC.get(name, name) for name in types]
+
+
+def layer_config(fields, names, depth):
+    """The fields as this depth sees them; a depth is nearer than a module's name."""
+    overrides = fields.get("layer_overrides", {})
+    own = {**DEFAULTS, **fields}
+    for key in (*names, str(depth)):
+        own.update(overrides.get(key, {}))
+    own.setdefault("linear_num_value_heads", own.get("linear_num_key_heads"))
+    own.setdefault("attention_output_bias", own["attention_bias"])
+    rope = {"rope_type": "default", "rope_theta": 10000.0, **own.get("rope_parameters", {})}
+    about_all_layers = ("model_type", "layer_types", "ffn_types", "layer_overrides", "rope_parameters")
+    config = PreTrainedConfig(**{name: value for name, value in own.items() if name not in about_all_layers})
+    config.rope_parameters = rope
+    config.layer_types = ["linear_attention"]  # asked for by the delta net, which makes no use of it
+    config._attn_implementation = config._experts_implementation = "eager"
+    return config
+
+
+def norm(config, size):
+    return (Qwen3_5RMSNorm if config.rms_norm_unit_offset else Qwen3RMSNorm)(size, eps=config.rms_norm_eps)
+
+
+def make_mixer(name, config):
+    if name == "qwen3_5_gdn":
+        return Qwen3_5GatedDeltaNet(config, 0)
+    if name.startswith("llama_attention"):
+        mixer = LlamaAttention(config, 0)
+    else:
+        mixer = (Qwen3_5Attention if config.attn_output_gate else Qwen3Attention)(config, 0)
+        mixer.q_norm, mixer.k_norm = norm(config, config.head_dim), norm(config, config.head_dim)
+    width = config.num_attention_heads * config.head_dim
+    mixer.o_proj = nn.Linear(width, config.hidden_size, bias=config.attention_output_bias)
+    return mixer
+
+
+FFNS = {"qwen3_mlp": LlamaMLP, "qwen3_moe": Qwen3MoeSparseMoeBlock, "qwen3_5_moe": Qwen3_5MoeSparseMoeBlock}
+
+
+class Layer(nn.Module):
+    def __init__(self, mixer, ffn, config):
+        super().__init__()
+        self.mixer_name = "linear_attn" if mixer == "qwen3_5_gdn" else "self_attn"
+        self.window = config.sliding_window if mixer.endswith("_sliding") else None
+        self.input_layernorm = norm(config, config.hidden_size)
+        self.post_attention_layernorm = norm(config, config.hidden_size)
+        self.add_module(self.mixer_name, make_mixer(mixer, config))
+        self.mlp = FFNS[ffn](config)
+        if self.mixer_name == "self_attn":
+            self.rotary = Qwen3NextRotaryEmbedding(config)
+
+    def mask(self, n):
+        """0 where a query sees a key, -inf elsewhere: [1, 1, n, n]."""
+        age = torch.arange(n)[:, None] - torch.arange(n)[None]
+        seen = (age >= 0) & (age < (self.window or n))
+        return torch.zeros(n, n).masked_fill(~seen, float("-inf"))[None, None]
+
+    def mix(self, x):
+        if self.mixer_name == "linear_attn":
+            return self.linear_attn(x)
+        positions = torch.arange(x.shape[1])[None]
+        return self.self_attn(x, position_embeddings=self.rotary(x, positions), attention_mask=self.mask(x.shape[1]))[0]
+
+    def forward(self, x):
+        x = x + self.mix(self.input_layernorm(x))
+        return x + self.mlp(self.post_attention_layernorm(x))
+
+
+class Stack(nn.Module):
+    """Parameters carry the names that a checkpoint has."""
+
+    def __init__(self, fields):
+        super().__init__()
+        mixers, ffns = spelled_out(fields["layer_types"]), spelled_out(fields["ffn_types"])
+        layers = [
+            Layer(mixer, ffn, layer_config(fields, (mixer, ffn), i))
+            for i, (mixer, ffn) in enumerate(zip(mixers, ffns, strict=True))
+        ]
+        top = layer_config(fields, (), "")
+        self.model = nn.Module()
+        self.model.embed_tokens = nn.Embedding(top.vocab_size, top.hidden_size)
+        self.model.layers = nn.ModuleList(layers)
+        self.model.norm = norm(top, top.hidden_size)
+        self.lm_head = nn.Linear(top.hidden_size, top.vocab_size, bias=False)
+        if top.tie_word_embeddings:
+            self.lm_head.weight = self.model.embed_tokens.weight
+
+    @torch.no_grad()
+    def forward(self, ids):
+        x, hidden = self.model.embed_tokens(ids[None]), []
+        for layer in self.model.layers:
+            x = layer(x)
+            hidden.append(x[0])
+        return self.lm_head(self.model.norm(x))[0], hidden
+
+
+def redraw(folder, fields, seed):
+    generator = torch.Generator().manual_seed(seed)
+    for path in sorted(folder.glob("model*.safetensors")):
+        weights = load_file(path)
+        unit_offset = fields.get("rms_norm_unit_offset", False)
+        for name in sorted(weights):
+            weights[name] = draw(name, weights[name].shape, unit_offset, generator).to(weights[name].dtype)
+        save_file(weights, path, metadata={"format": "pt"})
+
+
+def read_weights(folder, stack):
+    """The weights of the folder under the names of the stack, which keeps experts stacked; nothing may be left over."""
+    files = sorted(folder.glob("model*.safetensors"))
+    found = {name: t.double() for path in files for name, t in load_file(path).items()}
+    weights = {}
+    for name in stack.state_dict():
+        if name in found:
+            weights[name] = found.pop(name)
+        elif ".mlp.experts." in name:
+            prefix, projection = name.rsplit(".", 1)
+            parts = ["gate_proj", "up_proj"] if projection == "gate_up_proj" else ["down_proj"]
+            count = len(stack.get_parameter(name))
+            each = [torch.cat([found.pop(f"{prefix}.{e}.{p}.weight") for p in parts]) for e in range(count)]
+            weights[name] = torch.stack(each)
+        elif name == "lm_head.weight":
+            weights[name] = weights["model.embed_tokens.weight"]
+        else:
+            raise SystemExit(f"{folder}: no {name}")
+    if found:
+        raise SystemExit(f"{folder}: left over: {', '.join(sorted(found))}")
+    return weights
+
+
+def write_expected(fields, folder):
+    stack32 = Stack(fields).eval()
+    weights = read_weights(folder, stack32)
+    stack32.load_state_dict(weights)
+    for seed in range(TRIES):
+        mode = oracle.Float64()
+        with mode:
+            stack64 = Stack(fields).eval()
+            stack64.load_state_dict(weights)
+        try:
+            tensors, note = oracle.compute(
+                stack32, stack64, oracle.draw_ids(PROMPT, fields["vocab_size"], seed), NEW, mode
+            )
+        except oracle.TooClose:
+            continue
+        return oracle.write(folder, tensors, {"model_type": "alloy", "seed": seed, **note})
+    raise SystemExit(f"{folder}: no prompt of {TRIES} without a near tie")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=pathlib.Path)
+    parser.add_argument("model", type=pathlib.Path)
+    parser.add_argument("--redraw", type=int, metavar="SEED")
+    arguments = parser.parse_args()
+    oracle.quiet()
+    fields = json.loads(arguments.config.read_text())
+    if arguments.redraw is not None:
+        redraw(arguments.model, fields, arguments.redraw)
+    write_expected(fields, arguments.model)
+
+
+if __name__ == "__main__":
+    main()
