@@ -2,16 +2,15 @@
  *
  * A plug-in is code: the moment it is opened, its constructors run with the rights of the process. What can be known
  * before that is therefore asked before that:
- *   1. The path was meant: it holds a '/', so that no search path is walked and no bare name of a config can ever
- * become one.   (TRUST)
+ *   1. The path was meant: it holds a '/', so that no folder is searched and no bare name can ever become one. (TRUST)
  *   2. Nobody else can have put it there: the file, its folder and the folder of a link to it belong to the user or to
- * root, and neither group nor others may write to them. (TRUST)
- *   3. It is a shared object for this kind of processor, by its ELF header. (FORMAT) Then it is opened, and before its
- * alloy_plugin_init is called, its alloy_plugin must tell the ABI and the struct sizes of this library. Every other
- * fault is FORMAT, that of a file which is not there too: the path is part of what the user said is a plug-in.
+ *      root, and neither their group nor others may write to them. (TRUST)
+ *   3. It is a shared object for this kind of processor, by its ELF header. (FORMAT)
+ * Then it is opened, and before its alloy_plugin_init is called, its alloy_plugin must tell the ABI and the struct
+ * sizes of this library. Every other fault is FORMAT, that of a file which is not there too: that the path holds a
+ * plug-in is what the user said.
  *
- * An opened plug-in stays open for good, since the registry points into it. Opening the same file again does nothing.
- */
+ * An opened plug-in stays open for good: the registry points into it. Opening the same file again does nothing. */
 #include <dlfcn.h>
 #include <elf.h>
 #include <errno.h>
@@ -162,8 +161,7 @@ static alloy_status call_init(const char *path, void *object)
     void *address = dlsym(object, "alloy_plugin_init");
     alloy_status (*init)(void);
     memcpy(&init, &address, sizeof init); /* ISO C has no conversion between pointers to data and to code */
-    alloy_fail(ALLOY_FORMAT,
-               "its alloy_plugin_init failed and did not say why"); /* the text, unless a call in it leaves another */
+    alloy_fail(ALLOY_FORMAT, "its alloy_plugin_init failed and did not say why"); /* unless a call in it says why */
     alloy_status status = init();
     return status ? alloy_fail_in(status == ALLOY_NOMEM ? ALLOY_NOMEM : ALLOY_FORMAT, path) : ALLOY_OK;
 }
