@@ -1,11 +1,12 @@
 /* The kernel table: what a backend for a processor implements. Modules call ops, ops call this table; no file outside src/kernels/cpu/NAME
- * includes an intrinsic. The generic table is plain C and is the definition; an instruction set's table begins as a copy of it and
- * overwrites what it has. Every table gives the same bits (docs/numerics.md); the comment at each row is the contract.
+ * includes an intrinsic. The generic table is plain C and is the definition; an instruction set's table takes generic rows
+ * where it has none of its own. Every table gives the same bits (docs/numerics.md); the comment at each row is the contract.
  *
  * Words of the contracts (all arithmetic IEEE fp32, round to nearest even, denormals kept; each named step rounds once):
  *   dot(a, b)     sum along the contiguous axis: 16 accumulators from +0, lane k mod 16, rising k, acc = fma(a[k], b[k], acc); a missing tail element
  *                 counts as fma(+0, +0, acc); then lanes i += i+8, i += i+4, i += i+2, i += i+1.
  *   column sum    one chain per output from +0, rising index, fused multiply-add.
+ *   max           passes over a NaN; a zero is +0 where it is kept (so the order of comparisons cannot show).
  *   exp, sigmoid, softplus, silu   the polynomials of kernels/cpu/generic/functions.h, the same operations in the same order everywhere.
  *
  * Pointers to float need only the alignment of float; weights need none. Strides are in elements unless they say bytes. Outputs do not overlap inputs

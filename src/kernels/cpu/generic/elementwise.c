@@ -1,0 +1,81 @@
+/* Kernels whose elements do not meet, and short column sums (kernels.h). */
+#include "kernels/cpu/generic/functions.h"
+#include "kernels/cpu/generic/generic.h"
+
+ALLOY_CLONES void alloy_generic_conv1d(float *y, const float *const *x, const float *w, int64_t taps, int64_t channels)
+{
+    for (int64_t c = 0; c < channels; c++) {
+        float sum = 0;
+        for (int64_t j = 0; j < taps; j++)
+            sum = fmaf(w[j * channels + c], x[j][c], sum);
+        y[c] = sum;
+    }
+}
+
+ALLOY_CLONES void alloy_generic_add_scaled(float *y, float a, const float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] = fmaf(a, x[i], y[i]);
+}
+
+void alloy_generic_add(float *y, const float *a, const float *b, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] = a[i] + b[i];
+}
+
+void alloy_generic_multiply(float *y, const float *a, const float *b, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] = a[i] * b[i];
+}
+
+ALLOY_CLONES void alloy_generic_silu(float *y, const float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] = alloy_silu(x[i]);
+}
+
+ALLOY_CLONES void alloy_generic_sigmoid(float *y, const float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] = alloy_sigmoid(x[i]);
+}
+
+ALLOY_CLONES void alloy_generic_exp(float *y, const float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] = alloy_exp(x[i]);
+}
+
+ALLOY_CLONES void alloy_generic_multiply_silu(float *y, const float *x, const float *gate, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] = alloy_silu(gate[i]) * x[i];
+}
+
+ALLOY_CLONES void alloy_generic_multiply_sigmoid(float *y, const float *x, const float *gate, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] = x[i] * alloy_sigmoid(gate[i]);
+}
+
+ALLOY_CLONES void alloy_generic_decay(float *y, const float *a, const float *rate, const float *dt_bias, int64_t rows, int64_t heads)
+{
+    for (int64_t row = 0; row < rows; row++)
+        for (int64_t h = 0; h < heads; h++)
+            y[row * heads + h] = alloy_exp(rate[h] * alloy_softplus(a[row * heads + h] + dt_bias[h]));
+}
+
+ALLOY_CLONES void alloy_generic_rotary(float *y, const float *x, int64_t heads, int64_t d, int64_t half, const float *cos, const float *sin)
+{
+    for (int64_t head = 0; head < heads; head++, x += d, y += d) {
+        for (int64_t i = 0; i < half; i++) {
+            float a = x[i], b = x[i + half];
+            y[i] = fmaf(a, cos[i], -(b * sin[i]));
+            y[i + half] = fmaf(b, cos[i], a * sin[i]);
+        }
+        for (int64_t i = 2 * half; i < d; i++)
+            y[i] = x[i];
+    }
+}

@@ -1,0 +1,32 @@
+/* The table of plain C. */
+#include "kernels/cpu/generic/generic.h"
+
+const alloy_kernels alloy_kernels_generic = {
+    .name = "generic",
+
+    .linear = alloy_generic_linear,
+    .rms_norm = alloy_generic_rms_norm,
+    .l2_norm = alloy_generic_l2_norm,
+    .softmax = alloy_generic_softmax,
+    .attention_block = alloy_generic_attention_block,
+
+    .conv1d = alloy_generic_conv1d,
+    .delta_rule = alloy_generic_delta_rule,
+    .add_scaled = alloy_generic_add_scaled,
+    .attention_merge = alloy_generic_attention_merge,
+    .attention_finish = alloy_generic_attention_finish,
+
+    .add = alloy_generic_add,
+    .multiply = alloy_generic_multiply,
+    .silu = alloy_generic_silu,
+    .sigmoid = alloy_generic_sigmoid,
+    .exp = alloy_generic_exp,
+    .multiply_silu = alloy_generic_multiply_silu,
+    .multiply_sigmoid = alloy_generic_multiply_sigmoid,
+    .decay = alloy_generic_decay,
+    .rotary = alloy_generic_rotary,
+
+    .widen = alloy_generic_widen,
+    .narrow = alloy_generic_narrow,
+    .all_finite = alloy_generic_all_finite,
+};
