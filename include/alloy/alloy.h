@@ -180,8 +180,116 @@ ALLOY_API alloy_status alloy_forward(alloy_session *session, const alloy_sequenc
 /* ---- Tokenizers --------------------------------------------------------------------------------------------------------------- */
 /* (tokenizer section) */
 
-/* ---- Generation --------------------------------------------------------------------------------------------------------------- */
-/* (generation section) */
+/* ---- Generation ---------------------------------------------------------------------------------------------------------------
+ *
+ *     alloy_generate_options options = {.max_new_tokens = 64};
+ *     alloy_generation *generation;
+ *     if (alloy_generate(&generation, session, tokenizer, &(alloy_prompt){ids, count}, 1, &options) == ALLOY_OK) {
+ *         const alloy_output *output = alloy_generation_output(generation, 0);
+ *         fwrite(output->text, 1, output->text_size, stdout);
+ *     }
+ *     alloy_generation_close(generation); */
+
+/* How the next token is chosen from the logits. Applied in this order, which is that of transformers: repetition penalty, frequency and
+ * presence penalty, temperature, top_k, top_p, min_p, draw. All zero: greedy, the largest logit, ties to the lower id.
+ * The draw is a function of (seed, number of the output among those of its prompt, position), so neighbours in a batch do not matter. */
+typedef struct alloy_sampling {
+    double temperature;        /* logits are divided by it; 0: greedy, and top_k, top_p and min_p have nothing to do. 0..1000000 */
+    int64_t top_k;             /* only the k likeliest, ties to the lower id; 0: all */
+    double top_p;              /* only the likeliest whose probabilities reach this sum; 0 or 1: all. 0..1 */
+    double min_p;              /* only those at least so likely as this share of the likeliest; 0: all. 0..1 */
+    double repetition_penalty; /* logits of ids in the prompt and the output: divided by it if positive, else multiplied. 0 or 1: none. 0..1000 */
+    double presence_penalty;   /* taken once from logits of ids in the output. -1000..1000 */
+    double frequency_penalty;  /* taken from logits of ids in the output once for each time they occur. -1000..1000 */
+    uint64_t seed;
+} alloy_sampling;
+
+/* Why an output ended. */
+typedef enum alloy_finish {
+    ALLOY_FINISH_NONE = 0,  /* it has not */
+    ALLOY_FINISH_STOP,      /* an end-of-sequence id or a stop text */
+    ALLOY_FINISH_LENGTH,    /* max_new_tokens, or the context is full */
+    ALLOY_FINISH_CANCELLED, /* a callback returned false */
+} alloy_finish;
+
+/* "stop", "length", "cancelled"; "" for none. */
+ALLOY_API const char *alloy_finish_name(alloy_finish finish);
+
+/* An id and the natural logarithm of its probability, before penalties and temperature. */
+typedef struct alloy_logprob {
+    int64_t id;
+    float logprob;
+} alloy_logprob;
+
+/* One new token while it is made. */
+typedef struct alloy_piece {
+    int64_t output;       /* whose it is: 0 .. prompts * num_return_sequences - 1 */
+    int64_t id;
+    const char *text;     /* what can be shown now: whole characters, nothing that may belong to a stop text; often empty. Until the callback returns */
+    size_t text_size;     /* bytes */
+    alloy_finish finish;  /* not NONE with the last piece of an output, which brings what was held back */
+} alloy_piece;
+
+typedef struct alloy_tokenizer alloy_tokenizer;
+
+typedef struct alloy_prompt {
+    const int64_t *ids; /* [count] */
+    int64_t count;      /* at least 1 */
+} alloy_prompt;
+
+typedef struct alloy_generate_options {
+    alloy_sampling sampling;
+    int64_t max_new_tokens;       /* of each output; 0: until the context is full */
+    int64_t num_return_sequences; /* outputs of each prompt, which is computed once; 0: 1. At most 1024 */
+    const char *const *stop;      /* [stop_count] texts that end an output and are not part of its text. UTF-8, 1 to 1024 bytes, at most 64; a tokenizer is needed */
+    int64_t stop_count;
+    bool ignore_eos;              /* goes on past end-of-sequence ids */
+    const int64_t *eos_ids;       /* [eos_count] ids that end an output; NULL: the config's */
+    int64_t eos_count;
+    int64_t logprobs;             /* so many likeliest ids are kept at each step, and the chosen id's own; 0: none are. At most 1000 */
+    int64_t context;              /* most tokens of a prompt and its output; 0: the model's */
+    bool (*progress)(void *user, int64_t done, int64_t tokens); /* while prompts are computed; may be NULL; false cancels */
+    bool (*stream)(void *user, const alloy_piece *piece);       /* each new token; may be NULL; false cancels all outputs */
+    void *user;
+} alloy_generate_options;
+
+/* One finished output. */
+typedef struct alloy_output {
+    const int64_t *ids;   /* [count] the new ids, an end-of-sequence id and those of a stop text included */
+    int64_t count;
+    const char *text;     /* without end-of-sequence, special tokens and the stop text; a NUL behind it. "" without a tokenizer */
+    size_t text_size;     /* bytes */
+    alloy_finish finish;
+    const float *logprobs;            /* [count] of the new ids; NULL unless asked for */
+    const alloy_logprob *likeliest;   /* [count, likeliest_count], the likeliest first; NULL unless asked for */
+    int64_t likeliest_count;          /* `logprobs` of the options, or the vocabulary if that is smaller */
+} alloy_output;
+
+/* What was done for it, over all prompts and outputs. */
+typedef struct alloy_usage {
+    int64_t prompt_tokens;     /* of the prompts */
+    int64_t cached_tokens;     /* of these, taken from a cache */
+    int64_t computed_tokens;   /* of these, computed */
+    int64_t completion_tokens; /* new ids */
+    int64_t decode_tokens;     /* new ids that were fed back through the model */
+    int64_t decode_steps;      /* forwards that this took: one serves all outputs */
+    double prefill_seconds;
+    double decode_seconds;
+} alloy_usage;
+
+typedef struct alloy_generation alloy_generation;
+
+/* Continues `count` prompts as one batch: each output gets the tokens that it would get alone. `tokenizer` gives texts; NULL: ids only.
+ * Errors: ARG (an empty prompt, contradictory options), RANGE (an option, or an id outside the vocabulary; logits that are not finite are never made
+ * a token), CONTEXT (a prompt leaves no room for a new token), NOMEM. `options` may be NULL. */
+ALLOY_API alloy_status alloy_generate(alloy_generation **out, alloy_session *session, const alloy_tokenizer *tokenizer,
+                                      const alloy_prompt *prompts, int64_t count, const alloy_generate_options *options);
+ALLOY_API void alloy_generation_close(alloy_generation *generation);
+
+/* Outputs 0 .. count - 1, those of the first prompt first; NULL outside. */
+ALLOY_API int64_t alloy_generation_count(const alloy_generation *generation);
+ALLOY_API const alloy_output *alloy_generation_output(const alloy_generation *generation, int64_t index);
+ALLOY_API const alloy_usage *alloy_generation_usage(const alloy_generation *generation);
 
 #ifdef __cplusplus
 }
