@@ -14,11 +14,11 @@
 
 static alloy_status fail_io(const char *path, const char *what)
 {
-    return alloy_fail(ALLOY_IO, "%s: %s: %s", alloy_printable(path, strlen(path)), what, strerror(errno));
+    return alloy_fail(ALLOY_IO, "%s: %s: %s", alloy_printable_path(path), what, strerror(errno));
 }
 
-/* An open descriptor of a regular file, its size in *size; -1 with the text set. */
-static int open_regular(const char *path, size_t *size)
+/* An open descriptor of a regular file, and what it is in *info; -1 with the text set. */
+static int open_regular(const char *path, struct stat *info)
 {
     int descriptor;
     do
@@ -28,13 +28,11 @@ static int open_regular(const char *path, size_t *size)
         fail_io(path, "cannot open");
         return -1;
     }
-    struct stat info;
-    if (fstat(descriptor, &info) != 0) {
+    if (fstat(descriptor, info) != 0) {
         fail_io(path, "cannot stat");
-    } else if (!S_ISREG(info.st_mode)) {
-        alloy_fail(ALLOY_IO, "%s: not a regular file", alloy_printable(path, strlen(path)));
+    } else if (!S_ISREG(info->st_mode)) {
+        alloy_fail(ALLOY_IO, "%s: not a regular file", alloy_printable_path(path));
     } else {
-        *size = (size_t)info.st_size;
         return descriptor;
     }
     close(descriptor);
@@ -52,7 +50,7 @@ static alloy_status read_all(int descriptor, uint8_t *to, size_t size, const cha
             return fail_io(path, "cannot read");
         if (n == 0)
             return alloy_fail(ALLOY_IO, "%s: ends at byte %zu of %zu: truncated while it was read",
-                              alloy_printable(path, strlen(path)), done, size);
+                              alloy_printable_path(path), done, size);
         done += (size_t)n;
     }
     return ALLOY_OK;
@@ -84,17 +82,20 @@ static alloy_status take_bytes(alloy_file *file, int descriptor, bool map)
 alloy_status alloy_file_open(alloy_file *file, const char *path, size_t most, bool map)
 {
     *file = (alloy_file){0};
-    size_t size;
-    int descriptor = open_regular(path, &size);
+    struct stat info;
+    int descriptor = open_regular(path, &info);
     if (descriptor < 0)
         return ALLOY_IO;
+    size_t size = (size_t)info.st_size;
     alloy_status status = ALLOY_OK;
     if (size > most)
-        status = alloy_fail(ALLOY_LIMIT, "%s: %zu bytes, at most %zu are allowed here", alloy_printable(path, strlen(path)), size, most);
+        status = alloy_fail(ALLOY_LIMIT, "%s: %zu bytes, at most %zu are allowed here", alloy_printable_path(path), size, most);
     if (!status && !(file->path = alloy_memory_string(path)))
         status = ALLOY_NOMEM;
     if (!status) {
         file->size = size;
+        file->device = info.st_dev;
+        file->inode = info.st_ino;
         status = take_bytes(file, descriptor, map);
     }
     close(descriptor);
@@ -113,16 +114,28 @@ void alloy_file_close(alloy_file *file)
     *file = (alloy_file){0};
 }
 
+alloy_status alloy_file_check(const alloy_file *file)
+{
+    struct stat info;
+    if (!file->mapped || stat(file->path, &info) != 0 || info.st_dev != file->device || info.st_ino != file->inode)
+        return ALLOY_OK;
+    if ((size_t)info.st_size == file->size)
+        return ALLOY_OK;
+    return alloy_fail(ALLOY_IO, "%s: has %zu bytes, %zu when it was opened: it changed while it was in use (reading it into memory avoids that)",
+                      alloy_printable_path(file->path), (size_t)info.st_size, file->size);
+}
+
 alloy_status alloy_file_read(alloy_text *text, const char *path, size_t most)
 {
     alloy_text_clear(text);
-    size_t size;
-    int descriptor = open_regular(path, &size);
+    struct stat info;
+    int descriptor = open_regular(path, &info);
     if (descriptor < 0)
         return ALLOY_IO;
+    size_t size = (size_t)info.st_size;
     alloy_status status;
     if (size > most)
-        status = alloy_fail(ALLOY_LIMIT, "%s: %zu bytes, at most %zu are allowed here", alloy_printable(path, strlen(path)), size, most);
+        status = alloy_fail(ALLOY_LIMIT, "%s: %zu bytes, at most %zu are allowed here", alloy_printable_path(path), size, most);
     else if (!alloy_text_reserve(text, size))
         status = ALLOY_NOMEM;
     else
@@ -230,7 +243,7 @@ static alloy_status sync_folder_of(const char *path)
     return status;
 }
 
-alloy_status alloy_file_commit(alloy_file_writer *writer)
+alloy_status alloy_file_finish(alloy_file_writer *writer)
 {
     alloy_status status = ALLOY_OK;
     if (fsync(writer->descriptor) != 0)
@@ -239,6 +252,12 @@ alloy_status alloy_file_commit(alloy_file_writer *writer)
     writer->descriptor = -1;
     if (!status && closed != 0)
         status = fail_io(writer->temporary, "cannot close");
+    return status;
+}
+
+alloy_status alloy_file_commit(alloy_file_writer *writer)
+{
+    alloy_status status = writer->descriptor >= 0 ? alloy_file_finish(writer) : ALLOY_OK;
     if (!status && rename(writer->temporary, writer->path) != 0)
         status = fail_io(writer->path, "cannot rename the temporary file to this name");
     if (!status) {

@@ -17,6 +17,7 @@ typedef struct alloy_file {
     char *path;          /* as opened, for messages */
     const uint8_t *data; /* `size` bytes; not NULL even when empty */
     size_t size;         /* bytes */
+    uint64_t device, inode; /* of the file that was opened, for alloy_file_check */
     bool mapped;
 } alloy_file; /* {0} is closed */
 
@@ -24,6 +25,10 @@ typedef struct alloy_file {
  * touched; else it is read whole. On failure *file is {0}. */
 alloy_status alloy_file_open(alloy_file *file, const char *path, size_t most, bool map);
 void alloy_file_close(alloy_file *file);
+
+/* Is a mapped file still as long as it was? IO when not: reading what was cut off would raise SIGBUS. A file that was replaced or removed is
+ * fine (the mapping holds the old one), and so is one that was read into memory. */
+alloy_status alloy_file_check(const alloy_file *file);
 
 /* Reads a whole regular file into `text` (cleared first). */
 alloy_status alloy_file_read(alloy_text *text, const char *path, size_t most);
@@ -49,6 +54,7 @@ typedef struct alloy_file_writer {
 
 alloy_status alloy_file_create(alloy_file_writer *writer, const char *path);
 alloy_status alloy_file_write(alloy_file_writer *writer, const void *bytes, size_t size);
+alloy_status alloy_file_finish(alloy_file_writer *writer);  /* syncs and closes the temporary file: what is left is the rename. For sets of files; optional */
 alloy_status alloy_file_commit(alloy_file_writer *writer);  /* closes, also when it fails */
 void alloy_file_abandon(alloy_file_writer *writer);         /* closes and removes the temporary file; {0} is fine */
 

@@ -4,7 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 enum { TEXT_SIZE = 2048, PRINTABLE_SIZE = 88, PRINTABLE_BUFFERS = 8 };
+enum { PATH_SHOWN = 500, PATH_SIZE = 528, PATH_BUFFERS = 4 }; /* bytes shown; room for them, dots and an escape */
 
 static _Thread_local char thread_text[TEXT_SIZE];
 static _Thread_local alloy_status thread_status;
@@ -46,16 +49,25 @@ alloy_status alloy_fail_in(alloy_status status, const char *where)
     return alloy_fail(status, "%s: %s", where, text);
 }
 
-/* Length of the valid UTF-8 sequence at `s`, 0 where there is none. */
-static size_t sequence_length(const unsigned char *s, size_t size)
+/* Writes a printable form of as much as fits `capacity` bytes, and "..." where that is not all. */
+static void make_printable(char *out, size_t capacity, const char *bytes, size_t size)
 {
-    size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xC2 && s[0] < 0xE0 ? 2 : s[0] >= 0xE0 && s[0] < 0xF0 ? 3 : s[0] >= 0xF0 && s[0] < 0xF5 ? 4 : 0;
-    if (n == 0 || n > size)
-        return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((s[i] & 0xC0) != 0x80)
-            return 0;
-    return n;
+    size_t used = 0, i = 0;
+    while (i < size && used < capacity - 16) {
+        uint32_t code;
+        size_t n = alloy_utf8_next(bytes + i, size - i, &code);
+        if (code < 0x20 || (code >= 0x7F && code < 0xA0) || code == '"' || code == '\\' || code == ALLOY_UTF8_BAD) {
+            used += (size_t)snprintf(out + used, capacity - used, "\\x%02X", (unsigned char)bytes[i]);
+            i++;
+            continue;
+        }
+        memcpy(out + used, bytes + i, n);
+        used += n;
+        i += n;
+    }
+    if (i < size)
+        used += (size_t)snprintf(out + used, capacity - used, "...");
+    out[used] = 0;
 }
 
 const char *alloy_printable(const char *bytes, size_t size)
@@ -63,21 +75,20 @@ const char *alloy_printable(const char *bytes, size_t size)
     static _Thread_local char buffers[PRINTABLE_BUFFERS][PRINTABLE_SIZE];
     static _Thread_local unsigned next;
     char *out = buffers[next++ % PRINTABLE_BUFFERS];
-    size_t used = 0, i = 0;
-    while (i < size && used < PRINTABLE_SIZE - 16) {
-        const unsigned char *s = (const unsigned char *)bytes + i;
-        size_t n = sequence_length(s, size - i);
-        if (n == 0 || s[0] < 0x20 || s[0] == 0x7F || s[0] == '"' || s[0] == '\\' || (s[0] == 0xC2 && s[1] < 0xA0)) {
-            used += (size_t)snprintf(out + used, PRINTABLE_SIZE - used, "\\x%02X", s[0]);
-            i++;
-            continue;
-        }
-        memcpy(out + used, s, n);
-        used += n;
-        i += n;
-    }
-    if (i < size)
-        used += (size_t)snprintf(out + used, PRINTABLE_SIZE - used, "...");
-    out[used] = 0;
+    make_printable(out, PRINTABLE_SIZE, bytes, size);
+    return out;
+}
+
+const char *alloy_printable_path(const char *path)
+{
+    static _Thread_local char buffers[PATH_BUFFERS][PATH_SIZE];
+    static _Thread_local unsigned next;
+    char *out = buffers[next++ % PATH_BUFFERS];
+    size_t size = strlen(path), shown = size;
+    while (shown > PATH_SHOWN || (shown < size && ((unsigned char)path[size - shown] & 0xC0) == 0x80))
+        shown--;
+    size_t dots = shown < size ? 3 : 0;
+    memcpy(out, "...", dots);
+    make_printable(out + dots, PATH_SIZE - dots, path + size - shown, shown);
     return out;
 }

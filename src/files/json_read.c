@@ -36,7 +36,7 @@ static void fail_list(alloy_json *json, size_t offset, alloy_status status, cons
     size_t line, column;
     vsnprintf(what, sizeof what, format, args);
     position(json, offset, &line, &column);
-    json->status = alloy_fail(status, "%s:%zu:%zu: %s", alloy_printable(json->name, strlen(json->name)), line, column, what);
+    json->status = alloy_fail(status, "%s:%zu:%zu: %s", alloy_printable_path(json->name), line, column, what);
 }
 
 __attribute__((format(printf, 4, 5))) static void fail_at(alloy_json *json, size_t offset, alloy_status status, const char *format, ...)
@@ -116,7 +116,7 @@ void alloy_json_open(alloy_json *json, const char *name, const void *text, size_
 {
     *json = (alloy_json){.name = name, .text = text, .size = size};
     if (size > UINT32_MAX) {
-        json->status = alloy_fail(ALLOY_LIMIT, "%s: %zu bytes of JSON, at most %u are read", alloy_printable(name, strlen(name)), size,
+        json->status = alloy_fail(ALLOY_LIMIT, "%s: %zu bytes of JSON, at most %u are read", alloy_printable_path(name), size,
                                   (unsigned)UINT32_MAX);
         return;
     }

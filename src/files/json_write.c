@@ -24,7 +24,7 @@ static void new_line(alloy_json_writer *writer)
 static void separate(alloy_json_writer *writer)
 {
     if (writer->has_items[writer->depth])
-        alloy_text_string(writer->out, writer->indent || writer->depth == 0 ? "," : ", ");
+        alloy_text_char(writer->out, ',');
     writer->has_items[writer->depth] = true;
     if (writer->depth > 0)
         new_line(writer);
@@ -116,7 +116,7 @@ void alloy_json_write_key_sized(alloy_json_writer *writer, const char *bytes, si
     assert(!writer->after_key);
     separate(writer);
     write_quoted(writer->out, bytes, size);
-    alloy_text_string(writer->out, ": ");
+    alloy_text_string(writer->out, writer->indent ? ": " : ":");
     writer->after_key = true;
 }
 

@@ -1,0 +1,213 @@
+/* Finding a model's folder and opening its files (model_files.h). */
+#include "files/model_files.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/status.h"
+
+/* ---- Names and links ----------------------------------------------------------------------------------------------------------- */
+
+alloy_status alloy_file_name_check(const char *name, size_t size, const char *what)
+{
+    bool single = size > 0 && !memchr(name, '/', size) && !memchr(name, '\\', size) && !memchr(name, 0, size);
+    if (single && !(name[0] == '.' && (size == 1 || (size == 2 && name[1] == '.'))))
+        return ALLOY_OK;
+    return alloy_fail(ALLOY_TRUST, "%s: \"%s\" is not the name of a file in the model's folder", what, alloy_printable(name, size));
+}
+
+/* The path without links, in our own memory; NULL with errno where there is none. */
+static alloy_status real_path(char **out, const char *path)
+{
+    *out = NULL;
+    char *real = realpath(path, NULL);
+    if (!real)
+        return alloy_fail(ALLOY_IO, "%s: %s", alloy_printable_path(path), strerror(errno));
+    *out = alloy_memory_string(real);
+    free(real);
+    return *out ? ALLOY_OK : ALLOY_NOMEM;
+}
+
+/* Is `path` below `folder`? Both are without links. */
+static bool is_below(const char *path, const char *folder)
+{
+    size_t size = folder ? strlen(folder) : 0;
+    if (size > 0 && folder[size - 1] == '/')
+        size--;
+    return folder && strncmp(path, folder, size) == 0 && path[size] == '/';
+}
+
+static alloy_status check_links(const alloy_model_files *files, const char *path)
+{
+    char *real;
+    alloy_status status = real_path(&real, path);
+    if (!status && !files->follow_symlinks && !is_below(real, files->real) && !is_below(real, files->blobs))
+        status = alloy_fail(ALLOY_TRUST, "%s: is a link to %s, outside of the model's folder; --follow-symlinks allows it",
+                            alloy_printable_path(path), alloy_printable_path(real));
+    alloy_memory_free(real);
+    return status;
+}
+
+alloy_status alloy_model_files_path(const alloy_model_files *files, const char *name, alloy_text *path)
+{
+    alloy_status status = alloy_file_name_check(name, strlen(name), files->path);
+    if (!status)
+        status = alloy_path_join(path, files->path, name);
+    return status ? status : check_links(files, path->bytes);
+}
+
+bool alloy_model_files_has(const alloy_model_files *files, const char *name)
+{
+    struct stat info;
+    alloy_text path = {0};
+    bool has = !alloy_path_join(&path, files->path, name) && lstat(path.bytes, &info) == 0;
+    alloy_text_free(&path);
+    return has;
+}
+
+alloy_status alloy_model_files_read(const alloy_model_files *files, const char *name, size_t most, alloy_text *out)
+{
+    alloy_text path = {0};
+    alloy_status status = alloy_model_files_path(files, name, &path);
+    if (!status)
+        status = alloy_file_read(out, path.bytes, most);
+    alloy_text_free(&path);
+    return status;
+}
+
+/* ---- The Hub's cache ----------------------------------------------------------------------------------------------------------- */
+
+/* The value of an environment variable, or NULL where it is unset or empty. */
+static const char *environment(const char *name)
+{
+    const char *value = getenv(name);
+    return value && *value ? value : NULL;
+}
+
+/* The folder of the Hub's cache. */
+static alloy_status cache_folder(alloy_text *out)
+{
+    static const struct {
+        const char *variable, *below;
+    } places[] = {{"HF_HUB_CACHE", ""}, {"HF_HOME", "/hub"}, {"XDG_CACHE_HOME", "/huggingface/hub"}, {"HOME", "/.cache/huggingface/hub"}};
+    alloy_text_clear(out);
+    for (size_t i = 0; i < sizeof places / sizeof *places && out->size == 0; i++)
+        if (environment(places[i].variable))
+            alloy_text_format(out, "%s%s", environment(places[i].variable), places[i].below);
+    return alloy_text_status(out);
+}
+
+/* Can `where` be a model's name on the Hub: one or two parts of letters, digits, '-', '_' and '.'? */
+static bool is_hub_name(const char *where)
+{
+    int slashes = 0;
+    for (const char *p = where; *p; p++) {
+        bool letter = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || *p == '-' || *p == '_';
+        bool first = p == where || p[-1] == '/';
+        if (*p == '/' ? first || ++slashes > 1 : !letter && (*p != '.' || first))
+            return false;
+    }
+    return *where && where[strlen(where) - 1] != '/';
+}
+
+/* The revision that refs/main names: one name. */
+static alloy_status read_revision(const char *repository, alloy_text *revision)
+{
+    alloy_text path = {0};
+    alloy_status status = alloy_path_join(&path, repository, "refs/main");
+    if (!status)
+        status = alloy_file_read(revision, path.bytes, 4096);
+    while (!status && revision->size > 0 && strchr("\r\n \t", revision->bytes[revision->size - 1]))
+        revision->bytes[--revision->size] = 0;
+    if (!status)
+        status = alloy_file_name_check(alloy_text_get(revision), revision->size, path.bytes);
+    alloy_text_free(&path);
+    return status;
+}
+
+/* CACHE/models--user--name/snapshots/REVISION. */
+static alloy_status find_snapshot(const char *name, alloy_text *out)
+{
+    alloy_text repository = {0}, revision = {0};
+    alloy_status status = cache_folder(&repository);
+    if (!status) {
+        alloy_text_string(&repository, "/models--");
+        for (const char *p = name; *p; p++)
+            alloy_text_append(&repository, *p == '/' ? "--" : p, *p == '/' ? 2 : 1);
+        status = alloy_text_status(&repository);
+    }
+    if (!status && !alloy_folder_exists(repository.bytes))
+        status = alloy_fail(ALLOY_IO, "%s: no such folder, and no model of that name in the Hub's cache (%s)", alloy_printable_path(name),
+                            alloy_printable_path(repository.bytes));
+    if (!status)
+        status = read_revision(repository.bytes, &revision);
+    if (!status) {
+        alloy_text_clear(out);
+        alloy_text_format(out, "%s/snapshots/%s", repository.bytes, revision.bytes);
+        status = alloy_text_status(out);
+    }
+    if (!status && !alloy_folder_exists(out->bytes))
+        status = alloy_fail(ALLOY_IO, "%s: the Hub's cache has no such snapshot, though refs/main names it; download the model again",
+                            alloy_printable_path(out->bytes));
+    alloy_text_free(&repository);
+    alloy_text_free(&revision);
+    return status;
+}
+
+/* The `blobs` of the cache that a folder is a snapshot of: NAME/snapshots/REVISION has NAME/blobs. */
+static alloy_status find_blobs(alloy_model_files *files)
+{
+    const char *last = strrchr(files->real, '/');
+    static const char snapshots[] = "/snapshots", blobs[] = "/blobs";
+    size_t size = sizeof snapshots - 1;
+    if (!last || (size_t)(last - files->real) <= size || memcmp(last - size, snapshots, size) != 0)
+        return ALLOY_OK;
+    alloy_text path = {0};
+    alloy_text_append(&path, files->real, (size_t)(last - files->real) - size);
+    alloy_text_string(&path, blobs);
+    alloy_status status = alloy_text_status(&path);
+    if (!status && alloy_folder_exists(path.bytes))
+        status = real_path(&files->blobs, path.bytes);
+    alloy_text_free(&path);
+    return status;
+}
+
+alloy_status alloy_model_files_open(alloy_model_files *files, const char *where, bool follow_symlinks)
+{
+    *files = (alloy_model_files){.follow_symlinks = follow_symlinks};
+    alloy_text path = {0};
+    alloy_status status = ALLOY_OK;
+    if (alloy_folder_exists(where))
+        alloy_text_string(&path, where);
+    else if (alloy_file_exists(where))
+        status = alloy_fail(ALLOY_IO, "%s: is a file; a model is the folder that holds it", alloy_printable_path(where));
+    else if (is_hub_name(where))
+        status = find_snapshot(where, &path);
+    else
+        status = alloy_fail(ALLOY_IO, "%s: no such folder", alloy_printable_path(where));
+    if (!status)
+        status = alloy_text_status(&path);
+    if (!status && !(files->path = alloy_memory_string(path.bytes)))
+        status = ALLOY_NOMEM;
+    if (!status)
+        status = real_path(&files->real, files->path);
+    if (!status)
+        status = find_blobs(files);
+    alloy_text_free(&path);
+    if (status)
+        alloy_model_files_close(files);
+    return status;
+}
+
+void alloy_model_files_close(alloy_model_files *files)
+{
+    alloy_memory_free(files->path);
+    alloy_memory_free(files->real);
+    alloy_memory_free(files->blobs);
+    *files = (alloy_model_files){0};
+}
