@@ -24,6 +24,7 @@
 #define ALLOY_EXTEND_H
 
 #include "alloy/alloy.h"
+#include "alloy/canonical.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -345,7 +346,7 @@ typedef struct alloy_args {
     const alloy_weight *weight[ALLOY_MOST_WEIGHTS];
     const alloy_state *state; /* of the layer, or NULL */
     int part;                 /* of the state */
-    const void *options;      /* the op's own struct, copied by alloy_apply */
+    const void *options;      /* the op's own struct; read before alloy_apply returns */
     size_t options_size;
 } alloy_args;
 
@@ -363,9 +364,9 @@ typedef struct alloy_cost {
     int weights;
     struct {
         const alloy_weight *weight;
-        alloy_count elements; /* read once */
-        double copies;        /* how many such are read: an expected number of experts, else 1 */
-        bool classic;         /* counted in the classic accounting */
+        alloy_count elements;  /* of one copy */
+        double copies;         /* read, exact: an expected number of experts, else 1 */
+        double classic_copies; /* read in the classic accounting */
     } weight[ALLOY_MOST_WEIGHTS];
     int caches;
     struct {
@@ -379,7 +380,8 @@ typedef struct alloy_cost {
 ALLOY_API void alloy_cost_tensor(alloy_cost *cost, alloy_count flops);
 ALLOY_API void alloy_cost_vector(alloy_cost *cost, alloy_count flops);
 ALLOY_API void alloy_cost_classic(alloy_cost *cost, alloy_count flops);
-ALLOY_API void alloy_cost_weight(alloy_cost *cost, const alloy_weight *weight, alloy_count elements, double copies, bool classic);
+ALLOY_API void alloy_cost_weight(alloy_cost *cost, const alloy_weight *weight, alloy_count elements, double copies,
+                                 double classic_copies);
 ALLOY_API void alloy_cost_cache(alloy_cost *cost, alloy_cache_kind kind, alloy_count read, alloy_count written, alloy_count classic_read,
                                 alloy_count classic_written);
 
@@ -402,12 +404,6 @@ ALLOY_API void alloy_pass_parallel(alloy_pass *p, int64_t tasks, void (*task)(vo
 
 /* Weights widened to fp32: `count` elements from `first`. */
 ALLOY_API void alloy_weight_read(const alloy_weight *weight, int64_t first, int64_t count, float *out);
-
-/* The canonical functions (docs/numerics.md), for ops whose bits should be the same on every machine too. Compile with -ffp-contract=off. */
-ALLOY_API float alloy_dot(const float *a, const float *b, int64_t n);
-ALLOY_API float alloy_exp(float x);
-ALLOY_API float alloy_softplus(float x);
-ALLOY_API float alloy_silu_of(float x);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,44 @@
+/* qwen3_5_moe: routed experts and one shared expert behind a sigmoid gate (Qwen3-Next, Qwen3.5-MoE). */
+#include <stddef.h>
+
+#include "base/status.h"
+#include "modules/softmax_moe.h"
+#include "modules/swiglu.h"
+
+struct weights {
+    struct alloy_softmax_moe_weights routed;
+    struct alloy_swiglu_weights shared;
+    const alloy_weight *shared_expert_gate; /* [1, hidden] */
+};
+
+static alloy_status check(const alloy_config *c)
+{
+    alloy_status status = alloy_softmax_moe_check(c);
+    return status ? status
+                  : alloy_config_require("shared_expert_intermediate_size", c->shared_expert_intermediate_size, 1, INT64_C(1) << 31);
+}
+
+static void params(alloy_params *p, const alloy_config *c)
+{
+    alloy_softmax_moe_params(p, c, offsetof(struct weights, routed));
+    alloy_swiglu_params(p, true, offsetof(struct weights, shared), c->hidden_size, c->shared_expert_intermediate_size, false);
+    alloy_param(p, "shared_expert_gate.weight", offsetof(struct weights, shared_expert_gate), ALLOY_SHAPE(1, c->hidden_size), ALLOY_INIT_NORMAL);
+}
+
+static alloy_tensor *forward(alloy_pass *p, const alloy_config *c, const void *weights, alloy_tensor *x)
+{
+    const struct weights *w = weights;
+    alloy_tensor *routed = alloy_softmax_moe_forward(p, c, &w->routed, x);
+    alloy_tensor *shared = alloy_swiglu_forward(p, &w->shared, x);
+    return alloy_add(p, routed, alloy_mul_sigmoid(p, shared, alloy_linear(p, x, w->shared_expert_gate, NULL)));
+}
+
+const alloy_ffn alloy_qwen3_5_moe = {
+    .name = "qwen3_5_moe",
+    .attr_name = "mlp",
+    .summary = "routed experts of SwiGLU and a gated shared expert",
+    .weights_size = sizeof(struct weights),
+    .check = check,
+    .params = params,
+    .forward = forward,
+};

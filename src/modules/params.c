@@ -1,0 +1,41 @@
+/* Declaring parameters (extend.h): the list that the model room binds, draws and counts. */
+#include "base/status.h"
+#include "modules/modules.h"
+
+static alloy_param_spec *next(alloy_params *params, const char *name, size_t offset, int flags)
+{
+    if (params->status)
+        return NULL;
+    if (params->count == ALLOY_MOST_PARAMS) {
+        params->status = alloy_fail(ALLOY_LIMIT, "parameter %s: a module declares at most %d", name, ALLOY_MOST_PARAMS);
+        return NULL;
+    }
+    alloy_param_spec *spec = &params->param[params->count++];
+    *spec = (alloy_param_spec){.name = name, .offset = offset, .shape = {1, 1, 1, 1}, .flags = flags, .layout = params->layout};
+    return spec;
+}
+
+void alloy_param(alloy_params *params, const char *name, size_t offset, const int64_t *shape, int flags)
+{
+    alloy_param_spec *spec = next(params, name, offset, flags);
+    if (!spec)
+        return;
+    for (spec->ndim = 0; shape[spec->ndim] != 0 && spec->ndim < ALLOY_MOST_DIMS; spec->ndim++)
+        spec->shape[spec->ndim] = shape[spec->ndim];
+}
+
+void alloy_param_experts(alloy_params *params, const char *name, size_t offset, int64_t experts, int64_t intermediate, int64_t hidden)
+{
+    alloy_param_spec *spec = next(params, name, offset, ALLOY_INIT_NORMAL);
+    if (!spec)
+        return;
+    spec->ndim = 2;
+    spec->shape[0] = intermediate;
+    spec->shape[1] = hidden;
+    spec->experts = experts;
+}
+
+void alloy_params_layout(alloy_params *params, int layout)
+{
+    params->layout = layout;
+}

@@ -1,0 +1,92 @@
+/* Softmax attention of the Qwen3 and Llama kind (softmax_attention.h; arXiv:2305.13245 for grouped heads). */
+#include "modules/softmax_attention.h"
+
+#include <math.h>
+#include <stddef.h>
+
+#include "base/status.h"
+
+enum { KEYS, VALUES };
+
+enum { MOST_HEADS = 65536, MOST_HEAD_DIM = 8192 };
+
+alloy_status alloy_softmax_attention_check(const alloy_config *c, bool sliding)
+{
+    alloy_status status = alloy_config_require("num_attention_heads", c->num_attention_heads, 1, MOST_HEADS);
+    if (!status)
+        status = alloy_config_require("num_key_value_heads", c->num_key_value_heads, 1, c->num_attention_heads);
+    if (!status)
+        status = alloy_config_require("head_dim", c->head_dim, 2, MOST_HEAD_DIM);
+    if (!status && sliding)
+        status = alloy_config_require("sliding_window", c->sliding_window, 1, INT64_C(1) << 40);
+    if (status)
+        return status;
+    if (c->num_attention_heads % c->num_key_value_heads != 0)
+        return alloy_fail(ALLOY_RANGE, "num_attention_heads: %lld does not divide into num_key_value_heads = %lld groups",
+                          (long long)c->num_attention_heads, (long long)c->num_key_value_heads);
+    double rotated = (double)c->head_dim * c->rope.partial_rotary_factor;
+    if (!(rotated >= 1) || rotated > (double)c->head_dim)
+        return alloy_fail(ALLOY_RANGE, "partial_rotary_factor: %g of head_dim %lld, expected 1 to %lld channels", c->rope.partial_rotary_factor,
+                          (long long)c->head_dim, (long long)c->head_dim);
+    return ALLOY_OK;
+}
+
+void alloy_softmax_attention_params(alloy_params *p, const alloy_config *c, bool q_k_norm)
+{
+    int64_t hidden = c->hidden_size, heads = c->num_attention_heads * c->head_dim, kv = c->num_key_value_heads * c->head_dim;
+    int64_t q = q_k_norm && c->attn_output_gate ? 2 * heads : heads;
+    int norm = c->rms_norm_unit_offset ? ALLOY_INIT_ZEROS : ALLOY_INIT_ONES;
+#define AT(field) offsetof(struct alloy_softmax_attention_weights, field)
+    alloy_param(p, "q_proj.weight", AT(q_proj), ALLOY_SHAPE(q, hidden), ALLOY_INIT_NORMAL);
+    alloy_param(p, "k_proj.weight", AT(k_proj), ALLOY_SHAPE(kv, hidden), ALLOY_INIT_NORMAL);
+    alloy_param(p, "v_proj.weight", AT(v_proj), ALLOY_SHAPE(kv, hidden), ALLOY_INIT_NORMAL);
+    alloy_param(p, "o_proj.weight", AT(o_proj), ALLOY_SHAPE(hidden, heads), ALLOY_INIT_NORMAL);
+    if (c->attention_bias) {
+        alloy_param(p, "q_proj.bias", AT(q_bias), ALLOY_SHAPE(q), ALLOY_INIT_ZEROS);
+        alloy_param(p, "k_proj.bias", AT(k_bias), ALLOY_SHAPE(kv), ALLOY_INIT_ZEROS);
+        alloy_param(p, "v_proj.bias", AT(v_bias), ALLOY_SHAPE(kv), ALLOY_INIT_ZEROS);
+    }
+    if (c->attention_output_bias)
+        alloy_param(p, "o_proj.bias", AT(o_bias), ALLOY_SHAPE(hidden), ALLOY_INIT_ZEROS);
+    if (q_k_norm) {
+        alloy_param(p, "q_norm.weight", AT(q_norm), ALLOY_SHAPE(c->head_dim), norm);
+        alloy_param(p, "k_norm.weight", AT(k_norm), ALLOY_SHAPE(c->head_dim), norm);
+    }
+#undef AT
+}
+
+void alloy_softmax_attention_state(alloy_state_spec *s, const alloy_config *c, int64_t window)
+{
+    alloy_state_keep_rows(s, "keys", c->num_key_value_heads * c->head_dim, window);
+    alloy_state_keep_rows(s, "values", c->num_key_value_heads * c->head_dim, window);
+}
+
+/* Norm, where there is one, and rotation of q or k. */
+static alloy_tensor *positioned(alloy_pass *p, const alloy_config *c, alloy_tensor *x, const alloy_weight *norm)
+{
+    if (norm)
+        x = alloy_rms_norm(p, x, norm, c->rms_norm_eps, c->rms_norm_unit_offset);
+    return alloy_rotary(p, x, &c->rope);
+}
+
+alloy_tensor *alloy_softmax_attention_forward(alloy_pass *p, const alloy_config *c, const struct alloy_softmax_attention_weights *w,
+                                              const alloy_state *s, alloy_tensor *x, int64_t window, bool gated)
+{
+    int64_t heads = c->num_attention_heads, kv_heads = c->num_key_value_heads;
+    alloy_tensor *q = alloy_linear(p, x, w->q_proj, w->q_bias), *gate = NULL; /* [n, heads * (d, or d and its gate)] */
+    alloy_tensor *k = alloy_heads(p, alloy_linear(p, x, w->k_proj, w->k_bias), kv_heads);
+    alloy_tensor *v = alloy_heads(p, alloy_linear(p, x, w->v_proj, w->v_bias), kv_heads);
+    if (gated && c->attn_output_gate) {
+        alloy_tensor *parts[2];
+        q = alloy_split(p, q, heads, 2, (int64_t[]){c->head_dim, c->head_dim}, parts);
+        gate = parts[1];
+    }
+    q = positioned(p, c, alloy_heads(p, q, heads), w->q_norm);
+    k = positioned(p, c, k, w->k_norm);
+    float scale = (float)(1 / sqrt((double)c->head_dim));
+    alloy_tensor *y = alloy_attention(p, q, alloy_append(p, s, KEYS, k), alloy_append(p, s, VALUES, v), kv_heads, scale, window);
+    y = alloy_flatten(p, y);
+    if (gate)
+        y = alloy_mul_sigmoid(p, y, gate);
+    return alloy_linear(p, y, w->o_proj, w->o_bias);
+}

@@ -1,0 +1,54 @@
+/* Appends a chunk's rows to the state (layout: state.h), rounded once to the cache's dtype; every reader sees the rounded values. */
+#include "ops/pass.h"
+#include "ops/state.h"
+
+static void append_span(const alloy_args *a, int64_t i)
+{
+    const alloy_span *span = &a->pass->spans[i];
+    const alloy_state_part *part = &a->state->spec->part[a->part];
+    const alloy_state_store *store = &a->state->blocks[i]->store[a->part];
+    int64_t row_bytes = part->width * alloy_dtype_bits(a->state->rows_dtype) / 8;
+    for (int64_t t = 0; t < span->count;) {
+        int64_t slot = (span->past + t) % store->capacity;
+        int64_t rows = store->capacity - slot < span->count - t ? store->capacity - slot : span->count - t;
+        a->pass->kernels->narrow((char *)store->data + slot * row_bytes, a->in[0]->data + (span->first + t) * part->width, a->state->rows_dtype,
+                                 rows * part->width);
+        t += rows;
+    }
+}
+
+static void run(const alloy_args *a)
+{
+    for (int64_t i = 0; i < a->pass->span_count; i++)
+        append_span(a, i);
+}
+
+/* A ring keeps window - 1 rows beyond the forward; the published convention counts window. */
+static void count(const alloy_args *a, alloy_cost *cost)
+{
+    const alloy_state_part *part = &a->state->spec->part[a->part];
+    alloy_count exact = 0, classic = 0;
+    for (int64_t i = 0; i < a->pass->span_count; i++) {
+        const alloy_span *s = &a->pass->spans[i];
+        int64_t window = part->window;
+        exact += (alloy_count)s->repeat * part->width * (window && s->count > window - 1 ? window - 1 : s->count);
+        classic += (alloy_count)s->repeat * part->width * (window && s->count > window ? window : s->count);
+    }
+    alloy_cost_cache(cost, ALLOY_CACHE_KV, 0, exact, 0, classic);
+}
+
+static const alloy_op append = {"append", run, count};
+
+alloy_rows *alloy_append(alloy_pass *p, const alloy_state *s, int part, alloy_tensor *x)
+{
+    if (alloy_pass_stopped(p, x))
+        return NULL;
+    if (part < 0 || part >= s->spec->count || s->spec->part[part].kind != ALLOY_STATE_ROWS || s->spec->part[part].width != alloy_row_size(x))
+        return alloy_shape_fail(p, "append", "part %d of the state does not keep rows of %lld", part, (long long)alloy_row_size(x));
+    alloy_rows *rows = alloy_arena_take(p->arena, 1, sizeof *rows);
+    if (!rows)
+        return alloy_pass_fail(p, ALLOY_NOMEM, "out of memory");
+    *rows = (alloy_rows){s, part};
+    alloy_apply(p, &append, &(alloy_args){.in = {x}, .state = s, .part = part});
+    return p->status ? NULL : rows;
+}

@@ -1,0 +1,38 @@
+/* Rows of the embedding for the batch's ids. In count: ids are not known, a row is read for each token. */
+#include "ops/pass.h"
+
+#include <string.h>
+
+enum { ROWS_A_PIECE = 64 };
+
+static void copy_rows(void *context, int64_t first, int64_t count, void *scratch)
+{
+    (void)scratch;
+    const alloy_args *a = context;
+    const alloy_weight *w = a->weight[0];
+    int64_t d = w->shape[1], bytes = d * alloy_dtype_bits(w->dtype) / 8;
+    for (int64_t t = first; t < first + count; t++)
+        a->pass->kernels->widen(a->out[0]->data + t * d, (const char *)w->data + a->pass->ids[t] * bytes, w->dtype, d);
+}
+
+static void run(const alloy_args *a)
+{
+    alloy_args copy = *a;
+    alloy_pass_ranges(a->pass, a->pass->tokens, ROWS_A_PIECE, copy_rows, &copy);
+}
+
+static void count(const alloy_args *a, alloy_cost *cost)
+{
+    alloy_cost_weight(cost, a->weight[0], (alloy_count)a->pass->tokens * a->weight[0]->shape[1], 1, 1);
+}
+
+static const alloy_op embedding = {"embedding", run, count};
+
+alloy_tensor *alloy_embedding(alloy_pass *p, const alloy_weight *w)
+{
+    for (int64_t t = 0; p->ids && t < p->tokens; t++)
+        if (p->ids[t] < 0 || p->ids[t] >= w->shape[0])
+            return alloy_pass_fail(p, ALLOY_RANGE, "token id %lld, the model knows 0 to %lld", (long long)p->ids[t], (long long)w->shape[0] - 1);
+    alloy_tensor *y = alloy_tensor_new(p, 2, (int64_t[]){p->tokens, w->shape[1]});
+    return y ? alloy_apply(p, &embedding, &(alloy_args){.out = {y}, .weight = {w}}) : NULL;
+}

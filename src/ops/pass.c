@@ -1,0 +1,150 @@
+/* Passes: tensors, errors, the reading of an op (pass.h). */
+#include "ops/pass.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/status.h"
+
+int64_t alloy_pass_tokens(const alloy_pass *pass)
+{
+    return pass->tokens;
+}
+
+const alloy_span *alloy_pass_spans(const alloy_pass *pass, int64_t *count)
+{
+    *count = pass->span_count;
+    return pass->spans;
+}
+
+const int64_t *alloy_pass_ids(const alloy_pass *pass)
+{
+    return pass->ids;
+}
+
+static void *fail_list(alloy_pass *pass, alloy_status status, const char *where, const char *format, va_list args)
+{
+    char text[1024];
+    vsnprintf(text, sizeof text, format, args);
+    if (pass->status == ALLOY_OK)
+        pass->status = alloy_fail(status, "%s%s%s", where, *where ? ": " : "", text);
+    return NULL;
+}
+
+void *alloy_pass_fail(alloy_pass *pass, alloy_status status, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fail_list(pass, status, "", format, args);
+    va_end(args);
+    return NULL;
+}
+
+void *alloy_shape_fail(alloy_pass *p, const char *op, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fail_list(p, ALLOY_ARG, op, format, args);
+    va_end(args);
+    return NULL;
+}
+
+alloy_tensor *alloy_tensor_new(alloy_pass *p, int ndim, const int64_t *shape)
+{
+    if (p->status)
+        return NULL;
+    alloy_tensor *x = alloy_arena_take_zeroed(p->arena, 1, sizeof *x);
+    if (!x) {
+        p->status = ALLOY_NOMEM;
+        return NULL;
+    }
+    x->ndim = ndim;
+    int64_t size = 1;
+    for (int i = 0; i < ALLOY_MOST_DIMS; i++) {
+        x->shape[i] = i < ndim ? shape[i] : 1;
+        if (x->shape[i] < 0 || !alloy_int64_multiply(size, x->shape[i], &size))
+            return alloy_pass_fail(p, ALLOY_LIMIT, "a tensor of more than 2^63 elements");
+    }
+    if (p->reading != ALLOY_READ_RUN)
+        return x;
+    x->data = alloy_arena_take(p->arena, (size_t)size, sizeof(float));
+    if (!x->data) {
+        p->status = ALLOY_NOMEM;
+        return NULL;
+    }
+    return x;
+}
+
+alloy_tensor *alloy_tensor_like(alloy_pass *p, const alloy_tensor *x)
+{
+    return alloy_tensor_new(p, x->ndim, x->shape);
+}
+
+static alloy_count elements(alloy_tensor *const *tensors, int most)
+{
+    alloy_count sum = 0;
+    for (int i = 0; i < most && tensors[i]; i++)
+        sum += (alloy_count)tensors[i]->shape[0] * tensors[i]->shape[1] * tensors[i]->shape[2] * tensors[i]->shape[3];
+    return sum;
+}
+
+alloy_tensor *alloy_apply(alloy_pass *p, const alloy_op *op, const alloy_args *args)
+{
+    if (p->status)
+        return NULL;
+    alloy_args call = *args;
+    call.pass = p;
+    if (p->reading == ALLOY_READ_RUN) {
+        op->run(&call);
+    } else {
+        alloy_cost cost = {0};
+        cost.tensors_read = elements(call.in, ALLOY_MOST_INPUTS);
+        cost.tensors_written = elements(call.out, ALLOY_MOST_OUTPUTS);
+        op->count(&call, &cost);
+        if (p->record)
+            p->record(p->record_user, op->name, &cost);
+    }
+    return p->status ? NULL : call.out[0];
+}
+
+void alloy_pass_parallel(alloy_pass *p, int64_t tasks, void (*task)(void *context, int64_t index, void *scratch), void *context)
+{
+    alloy_parallel(p->team, tasks, task, context);
+}
+
+struct ranges {
+    alloy_range_task *task;
+    void *context;
+    int64_t n, piece;
+};
+
+static void run_range(void *context, int64_t index, void *scratch)
+{
+    const struct ranges *r = context;
+    int64_t first = index * r->piece;
+    r->task(r->context, first, r->n - first < r->piece ? r->n - first : r->piece, scratch);
+}
+
+void alloy_pass_ranges(alloy_pass *p, int64_t n, int64_t piece, alloy_range_task *task, void *context)
+{
+    struct ranges ranges = {task, context, n, piece < 1 ? 1 : piece};
+    alloy_parallel(p->team, (n + ranges.piece - 1) / ranges.piece, run_range, &ranges);
+}
+
+float *alloy_weight_widened(alloy_pass *p, const alloy_weight *weight)
+{
+    int64_t n = weight->shape[0] * weight->shape[1] * weight->shape[2] * weight->shape[3];
+    float *wide = alloy_arena_take(p->arena, (size_t)n, sizeof(float));
+    if (!wide)
+        return alloy_pass_fail(p, ALLOY_NOMEM, "out of memory: %s widened", weight->name);
+    p->kernels->widen(wide, weight->data, weight->dtype, n);
+    return wide;
+}
+
+void alloy_weight_read(const alloy_weight *weight, int64_t first, int64_t count, float *out)
+{
+    const char *at = (const char *)weight->data + first * alloy_dtype_bits(weight->dtype) / 8;
+    alloy_kernels_get("generic")->widen(out, at, weight->dtype, count);
+}

@@ -1,0 +1,106 @@
+/* A pass: one reading of a model's forward over one batch. It owns the tensors of the module that is running and knows which reading is
+ * going on; ops are the only code that asks.
+ *
+ * Memory. Tensors come from `arena`, which the decoder cuts back after each module; rotary tables come from `tables`, which lives until the pass ends.
+ * Errors. The first failure is kept in `status` (its text with the thread); ops do nothing after it. */
+#ifndef ALLOY_OPS_PASS_H
+#define ALLOY_OPS_PASS_H
+
+#include "alloy/extend.h"
+#include "base/arena.h"
+#include "base/threads.h"
+#include "kernels/kernels.h"
+
+typedef enum alloy_reading { ALLOY_READ_RUN, ALLOY_READ_COUNT } alloy_reading;
+
+/* How *count* models what depends on the data or the engine. */
+typedef struct alloy_count_model {
+    double (*experts_read)(void *user, int64_t experts, int64_t per_token, int64_t tokens); /* expected distinct experts; NULL: even routing */
+    bool delta_in_chunks; /* the delta rule counted as chunks of products where a sequence brings more than 64 tokens, else step by step */
+    void *user;
+} alloy_count_model;
+
+/* Receives each op's record. */
+typedef void alloy_record_function(void *user, const char *op, const alloy_cost *cost);
+
+typedef struct alloy_rotary_table alloy_rotary_table;
+
+struct alloy_pass {
+    alloy_reading reading;
+    alloy_status status;
+    alloy_arena *arena;
+    alloy_arena *tables;
+
+    /* The batch. */
+    int64_t tokens;
+    const alloy_span *spans; /* [span_count], rows in order */
+    int64_t span_count;
+    const int64_t *ids;      /* [tokens]; NULL in count */
+
+    /* Run. */
+    const alloy_kernels *kernels;
+    const alloy_team *team;
+    alloy_rotary_table *rotary; /* tables made so far in this pass */
+
+    /* Count. */
+    alloy_count_model model;
+    alloy_record_function *record;
+    void *record_user;
+};
+
+/* Is there nothing to compute, because the pass has failed or `tensor` is missing? */
+static inline bool alloy_pass_stopped(const alloy_pass *p, const void *tensor)
+{
+    return p->status != ALLOY_OK || tensor == NULL;
+}
+
+/* Elements of one row of a tensor: the product of all dimensions but the first. */
+static inline int64_t alloy_row_size(const alloy_tensor *x)
+{
+    return x->shape[1] * x->shape[2] * x->shape[3];
+}
+
+static inline int64_t alloy_tensor_size(const alloy_tensor *x)
+{
+    return x->shape[0] * alloy_row_size(x);
+}
+
+static inline int64_t alloy_last_dimension(const alloy_tensor *x)
+{
+    return x->shape[x->ndim - 1];
+}
+
+static inline bool alloy_same_shape(const alloy_tensor *a, const alloy_tensor *b)
+{
+    return a->shape[0] == b->shape[0] && a->shape[1] == b->shape[1] && a->shape[2] == b->shape[2] && a->shape[3] == b->shape[3];
+}
+
+/* A new tensor of x's shape. */
+alloy_tensor *alloy_tensor_like(alloy_pass *p, const alloy_tensor *x);
+
+/* "linear(model.layers.0.mlp.up_proj.weight): x has rows of 64, the weight takes 128": the pass fails with ARG. */
+void *alloy_shape_fail(alloy_pass *p, const char *op, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* A weight widened to fp32 in the pass's arena; NULL (and the pass failed) when memory is short. */
+float *alloy_weight_widened(alloy_pass *p, const alloy_weight *weight);
+
+/* Calls task(context, first, count, scratch) over [0, n) in pieces of about `piece`. */
+typedef void alloy_range_task(void *context, int64_t first, int64_t count, void *scratch);
+void alloy_pass_ranges(alloy_pass *p, int64_t n, int64_t piece, alloy_range_task *task, void *context);
+
+/* Products of many matrices at once (one linear, or the chosen experts of a layer), divided among the threads by rows of weights. The jobs write
+ * different outputs. */
+void alloy_run_linear_jobs(alloy_pass *p, const alloy_linear_job *jobs, int64_t count);
+
+/* What a job needs to know of a weight [O, I]. */
+alloy_linear_job alloy_linear_job_of(const alloy_weight *w, const float *x, int64_t n, float *y);
+
+/* ---- Ops that only the model uses. ---- */
+
+/* Rows of the embedding for the batch's ids: y [n, H]. w [V, H]. */
+alloy_tensor *alloy_embedding(alloy_pass *p, const alloy_weight *w);
+
+/* The last row of each sequence, repeats included: y [sequences, ..]. */
+alloy_tensor *alloy_last_rows(alloy_pass *p, alloy_tensor *x);
+
+#endif

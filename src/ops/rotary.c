@@ -1,0 +1,50 @@
+/* Rotary positions: halves of each head's leading channels are turned by the token's position (arXiv:2104.09864). */
+#include "ops/rotary_table.h"
+
+enum { TOKENS_A_PIECE = 16 };
+
+struct rotation {
+    const alloy_kernels *kernels;
+    const alloy_tensor *x;
+    float *y;
+    const alloy_rotary_table *table;
+};
+
+static void rotate(void *context, int64_t first, int64_t count, void *scratch)
+{
+    (void)scratch;
+    const struct rotation *r = context;
+    int64_t half = r->table->half, width = alloy_row_size(r->x);
+    for (int64_t t = first; t < first + count; t++)
+        r->kernels->rotary(r->y + t * width, r->x->data + t * width, r->x->shape[1], r->x->shape[2], half, r->table->cos + t * half,
+                           r->table->sin + t * half);
+}
+
+static void run(const alloy_args *a)
+{
+    const alloy_rope *rope = a->options;
+    int64_t half = alloy_rotary_channels(rope, a->in[0]->shape[2]) / 2;
+    const alloy_rotary_table *table = alloy_rotary_table_of(a->pass, rope, half);
+    struct rotation rotation = {a->pass->kernels, a->in[0], a->out[0]->data, table};
+    if (table)
+        alloy_pass_ranges(a->pass, a->in[0]->shape[0], TOKENS_A_PIECE, rotate, &rotation);
+}
+
+static void count(const alloy_args *a, alloy_cost *cost)
+{
+    int64_t channels = alloy_rotary_channels(a->options, a->in[0]->shape[2]);
+    alloy_cost_vector(cost, (alloy_count)3 * a->in[0]->shape[0] * a->in[0]->shape[1] * channels);
+}
+
+static const alloy_op rotary = {"rotary", run, count};
+
+alloy_tensor *alloy_rotary(alloy_pass *p, alloy_tensor *x, const alloy_rope *rope)
+{
+    if (alloy_pass_stopped(p, x))
+        return NULL;
+    int64_t channels = x->ndim == 3 ? alloy_rotary_channels(rope, x->shape[2]) : -1;
+    if (channels < 2 || channels > x->shape[2])
+        return alloy_shape_fail(p, "rotary", "%lld rotated channels of heads of %lld", (long long)channels, (long long)x->shape[2]);
+    alloy_tensor *y = alloy_tensor_like(p, x);
+    return y ? alloy_apply(p, &rotary, &(alloy_args){.in = {x}, .out = {y}, .options = rope, .options_size = sizeof *rope}) : NULL;
+}

@@ -1,0 +1,141 @@
+/* Rotary tables (rotary_table.h). */
+#include "ops/rotary_table.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "kernels/math.h"
+
+static const double PI = 3.14159265358979323846;
+
+int64_t alloy_rotary_channels(const alloy_rope *rope, int64_t head_dim)
+{
+    int64_t channels = (int64_t)((double)head_dim * rope->partial_rotary_factor);
+    return (channels + 1) / 2 * 2;
+}
+
+static double clamp(double x, double least, double most)
+{
+    return x < least ? least : x > most ? most : x;
+}
+
+/* The channel pair that turns `rotations` times within the original context (arXiv:2309.00071, section 3.2). */
+static double pair_of_rotations(const alloy_rope *rope, int64_t half, double rotations)
+{
+    double wavelengths = (double)rope->original_max_position_embeddings / (rotations * 2 * PI);
+    return (double)half * alloy_log64(wavelengths) / alloy_log64(rope->theta);
+}
+
+static void yarn(const alloy_rope *rope, int64_t half, double *f)
+{
+    double low = pair_of_rotations(rope, half, rope->beta_fast), high = pair_of_rotations(rope, half, rope->beta_slow);
+    if (rope->truncate) {
+        low = floor(low);
+        high = -floor(-high);
+    }
+    low = low < 0 ? 0 : low;
+    high = high > (double)(2 * half - 1) ? (double)(2 * half - 1) : high;
+    if (low == high)
+        high += 0.001;
+    for (int64_t i = 0; i < half; i++) {
+        double keep = 1 - clamp(((double)i - low) / (high - low), 0, 1);
+        f[i] = f[i] / rope->factor * (1 - keep) + f[i] * keep;
+    }
+}
+
+static double yarn_scale(double factor, double mscale)
+{
+    return factor <= 1 ? 1 : 0.1 * mscale * alloy_log64(factor) + 1;
+}
+
+static double yarn_attention_factor(const alloy_rope *rope)
+{
+    if (rope->attention_factor > 0)
+        return rope->attention_factor;
+    if (rope->mscale > 0 && rope->mscale_all_dim > 0)
+        return yarn_scale(rope->factor, rope->mscale) / yarn_scale(rope->factor, rope->mscale_all_dim);
+    return yarn_scale(rope->factor, 1);
+}
+
+static void llama3(const alloy_rope *rope, int64_t half, double *f)
+{
+    double context = (double)rope->original_max_position_embeddings;
+    for (int64_t i = 0; i < half; i++) {
+        double wavelength = 2 * PI / f[i];
+        if (wavelength < context / rope->high_freq_factor)
+            continue;
+        double slow = f[i] / rope->factor;
+        double keep = (context / wavelength - rope->low_freq_factor) / (rope->high_freq_factor - rope->low_freq_factor);
+        f[i] = wavelength > context / rope->low_freq_factor ? slow : (1 - keep) * slow + keep * f[i];
+    }
+}
+
+double alloy_rotary_frequencies(const alloy_rope *rope, int64_t half, double *out)
+{
+    for (int64_t i = 0; i < half; i++)
+        out[i] = 1 / alloy_pow64(rope->theta, (double)(2 * i) / (double)(2 * half));
+    switch (rope->type) {
+    case ALLOY_ROPE_DEFAULT:
+        return 1;
+    case ALLOY_ROPE_LINEAR:
+        for (int64_t i = 0; i < half; i++)
+            out[i] /= rope->factor;
+        return 1;
+    case ALLOY_ROPE_YARN:
+        yarn(rope, half, out);
+        return yarn_attention_factor(rope);
+    case ALLOY_ROPE_LLAMA3:
+        llama3(rope, half, out);
+        return 1;
+    }
+    return 1;
+}
+
+struct fill {
+    const alloy_pass *pass;
+    const double *frequencies;
+    double scale;
+    alloy_rotary_table *table;
+};
+
+static void fill_span(const struct fill *fill, const alloy_span *span)
+{
+    int64_t half = fill->table->half;
+    for (int64_t t = 0; t < span->count; t++)
+        for (int64_t i = 0; i < half; i++) {
+            double sin, cos;
+            alloy_sin_cos64((double)(span->past + t) * fill->frequencies[i], &sin, &cos);
+            int64_t at = (span->first + t) * half + i;
+            fill->table->sin[at] = (float)(sin * fill->scale);
+            fill->table->cos[at] = (float)(cos * fill->scale);
+        }
+}
+
+static bool same_rope(const alloy_rope *a, const alloy_rope *b)
+{
+    return a->type == b->type && a->theta == b->theta && a->factor == b->factor && a->partial_rotary_factor == b->partial_rotary_factor &&
+           a->original_max_position_embeddings == b->original_max_position_embeddings && a->attention_factor == b->attention_factor &&
+           a->mscale == b->mscale && a->mscale_all_dim == b->mscale_all_dim && a->beta_fast == b->beta_fast && a->beta_slow == b->beta_slow &&
+           a->truncate == b->truncate && a->low_freq_factor == b->low_freq_factor && a->high_freq_factor == b->high_freq_factor;
+}
+
+const alloy_rotary_table *alloy_rotary_table_of(alloy_pass *p, const alloy_rope *rope, int64_t half)
+{
+    for (alloy_rotary_table *t = p->rotary; t; t = t->next)
+        if (t->half == half && same_rope(&t->rope, rope))
+            return t;
+    alloy_rotary_table *table = alloy_arena_take(p->tables, 1, sizeof *table);
+    double *frequencies = alloy_arena_take(p->tables, (size_t)half, sizeof *frequencies);
+    size_t numbers = (size_t)(p->tokens * half);
+    float *cos = alloy_arena_take(p->tables, numbers, sizeof *cos), *sin = alloy_arena_take(p->tables, numbers, sizeof *sin);
+    if (!table || !frequencies || !cos || !sin) {
+        p->status = ALLOY_NOMEM;
+        return NULL;
+    }
+    *table = (alloy_rotary_table){*rope, half, cos, sin, p->rotary};
+    struct fill fill = {p, frequencies, alloy_rotary_frequencies(rope, half, frequencies), table};
+    for (int64_t i = 0; i < p->span_count; i++)
+        fill_span(&fill, &p->spans[i]);
+    p->rotary = table;
+    return table;
+}

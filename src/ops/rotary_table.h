@@ -1,0 +1,28 @@
+/* Tables of cos and sin for the positions of a batch: inverse frequencies, ramps and angles in fp64, rounded once to fp32.
+ *
+ *   default  f_i = theta^(-2i / r), i < r/2 (arXiv:2104.09864, section 3.4.3)
+ *   linear   f_i / factor (arXiv:2306.15595)
+ *   yarn     between f_i / factor and f_i by a ramp over i (arXiv:2309.00071, section 3.2); cos and sin times the attention factor (section 3.4)
+ *   llama3   by wavelength: long ones f_i / factor, short ones f_i, a ramp between (Llama 3.1's rule) */
+#ifndef ALLOY_OPS_ROTARY_TABLE_H
+#define ALLOY_OPS_ROTARY_TABLE_H
+
+#include "ops/pass.h"
+
+struct alloy_rotary_table {
+    alloy_rope rope;
+    int64_t half;      /* rotated pairs */
+    float *cos, *sin;  /* [tokens, half] */
+    alloy_rotary_table *next;
+};
+
+/* Channels that are rotated, an even number: 2 * ceil(int(head_dim * factor) / 2). */
+int64_t alloy_rotary_channels(const alloy_rope *rope, int64_t head_dim);
+
+/* Inverse frequencies of `half` pairs, into `out`; returns what cos and sin are multiplied by. */
+double alloy_rotary_frequencies(const alloy_rope *rope, int64_t half, double *out);
+
+/* The table for a pass's positions, made when first asked for; NULL and the pass failed when memory is short. */
+const alloy_rotary_table *alloy_rotary_table_of(alloy_pass *p, const alloy_rope *rope, int64_t half);
+
+#endif

@@ -1,0 +1,69 @@
+/* What a mixer keeps of a sequence between forwards.
+ *
+ * A layout is what a mixer declares: parts, each either rows (one a token, all or the last `window`) or a fixed block of floats. A block is the memory
+ * of one layer of one sequence: one store a part. Plain arrays and counts, so that any mixer's state is copied, cut and saved by the same code.
+ *
+ * Rows. Position t lies in slot t mod capacity; capacity is a multiple of 64, so that a block of 64 positions, aligned, is contiguous. Rows of all
+ * tokens: capacity grows ahead of the length, so that slot = position. A ring of the window holds window - 1 rows and a whole chunk behind them.
+ * Fixed parts begin as zeros. */
+#ifndef ALLOY_OPS_STATE_H
+#define ALLOY_OPS_STATE_H
+
+#include "alloy/extend.h"
+
+enum { ALLOY_MOST_STATE_PARTS = 8 };
+
+typedef enum alloy_state_kind { ALLOY_STATE_ROWS, ALLOY_STATE_FIXED } alloy_state_kind;
+
+typedef struct alloy_state_part {
+    const char *name;
+    alloy_state_kind kind;
+    int64_t width;  /* rows: floats a row; fixed: floats in all */
+    int64_t window; /* rows: 0 for all tokens */
+} alloy_state_part;
+
+/* What `state` of a mixer fills. */
+struct alloy_state_spec {
+    alloy_state_part part[ALLOY_MOST_STATE_PARTS];
+    int count;
+    alloy_status status; /* LIMIT: too many parts */
+};
+
+typedef struct alloy_state_store {
+    void *data;       /* rows: [capacity, width] of the cache's dtype; fixed: [width] fp32 */
+    int64_t capacity; /* rows allocated */
+} alloy_state_store;
+
+/* One layer of one sequence. */
+typedef struct alloy_state_block {
+    alloy_state_store store[ALLOY_MOST_STATE_PARTS];
+} alloy_state_block;
+
+/* One layer of every sequence in the batch: what a forward is given. */
+struct alloy_state {
+    const alloy_state_spec *spec;
+    alloy_state_block *const *blocks; /* [spans]; NULL in count */
+    alloy_dtype rows_dtype;           /* F32, BF16 or F16 */
+};
+
+/* Makes the memory for `length` tokens in all, of which a forward brings at most `chunk` at once. Rows that are there stay. NOMEM, LIMIT. */
+alloy_status alloy_state_reserve(alloy_state_block *block, const alloy_state_spec *spec, alloy_dtype rows_dtype, int64_t length, int64_t chunk);
+
+/* Begins anew: fixed parts are zeros. Keeps the memory. */
+void alloy_state_clear(alloy_state_block *block, const alloy_state_spec *spec);
+
+/* Copies all of `from` into `to`, an empty block. */
+alloy_status alloy_state_copy(alloy_state_block *to, const alloy_state_block *from, const alloy_state_spec *spec, alloy_dtype rows_dtype);
+
+void alloy_state_free(alloy_state_block *block);
+
+/* Bytes that a block holds now. */
+uint64_t alloy_state_bytes(const alloy_state_block *block, const alloy_state_spec *spec, alloy_dtype rows_dtype);
+
+/* Rows of a part that attention reads: what alloy_append returns. */
+struct alloy_rows {
+    const alloy_state *state;
+    int part;
+};
+
+#endif
