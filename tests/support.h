@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-#include <dirent.h>
+#include <ftw.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,32 +86,15 @@ static inline char *test_folder(void)
     return path;
 }
 
-static inline void remove_tree(const char *path)
+static inline int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *place)
 {
-    struct stat info;
-    if (lstat(path, &info) != 0)
-        return;
-    if (S_ISDIR(info.st_mode)) {
-        chmod(path, 0700);
-        DIR *open = opendir(path);
-        for (struct dirent *entry; open && (entry = readdir(open));) {
-            char child[8192];
-            if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-                continue;
-            snprintf(child, sizeof child, "%s/%s", path, entry->d_name);
-            remove_tree(child);
-        }
-        if (open)
-            closedir(open);
-        rmdir(path);
-    } else {
-        unlink(path);
-    }
+    (void)info, (void)kind, (void)place;
+    return remove(path);
 }
 
 static inline void remove_folder(char *folder)
 {
-    remove_tree(folder);
+    nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     free(folder);
 }
 
