@@ -1,0 +1,62 @@
+/* Conversions (kernels.h); the last few elements are left to plain C. */
+#ifndef ALLOY_KERNELS_CPU_TEMPLATE_CONVERT_H
+#define ALLOY_KERNELS_CPU_TEMPLATE_CONVERT_H
+
+/* WIDTH elements of weights at p. */
+ALLOY_INLINE vec v_load_weights(const char *p, alloy_dtype dtype)
+{
+    return dtype == ALLOY_F32 ? v_load(p) : dtype == ALLOY_BF16 ? v_load_bf16(p) : v_load_f16(p);
+}
+
+/* The first `count` < WIDTH of them, the others +0. */
+ALLOY_INLINE vec v_load_weights_first(const char *p, alloy_dtype dtype, int64_t count)
+{
+    char buffer[WIDTH * sizeof(float)] = {0};
+    memcpy(buffer, p, (size_t)count * (dtype == ALLOY_F32 ? 4 : 2));
+    return v_load_weights(buffer, dtype);
+}
+
+ALLOY_INLINE void widen_of(float *y, const char *x, alloy_dtype dtype, int64_t n)
+{
+    int64_t i = 0, size = dtype == ALLOY_F32 ? 4 : 2;
+    for (; i + WIDTH <= n; i += WIDTH)
+        v_store(y + i, v_load_weights(x + i * size, dtype));
+    for (; i < n; i++)
+        y[i] = alloy_element(x, dtype, i);
+}
+
+static void widen(float *y, const void *x, alloy_dtype dtype, int64_t n)
+{
+    if (dtype == ALLOY_F32)
+        memcpy(y, x, (size_t)n * sizeof *y);
+    else if (dtype == ALLOY_BF16)
+        widen_of(y, x, ALLOY_BF16, n);
+    else
+        widen_of(y, x, ALLOY_F16, n);
+}
+
+static void narrow(void *y, const float *x, alloy_dtype dtype, int64_t n)
+{
+    char *out = y;
+    int64_t i = 0;
+    if (dtype == ALLOY_BF16)
+        for (; i + WIDTH <= n; i += WIDTH)
+            v_store_bf16(out + 2 * i, v_load(x + i));
+    if (dtype == ALLOY_F16)
+        for (; i + WIDTH <= n; i += WIDTH)
+            v_store_f16(out + 2 * i, v_load(x + i));
+    alloy_generic_narrow(out + 2 * i, x + i, dtype, n - i); /* what is left; all of F32, which is a copy */
+}
+
+static bool all_finite(const float *x, int64_t n)
+{
+    vec found = v_set(0);
+    int64_t i = 0;
+    for (; i + WIDTH <= n; i += WIDTH)
+        found = v_find_infinite(found, v_load(x + i));
+    if (i < n)
+        found = v_find_infinite(found, v_load_first(x + i, n - i));
+    return !v_found(found);
+}
+
+#endif

@@ -1,0 +1,30 @@
+/* All kernels of the template as static functions, over the vectors of the file that includes this (cpu/NAME/vector.h), and the table of them. */
+#ifndef ALLOY_KERNELS_CPU_TEMPLATE_KERNELS_H
+#define ALLOY_KERNELS_CPU_TEMPLATE_KERNELS_H
+
+#include <math.h>
+#include <string.h>
+
+#include "base/threads.h"
+#include "kernels/cpu/generic/convert.h"
+#include "kernels/cpu/generic/generic.h"
+
+#include "kernels/cpu/template/functions.h"
+#include "kernels/cpu/template/dot.h"
+#include "kernels/cpu/template/convert.h"
+#include "kernels/cpu/template/elementwise.h"
+#include "kernels/cpu/template/norms.h"
+#include "kernels/cpu/template/linear.h"
+#include "kernels/cpu/template/attention.h"
+#include "kernels/cpu/template/delta_rule.h"
+
+#define ALLOY_TEMPLATE_TABLE(NAME)                                                                                                                       \
+    {                                                                                                                                                    \
+        .name = NAME, .linear = linear, .rms_norm = rms_norm, .l2_norm = l2_norm, .softmax = softmax, .attention_block = attention_block,                \
+        .conv1d = conv1d, .delta_rule = delta_rule, .add_scaled = add_scaled, .attention_merge = attention_merge,                                        \
+        .attention_finish = attention_finish, .add = add, .multiply = multiply, .silu = silu, .sigmoid = sigmoid, .exp = exponential,                    \
+        .multiply_silu = multiply_silu, .multiply_sigmoid = multiply_sigmoid, .decay = decay, .rotary = rotary, .widen = widen, .narrow = narrow,        \
+        .all_finite = all_finite                                                                                                                         \
+    }
+
+#endif

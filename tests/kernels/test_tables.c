@@ -1,0 +1,596 @@
+/* Every instruction set gives the bits of plain C. For each row of the table and each set that this processor has: the same inputs, from a seed, to
+ * both; then outputs are compared by their bits, with all memory around and between them. Inputs are of every kind (inputs.h), sizes are
+ * odd, pointers are unaligned, and a crash is a failure of the kernel that it happened in. ALLOY_TEST_SEED in the environment chooses the seed. */
+#include "inputs.h"
+
+#include <signal.h>
+
+#include "base/memory.h"
+#include "base/threads.h"
+#include "kernels/kernels.h"
+
+enum { MARGIN = 24 }; /* floats around an output */
+
+/* A comparison under way. */
+typedef struct trial {
+    const alloy_kernels *plain, *tried;
+    const char *row; /* of the table */
+    source source;
+    kind kind;
+    void *scratch;
+    int64_t differences; /* found so far */
+    bool silent;         /* differences are expected: do not print them */
+} trial;
+
+/* ---- Comparing ---- */
+
+/* The two runs' whole output memory; `what` describes the sizes. */
+static void compare(trial *t, const float *plain, const float *tried, int64_t count, const char *what)
+{
+    int64_t at = first_difference(plain, tried, count);
+    if (at < 0)
+        return;
+    if (!t->silent && t->differences < 5)
+        print_error("%s %s, %s numbers, %s: place %lld is %a (%08x), in plain C %a (%08x)\n", t->tried->name, t->row, kind_names[t->kind], what,
+                    (long long)at, tried[at], bits_of(tried[at]), plain[at], bits_of(plain[at]));
+    t->differences++;
+}
+
+/* Two equal memories for an output of `count` floats with a margin on both sides; each holds `from`, or a pattern. */
+typedef struct outputs {
+    float *memory[2];
+    int64_t count;
+} outputs;
+
+static outputs make_outputs(const float *from, int64_t count)
+{
+    outputs o = {.count = count + 2 * MARGIN};
+    for (int i = 0; i < 2; i++) {
+        o.memory[i] = malloc((size_t)o.count * sizeof(float));
+        memset(o.memory[i], 0x88, (size_t)o.count * sizeof(float));
+        if (from)
+            memcpy(o.memory[i] + MARGIN, from, (size_t)count * sizeof(float));
+    }
+    return o;
+}
+
+static float *output(const outputs *o, int run)
+{
+    return o->memory[run] + MARGIN;
+}
+
+static const alloy_kernels *table(const trial *t, int run)
+{
+    return run ? t->tried : t->plain;
+}
+
+static void compare_outputs(trial *t, outputs *o, const char *what)
+{
+    compare(t, o->memory[0], o->memory[1], o->count, what);
+    free(o->memory[0]);
+    free(o->memory[1]);
+}
+
+/* ---- Dots ---- */
+
+static void linear_of(trial *t, alloy_dtype dtype, int64_t n, int64_t rows, int64_t k)
+{
+    source *s = &t->source;
+    char what[120];
+    int64_t size = dtype == ALLOY_F32 ? 4 : 2, x_stride = k + between(s, 0, 3), w_stride = k * size + between(s, 0, 3);
+    int64_t x_count = (n - 1) * x_stride + k, w_bytes = (rows - 1) * w_stride + k * size, y_stride = rows + between(s, 0, 3);
+    float *x = numbers(s, t->kind, x_count), *values = numbers(s, t->kind, rows * k), *bias = numbers(s, t->kind, rows);
+    char *memory = malloc((size_t)w_bytes + 1), *w = memory + 1;
+    memset(memory, 0, (size_t)w_bytes + 1);
+    for (int64_t r = 0; r < rows; r++)
+        t->plain->narrow(w + r * w_stride, values + r * k, dtype, k);
+    alloy_linear_job job = {.y_stride = y_stride, .x = x, .x_stride = x_stride, .n = n, .k = k, .w = w, .dtype = dtype,
+                            .w_stride = w_stride, .rows = rows, .bias = between(s, 0, 1) ? bias : NULL, .scale = between(s, 0, 1) ? 1 : 0.37f};
+    outputs o = make_outputs(NULL, n * y_stride);
+    for (int run = 0; run < 2; run++) {
+        job.y = output(&o, run);
+        table(t, run)->linear(&job, t->scratch);
+    }
+    snprintf(what, sizeof what, "%s n=%lld rows=%lld k=%lld", alloy_dtype_name(dtype), (long long)n, (long long)rows, (long long)k);
+    compare_outputs(t, &o, what);
+    free(x), free(values), free(bias), free(memory);
+}
+
+static void linear(trial *t)
+{
+    static const alloy_dtype dtypes[] = {ALLOY_F32, ALLOY_BF16, ALLOY_F16};
+    static const int64_t ks[] = {1, 2, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 255, 256, 257, 264, 265, 300, 511, 513, 769};
+    for (size_t i = 0; i < sizeof ks / sizeof *ks; i++)
+        for (int d = 0; d < 3; d++) {
+            linear_of(t, dtypes[d], between(&t->source, 1, 12), between(&t->source, 1, 12), ks[i]);
+            linear_of(t, dtypes[d], between(&t->source, 9, 64), between(&t->source, 1, 20), ks[i]);
+        }
+    for (int64_t n = 1; n <= 18; n++)
+        for (int64_t rows = 1; rows <= 9; rows++)
+            linear_of(t, dtypes[(n + rows) % 3], n, rows, between(&t->source, 1, 70));
+    for (int d = 0; d < 3; d++)
+        linear_of(t, dtypes[d], between(&t->source, 96, 101), between(&t->source, 127, 133), between(&t->source, 500, 600));
+}
+
+static void norm_of(trial *t, int64_t rows, int64_t d, int which, bool in_place)
+{
+    char what[80];
+    source *s = &t->source;
+    float *x = numbers(s, t->kind, rows * d), *w = numbers(s, t->kind, d), eps = between(s, 0, 3) ? 1e-6f : 0, scale = (float)uniform(s);
+    const float *weights = between(s, 0, 3) ? w : NULL;
+    outputs o = make_outputs(x, rows * d);
+    for (int run = 0; run < 2; run++) {
+        float *y = output(&o, run);
+        const float *from = in_place ? y : x;
+        if (which == 0)
+            table(t, run)->rms_norm(y, from, weights, rows, d, eps);
+        else if (which == 1)
+            table(t, run)->l2_norm(y, from, rows, d, eps, scale);
+        else
+            table(t, run)->softmax(y, from, rows, d);
+    }
+    snprintf(what, sizeof what, "rows=%lld d=%lld%s", (long long)rows, (long long)d, in_place ? " in place" : "");
+    compare_outputs(t, &o, what);
+    free(x), free(w);
+}
+
+static void norms(trial *t, int which)
+{
+    for (int64_t d = 1; d <= 130; d += d < 70 ? 1 : 57)
+        norm_of(t, between(&t->source, 1, 4), d, which, d % 2);
+    norm_of(t, 3, 300, which, false);
+}
+
+static void rms_norm(trial *t)
+{
+    norms(t, 0);
+}
+
+static void l2_norm(trial *t)
+{
+    norms(t, 1);
+}
+
+static void softmax(trial *t)
+{
+    norms(t, 2);
+}
+
+/* ---- Attention ---- */
+
+/* Which places each row sees: all of them, a diagonal, a window, nothing, anything. */
+static void see(source *s, int32_t *from, int32_t *to, int64_t rows, int64_t places)
+{
+    int64_t shape = between(s, 0, 4), first = between(s, 0, places - 1);
+    for (int64_t i = 0; i < rows; i++) {
+        from[i] = (int32_t)(shape == 3 ? between(s, 0, places) : shape == 2 ? (first + i / 2) % places : 0);
+        to[i] = (int32_t)(shape == 3   ? between(s, 0, places)
+                          : shape == 1 ? 1 + (first + i / 2) % places
+                          : shape == 2 ? (from[i] + 9 < places ? from[i] + 9 : places)
+                          : shape == 4 ? first
+                                       : places);
+    }
+}
+
+/* Keys and values that no row sees must not matter, so they are NaN. */
+static void spoil_unseen(float *k, float *v, const alloy_attention_block *b, int64_t places)
+{
+    for (int64_t j = 0; j < places; j++) {
+        bool seen = false;
+        for (int64_t i = 0; i < b->rows; i++)
+            seen |= b->from[i] <= j && j < b->to[i];
+        for (int64_t e = 0; !seen && e < b->d; e++)
+            k[j * b->k_stride + e] = NAN;
+        for (int64_t e = 0; !seen && e < b->dv; e++)
+            v[j * b->v_stride + e] = NAN;
+    }
+}
+
+static void attention_of(trial *t, int64_t rows, int64_t d, int64_t dv)
+{
+    char what[80];
+    source *s = &t->source;
+    int32_t from[64], to[64];
+    int64_t places = between(s, 0, 2) ? between(s, 1, 64) : 64, o_stride = dv + between(s, 0, 3);
+    alloy_attention_block b = {.q_stride = d + between(s, 0, 3), .rows = rows, .k_stride = d + between(s, 0, 3), .v_stride = dv + between(s, 0, 3),
+                               .from = from, .to = to, .d = d, .dv = dv, .scale = (float)uniform(s), .o_stride = o_stride};
+    float *q = numbers(s, t->kind, (rows - 1) * b.q_stride + d), *k = numbers(s, t->kind, (places - 1) * b.k_stride + d);
+    float *v = numbers(s, t->kind, (places - 1) * b.v_stride + dv), *m = numbers(s, PLAIN, rows), *l = numbers(s, PLAIN, rows);
+    float *start = numbers(s, t->kind, rows * o_stride);
+    see(s, from, to, rows, places);
+    spoil_unseen(k, v, &b, places);
+    for (int64_t i = 0; i < rows; i++)
+        m[i] = between(s, 0, 2) ? m[i] : -INFINITY;
+    outputs ms = make_outputs(m, rows), ls = make_outputs(l, rows), os = make_outputs(start, rows * o_stride);
+    b.q = q, b.k = k, b.v = v;
+    for (int run = 0; run < 2; run++) {
+        b.m = output(&ms, run), b.l = output(&ls, run), b.o = output(&os, run);
+        table(t, run)->attention_block(&b, t->scratch);
+    }
+    snprintf(what, sizeof what, "rows=%lld d=%lld dv=%lld", (long long)rows, (long long)d, (long long)dv);
+    compare_outputs(t, &ms, what), compare_outputs(t, &ls, what), compare_outputs(t, &os, what);
+    free(q), free(k), free(v), free(m), free(l), free(start);
+}
+
+static void attention_block(trial *t)
+{
+    for (int64_t rows = 1; rows <= 20; rows++)
+        for (int i = 0; i < 3; i++)
+            attention_of(t, rows, between(&t->source, 1, 70), between(&t->source, 1, 70));
+    attention_of(t, 64, 129, 127);
+    attention_of(t, 63, 64, 64);
+    attention_of(t, 12, 128, 128);
+}
+
+static void attention_merge(trial *t)
+{
+    for (int64_t dv = 1; dv < 40; dv++) {
+        source *s = &t->source;
+        int64_t rows = between(s, 1, 5);
+        float *m = numbers(s, t->kind, rows), *l = numbers(s, t->kind, rows), *o = numbers(s, t->kind, rows * dv);
+        float *m2 = numbers(s, t->kind, rows), *l2 = numbers(s, t->kind, rows), *o2 = numbers(s, t->kind, rows * dv);
+        for (int64_t i = 0; i < rows; i++) {
+            m[i] = between(s, 0, 2) ? m[i] : -INFINITY;
+            m2[i] = between(s, 0, 2) ? m2[i] : -INFINITY;
+        }
+        outputs ms = make_outputs(m, rows), ls = make_outputs(l, rows), os = make_outputs(o, rows * dv);
+        for (int run = 0; run < 2; run++)
+            table(t, run)->attention_merge(output(&ms, run), output(&ls, run), output(&os, run), m2, l2, o2, rows, dv);
+        compare_outputs(t, &ms, "m"), compare_outputs(t, &ls, "l"), compare_outputs(t, &os, "o");
+        free(m), free(l), free(o), free(m2), free(l2), free(o2);
+    }
+}
+
+static void attention_finish(trial *t)
+{
+    for (int64_t dv = 1; dv < 40; dv++) {
+        int64_t rows = between(&t->source, 1, 5), stride = dv + between(&t->source, 0, 3);
+        float *l = numbers(&t->source, t->kind, rows), *o = numbers(&t->source, t->kind, rows * dv);
+        outputs y = make_outputs(NULL, rows * stride);
+        for (int run = 0; run < 2; run++)
+            table(t, run)->attention_finish(output(&y, run), stride, l, o, rows, dv);
+        compare_outputs(t, &y, "y");
+        free(l), free(o);
+    }
+}
+
+/* ---- Column sums ---- */
+
+static void conv1d(trial *t)
+{
+    for (int64_t channels = 1; channels <= 130; channels += channels < 40 ? 1 : 30)
+        for (int64_t taps = 1; taps <= 5; taps++) {
+            float *x[5], *w = numbers(&t->source, t->kind, taps * channels);
+            for (int64_t j = 0; j < taps; j++)
+                x[j] = numbers(&t->source, t->kind, channels);
+            outputs y = make_outputs(NULL, channels);
+            for (int run = 0; run < 2; run++)
+                table(t, run)->conv1d(output(&y, run), (const float *const *)x, w, taps, channels);
+            compare_outputs(t, &y, "y");
+            for (int64_t j = 0; j < taps; j++)
+                free(x[j]);
+            free(w);
+        }
+}
+
+static void delta_of(trial *t, int64_t keys, int64_t columns, int64_t tokens)
+{
+    char what[80];
+    source *s = &t->source;
+    int64_t stride = columns + between(s, 0, 3);
+    alloy_delta_job job = {.state_stride = stride, .keys = keys, .columns = columns, .tokens = tokens, .q_stride = keys + between(s, 0, 3),
+                           .k_stride = keys + between(s, 0, 3), .v_stride = columns + between(s, 0, 3), .decay_stride = between(s, 1, 3),
+                           .beta_stride = between(s, 1, 3), .y_stride = columns + between(s, 0, 3)};
+    float *q = numbers(s, t->kind, (tokens - 1) * job.q_stride + keys), *k = numbers(s, t->kind, (tokens - 1) * job.k_stride + keys);
+    float *v = numbers(s, t->kind, (tokens - 1) * job.v_stride + columns), *state = numbers(s, t->kind, keys * stride);
+    float *decay = numbers(s, t->kind, tokens * job.decay_stride), *beta = numbers(s, t->kind, tokens * job.beta_stride);
+    outputs states = make_outputs(state, keys * stride), y = make_outputs(NULL, tokens * job.y_stride);
+    job.q = q, job.k = k, job.v = v, job.decay = decay, job.beta = beta;
+    for (int run = 0; run < 2; run++) {
+        job.state = output(&states, run), job.y = output(&y, run);
+        table(t, run)->delta_rule(&job);
+    }
+    snprintf(what, sizeof what, "keys=%lld columns=%lld tokens=%lld", (long long)keys, (long long)columns, (long long)tokens);
+    compare_outputs(t, &states, what), compare_outputs(t, &y, what);
+    free(q), free(k), free(v), free(state), free(decay), free(beta);
+}
+
+static void delta_rule(trial *t)
+{
+    for (int64_t keys = 1; keys <= 20; keys++)
+        for (int64_t columns = 1; columns <= 40; columns += 1 + keys % 4)
+            delta_of(t, keys, columns, between(&t->source, 1, 7));
+    delta_of(t, 128, 64, 5);
+    delta_of(t, 256, 33, 4);
+    delta_of(t, 257, 33, 4);
+}
+
+/* ---- One element at a time ---- */
+
+/* A row as y, a, b; those with fewer inputs leave b. */
+static void call(const alloy_kernels *k, int which, float *y, const float *a, const float *b, int64_t n)
+{
+    switch (which) {
+    case 0: k->add(y, a, b, n); break;
+    case 1: k->multiply(y, a, b, n); break;
+    case 2: k->silu(y, a, n); break;
+    case 3: k->sigmoid(y, a, n); break;
+    case 4: k->exp(y, a, n); break;
+    case 5: k->multiply_silu(y, a, b, n); break;
+    case 6: k->multiply_sigmoid(y, a, b, n); break;
+    default: k->add_scaled(y, b[0], a, n); break;
+    }
+}
+
+static void elements(trial *t, int which)
+{
+    for (int64_t n = 0; n <= 300; n += n < 70 ? 1 : n < 127 || n >= 130 ? 57 : 1)
+        for (int place = 0; place < 3; place++) { /* y apart, y is a, y is b */
+            float *a = numbers(&t->source, t->kind, n), *b = numbers(&t->source, t->kind, n + 1);
+            for (int64_t i = 0; which >= 2 && t->kind == WIDE && i < n; i++)
+                a[i] = 120 * (float)uniform(&t->source) - 60, b[i] = 220 * (float)uniform(&t->source) - 110;
+            outputs y = make_outputs(place == 2 ? b : a, n);
+            for (int run = 0; run < 2; run++)
+                call(table(t, run), which, output(&y, run), place == 1 ? output(&y, run) : a, place == 2 && which != 7 ? output(&y, run) : b, n);
+            compare_outputs(t, &y, place == 0 ? "apart" : "in place");
+            free(a), free(b);
+        }
+}
+
+#define ELEMENTS(NAME, WHICH)                                                                                                                            \
+    static void NAME(trial *t)                                                                                                                           \
+    {                                                                                                                                                    \
+        elements(t, WHICH);                                                                                                                              \
+    }
+ELEMENTS(add, 0)
+ELEMENTS(multiply, 1)
+ELEMENTS(silu, 2)
+ELEMENTS(sigmoid, 3)
+ELEMENTS(exponential, 4)
+ELEMENTS(multiply_silu, 5)
+ELEMENTS(multiply_sigmoid, 6)
+ELEMENTS(add_scaled, 7)
+
+static void decay(trial *t)
+{
+    for (int64_t heads = 1; heads <= 40; heads++) {
+        int64_t rows = between(&t->source, 1, 4);
+        float *a = numbers(&t->source, t->kind, rows * heads), *rate = numbers(&t->source, t->kind, heads);
+        float *bias = numbers(&t->source, t->kind, heads);
+        for (int64_t i = 0; t->kind == PLAIN && i < rows * heads; i++)
+            a[i] *= 60;
+        outputs y = make_outputs(NULL, rows * heads);
+        for (int run = 0; run < 2; run++)
+            table(t, run)->decay(output(&y, run), a, rate, bias, rows, heads);
+        compare_outputs(t, &y, "y");
+        free(a), free(rate), free(bias);
+    }
+}
+
+static void rotary(trial *t)
+{
+    for (int64_t d = 2; d <= 130; d += d < 70 ? 1 : 29) {
+        int64_t heads = between(&t->source, 1, 3), half = between(&t->source, 1, d / 2);
+        float *x = numbers(&t->source, t->kind, heads * d), *cosines = numbers(&t->source, t->kind, half);
+        float *sines = numbers(&t->source, t->kind, half);
+        outputs y = make_outputs(x, heads * d);
+        for (int run = 0; run < 2; run++)
+            table(t, run)->rotary(output(&y, run), d % 2 ? output(&y, run) : x, heads, d, half, cosines, sines);
+        compare_outputs(t, &y, d % 2 ? "in place" : "apart");
+        free(x), free(cosines), free(sines);
+    }
+}
+
+/* ---- Conversions ---- */
+
+static void conversions(trial *t, bool widening)
+{
+    static const alloy_dtype dtypes[] = {ALLOY_F32, ALLOY_BF16, ALLOY_F16};
+    for (int64_t n = 1; n <= 200; n += n < 70 ? 1 : 43)
+        for (int d = 0; d < 3; d++) {
+            int64_t bytes = n * (dtypes[d] == ALLOY_F32 ? 4 : 2);
+            float *x = numbers(&t->source, t->kind, n);
+            char *memory = malloc((size_t)bytes + 1), *narrow = memory + 1;
+            t->plain->narrow(narrow, x, dtypes[d], n);
+            outputs y = make_outputs(NULL, n);
+            for (int run = 0; run < 2; run++) {
+                if (widening)
+                    table(t, run)->widen(output(&y, run), narrow, dtypes[d], n);
+                else { /* to a byte that no number begins at, and back by plain C, which sees the bits through NaNs */
+                    char *out = (char *)output(&y, run) - 3;
+                    table(t, run)->narrow(out, x, dtypes[d], n);
+                    float *back = same(x, n);
+                    t->plain->widen(back, out, dtypes[d], n);
+                    memset(out, 0x88, (size_t)bytes);
+                    memcpy(output(&y, run), back, (size_t)n * sizeof(float));
+                    free(back);
+                }
+            }
+            compare_outputs(t, &y, alloy_dtype_name(dtypes[d]));
+            free(x), free(memory);
+        }
+}
+
+static void widen(trial *t)
+{
+    conversions(t, true);
+}
+
+static void narrow(trial *t)
+{
+    conversions(t, false);
+}
+
+static void all_finite(trial *t)
+{
+    for (int64_t n = 0; n < 130; n++) {
+        float *x = numbers(&t->source, PLAIN, n), found[2];
+        if (n && between(&t->source, 0, 1))
+            x[between(&t->source, 0, n - 1)] = special(&t->source);
+        for (int run = 0; run < 2; run++)
+            found[run] = table(t, run)->all_finite(x, n);
+        compare(t, &found[0], &found[1], 1, "the answer");
+        free(x);
+    }
+}
+
+/* ---- All rows ---- */
+
+static const struct {
+    const char *name;
+    void (*run)(trial *t);
+} rows[] = {
+    {"linear", linear}, {"rms_norm", rms_norm}, {"l2_norm", l2_norm}, {"softmax", softmax}, {"attention_block", attention_block},
+    {"conv1d", conv1d}, {"delta_rule", delta_rule}, {"add_scaled", add_scaled}, {"attention_merge", attention_merge},
+    {"attention_finish", attention_finish}, {"add", add}, {"multiply", multiply}, {"silu", silu}, {"sigmoid", sigmoid}, {"exp", exponential},
+    {"multiply_silu", multiply_silu}, {"multiply_sigmoid", multiply_sigmoid}, {"decay", decay}, {"rotary", rotary}, {"widen", widen},
+    {"narrow", narrow}, {"all_finite", all_finite},
+};
+enum { ROWS = sizeof rows / sizeof *rows };
+_Static_assert(ROWS * sizeof(void (*)(void)) + sizeof(char *) == sizeof(alloy_kernels), "a new row of the table needs its comparison here");
+
+static sigjmp_buf before_crash;
+
+static void crashed(int signal)
+{
+    siglongjmp(before_crash, signal);
+}
+
+/* The differences of a row over all kinds of numbers; a crash counts as one. */
+static int64_t try_row(trial *t, int row, uint64_t seed)
+{
+    static const int signals[] = {SIGSEGV, SIGILL, SIGBUS, SIGFPE};
+    t->row = rows[row].name;
+    t->differences = 0;
+    int signal = sigsetjmp(before_crash, 1);
+    if (signal) {
+        print_error("%s %s: crashed: %s\n", t->tried->name, t->row, strsignal(signal));
+        return 1;
+    }
+    for (int i = 0; !ALLOY_TEST_SANITIZED && i < 4; i++)
+        sigaction(signals[i], &(struct sigaction){.sa_handler = crashed, .sa_flags = SA_NODEFER}, NULL);
+    for (int i = 0; i < KINDS; i++) {
+        t->kind = (kind)i;
+        t->source = (source){.seed = seed + (uint64_t)i};
+        rows[row].run(t);
+    }
+    for (int i = 0; !ALLOY_TEST_SANITIZED && i < 4; i++)
+        sigaction(signals[i], &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
+    return t->differences;
+}
+
+static trial against_plain(const alloy_kernels *tried)
+{
+    return (trial){.plain = alloy_kernels_get("generic"), .tried = tried, .scratch = alloy_memory_aligned(ALLOY_SCRATCH_BYTES, 1)};
+}
+
+static uint64_t seed_of_run(void)
+{
+    const char *seed = getenv("ALLOY_TEST_SEED");
+    return seed ? strtoull(seed, NULL, 10) : 1;
+}
+
+static void every_set_gives_the_bits_of_plain_c(void **state)
+{
+    (void)state;
+    int64_t differences = 0;
+    for (int i = 1; i < alloy_kernels_count(); i++) {
+        const alloy_kernels *tried = alloy_kernels_get(alloy_kernels_name(i));
+        if (!tried) {
+            print_message("not run: %s\n", alloy_error());
+            continue;
+        }
+        trial t = against_plain(tried);
+        for (int row = 0; row < ROWS; row++)
+            differences += try_row(&t, row, seed_of_run());
+        alloy_memory_free(t.scratch);
+    }
+    assert_int_equal(differences, 0);
+}
+
+/* ---- The comparison can fail ---- */
+
+static void broken_add(float *y, const float *a, const float *b, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] = a[i] + b[i];
+    if (n == 67)
+        y[66] = nextafterf(y[66], INFINITY);
+}
+
+static void broken_margin(float *y, const float *a, const float *b, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] = a[i] * b[i];
+    y[n] = 0;
+}
+
+/* 8 lanes instead of 16 */
+static void broken_linear(const alloy_linear_job *job, void *scratch)
+{
+    (void)scratch;
+    for (int64_t t = 0; t < job->n; t++)
+        for (int64_t r = 0; r < job->rows; r++) {
+            float lanes[8] = {0}, w;
+            for (int64_t k = 0; k < job->k; k++) {
+                alloy_kernels_get("generic")->widen(&w, (const char *)job->w + r * job->w_stride + k * (job->dtype == ALLOY_F32 ? 4 : 2), job->dtype, 1);
+                lanes[k % 8] = fmaf(job->x[t * job->x_stride + k], w, lanes[k % 8]);
+            }
+            float sum = ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+            job->y[t * job->y_stride + r] = (sum + (job->bias ? job->bias[r] : 0)) * job->scale;
+        }
+}
+
+static void broken_exp(float *y, const float *x, int64_t n)
+{
+    alloy_kernels_get("generic")->exp(y, x, n);
+    if (n == 9)
+        raise(SIGSEGV);
+}
+
+static int64_t differences_of(const alloy_kernels *broken, const char *row)
+{
+    trial t = against_plain(broken);
+    int64_t found = 0;
+    t.silent = true;
+    for (int i = 0; i < ROWS; i++)
+        if (strcmp(rows[i].name, row) == 0)
+            found = try_row(&t, i, 1);
+    alloy_memory_free(t.scratch);
+    return found;
+}
+
+static void a_broken_kernel_is_found(void **state)
+{
+    (void)state;
+    alloy_kernels broken = *alloy_kernels_get("generic");
+    broken.name = "broken";
+    broken.add = broken_add;
+    broken.multiply = broken_margin;
+    broken.linear = broken_linear;
+    assert_true(differences_of(&broken, "add") > 0);
+    assert_true(differences_of(&broken, "multiply") > 0);
+    assert_true(differences_of(&broken, "linear") > 0);
+    assert_true(differences_of(&broken, "silu") == 0);
+}
+
+static void a_crash_is_laid_to_its_kernel(void **state)
+{
+    (void)state;
+    if (ALLOY_TEST_SANITIZED)
+        skip(); /* the sanitizer reports it by itself */
+    alloy_kernels broken = *alloy_kernels_get("generic");
+    broken.name = "broken, as it should be,";
+    broken.exp = broken_exp;
+    assert_true(differences_of(&broken, "exp") > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_set_gives_the_bits_of_plain_c),
+        cmocka_unit_test(a_broken_kernel_is_found),
+        cmocka_unit_test(a_crash_is_laid_to_its_kernel),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
