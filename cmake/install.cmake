@@ -7,6 +7,9 @@ include(CMakePackageConfigHelpers)
 install(TARGETS alloy alloy_static
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+if(TARGET alloy_command)
+    install(TARGETS alloy_command)
+endif()
 install(DIRECTORY include/alloy DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 

@@ -1,0 +1,110 @@
+/* The recurrence of Mamba-2 (ops.h), token by token, so that a prompt in one chunk and in many gives the same bits. A
+ * task is one head of one sequence: heads are independent, and a head's state stays in the first caches while its
+ * tokens pass. */
+#include "ops.h"
+
+struct scan_job {
+    const alloy_args *args;
+    const alloy_span *spans;
+    const mamba2_shape *shape; /* tasks = spans * heads */
+};
+
+/* What is constant over the tokens of a head. */
+struct head {
+    float rate; /* -exp(A_log) */
+    float D;
+    float dt_bias;
+};
+
+static struct head read_head(const alloy_args *a, int64_t index)
+{
+    struct head head;
+    float A_log;
+    alloy_weight_read(a->weight[0], index, 1, &A_log);
+    alloy_weight_read(a->weight[1], index, 1, &head.D);
+    alloy_weight_read(a->weight[2], index, 1, &head.dt_bias);
+    head.rate = -alloy_exp(A_log);
+    return head;
+}
+
+/* One token of one head: h [head_dim, state_size], x and y [head_dim], B and C [state_size]. */
+static void step(const mamba2_shape *s, const struct head *head, float dt, const float *x, const float *B,
+                 const float *C, float *h, float *y)
+{
+    float d = alloy_softplus(dt + head->dt_bias);
+    float decay = alloy_exp(head->rate * d);
+    for (int64_t i = 0; i < s->head_dim; i++) {
+        float *row = h + i * s->state_size;
+        float dx = d * x[i];
+        for (int64_t k = 0; k < s->state_size; k++)
+            row[k] = decay * row[k] + dx * B[k];
+        y[i] = alloy_dot(row, C, s->state_size) + head->D * x[i];
+    }
+}
+
+static void scan_task(void *context, int64_t index, void *scratch)
+{
+    (void)scratch;
+    const struct scan_job *job = context;
+    const alloy_args *a = job->args;
+    const mamba2_shape *s = job->shape;
+    int64_t span = index / s->heads, number = index % s->heads;
+    int64_t inner = mamba2_inner(s), channels = mamba2_channels(s), group = number / (s->heads / s->groups);
+    float *h = alloy_state_fixed(a, span) + number * s->head_dim * s->state_size;
+    struct head head = read_head(a, number);
+
+    int64_t first = job->spans[span].first, end = first + job->spans[span].count;
+    for (int64_t t = first; t < end; t++) {
+        const float *row = a->in[0]->data + t * channels;
+        const float *B = row + inner + group * s->state_size;
+        const float *C = B + s->groups * s->state_size;
+        float *y = a->out[0]->data + t * inner + number * s->head_dim;
+        step(s, &head, a->in[1]->data[t * s->heads + number], row + number * s->head_dim, B, C, h, y);
+    }
+}
+
+static void run(const alloy_args *a)
+{
+    int64_t spans;
+    struct scan_job job = {.args = a, .spans = alloy_pass_spans(a->pass, &spans), .shape = a->options};
+    alloy_pass_parallel(a->pass, spans * job.shape->heads, scan_task, &job);
+}
+
+static void count(const alloy_args *a, alloy_cost *cost)
+{
+    const mamba2_shape *s = a->options;
+    alloy_count tokens = alloy_pass_tokens(a->pass), state = mamba2_inner(s) * s->state_size;
+    /* The state's decay, product and sum, and the output's product and sum; then d x, D x and its sum; then d and the
+     * decay of each head. */
+    alloy_cost_vector(cost, tokens * (5 * state + 3 * mamba2_inner(s) + 6 * s->heads));
+    alloy_cost_classic(cost, tokens * 5 * state);
+    for (int i = 0; i < 3; i++)
+        alloy_cost_weight(cost, a->weight[i], s->heads, 1, true);
+
+    int64_t spans;
+    const alloy_span *span = alloy_pass_spans(a->pass, &spans);
+    for (int64_t i = 0; i < spans; i++) {
+        alloy_count written = span[i].repeat * state, read = span[i].past ? written : 0;
+        alloy_cost_cache(cost, ALLOY_CACHE_STATE, read, written, read, written);
+    }
+}
+
+static const alloy_op scan = {"mamba2_scan", run, count};
+
+alloy_tensor *mamba2_scan(alloy_pass *p, alloy_tensor *xBC, alloy_tensor *dt, const struct mamba2_weights *w,
+                          const alloy_state *state, const mamba2_shape *shape)
+{
+    if (!xBC || !dt)
+        return NULL;
+    int64_t result[] = {xBC->shape[0], mamba2_inner(shape)};
+    alloy_args args = {
+        .in = {xBC, dt},
+        .out = {alloy_tensor_new(p, 2, result)},
+        .weight = {w->A_log, w->D, w->dt_bias},
+        .state = state,
+        .part = MAMBA2_RECURRENT,
+        .options = shape,
+        .options_size = sizeof *shape,
+    };
+    return alloy_apply(p, &scan, &args);
+}
