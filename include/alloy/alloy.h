@@ -177,8 +177,78 @@ typedef struct alloy_forward_options {
 ALLOY_API alloy_status alloy_forward(alloy_session *session, const alloy_sequence *sequences, int64_t count, float *logits,
                                      const alloy_forward_options *options);
 
-/* ---- Tokenizers --------------------------------------------------------------------------------------------------------------- */
-/* (tokenizer section) */
+/* ---- Tokenizers ---------------------------------------------------------------------------------------------------------------
+ *
+ * The tokenizer.json of Hugging Face, with the ids that the `tokenizers` library gives. Read are: models of type BPE, byte-level or
+ * with byte fallback; the normalizers, pre-tokenizers, post-processors and decoders that such models come with. A part that is not
+ * implemented is a FORMAT error that names it, never a guess. `truncation` and `padding` are checked and not applied.
+ *
+ *     alloy_tokenizer *tokenizer;
+ *     alloy_ids ids = {0};
+ *     if (alloy_tokenizer_open(&tokenizer, "path/to/folder") ||
+ *         alloy_tokenizer_encode(tokenizer, text, strlen(text), ALLOY_ENCODE_ADD_SPECIAL, &ids))
+ *         fprintf(stderr, "%s\n", alloy_error());
+ *     alloy_ids_free(&ids);
+ *     alloy_tokenizer_close(tokenizer);
+ *
+ * Text that is not UTF-8 is read as if every maximal part of a bad sequence were U+FFFD, here and wherever text comes in (as Python's
+ * errors="replace" does). NULs are text. Encoding takes time linear in the text, whatever the text. */
+
+typedef struct alloy_tokenizer alloy_tokenizer;
+
+/* A list of ids that grows; {0} is empty. It is the caller's, who frees it. */
+typedef struct alloy_ids {
+    int64_t *ids; /* [count] */
+    int64_t count;
+    int64_t capacity;
+} alloy_ids;
+
+/* Empties a list and frees its memory. */
+ALLOY_API void alloy_ids_free(alloy_ids *ids);
+
+/* Opens a tokenizer.json, or that of a model's folder. At most 512 MiB. FORMAT for what is not sound or not supported. */
+ALLOY_API alloy_status alloy_tokenizer_open(alloy_tokenizer **out, const char *path);
+ALLOY_API void alloy_tokenizer_close(alloy_tokenizer *tokenizer);
+
+enum {
+    ALLOY_ENCODE_ADD_SPECIAL = 1, /* with the special tokens that the post-processor adds, as the start of the text */
+    /* The texts of special tokens are text, and do not become these tokens: for what users typed. Without it they become the tokens, as
+     * `tokenizers` does, and a user can write `<|im_end|>`. (Its encode_special_tokens; added tokens that are not special still count.) */
+    ALLOY_ENCODE_SPECIAL_AS_TEXT = 2,
+};
+
+/* Appends the ids of a text to `ids`. LIMIT for more than 2^31 bytes, or when a regular expression of the file needs more steps than honest
+ * ones do; `ids` is as before then. */
+ALLOY_API alloy_status alloy_tokenizer_encode(const alloy_tokenizer *tokenizer, const char *text, size_t size, unsigned flags,
+                                              alloy_ids *ids);
+
+/* The text of ids, with a NUL behind its *size bytes; free it with alloy_free. Ids that have no token (a model's logits may be wider than its
+ * vocabulary) have no text; RANGE for those below 0 or above 2^32 - 1. `skip_special`: special tokens have none. `size` may be NULL. */
+ALLOY_API alloy_status alloy_tokenizer_decode(const alloy_tokenizer *tokenizer, const int64_t *ids, int64_t count, bool skip_special,
+                                              char **text, size_t *size);
+ALLOY_API void alloy_free(void *memory);
+
+/* One more than the largest id. */
+ALLOY_API int64_t alloy_tokenizer_vocab_size(const alloy_tokenizer *tokenizer);
+
+/* The id of a token by its text as the file has it; -1: there is none. */
+ALLOY_API int64_t alloy_tokenizer_id(const alloy_tokenizer *tokenizer, const char *token, size_t size);
+
+/* A token's text as the file has it (byte-level tokens in their alphabet), not NUL-terminated; NULL: the id has no token. */
+ALLOY_API const char *alloy_tokenizer_token(const alloy_tokenizer *tokenizer, int64_t id, size_t *size);
+ALLOY_API bool alloy_tokenizer_is_special(const alloy_tokenizer *tokenizer, int64_t id);
+
+/* Decodes ids as they come. What push gives is certain: whole characters, which later ids do not change; the texts in a row are what
+ * alloy_tokenizer_decode gives for all ids. The tokenizer must stay open. */
+typedef struct alloy_decoder alloy_decoder;
+ALLOY_API alloy_status alloy_decoder_open(alloy_decoder **out, const alloy_tokenizer *tokenizer, bool skip_special);
+ALLOY_API void alloy_decoder_close(alloy_decoder *decoder);
+
+/* Takes an id; *text (often empty) stays until the decoder's next call. */
+ALLOY_API alloy_status alloy_decoder_push(alloy_decoder *decoder, int64_t id, const char **text, size_t *size);
+
+/* No more ids come: the rest, where bytes that are no whole character are U+FFFD. The decoder is as new afterwards. */
+ALLOY_API alloy_status alloy_decoder_finish(alloy_decoder *decoder, const char **text, size_t *size);
 
 /* ---- Generation ---------------------------------------------------------------------------------------------------------------
  *
@@ -229,8 +299,6 @@ typedef struct alloy_piece {
     size_t text_size;     /* bytes */
     alloy_finish finish;  /* not NONE with the last piece of an output, which brings what was held back */
 } alloy_piece;
-
-typedef struct alloy_tokenizer alloy_tokenizer;
 
 typedef struct alloy_prompt {
     const int64_t *ids; /* [count] */
