@@ -23,3 +23,7 @@ else()
     file(GLOB sources ${PROJECT_SOURCE_DIR}/src/kernels/cpu/avx2/*.c ${PROJECT_SOURCE_DIR}/src/kernels/cpu/avx512/*.c)
     set_source_files_properties(${sources} PROPERTIES HEADER_FILE_ONLY ON)
 endif()
+
+# bench/kernels.c: `cmake --build build/release --target bench_kernels`
+add_executable(bench_kernels EXCLUDE_FROM_ALL ${PROJECT_SOURCE_DIR}/bench/kernels.c $<TARGET_OBJECTS:room_base> $<TARGET_OBJECTS:room_kernels>)
+alloy_flags(bench_kernels)

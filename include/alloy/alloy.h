@@ -92,9 +92,28 @@ ALLOY_API alloy_dtype alloy_dtype_by_name(const char *name, size_t size);
 /* Bits of one element. */
 ALLOY_API int alloy_dtype_bits(alloy_dtype dtype);
 
+/* ---- Configs ------------------------------------------------------------------------------------------------------------------ */
+
+/* What a model is: its fields, constant once parsed, are in extend.h. Alloy reads its own configs (model_type "alloy": any mixer and FFN at any
+ * depth) and those of qwen3, qwen3_moe, qwen3_next, qwen3_5, qwen3_5_moe, llama, qwen2 and mistral as transformers 4 and 5 write them, each with its
+ * family's defaults and rules. */
+typedef struct alloy_config alloy_config;
+
+/* Reads a config.json, or that of a folder. Unknown model_type, rope or activation, a quantised model, JSON that is not sound: FORMAT; a number that is
+ * none or outside its range: RANGE; more than 4 MiB: LIMIT; what is known and not implemented: UNSUPPORTED. The text names line, column and key.
+ * Fields that would name code or addresses (auto_map, ...) are ignored with one warning. */
+ALLOY_API alloy_status alloy_config_open(alloy_config **out, const char *where);
+
+/* The same from `size` bytes, which are copied; `name` stands for the file in messages. */
+ALLOY_API alloy_status alloy_config_parse(alloy_config **out, const char *name, const void *bytes, size_t size);
+ALLOY_API void alloy_config_close(alloy_config *config);
+
+/* Writes a file that reads back as the same config, of model_type "alloy" whatever it came from: fields grouped by module, unknown ones kept. What
+ * stood at `path` stays until the new file is whole. ARG for a layer's view. */
+ALLOY_API alloy_status alloy_config_write(const alloy_config *config, const char *path);
+
 /* ---- Models ------------------------------------------------------------------------------------------------------------------- */
 
-typedef struct alloy_config alloy_config; /* what a model is: extend.h */
 typedef struct alloy_model alloy_model;   /* a config and its weights, in place */
 
 typedef struct alloy_load_options {

@@ -32,9 +32,12 @@ extern "C" {
 
 /* ---- The config ----------------------------------------------------------------------------------------------------------------
  *
- * What a model is. Names are those of config.json. Families' own configs are translated into this at parsing, with their family's defaults. An integer that is 0, or a
- * double that is 0, was absent and has no default: the module that reads it requires it (its `check`). A module reads only its own fields; the
- * config it is given is its layer's view, with layer_overrides applied. Constant once parsed. */
+ * What a model is. Names are those of config.json. Families' own configs are translated into this at parsing, with their family's defaults. An integer that is 0, a
+ * double that is 0 or a string that is NULL was absent and has no default: the module that reads it requires it (its `check`). A module reads only its own fields; the
+ * config it is given is its layer's view, with layer_overrides applied. Constant once parsed.
+ *
+ * Every number is within its field's range: widths at most 2^20, heads and their sizes 2^16, layers 100,000, so that no product of two of them with a
+ * width overflows 63 bits. How fields go together (do heads divide?) is the module's to check. */
 
 typedef enum alloy_rope_type { ALLOY_ROPE_DEFAULT, ALLOY_ROPE_LINEAR, ALLOY_ROPE_YARN, ALLOY_ROPE_LLAMA3 } alloy_rope_type;
 
@@ -43,7 +46,7 @@ typedef struct alloy_rope {
     double theta;                             /* base of the inverse frequencies */
     double partial_rotary_factor;             /* share of head_dim that is rotated */
     double factor;                            /* linear, yarn, llama3: the context is so many times the original */
-    int64_t original_max_position_embeddings; /* tokens */
+    int64_t original_max_position_embeddings; /* yarn, llama3: tokens */
     double attention_factor;                  /* yarn: multiplies cos and sin; 0: 0.1 ln(factor) + 1, or by mscale */
     double mscale, mscale_all_dim;            /* yarn: 0 when absent */
     double beta_fast, beta_slow;              /* yarn: rotations at the ends of the ramp */
@@ -93,6 +96,7 @@ struct alloy_config {
 
     /* Delta net. */
     int64_t linear_num_key_heads, linear_num_value_heads, linear_key_head_dim, linear_value_head_dim, linear_conv_kernel_dim;
+    bool linear_fused_inputs; /* new checkpoints hold the input projections fused, as Qwen3-Next's do */
 
     /* Feed-forward. */
     int64_t intermediate_size;
@@ -112,10 +116,12 @@ struct alloy_config {
     bool use_mhc;
     int64_t hc_mult, hc_sinkhorn_iters;
     double hc_eps;
+
+    const struct alloy_config_extra *extra; /* the parser's: fields that have no member here, for alloy_config_get_*; NULL: none */
 };
 
-/* A field that no built-in module knows (a plug-in's own), from the layer's view: overrides first, then the file. `fallback` where absent; a value
- * of another type fails with RANGE, naming the key. Thread safe. */
+/* A field that no built-in module knows (a plug-in's own), from the layer's view: overrides first, then the file. `fallback` where absent or null; a value
+ * of another type fails with RANGE, naming the key. Fields that have a member above are found too. Thread safe. */
 ALLOY_API alloy_status alloy_config_get_int64(const alloy_config *config, const char *key, int64_t fallback, int64_t *out);
 ALLOY_API alloy_status alloy_config_get_double(const alloy_config *config, const char *key, double fallback, double *out);
 
@@ -195,9 +201,10 @@ ALLOY_API void alloy_param(alloy_params *params, const char *name, size_t offset
 ALLOY_API void alloy_param_experts(alloy_params *params, const char *name, size_t offset, int64_t experts, int64_t intermediate, int64_t hidden);
 
 /* Checkpoints may hold the same thing in more than one layout. What is declared after alloy_params_layout(p, 1) belongs to layout 1, and so on; a file must hold one layout
- * whole, and the pointers of the others are NULL then. Layout 0 is what new weights get. ALLOY_EVERY_LAYOUT ends the choice. */
+ * whole, and the pointers of the others are NULL then. ALLOY_EVERY_LAYOUT ends the choice. New weights get layout 0, or the one that alloy_params_new_layout names. */
 enum { ALLOY_EVERY_LAYOUT = -1 };
 ALLOY_API void alloy_params_layout(alloy_params *params, int layout);
+ALLOY_API void alloy_params_new_layout(alloy_params *params, int layout);
 
 /* Declares what a mixer keeps of each sequence; parts are numbered 0, 1, ... in the order of the calls.
  * rows:  one row of `width` floats a token. window 0: of all tokens; else of the last `window` tokens.

@@ -26,7 +26,7 @@ alloy_status alloy_team_open(alloy_team *team, int threads)
     if (!team->scratch)
         return ALLOY_NOMEM;
     for (team->threads = 0; team->threads < threads; team->threads++) {
-        team->scratch[team->threads] = alloy_memory_aligned(ALLOY_SCRATCH_BYTES, 1);
+        team->scratch[team->threads] = alloy_memory_aligned(2 * ALLOY_SCRATCH_BYTES, 1);
         if (!team->scratch[team->threads]) {
             alloy_team_close(team);
             return ALLOY_NOMEM;

@@ -11,12 +11,13 @@
 
 #include "alloy/alloy.h"
 
+/* Each worker has two scratch buffers of ALLOY_SCRATCH_BYTES: one for the task, one for a kernel that the task calls (alloy_kernel_scratch). */
 enum { ALLOY_MOST_THREADS = 1024, ALLOY_SCRATCH_BYTES = 512 * 1024 };
 
-/* A team of workers with a scratch buffer each. One parallel loop at a time; calls from one thread at a time. */
+/* A team of workers with their scratch buffers. One parallel loop at a time; calls from one thread at a time. */
 typedef struct alloy_team {
     int threads;        /* workers, at least 1 */
-    uint8_t **scratch;  /* [threads] ALLOY_SCRATCH_BYTES each, aligned to ALLOY_ALIGNMENT */
+    uint8_t **scratch;  /* [threads] 2 * ALLOY_SCRATCH_BYTES each, aligned to ALLOY_ALIGNMENT */
 } alloy_team;
 
 /* threads 0: as many as this process may use processors. ALLOY_RANGE outside 0..ALLOY_MOST_THREADS. */
@@ -25,6 +26,12 @@ void alloy_team_close(alloy_team *team);
 
 /* A task: `index` in [0, tasks), `scratch` ALLOY_SCRATCH_BYTES of the worker's own. Must not fail: what can be wrong is checked before. */
 typedef void alloy_task(void *context, int64_t index, void *scratch);
+
+/* The kernels' half of a worker's scratch, from the task's. */
+static inline void *alloy_kernel_scratch(void *scratch)
+{
+    return (uint8_t *)scratch + ALLOY_SCRATCH_BYTES;
+}
 
 /* Runs tasks 0..tasks-1, in no particular order, and returns when all are done. */
 void alloy_parallel(const alloy_team *team, int64_t tasks, alloy_task *task, void *context);

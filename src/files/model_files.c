@@ -1,11 +1,12 @@
 /* Finding a model's folder and opening its files (model_files.h). */
 #include "files/model_files.h"
 
-#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/memory.h"
@@ -64,9 +65,10 @@ alloy_status alloy_model_files_path(const alloy_model_files *files, const char *
 bool alloy_model_files_has(const alloy_model_files *files, const char *name)
 {
     struct stat info;
-    alloy_text path = {0};
-    bool has = !alloy_path_join(&path, files->path, name) && lstat(path.bytes, &info) == 0;
-    alloy_text_free(&path);
+    int folder = open(files->path, O_PATH | O_DIRECTORY | O_CLOEXEC); /* no path is joined, so that short memory cannot read as "no" */
+    bool has = folder >= 0 && fstatat(folder, name, &info, AT_SYMLINK_NOFOLLOW) == 0;
+    if (folder >= 0)
+        close(folder);
     return has;
 }
 

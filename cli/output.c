@@ -1,0 +1,193 @@
+/* What the command prints (output.h). A process has one stdout: the state is the file's own. */
+#include "output.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/status.h"
+#include "files/json.h"
+#include "progress.h"
+
+enum { FLUSH_AT = 64 * 1024 };
+
+static struct {
+    alloy_text waiting; /* printed and not written yet */
+    bool json, quiet, verbose;
+    bool printed;       /* anything */
+    int failure;        /* errno of the first write that failed */
+} out;
+
+void alloy_cli_output_open(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    /* /dev/null opened the wrong way round: reading or writing fails there as it would on the closed descriptor. */
+    static const int wrong_way[3] = {O_WRONLY, O_RDONLY, O_RDONLY};
+    for (int i = 0; i < 3; i++)
+        if (fcntl(i, F_GETFD) == -1)
+            (void)!open("/dev/null", wrong_way[i]); /* the lowest free number is i */
+}
+
+void alloy_cli_output_set(bool json, bool quiet, bool verbose)
+{
+    out.json = json;
+    out.quiet = quiet;
+    out.verbose = verbose && !quiet;
+}
+
+bool alloy_cli_is_quiet(void)
+{
+    return out.quiet;
+}
+
+bool alloy_cli_is_verbose(void)
+{
+    return out.verbose;
+}
+
+bool alloy_cli_shows_progress(void)
+{
+    return !out.quiet && isatty(STDERR_FILENO);
+}
+
+/* ---- stdout -------------------------------------------------------------------------------------------------------------------- */
+
+static void write_out(void)
+{
+    size_t done = 0;
+    while (done < out.waiting.size && !out.failure) {
+        ssize_t n = write(STDOUT_FILENO, out.waiting.bytes + done, out.waiting.size - done);
+        if (n >= 0)
+            done += (size_t)n;
+        else if (errno != EINTR)
+            out.failure = errno;
+    }
+    if (out.waiting.failed && !out.failure)
+        out.failure = ENOMEM;
+    alloy_text_clear(&out.waiting);
+}
+
+static void printed(void)
+{
+    out.printed = true;
+    if (out.waiting.size >= FLUSH_AT)
+        write_out();
+}
+
+void alloy_cli_print(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    alloy_text_format_list(&out.waiting, format, args);
+    va_end(args);
+    printed();
+}
+
+void alloy_cli_write(const void *bytes, size_t size)
+{
+    alloy_text_append(&out.waiting, bytes, size);
+    printed();
+}
+
+alloy_status alloy_cli_flush(void)
+{
+    write_out();
+    return out.failure ? alloy_fail(ALLOY_IO, "standard output: %s", strerror(out.failure)) : ALLOY_OK;
+}
+
+alloy_status alloy_cli_print_json(const alloy_text *json)
+{
+    alloy_status status = alloy_text_status(json);
+    if (status)
+        return status;
+    alloy_cli_write(json->bytes, json->size);
+    alloy_cli_write("\n", 1);
+    return alloy_cli_flush();
+}
+
+/* ---- stderr -------------------------------------------------------------------------------------------------------------------- */
+
+static void print_line(const char *before, const char *format, va_list args)
+{
+    alloy_cli_progress_clear();
+    fputs(before, stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    fflush(stderr);
+}
+
+void alloy_cli_error(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    print_line("alloy: ", format, args);
+    va_end(args);
+}
+
+void alloy_cli_say(const char *format, ...)
+{
+    if (out.quiet)
+        return;
+    va_list args;
+    va_start(args, format);
+    print_line("", format, args);
+    va_end(args);
+}
+
+void alloy_cli_detail(const char *format, ...)
+{
+    if (!out.verbose)
+        return;
+    va_list args;
+    va_start(args, format);
+    print_line("", format, args);
+    va_end(args);
+}
+
+/* ---- The end ------------------------------------------------------------------------------------------------------------------- */
+
+static void print_json_error(alloy_status status, const char *message)
+{
+    alloy_text text = {0};
+    alloy_json_writer writer;
+    alloy_json_writer_open(&writer, &text, 2);
+    alloy_json_write_object(&writer);
+    alloy_json_write_key(&writer, "error");
+    alloy_json_write_object(&writer);
+    alloy_json_write_key(&writer, "status");
+    alloy_json_write_string(&writer, alloy_status_name(status), strlen(alloy_status_name(status)));
+    alloy_json_write_key(&writer, "code");
+    alloy_json_write_int64(&writer, status);
+    alloy_json_write_key(&writer, "message");
+    alloy_json_write_string(&writer, message, strlen(message));
+    alloy_json_write_object_end(&writer);
+    alloy_json_write_object_end(&writer);
+    alloy_cli_print_json(&text);
+    alloy_text_free(&text);
+}
+
+int alloy_cli_output_close(alloy_status status)
+{
+    if (status)
+        alloy_cli_error("%s", alloy_error());
+    if (status && out.json && !out.printed) {
+        char message[2048];
+        snprintf(message, sizeof message, "%s", alloy_error());
+        print_json_error(status, message);
+    }
+    bool told = out.failure && status == ALLOY_IO;
+    if (alloy_cli_flush() && !told) {
+        alloy_cli_error("%s", alloy_error());
+        status = status ? status : ALLOY_IO;
+    }
+    if (close(STDOUT_FILENO) != 0 && !status) {
+        status = alloy_fail(ALLOY_IO, "standard output: %s", strerror(errno)); /* what a network file system reports only now */
+        alloy_cli_error("%s", alloy_error());
+    }
+    alloy_text_free(&out.waiting);
+    return status;
+}

@@ -1,0 +1,42 @@
+/* What the command prints. Results go to stdout, buffered here and checked: a full disk or a broken pipe is IO, with the rest of the work stopped, and never lost in
+ * silence. Messages, progress and errors go to stderr.
+ *
+ * With --json stdout carries exactly one JSON document: the command's, or {"error": ...} where it failed. */
+#ifndef ALLOY_CLI_OUTPUT_H
+#define ALLOY_CLI_OUTPUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "alloy/alloy.h"
+#include "base/text.h"
+
+/* Before anything is opened or printed: a standard descriptor that is closed is taken, so that no file lands on it; SIGPIPE becomes an error of writing. */
+void alloy_cli_output_open(void);
+void alloy_cli_output_set(bool json, bool quiet, bool verbose);
+
+/* stdout. */
+void alloy_cli_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void alloy_cli_write(const void *bytes, size_t size);
+
+/* Hands over what was printed; IO when any of it could not be written, then and from then on. */
+alloy_status alloy_cli_flush(void);
+
+/* The one document of --json: takes the text's status, prints it with a newline. */
+alloy_status alloy_cli_print_json(const alloy_text *json);
+
+/* stderr, a line each: always (errors), unless -q, only with -v. */
+void alloy_cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void alloy_cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void alloy_cli_detail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+bool alloy_cli_is_quiet(void);
+bool alloy_cli_is_verbose(void);
+
+/* Is stderr a terminal that shows a moving bar? */
+bool alloy_cli_shows_progress(void);
+
+/* Reports how the command ended and returns its exit code: the error's line on stderr and, with --json, the error's document where nothing was printed. */
+int alloy_cli_output_close(alloy_status status);
+
+#endif

@@ -1,0 +1,64 @@
+/* The bar (progress.h). A short run shows none: the first half second passes in silence. */
+#include "progress.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "output.h"
+
+enum { BAR_WIDTH = 30 };
+
+static const double FIRST_AFTER = 0.5, AGAIN_AFTER = 0.1; /* seconds */
+
+static struct {
+    bool visible;
+    const char *label; /* of the bar that is running; NULL: none */
+    double started, drawn; /* seconds */
+} bar;
+
+static double seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+static void draw(const char *unit, int64_t done, int64_t total)
+{
+    char cells[BAR_WIDTH + 1];
+    double share = total > 0 ? (double)done / (double)total : 0;
+    for (int i = 0; i < BAR_WIDTH; i++)
+        cells[i] = (double)i < share * BAR_WIDTH ? '#' : ' ';
+    cells[BAR_WIDTH] = 0;
+    fprintf(stderr, "\r%s [%s] %3.0f%%  %lld/%lld %s\033[K", bar.label, cells, 100 * share, (long long)done, (long long)total, unit);
+    fflush(stderr);
+    bar.visible = true;
+}
+
+void alloy_cli_progress(const char *label, const char *unit, int64_t done, int64_t total)
+{
+    if (!alloy_cli_shows_progress())
+        return;
+    double now = seconds();
+    if (bar.label != label) {
+        bar.label = label;
+        bar.started = bar.drawn = now;
+    }
+    if (done >= total) {
+        alloy_cli_progress_clear();
+        bar.label = NULL;
+        return;
+    }
+    if (now - bar.started < FIRST_AFTER || now - bar.drawn < AGAIN_AFTER)
+        return;
+    bar.drawn = now;
+    draw(unit, done, total);
+}
+
+void alloy_cli_progress_clear(void)
+{
+    if (bar.visible)
+        fputs("\r\033[K", stderr);
+    bar.visible = false;
+}

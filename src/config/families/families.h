@@ -1,0 +1,29 @@
+/* The model families that Alloy reads: one file each, translating its config to Alloy's by the family's own rules. */
+#ifndef ALLOY_CONFIG_FAMILIES_H
+#define ALLOY_CONFIG_FAMILIES_H
+
+#include "config/source.h"
+
+extern const alloy_family alloy_family_alloy;
+extern const alloy_family alloy_family_qwen3, alloy_family_qwen3_moe;
+extern const alloy_family alloy_family_qwen3_next;
+extern const alloy_family alloy_family_qwen3_5, alloy_family_qwen3_5_text, alloy_family_qwen3_5_moe, alloy_family_qwen3_5_moe_text;
+extern const alloy_family alloy_family_llama, alloy_family_qwen2, alloy_family_mistral;
+
+/* Is this layer's FFN made of experts? By num_experts, decoder_sparse_step and mlp_only_layers. */
+bool alloy_layer_is_sparse(const alloy_source *source, int64_t layer);
+
+/* Of the hybrids: every full_attention_interval-th layer is full attention, the others are delta nets. */
+const char *alloy_hybrid_mixer_at(const alloy_source *source, int64_t layer);
+extern const char *const alloy_hybrid_mixers[]; /* alloy_family.mixers */
+
+/* The hybrids' attention has an output gate, and their norms but the delta net's are (1 + w). */
+void alloy_set_hybrid(alloy_source *source);
+
+/* Sets what a family fixes, whatever the file says. */
+void alloy_set_bool(alloy_source *source, const char *key, bool value);
+
+/* Warns when the file has a field that others use and that this family, like transformers, takes no notice of. */
+void alloy_warn_if_unused(const alloy_config_reader *reader, const alloy_source *source, const char *key);
+
+#endif

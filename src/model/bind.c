@@ -1,0 +1,364 @@
+/* Binding names to weights, strictly: each parameter is found with the declared shape, and each tensor of the files is used, or known as
+ * something that a text model does not use (vision towers, MTP heads, stored rotary tables), or belongs to layers that are not run.
+ *
+ * All problems are gathered first, so that one message lists them. */
+#include "model/bind.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/name_table.h"
+#include "base/status.h"
+#include "base/text.h"
+#include "model/parameters.h"
+
+enum { LONGEST_NAME = 256, MOST_LISTED = 6 };
+
+/* Problems of one kind. */
+struct problems {
+    alloy_text list; /* the first few, ", " between */
+    int64_t count;
+};
+
+struct binder {
+    alloy_model *model;
+    const char *prefix;        /* "model." or "model.language_model." */
+    alloy_name_table used;     /* names of tensors that are bound */
+    struct problems missing, misshapen, unused;
+    alloy_status status;       /* what ended the binding at once: NOMEM, a file that cannot be opened, a dtype that is not implemented */
+};
+
+static void add_problem(struct problems *problems, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void add_problem(struct problems *problems, const char *format, ...)
+{
+    if (problems->count++ >= MOST_LISTED)
+        return;
+    alloy_text_string(&problems->list, problems->count > 1 ? ", " : "");
+    va_list args;
+    va_start(args, format);
+    alloy_text_format_list(&problems->list, format, args);
+    va_end(args);
+}
+
+static void *take(struct binder *b, size_t count, size_t size)
+{
+    void *taken = b->status ? NULL : alloy_arena_take_zeroed(b->model->arena, count, size);
+    if (!taken && !b->status)
+        b->status = ALLOY_NOMEM;
+    return taken;
+}
+
+/* ---- One tensor ---- */
+
+static bool usable_dtype(struct binder *b, const alloy_stored_tensor *t)
+{
+    if (t->dtype == ALLOY_F32 || t->dtype == ALLOY_BF16 || t->dtype == ALLOY_F16)
+        return true;
+    b->status = alloy_fail(ALLOY_UNSUPPORTED, "%s: weights of dtype %s are not implemented; F32, BF16 and F16 are", t->name, alloy_dtype_name(t->dtype));
+    return false;
+}
+
+static bool same_shape(const alloy_stored_tensor *t, int ndim, const int64_t *shape)
+{
+    if (t->ndim != ndim)
+        return false;
+    for (int i = 0; i < ndim; i++)
+        if (t->shape[i] != (uint64_t)shape[i])
+            return false;
+    return true;
+}
+
+static void describe_shape(char *out, size_t size, int ndim, const int64_t *shape)
+{
+    int used = snprintf(out, size, "[");
+    for (int i = 0; i < ndim; i++)
+        used += snprintf(out + used, size - (size_t)used, "%s%lld", i ? ", " : "", (long long)shape[i]);
+    snprintf(out + used, size - (size_t)used, "]");
+}
+
+static void add_misshapen(struct binder *b, const alloy_stored_tensor *t, int ndim, const int64_t *shape)
+{
+    char expected[128];
+    alloy_text found = {0};
+    describe_shape(expected, sizeof expected, ndim, shape);
+    alloy_stored_tensor_describe(t, &found);
+    add_problem(&b->misshapen, "%s is %s, expected %s", t->name, alloy_text_get(&found), expected);
+    alloy_text_free(&found);
+}
+
+/* The tensor `name` with this shape, marked as used; NULL when it is not there or unfit, which is noted. */
+static const alloy_stored_tensor *find(struct binder *b, const char *name, int ndim, const int64_t *shape)
+{
+    const alloy_stored_tensor *t = NULL;
+    if (b->status || (b->status = alloy_weights_find(b->model->weights, name, &t)))
+        return NULL;
+    if (!t) {
+        add_problem(&b->missing, "%s", name);
+        return NULL;
+    }
+    int64_t number;
+    alloy_status added = alloy_name_table_add(&b->used, name, strlen(name), &number);
+    if (added && added != ALLOY_FORMAT) { /* FORMAT: bound twice, as a tied head is */
+        b->status = added;
+        return NULL;
+    }
+    if (!usable_dtype(b, t))
+        return NULL;
+    if (!same_shape(t, ndim, shape)) {
+        add_misshapen(b, t, ndim, shape);
+        return NULL;
+    }
+    return t;
+}
+
+static void set_weight(struct binder *b, alloy_weight *w, const char *name, int ndim, const int64_t *shape, int flags)
+{
+    *w = (alloy_weight){.ndim = ndim, .shape = {1, 1, 1, 1}, .keeps_f32 = flags & ALLOY_KEEPS_F32};
+    memcpy(w->shape, shape, (size_t)ndim * sizeof *shape);
+    size_t size = strlen(name) + 1;
+    char *copy = take(b, size, 1);
+    if (!copy)
+        return;
+    w->name = memcpy(copy, name, size);
+    if (!b->model->weights) {
+        w->dtype = w->keeps_f32 ? ALLOY_F32 : b->model->config.dtype;
+        return;
+    }
+    const alloy_stored_tensor *t = find(b, name, ndim, shape);
+    if (t) {
+        w->dtype = t->dtype;
+        w->data = t->data;
+    }
+}
+
+static const alloy_weight *bind_weight(struct binder *b, const char *name, int ndim, const int64_t *shape, int flags)
+{
+    alloy_weight *w = take(b, 1, sizeof *w);
+    if (w)
+        set_weight(b, w, name, ndim, shape, flags);
+    return w;
+}
+
+static bool has(const struct binder *b, const char *name)
+{
+    return b->model->weights && alloy_weights_has(b->model->weights, name);
+}
+
+/* ---- Routed experts ---- */
+
+/* Experts of a stacked tensor are views of it. `at`, `rows`: which rows of each expert's matrix. */
+static void view_experts(alloy_weight *out, const alloy_weight *whole, int64_t at, int64_t rows)
+{
+    int64_t row_bytes = whole->shape[2] * alloy_dtype_bits(whole->dtype) / 8;
+    for (int64_t e = 0; e < whole->shape[0]; e++) {
+        out[e] = (alloy_weight){.name = whole->name, .dtype = whole->dtype, .ndim = 2, .shape = {rows, whole->shape[2], 1, 1}};
+        if (whole->data)
+            out[e].data = (const char *)whole->data + (e * whole->shape[1] + at) * row_bytes;
+    }
+}
+
+static void bind_stacked(struct binder *b, const char *base, const alloy_param_spec *spec, alloy_weight *gate, alloy_weight *up, alloy_weight *down)
+{
+    char name[LONGEST_NAME];
+    int64_t inner = spec->shape[0], hidden = spec->shape[1];
+    snprintf(name, sizeof name, "%s.gate_up_proj", base);
+    const alloy_weight *gate_up = bind_weight(b, name, 3, (int64_t[]){spec->experts, 2 * inner, hidden}, spec->flags);
+    snprintf(name, sizeof name, "%s.down_proj", base);
+    const alloy_weight *whole_down = bind_weight(b, name, 3, (int64_t[]){spec->experts, hidden, inner}, spec->flags);
+    if (b->status)
+        return;
+    view_experts(gate, gate_up, 0, inner);
+    view_experts(up, gate_up, inner, inner);
+    view_experts(down, whole_down, 0, hidden);
+}
+
+static void bind_experts(struct binder *b, const char *base, const alloy_param_spec *spec, alloy_expert_weights *out)
+{
+    size_t count = (size_t)spec->experts;
+    alloy_weight *gate = take(b, count, sizeof *gate), *up = take(b, count, sizeof *up), *down = take(b, count, sizeof *down);
+    if (b->status)
+        return;
+    *out = (alloy_expert_weights){spec->experts, gate, up, down};
+    char name[LONGEST_NAME];
+    snprintf(name, sizeof name, "%s.gate_up_proj", base);
+    if (has(b, name)) {
+        bind_stacked(b, base, spec, gate, up, down);
+        return;
+    }
+    int64_t turned[2] = {spec->shape[1], spec->shape[0]};
+    for (int64_t e = 0; e < spec->experts && !b->status; e++) {
+        snprintf(name, sizeof name, "%s.%lld.gate_proj.weight", base, (long long)e);
+        set_weight(b, &gate[e], name, 2, spec->shape, spec->flags);
+        snprintf(name, sizeof name, "%s.%lld.up_proj.weight", base, (long long)e);
+        set_weight(b, &up[e], name, 2, spec->shape, spec->flags);
+        snprintf(name, sizeof name, "%s.%lld.down_proj.weight", base, (long long)e);
+        set_weight(b, &down[e], name, 2, turned, spec->flags);
+    }
+}
+
+/* ---- Modules ---- */
+
+static void full_name(const struct binder *b, char name[LONGEST_NAME], int64_t layer, const char *attr_name, const char *relative)
+{
+    snprintf(name, LONGEST_NAME, "%slayers.%lld.%s%s%s", b->prefix, (long long)layer, attr_name, relative ? "." : "", relative ? relative : "");
+}
+
+/* The layout of which the file holds any tensor; that of new weights where it holds none. */
+static int layout_of(const struct binder *b, int64_t layer, const char *attr_name, const alloy_params *params)
+{
+    for (int i = 0; i < params->count; i++) {
+        char name[LONGEST_NAME];
+        full_name(b, name, layer, attr_name, params->param[i].name);
+        if (params->param[i].layout != ALLOY_EVERY_LAYOUT && has(b, name))
+            return params->param[i].layout;
+    }
+    return params->new_layout;
+}
+
+/* Fills a module's struct of weights. */
+static void *bind_module(struct binder *b, int64_t layer, const char *attr_name, size_t size, const alloy_params *params)
+{
+    char *weights = take(b, 1, size);
+    int layout = layout_of(b, layer, attr_name, params);
+    for (int i = 0; i < params->count && !b->status; i++) {
+        const alloy_param_spec *spec = &params->param[i];
+        if (spec->layout != ALLOY_EVERY_LAYOUT && spec->layout != layout)
+            continue;
+        char name[LONGEST_NAME];
+        full_name(b, name, layer, attr_name, spec->name);
+        if (spec->experts) {
+            bind_experts(b, name, spec, (alloy_expert_weights *)(void *)(weights + spec->offset));
+            continue;
+        }
+        const alloy_weight *w = bind_weight(b, name, spec->ndim, spec->shape, spec->flags);
+        memcpy(weights + spec->offset, &w, sizeof w);
+    }
+    return weights;
+}
+
+static void bind_layer(struct binder *b, int64_t i)
+{
+    alloy_model_layer *layer = &b->model->layers[i];
+    const alloy_layer *config = &b->model->config.layers[i];
+    char name[LONGEST_NAME];
+    full_name(b, name, i, "input_layernorm", "weight");
+    layer->input_norm = bind_weight(b, name, 1, &b->model->config.hidden_size, 0);
+    full_name(b, name, i, "post_attention_layernorm", "weight");
+    layer->post_attention_norm = bind_weight(b, name, 1, &b->model->config.hidden_size, 0);
+    alloy_params params;
+    if (!b->status && !(b->status = alloy_mixer_params(config, &params)))
+        layer->mixer_weights = bind_module(b, i, layer->mixer->attr_name, layer->mixer->weights_size, &params);
+    if (!b->status && !(b->status = alloy_ffn_params(config, &params)))
+        layer->ffn_weights = bind_module(b, i, layer->ffn->attr_name, layer->ffn->weights_size, &params);
+}
+
+/* ---- Embedding and head ---- */
+
+/* Of a tied pair the one that exists serves both; a file that has both keeps both. */
+static void bind_ends(struct binder *b)
+{
+    alloy_model *m = b->model;
+    int64_t table[2] = {m->config.vocab_size, m->config.hidden_size};
+    char embedding[LONGEST_NAME], norm[LONGEST_NAME];
+    snprintf(embedding, sizeof embedding, "%sembed_tokens.weight", b->prefix);
+    snprintf(norm, sizeof norm, "%snorm.weight", b->prefix);
+    const char *head = "lm_head.weight";
+    bool tied = m->config.tie_word_embeddings;
+    m->embedding = bind_weight(b, tied && !has(b, embedding) && has(b, head) ? head : embedding, 2, table, 0);
+    m->head = tied && !has(b, head) ? m->embedding : bind_weight(b, head, 2, table, 0);
+    m->final_norm = bind_weight(b, norm, 1, &m->config.hidden_size, 0);
+}
+
+/* ---- What is left over ---- */
+
+static bool begins_with(const char *name, size_t size, const char *prefix)
+{
+    size_t n = strlen(prefix);
+    return size >= n && memcmp(name, prefix, n) == 0;
+}
+
+/* Tensors of a checkpoint that a text model does not use (vision towers, MTP heads, stored rotary tables). */
+static bool is_skipped(const char *name, size_t size)
+{
+    static const char *const prefixes[] = {"mtp.", "model.mtp.", "model.visual.", "visual."};
+    static const char ending[] = "rotary_emb.inv_freq";
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
+        if (begins_with(name, size, prefixes[i]))
+            return true;
+    return size >= sizeof ending - 1 && memcmp(name + size - (sizeof ending - 1), ending, sizeof ending - 1) == 0;
+}
+
+/* Does the tensor belong to a layer behind those that are run? */
+static bool is_of_later_layer(const struct binder *b, const char *name, size_t size)
+{
+    char layers[LONGEST_NAME];
+    snprintf(layers, sizeof layers, "%slayers.", b->prefix);
+    if (!begins_with(name, size, layers))
+        return false;
+    int64_t layer = 0;
+    size_t at = strlen(layers);
+    for (; at < size && name[at] >= '0' && name[at] <= '9' && layer < INT32_MAX; at++)
+        layer = layer * 10 + (name[at] - '0');
+    return layer >= b->model->config.num_hidden_layers && layer < b->model->parsed->num_hidden_layers;
+}
+
+static void gather_unused(struct binder *b)
+{
+    int64_t count = alloy_weights_count(b->model->weights);
+    for (int64_t i = 0; i < count; i++) {
+        size_t size;
+        const char *name = alloy_weights_name(b->model->weights, i, &size);
+        if (alloy_name_table_find(&b->used, name, size) >= 0 || is_of_later_layer(b, name, size))
+            continue;
+        if (is_skipped(name, size))
+            b->model->skipped++;
+        else
+            add_problem(&b->unused, "%s", alloy_printable(name, size));
+    }
+}
+
+static void tell(alloy_text *text, const struct problems *problems, const char *what)
+{
+    if (problems->count == 0)
+        return;
+    alloy_text_format(text, "%s%lld %s: %s%s", text->size ? "; " : "", (long long)problems->count, what, alloy_text_get(&problems->list),
+                      problems->count > MOST_LISTED ? ", ..." : "");
+}
+
+static alloy_status judge(struct binder *b, bool allow_unused)
+{
+    alloy_text text = {0};
+    if (allow_unused && b->unused.count) {
+        alloy_warn("%s: %lld tensors are not used: %s", b->model->files.path, (long long)b->unused.count, alloy_text_get(&b->unused.list));
+        b->unused.count = 0;
+    }
+    tell(&text, &b->missing, "missing tensors");
+    tell(&text, &b->misshapen, "tensors of another shape");
+    tell(&text, &b->unused, "tensors that nothing uses (--allow-unused accepts them)");
+    alloy_status status = alloy_text_status(&text);
+    if (!status && text.size)
+        status = alloy_fail(ALLOY_FORMAT, "%s: %s", b->model->files.path, text.bytes);
+    alloy_text_free(&text);
+    return status;
+}
+
+alloy_status alloy_model_bind(alloy_model *model, const alloy_load_options *options)
+{
+    struct binder b = {.model = model, .prefix = "model."};
+    if (has(&b, "model.language_model.embed_tokens.weight"))
+        b.prefix = "model.language_model.";
+    bind_ends(&b);
+    for (int64_t i = 0; i < model->config.num_hidden_layers && !b.status; i++)
+        bind_layer(&b, i);
+    if (model->weights && !b.status) {
+        gather_unused(&b);
+        b.status = judge(&b, options->allow_unused);
+    }
+    alloy_name_table_free(&b.used);
+    alloy_text_free(&b.missing.list);
+    alloy_text_free(&b.misshapen.list);
+    alloy_text_free(&b.unused.list);
+    return b.status;
+}

@@ -1,0 +1,198 @@
+/* alloy_forward: a ragged batch of any size, divided into passes of at most a chunk, each run by the decoder.
+ *
+ * A pass takes tokens of the sequences in order: the rest of one, then the next, until the chunk is full. Canonical arithmetic makes the
+ * division invisible in the results. */
+#include "base/memory.h"
+#include "base/status.h"
+#include "model/cache.h"
+#include "model/decoder.h"
+#include "model/session.h"
+
+/* A forward in work. Arrays of the batch's size are made once, so that passes allocate nothing. */
+struct work {
+    alloy_session *session;
+    const alloy_sequence *sequences;
+    int64_t count;                        /* sequences */
+    const alloy_forward_options *options;
+    float *logits;                        /* next row to be written */
+    int64_t tokens, done;                 /* in all; in finished passes */
+    int64_t sequence, offset;             /* the next token: number `offset` of sequence `sequence` */
+
+    /* The pass that runs. */
+    alloy_span *spans;                    /* [count] */
+    int64_t *span_sequence;               /* [count] number of the span's sequence */
+    int64_t span_count, rows_wanted;
+    int64_t *ids, *rows;                  /* [chunk] */
+    alloy_state *states;                  /* [layers] */
+    alloy_state_block **blocks;           /* [layers, count] */
+};
+
+static alloy_status check_sequence(const struct work *w, int64_t i)
+{
+    const alloy_sequence *s = &w->sequences[i];
+    int64_t vocab = w->session->model->config.vocab_size;
+    if (s->count < 1)
+        return alloy_fail(ALLOY_ARG, "sequence %lld: no new tokens", (long long)i);
+    if (s->cache->model != w->session->model || s->cache->chunk < w->session->chunk || s->cache->rows_dtype != w->session->kv_dtype)
+        return alloy_fail(ALLOY_ARG, "sequence %lld: its cache was made for another model or other session options", (long long)i);
+    for (int64_t j = 0; j < i; j++)
+        if (w->sequences[j].cache == s->cache)
+            return alloy_fail(ALLOY_ARG, "sequences %lld and %lld share a cache", (long long)j, (long long)i);
+    for (int64_t t = 0; t < s->count; t++)
+        if (s->ids[t] < 0 || s->ids[t] >= vocab)
+            return alloy_fail(ALLOY_RANGE, "token id %lld at place %lld of sequence %lld: the model knows 0 to %lld", (long long)s->ids[t],
+                              (long long)t, (long long)i, (long long)vocab - 1);
+    if (s->count > s->cache->context - s->cache->length)
+        return alloy_fail(ALLOY_CONTEXT, "sequence %lld: %lld tokens behind %lld pass the context of %lld", (long long)i, (long long)s->count,
+                          (long long)s->cache->length, (long long)s->cache->context);
+    return ALLOY_OK;
+}
+
+static alloy_status check(struct work *w)
+{
+    if (w->count < 1)
+        return alloy_fail(ALLOY_ARG, "no sequences");
+    alloy_status status = alloy_weights_check(w->session->model->weights);
+    for (int64_t i = 0; i < w->count && !status; i++) {
+        status = check_sequence(w, i);
+        w->tokens += w->sequences[i].count;
+    }
+    return status;
+}
+
+static alloy_status make_room(struct work *w)
+{
+    size_t layers = (size_t)w->session->model->config.num_hidden_layers, count = (size_t)w->count, chunk = (size_t)w->session->chunk;
+    w->spans = alloy_memory_new(count, sizeof *w->spans);
+    w->span_sequence = alloy_memory_new(count, sizeof *w->span_sequence);
+    w->ids = alloy_memory_new(chunk, sizeof *w->ids);
+    w->rows = alloy_memory_new(chunk, sizeof *w->rows);
+    w->states = alloy_memory_zeroed(layers, sizeof *w->states);
+    w->blocks = alloy_memory_new(layers * count, sizeof(alloy_state_block *));
+    return w->spans && w->span_sequence && w->ids && w->rows && w->states && w->blocks ? ALLOY_OK : ALLOY_NOMEM;
+}
+
+static void free_room(struct work *w)
+{
+    alloy_memory_free(w->spans);
+    alloy_memory_free(w->span_sequence);
+    alloy_memory_free(w->ids);
+    alloy_memory_free(w->rows);
+    alloy_memory_free(w->states);
+    alloy_memory_free(w->blocks);
+}
+
+/* Adds the next `count` tokens of the sequence in turn to the pass, which has `filled` rows. */
+static void add_span(struct work *w, int64_t filled, int64_t count)
+{
+    const alloy_sequence *s = &w->sequences[w->sequence];
+    w->span_sequence[w->span_count] = w->sequence;
+    w->spans[w->span_count++] = (alloy_span){.first = filled, .count = count, .past = s->cache->length, .repeat = 1};
+    bool ends = w->offset + count == s->count;
+    for (int64_t t = 0; t < count; t++) {
+        w->ids[filled + t] = s->ids[w->offset + t];
+        if (w->options->logits == ALLOY_LOGITS_ALL || (w->options->logits == ALLOY_LOGITS_LAST && ends && t == count - 1))
+            w->rows[w->rows_wanted++] = filled + t;
+    }
+    w->offset = ends ? 0 : w->offset + count;
+    w->sequence += ends;
+}
+
+/* Takes the tokens of the next pass; their number. */
+static int64_t take_tokens(struct work *w)
+{
+    int64_t filled = 0;
+    w->span_count = w->rows_wanted = 0;
+    while (filled < w->session->chunk && w->sequence < w->count) {
+        int64_t left = w->sequences[w->sequence].count - w->offset, room = w->session->chunk - filled;
+        int64_t count = left < room ? left : room;
+        add_span(w, filled, count);
+        filled += count;
+    }
+    return filled;
+}
+
+static alloy_status reserve(struct work *w)
+{
+    const alloy_model *m = w->session->model;
+    for (int64_t i = 0; i < w->span_count; i++) {
+        alloy_cache *cache = w->sequences[w->span_sequence[i]].cache;
+        alloy_status status = alloy_cache_reserve(cache, cache->length + w->spans[i].count);
+        if (status)
+            return status;
+    }
+    for (int64_t l = 0; l < m->config.num_hidden_layers; l++) {
+        alloy_state_block **blocks = w->blocks + l * w->count;
+        for (int64_t i = 0; i < w->span_count; i++)
+            blocks[i] = &w->sequences[w->span_sequence[i]].cache->blocks[l];
+        w->states[l] = (alloy_state){&m->layers[l].state, blocks, w->session->kv_dtype};
+    }
+    return ALLOY_OK;
+}
+
+static void show_layer(void *user, int64_t layer, const alloy_tensor *h)
+{
+    const struct work *w = user;
+    for (int64_t i = 0; i < w->span_count; i++) {
+        int64_t sequence = w->span_sequence[i], width = alloy_row_size(h);
+        const alloy_span *span = &w->spans[i];
+        int64_t begin = sequence == w->sequence ? w->offset - span->count : w->sequences[sequence].count - span->count;
+        w->options->hidden(w->options->user, layer, sequence, begin, span->count, width, h->data + span->first * width);
+    }
+}
+
+static alloy_status run_pass(struct work *w, int64_t tokens)
+{
+    alloy_session *s = w->session;
+    alloy_status status = reserve(w);
+    if (status)
+        return status;
+    alloy_pass pass = {.reading = ALLOY_READ_RUN, .arena = s->arena, .tables = s->tables, .tokens = tokens, .spans = w->spans,
+                       .span_count = w->span_count, .ids = w->ids, .kernels = s->kernels, .team = &s->team};
+    alloy_decode decode = {.states = w->states, .rows = w->rows, .row_count = w->rows_wanted, .logits = w->logits,
+                           .each_layer = w->options->hidden ? show_layer : NULL, .user = w};
+    alloy_arena_mark mark = alloy_arena_here(s->arena), tables = alloy_arena_here(s->tables);
+    alloy_decoder_forward(&pass, s->model, &decode);
+    alloy_arena_cut(s->arena, mark);
+    alloy_arena_cut(s->tables, tables);
+    return pass.status;
+}
+
+/* The caches move on; false when the caller wants no more. */
+static bool finish_pass(struct work *w, int64_t tokens)
+{
+    for (int64_t i = 0; i < w->span_count; i++)
+        w->sequences[w->span_sequence[i]].cache->length += w->spans[i].count;
+    w->logits += w->logits ? w->rows_wanted * w->session->model->config.vocab_size : 0;
+    w->done += tokens;
+    return !w->options->progress || w->options->progress(w->options->user, w->done, w->tokens);
+}
+
+static alloy_status run(struct work *w)
+{
+    alloy_status status = check(w);
+    if (!status)
+        status = make_room(w);
+    while (!status && w->done < w->tokens) {
+        int64_t tokens = take_tokens(w);
+        status = run_pass(w, tokens);
+        if (status) {
+            for (int64_t i = 0; i < w->span_count; i++)
+                alloy_cache_clear(w->sequences[w->span_sequence[i]].cache);
+            break;
+        }
+        if (!finish_pass(w, tokens))
+            break;
+    }
+    return status;
+}
+
+alloy_status alloy_forward(alloy_session *session, const alloy_sequence *sequences, int64_t count, float *logits,
+                           const alloy_forward_options *options)
+{
+    static const alloy_forward_options defaults = {0};
+    struct work w = {.session = session, .sequences = sequences, .count = count, .logits = logits, .options = options ? options : &defaults};
+    alloy_status status = run(&w);
+    free_room(&w);
+    return status;
+}

@@ -1,0 +1,132 @@
+/* Opening and closing models (alloy.h, model.h). */
+#include "model/model.h"
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include "model/bind.h"
+
+/* Finds each layer's modules and what they keep. */
+static alloy_status take_modules(alloy_model *m)
+{
+    alloy_status status = alloy_modules_check(&m->config);
+    if (status)
+        return status;
+    m->residual = alloy_residual_of(&m->config);
+    m->arena = alloy_arena_new();
+    m->layers = m->arena ? alloy_arena_take_zeroed(m->arena, (size_t)m->config.num_hidden_layers, sizeof *m->layers) : NULL;
+    if (!m->layers)
+        return ALLOY_NOMEM;
+    for (int64_t i = 0; i < m->config.num_hidden_layers; i++) {
+        const alloy_layer *config = &m->config.layers[i];
+        alloy_model_layer *layer = &m->layers[i];
+        layer->mixer = alloy_mixer_by_name(config->mixer);
+        layer->ffn = alloy_ffn_by_name(config->ffn);
+        layer->mixer_config = config->mixer_config;
+        layer->ffn_config = config->ffn_config;
+        if (layer->mixer->state)
+            layer->mixer->state(&layer->state, config->mixer_config);
+        if (layer->state.status)
+            return layer->state.status;
+    }
+    return ALLOY_OK;
+}
+
+static alloy_status take_config(alloy_model *m, const alloy_load_options *options)
+{
+    alloy_text text = {0}, path = {0};
+    alloy_status status = alloy_path_join(&path, m->files.path, "config.json");
+    if (!status)
+        status = alloy_model_files_read(&m->files, "config.json", ALLOY_CONFIG_BYTES, &text);
+    if (!status)
+        status = alloy_config_parse(&m->parsed, path.bytes, text.bytes, text.size);
+    alloy_text_free(&text);
+    alloy_text_free(&path);
+    if (status)
+        return status;
+    m->config = *m->parsed;
+    if (options->num_layers < 0 || options->num_layers > m->config.num_hidden_layers)
+        return alloy_fail(ALLOY_RANGE, "num_layers: %lld, the model has %lld layers", (long long)options->num_layers,
+                          (long long)m->config.num_hidden_layers);
+    if (options->num_layers > 0)
+        m->config.num_hidden_layers = options->num_layers;
+    return ALLOY_OK;
+}
+
+static alloy_status open_in(alloy_model *m, const char *where, const alloy_load_options *options)
+{
+    alloy_status status = alloy_model_files_open(&m->files, where, options->follow_symlinks);
+    if (!status)
+        status = take_config(m, options);
+    if (!status && (status = take_modules(m)))
+        status = alloy_fail_in(status, m->files.path);
+    if (!status)
+        status = alloy_weights_open(&m->weights, &m->files, options);
+    if (!status)
+        status = alloy_model_bind(m, options);
+    return status;
+}
+
+alloy_status alloy_model_open(alloy_model **out, const char *where, const alloy_load_options *options)
+{
+    *out = NULL;
+    alloy_model *m = alloy_memory_zeroed(1, sizeof *m);
+    if (!m)
+        return ALLOY_NOMEM;
+    alloy_status status = open_in(m, where, options ? options : &(alloy_load_options){0});
+    if (status) {
+        alloy_model_close(m);
+        return status;
+    }
+    *out = m;
+    return ALLOY_OK;
+}
+
+alloy_status alloy_model_describe(alloy_model **out, const alloy_config *config)
+{
+    *out = NULL;
+    alloy_model *m = alloy_memory_zeroed(1, sizeof *m);
+    if (!m)
+        return ALLOY_NOMEM;
+    m->config = *config;
+    alloy_status status = take_modules(m);
+    if (!status)
+        status = alloy_model_bind(m, &(alloy_load_options){0});
+    if (status) {
+        alloy_model_close(m);
+        return status;
+    }
+    *out = m;
+    return ALLOY_OK;
+}
+
+void alloy_model_close(alloy_model *m)
+{
+    if (!m)
+        return;
+    alloy_arena_free(m->arena);
+    alloy_weights_close(m->weights);
+    alloy_model_files_close(&m->files);
+    alloy_config_close(m->parsed);
+    alloy_memory_free(m);
+}
+
+const alloy_config *alloy_model_config(const alloy_model *model)
+{
+    return &model->config;
+}
+
+const char *alloy_model_folder(const alloy_model *model)
+{
+    return model->files.path;
+}
+
+int64_t alloy_model_vocab_size(const alloy_model *model)
+{
+    return model->config.vocab_size;
+}
+
+int64_t alloy_model_context(const alloy_model *model)
+{
+    return model->config.max_position_embeddings;
+}

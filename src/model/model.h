@@ -1,0 +1,39 @@
+/* A model: a config, and its parameters bound to pointers once, so that no name is looked up after loading.
+ *
+ * Invariants of an open model: every layer's modules are found and have checked their fields; every pointer of a layer's struct of weights is either
+ * set, with the shape that the module declared, or belongs to a layout that the file does not use (NULL). Constant, so any number of
+ * sessions may share it. */
+#ifndef ALLOY_MODEL_MODEL_H
+#define ALLOY_MODEL_MODEL_H
+
+#include "alloy/extend.h"
+#include "base/arena.h"
+#include "files/weights.h"
+#include "modules/modules.h"
+#include "ops/state.h"
+
+typedef struct alloy_model_layer {
+    const alloy_mixer *mixer;
+    const alloy_ffn *ffn;
+    const alloy_config *mixer_config, *ffn_config;
+    void *mixer_weights, *ffn_weights; /* the modules' own structs */
+    const alloy_weight *input_norm, *post_attention_norm; /* [hidden] */
+    alloy_state_spec state;
+} alloy_model_layer;
+
+struct alloy_model {
+    alloy_config config;        /* num_hidden_layers: those that are run */
+    alloy_config *parsed;       /* owns what config points to; NULL when it is someone else's */
+    alloy_model_files files;
+    alloy_weights *weights;     /* NULL: described only, nothing to compute with */
+    alloy_arena *arena;         /* owns all below */
+    const alloy_residual *residual;
+    alloy_model_layer *layers;  /* [config.num_hidden_layers] */
+    const alloy_weight *embedding, *final_norm, *head; /* [vocab, hidden], [hidden], [vocab, hidden]; tied: the same */
+    int64_t skipped;            /* tensors of the files that no text model uses: vision towers, MTP heads */
+};
+
+/* A model without weights, for the count reading: shapes as the config says, dtypes the config's. Borrows the config. */
+alloy_status alloy_model_describe(alloy_model **out, const alloy_config *config);
+
+#endif

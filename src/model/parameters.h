@@ -1,0 +1,31 @@
+/* The parameters of a model, by name: what its modules declare, with the decoder's own (embedding, norms, head) around them.
+ *
+ * Names are those that save_pretrained writes: model.embed_tokens.weight, model.layers.I.input_layernorm.weight, model.layers.I.ATTR.NAME,
+ * model.layers.I.post_attention_layernorm.weight, model.layers.I.mlp.NAME, model.norm.weight, lm_head.weight. */
+#ifndef ALLOY_MODEL_PARAMETERS_H
+#define ALLOY_MODEL_PARAMETERS_H
+
+#include "modules/modules.h"
+#include "ops/pass.h"
+
+/* One tensor of a new checkpoint. */
+typedef struct alloy_parameter {
+    alloy_site site;
+    const char *name; /* full */
+    int ndim;
+    int64_t shape[ALLOY_MOST_DIMS];
+    int flags;        /* ALLOY_INIT_*, ALLOY_KEEPS_F32 */
+    int64_t expert;   /* number of the routed expert it belongs to; -1: of none */
+} alloy_parameter;
+
+typedef alloy_status alloy_parameter_function(void *user, const alloy_parameter *parameter);
+
+/* Calls `each` for every tensor that a new checkpoint of this config holds, in the order of the layers; stops at the first failure and returns it. Routed
+ * experts come one by one. A tied head has no tensor of its own. The config must have passed alloy_modules_check. */
+alloy_status alloy_parameters(const alloy_config *config, alloy_parameter_function *each, void *user);
+
+/* What the modules of a layer declare. */
+alloy_status alloy_mixer_params(const alloy_layer *layer, alloy_params *params);
+alloy_status alloy_ffn_params(const alloy_layer *layer, alloy_params *params);
+
+#endif

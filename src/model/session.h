@@ -1,0 +1,19 @@
+/* A session: what a model is run with (alloy.h). */
+#ifndef ALLOY_MODEL_SESSION_H
+#define ALLOY_MODEL_SESSION_H
+
+#include "base/arena.h"
+#include "base/threads.h"
+#include "kernels/kernels.h"
+#include "model/model.h"
+
+struct alloy_session {
+    const alloy_model *model;
+    const alloy_kernels *kernels;
+    alloy_team team;
+    int64_t chunk;        /* most tokens of one pass */
+    alloy_dtype kv_dtype; /* of caches: F32, BF16, F16 */
+    alloy_arena *arena, *tables; /* of the pass that runs */
+};
+
+#endif

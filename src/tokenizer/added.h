@@ -1,0 +1,51 @@
+/* Added tokens: texts that become one token wherever they stand, before anything else happens to the text around them.
+ *
+ * Two sets of them: those looked for in the text as it is, and those (`normalized`) looked for in what the normalizer made of it, by their own
+ * normalized form. In each the leftmost, and there the longest, wins. */
+#ifndef ALLOY_TOKENIZER_ADDED_H
+#define ALLOY_TOKENIZER_ADDED_H
+
+#include "alloy/alloy.h"
+#include "tokenizer/code_set.h"
+
+enum { ALLOY_ADDED_MOST_BYTES = 4096 }; /* of a token: the search takes at most this many steps a byte of text */
+
+typedef struct alloy_added_token {
+    uint32_t id;
+    bool single_word; /* only where no word continues on either side */
+    bool left_strip;  /* takes the white space before it along */
+    bool right_strip; /* takes the white space behind it along */
+    bool special;
+} alloy_added_token;
+
+/* A set of tokens as a tree of their bytes. */
+typedef struct alloy_added_set {
+    alloy_added_token *tokens; /* [token_count] */
+    int64_t token_count, token_capacity;
+    int32_t *token_of_node; /* [node_count] index of the token that ends here; -1: none. Node 0 is the root */
+    int64_t node_count, node_capacity;
+    struct alloy_added_edge {
+        uint64_t from; /* node << 8 | byte, + 1; 0: empty */
+        uint32_t to;
+    } *edges; /* hash table */
+    size_t edge_slots, edge_count; /* slots: a power of two */
+    uint64_t seed;                 /* odd */
+    uint32_t first[256];           /* the node behind the root by byte; 0: none */
+    int only_first;                /* the byte that all tokens begin with; -1: they differ; -2: no token */
+    alloy_code_set word;           /* what words are made of; empty until a single_word token comes */
+} alloy_added_set; /* alloy_added_set_open makes an empty one */
+
+void alloy_added_set_open(alloy_added_set *set);
+void alloy_added_set_close(alloy_added_set *set);
+
+/* Adds a token by the text to look for: 1 to ALLOY_ADDED_MOST_BYTES bytes. Of two with the same text the first counts. */
+alloy_status alloy_added_set_add(alloy_added_set *set, const char *text, size_t size, const alloy_added_token *token);
+
+/* Takes a stretch of text: `token` is NULL for text between tokens. A status other than OK ends the walk. */
+typedef alloy_status alloy_stretch_function(void *user, const alloy_added_token *token, size_t start, size_t end);
+
+/* Hands over the stretches of valid UTF-8 in their order. `skip_special`: special tokens are passed over as text. */
+alloy_status alloy_added_divide(const alloy_added_set *set, const char *text, size_t size, bool skip_special, alloy_stretch_function *take,
+                                void *user);
+
+#endif

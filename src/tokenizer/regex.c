@@ -1,0 +1,354 @@
+/* Regular expressions over classes of characters (regex.h).
+ *
+ * Matching is anchored and the walk from one start to the next is ours: a table of the classes that a match can begin with skips most
+ * places, and every call's limit bounds exactly one place. */
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include "tokenizer/regex.h"
+
+#include <pcre2.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/status.h"
+#include "tokenizer/class_map.h"
+#include "tokenizer/regex_parse.h"
+
+enum {
+    FIRST_STEPS = 256,        /* of a match, not charged */
+    MOST_STEPS = 1 << 30,     /* of a match */
+    MOST_HEAP = 48 * 1024,    /* KiB of backtracking memory of the interpreter */
+    CLASSES = 256,
+};
+
+struct alloy_regex {
+    pcre2_general_context *memory;
+    pcre2_code *code;
+    alloy_class_map map;
+    bool compiled;          /* to machine code */
+    bool has_width;         /* no match is empty */
+    bool starts[CLASSES];   /* a match may begin with this class */
+};
+
+struct alloy_regex_scan {
+    const alloy_regex *regex;
+    const uint8_t *text; /* [size] */
+    size_t size;
+    uint8_t *classes; /* [length] of the text's characters */
+    size_t length, capacity;
+    size_t at;       /* character where the next match may begin */
+    size_t at_byte;  /* the same as a byte of the text */
+    size_t last_end; /* character where the last match ended; SIZE_MAX before one */
+    uint64_t *fuel;
+    uint32_t steps; /* the limit set in `match` */
+    pcre2_general_context *memory;
+    pcre2_match_context *match;
+    pcre2_match_data *data;
+};
+
+static void *take_memory(PCRE2_SIZE size, void *unused)
+{
+    (void)unused;
+    return alloy_memory_new(size, 1);
+}
+
+static void give_memory(void *memory, void *unused)
+{
+    (void)unused;
+    alloy_memory_free(memory);
+}
+
+/* ---- Compiling ---------------------------------------------------------------------------------------------------------------- */
+
+static void write_byte(alloy_text *out, int byte)
+{
+    alloy_text_format(out, "\\x%02x", (unsigned)byte);
+}
+
+/* A set as a class of bytes: `in[c]` for the classes 0 to count - 1. */
+static void write_set(alloy_text *out, const bool *in, int count)
+{
+    int members = 0, last = 0;
+    for (int c = 0; c < count; c++)
+        if (in[c]) {
+            members++;
+            last = c;
+        }
+    if (members == 0) {
+        alloy_text_string(out, "[^\\x00-\\xff]");
+        return;
+    }
+    if (members == 1) {
+        write_byte(out, last);
+        return;
+    }
+    alloy_text_char(out, '[');
+    for (int c = 0; c < count; c++) {
+        if (!in[c])
+            continue;
+        int first = c;
+        while (c + 1 < count && in[c + 1])
+            c++;
+        write_byte(out, first);
+        if (c > first) {
+            alloy_text_char(out, '-');
+            write_byte(out, c);
+        }
+    }
+    alloy_text_char(out, ']');
+}
+
+/* The pattern over classes. */
+static alloy_status write_pattern(alloy_text *out, const alloy_regex_parts *parts, bool (*of_set)[256], int class_count)
+{
+    const char *from = parts->text.bytes, *end = from + parts->text.size;
+    while (from < end) {
+        if (*from != ALLOY_REGEX_SET_MARK) {
+            alloy_text_char(out, *from++);
+            continue;
+        }
+        int set = (uint8_t)from[1] | (uint8_t)from[2] << 8;
+        write_set(out, of_set[set], class_count);
+        from += 3;
+    }
+    return alloy_text_status(out);
+}
+
+static pcre2_code *compile(const alloy_regex *regex, const alloy_text *pattern, uint32_t options, char *message, size_t message_size)
+{
+    pcre2_compile_context *context = pcre2_compile_context_create(regex->memory);
+    int error = 0;
+    PCRE2_SIZE at;
+    pcre2_code *code = NULL;
+    if (context)
+        code = pcre2_compile((PCRE2_SPTR)alloy_text_get(pattern), pattern->size,
+                             options | PCRE2_NEVER_BACKSLASH_C | PCRE2_NEVER_UTF | PCRE2_NEVER_UCP | PCRE2_DOTALL, &error, &at, context);
+    if (!code)
+        pcre2_get_error_message(error, (PCRE2_UCHAR *)message, message_size);
+    pcre2_compile_context_free(context);
+    return code;
+}
+
+/* What a match can begin with. PCRE2 tells it of patterns that are not anchored. */
+static void find_starts(alloy_regex *regex, const pcre2_code *free_code)
+{
+    uint32_t least = 0, kind = 0, unit = 0;
+    const uint8_t *bits = NULL;
+    pcre2_pattern_info(free_code, PCRE2_INFO_MINLENGTH, &least);
+    pcre2_pattern_info(free_code, PCRE2_INFO_FIRSTBITMAP, &bits);
+    pcre2_pattern_info(free_code, PCRE2_INFO_FIRSTCODETYPE, &kind);
+    pcre2_pattern_info(free_code, PCRE2_INFO_FIRSTCODEUNIT, &unit);
+    regex->has_width = least > 0;
+    for (unsigned c = 0; c < CLASSES; c++)
+        regex->starts[c] = kind == 1 ? c == unit : bits ? bits[c / 8] >> (c % 8) & 1 : true;
+}
+
+static alloy_status compile_pattern(alloy_regex *regex, const alloy_text *pattern, const char *source, size_t source_size)
+{
+    char message[160] = "out of memory";
+    pcre2_code *free_code = compile(regex, pattern, 0, message, sizeof message);
+    if (free_code) {
+        find_starts(regex, free_code);
+        regex->code = compile(regex, pattern, PCRE2_ANCHORED, message, sizeof message);
+        pcre2_code_free(free_code);
+    }
+    if (!regex->code)
+        return alloy_fail(ALLOY_FORMAT, "regular expression \"%s\": %s", alloy_printable(source, source_size), message);
+    regex->compiled = pcre2_jit_compile(regex->code, PCRE2_JIT_COMPLETE) == 0;
+    return ALLOY_OK;
+}
+
+static alloy_status build(alloy_regex *regex, const alloy_regex_parts *parts, const char *source, size_t source_size)
+{
+    alloy_text pattern = {0};
+    size_t count = (size_t)parts->set_count;
+    bool(*of_set)[256] = alloy_memory_new(count + 1, sizeof *of_set);
+    if (!of_set)
+        return ALLOY_NOMEM;
+    alloy_status status = alloy_class_map_open(&regex->map, parts->sets, count, of_set);
+    if (status == ALLOY_LIMIT)
+        alloy_fail_in(status, "regular expression");
+    if (!status)
+        status = write_pattern(&pattern, parts, of_set, regex->map.class_count);
+    if (!status)
+        status = compile_pattern(regex, &pattern, source, source_size);
+    alloy_memory_free(of_set);
+    alloy_text_free(&pattern);
+    return status;
+}
+
+alloy_status alloy_regex_open(alloy_regex **out, const char *pattern, size_t size)
+{
+    *out = NULL;
+    alloy_regex_parts parts;
+    alloy_status status = alloy_regex_parse(&parts, pattern, size);
+    if (status)
+        return status;
+    alloy_regex *regex = alloy_memory_zeroed(1, sizeof *regex);
+    if (!regex) {
+        status = ALLOY_NOMEM;
+    } else {
+        regex->memory = pcre2_general_context_create(take_memory, give_memory, NULL);
+        status = regex->memory ? build(regex, &parts, pattern, size) : ALLOY_NOMEM;
+    }
+    alloy_regex_parts_free(&parts);
+    if (status)
+        alloy_regex_close(regex);
+    else
+        *out = regex;
+    return status;
+}
+
+void alloy_regex_close(alloy_regex *regex)
+{
+    if (!regex)
+        return;
+    pcre2_code_free(regex->code);
+    pcre2_general_context_free(regex->memory);
+    alloy_class_map_close(&regex->map);
+    alloy_memory_free(regex);
+}
+
+/* ---- Matching ----------------------------------------------------------------------------------------------------------------- */
+
+alloy_status alloy_regex_scan_open(alloy_regex_scan **out)
+{
+    alloy_regex_scan *scan = *out = alloy_memory_zeroed(1, sizeof *scan);
+    if (!scan)
+        return ALLOY_NOMEM;
+    scan->memory = pcre2_general_context_create(take_memory, give_memory, NULL);
+    if (scan->memory) {
+        scan->match = pcre2_match_context_create(scan->memory);
+        scan->data = pcre2_match_data_create(1, scan->memory);
+    }
+    if (!scan->match || !scan->data) {
+        alloy_regex_scan_close(scan);
+        *out = NULL;
+        return ALLOY_NOMEM;
+    }
+    pcre2_set_heap_limit(scan->match, MOST_HEAP);
+    return ALLOY_OK;
+}
+
+void alloy_regex_scan_close(alloy_regex_scan *scan)
+{
+    if (!scan)
+        return;
+    pcre2_match_data_free(scan->data);
+    pcre2_match_context_free(scan->match);
+    pcre2_general_context_free(scan->memory);
+    alloy_memory_free(scan->classes);
+    alloy_memory_free(scan);
+}
+
+alloy_status alloy_regex_scan_begin(alloy_regex_scan *scan, const alloy_regex *regex, const char *text, size_t size, uint64_t *fuel)
+{
+    if (size > scan->capacity) {
+        size_t capacity = size + size / 2 + 64;
+        uint8_t *grown = alloy_memory_resize(scan->classes, capacity, 1);
+        if (!grown)
+            return ALLOY_NOMEM;
+        scan->classes = grown;
+        scan->capacity = capacity;
+    }
+    scan->regex = regex;
+    scan->text = (const uint8_t *)text;
+    scan->size = size;
+    scan->length = alloy_class_map_text(&regex->map, text, size, scan->classes);
+    scan->at = scan->at_byte = 0;
+    scan->last_end = SIZE_MAX;
+    scan->fuel = fuel;
+    return ALLOY_OK;
+}
+
+static void set_steps(alloy_regex_scan *scan, uint32_t steps)
+{
+    if (scan->steps != steps)
+        pcre2_set_match_limit(scan->match, steps);
+    scan->steps = steps;
+}
+
+static int match_once(alloy_regex_scan *scan)
+{
+    static const uint8_t nothing[1];
+    const alloy_regex *regex = scan->regex;
+    PCRE2_SPTR subject = scan->length ? scan->classes : nothing;
+    if (regex->compiled) {
+        int result = pcre2_jit_match(regex->code, subject, scan->length, scan->at, 0, scan->data, scan->match);
+        if (result != PCRE2_ERROR_JIT_STACKLIMIT)
+            return result;
+    }
+    return pcre2_match(regex->code, subject, scan->length, scan->at, PCRE2_NO_JIT, scan->data, scan->match);
+}
+
+static alloy_status fail_limit(void)
+{
+    return alloy_fail(ALLOY_LIMIT, "a regular expression of the tokenizer needs more steps on this text than are allowed");
+}
+
+/* Is there a match that begins at scan->at? Its end in *end. */
+static alloy_status match_here(alloy_regex_scan *scan, bool *found, size_t *end)
+{
+    uint32_t steps = FIRST_STEPS;
+    int result;
+    for (;;) {
+        set_steps(scan, steps);
+        result = match_once(scan);
+        if (result != PCRE2_ERROR_MATCHLIMIT)
+            break;
+        steps *= 4;
+        if (steps > MOST_STEPS || steps > *scan->fuel)
+            return fail_limit();
+        *scan->fuel -= steps;
+    }
+    *found = result > 0;
+    if (result > 0)
+        *end = pcre2_get_ovector_pointer(scan->data)[1];
+    if (result > 0 || result == PCRE2_ERROR_NOMATCH)
+        return ALLOY_OK;
+    if (result == PCRE2_ERROR_HEAPLIMIT || result == PCRE2_ERROR_DEPTHLIMIT)
+        return fail_limit();
+    return result == PCRE2_ERROR_NOMEMORY ? ALLOY_NOMEM : alloy_fail(ALLOY_FORMAT, "a regular expression failed: PCRE2 error %d", result);
+}
+
+/* Moves to a later character and keeps at_byte with it. */
+static void move_to(alloy_regex_scan *scan, size_t at)
+{
+    if (scan->size == scan->length) {
+        scan->at_byte = at;
+    } else {
+        const uint8_t *s = scan->text + scan->at_byte;
+        for (size_t n = at - scan->at; n > 0; n--)
+            s += alloy_code_length(*s);
+        scan->at_byte = (size_t)(s - scan->text);
+    }
+    scan->at = at;
+}
+
+alloy_status alloy_regex_scan_next(alloy_regex_scan *scan, bool *found, size_t *start, size_t *end)
+{
+    const alloy_regex *regex = scan->regex;
+    *found = false;
+    size_t at = scan->at;
+    for (; at <= scan->length; at++) {
+        while (at < scan->length && !regex->starts[scan->classes[at]])
+            at++;
+        if (at == scan->length && regex->has_width)
+            break;
+        move_to(scan, at);
+        size_t match_end;
+        alloy_status status = match_here(scan, found, &match_end);
+        if (status)
+            return status;
+        if (*found && match_end == at && scan->last_end == at)
+            *found = false; /* an empty match right behind the last match is none */
+        if (!*found)
+            continue;
+        *start = scan->at_byte;
+        move_to(scan, match_end);
+        scan->last_end = match_end;
+        *end = scan->at_byte;
+        return ALLOY_OK;
+    }
+    scan->at = scan->length + 1;
+    return ALLOY_OK;
+}

@@ -1,0 +1,302 @@
+/* Finding a model's folder, and which files may be opened from it: X1 to X4, X9 to X12; what config.json may not be: C1 to C5. */
+#include "support.h"
+
+#include "base/file.h"
+#include "files/json.h"
+#include "files/model_files.h"
+
+static void link_to(const char *target, const char *folder, const char *name)
+{
+    assert_int_equal(symlink(target, path_in(folder, name)), 0);
+}
+
+static void make_folder(const char *folder, const char *name)
+{
+    expect_ok(alloy_folder_create(path_in(folder, name)));
+}
+
+/* The path of a file of the model at `where`, and its status. */
+static alloy_status path_of(const char *where, const char *name, bool follow_symlinks)
+{
+    alloy_model_files files;
+    alloy_text path = {0};
+    alloy_status status = alloy_model_files_open(&files, where, follow_symlinks);
+    if (!status)
+        status = alloy_model_files_path(&files, name, &path);
+    alloy_model_files_close(&files);
+    alloy_text_free(&path);
+    return status;
+}
+
+static alloy_status read_from(const char *where, const char *name, alloy_text *out)
+{
+    alloy_model_files files;
+    alloy_status status = alloy_model_files_open(&files, where, false);
+    if (!status)
+        status = alloy_model_files_read(&files, name, ALLOY_CONFIG_BYTES, out);
+    alloy_model_files_close(&files);
+    return status;
+}
+
+/* ---- Names --------------------------------------------------------------------------------------------------------------------- */
+
+static void x1_to_x4_a_file_is_one_name(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        size_t size;
+    } bad[] = {{"../x", 4}, {"/etc/passwd", 11}, {"a/b", 3}, {"a\\b", 3}, {"a\0b", 3}, {"", 0}, {".", 1}, {"..", 2}, {"a/", 2}, {"/", 1}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        expect_failure(alloy_file_name_check(bad[i].name, bad[i].size, "index"), ALLOY_TRUST, "index: \"", "name of a file");
+    static const char *const good[] = {"model.safetensors", "...", ".hidden", "a b", "-", "\xC3\xA9"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        expect_ok(alloy_file_name_check(good[i], strlen(good[i]), "index"));
+    char *folder = test_folder();
+    expect_failure(path_of(folder, "../x", true), ALLOY_TRUST, "../x");
+    remove_folder(folder);
+}
+
+/* ---- Links --------------------------------------------------------------------------------------------------------------------- */
+
+static void x9_links_may_not_leave_the_folder(void **state)
+{
+    (void)state;
+    char *folder = test_folder();
+    write_text(folder, "secret", "s");
+    write_text(folder, "model/inner/file", "f");
+    write_text(folder, "model-other/file", "f");
+    link_to("../secret", folder, "model/out");
+    link_to(path_in(folder, "secret"), folder, "model/absolute");
+    link_to("inner/file", folder, "model/in");
+    link_to("../model/in", folder, "model/twice");
+    link_to("../model-other/file", folder, "model/neighbour"); /* a name that begins like the folder's */
+    link_to("../blobs", folder, "model/blobs-link");
+    write_text(folder, "blobs/x", "b");
+    link_to("../blobs/x", folder, "model/blob"); /* blobs count beside a folder named snapshots only */
+    char where[256];
+    snprintf(where, sizeof where, "%s/model", folder);
+    expect_failure(path_of(where, "out", false), ALLOY_TRUST, "model/out", "outside", "secret", "--follow-symlinks");
+    expect_failure(path_of(where, "absolute", false), ALLOY_TRUST, "outside");
+    expect_failure(path_of(where, "neighbour", false), ALLOY_TRUST, "outside");
+    expect_failure(path_of(where, "blob", false), ALLOY_TRUST, "outside");
+    expect_ok(path_of(where, "in", false));
+    expect_ok(path_of(where, "twice", false));
+    expect_ok(path_of(where, "out", true));
+    remove_folder(folder);
+}
+
+/* X9: a snapshot of the Hub's cache, as huggingface_hub lays it: every file is a link to ../../blobs/NAME. */
+static char *make_cache(const char *folder)
+{
+    write_text(folder, "models--user--name/refs/main", "0123abc");
+    write_text(folder, "models--user--name/blobs/b10b", "{\"a\": 1}");
+    write_text(folder, "models--user--name/snapshots/0123abc/real.txt", "real");
+    link_to("../../blobs/b10b", folder, "models--user--name/snapshots/0123abc/config.json");
+    link_to("../../refs/main", folder, "models--user--name/snapshots/0123abc/escape");
+    return path_in(folder, "models--user--name/snapshots/0123abc");
+}
+
+static void clear_environment(void)
+{
+    unsetenv("HF_HUB_CACHE");
+    unsetenv("HF_HOME");
+    unsetenv("XDG_CACHE_HOME");
+    setenv("HOME", "/nowhere", 1);
+}
+
+static void x9_a_snapshot_of_the_hubs_cache_links_to_its_blobs(void **state)
+{
+    (void)state;
+    char *folder = test_folder(), *snapshot = make_cache(folder);
+    alloy_text text = {0};
+    clear_environment();
+    setenv("HF_HUB_CACHE", folder, 1);
+    expect_ok(read_from("user/name", "config.json", &text));
+    expect_text(text.bytes, "{\"a\": 1}");
+    expect_ok(read_from(snapshot, "config.json", &text));
+    expect_ok(read_from("user/name", "real.txt", &text));
+    expect_failure(path_of("user/name", "escape", false), ALLOY_TRUST, "escape", "outside");
+
+    /* The cache may itself be reached through a link, and so may the folder. */
+    link_to(folder, folder, "cache-link");
+    setenv("HF_HUB_CACHE", path_in(folder, "cache-link"), 1);
+    expect_ok(read_from("user/name", "config.json", &text));
+    link_to(snapshot, folder, "snapshot-link");
+    expect_ok(read_from(path_in(folder, "snapshot-link"), "config.json", &text));
+    alloy_text_free(&text);
+    clear_environment();
+    remove_folder(folder);
+}
+
+/* ---- The cache's place --------------------------------------------------------------------------------------------------------- */
+
+static void the_cache_is_where_the_environment_says(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *variable, *below;
+    } places[] = {{"HOME", ".cache/huggingface/hub"}, {"XDG_CACHE_HOME", "huggingface/hub"}, {"HF_HOME", "hub"}, {"HF_HUB_CACHE", ""}};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        char *folder = test_folder();
+        char cache[512];
+        snprintf(cache, sizeof cache, "%s/%s", folder, places[i].below);
+        expect_ok(alloy_folder_create(cache));
+        make_cache(cache);
+        clear_environment();
+        for (size_t other = 0; other < i; other++) /* those that are asked later lead nowhere */
+            setenv(places[other].variable, "/nowhere", 1);
+        setenv(places[i].variable, folder, 1);
+        expect_ok(path_of("user/name", "real.txt", false));
+        remove_folder(folder);
+    }
+    clear_environment();
+}
+
+static void a_model_that_is_not_there_is_told_with_where_it_was_looked_for(void **state)
+{
+    (void)state;
+    char *folder = test_folder();
+    clear_environment();
+    setenv("HF_HUB_CACHE", folder, 1);
+    expect_failure(path_of("user/absent", "x", false), ALLOY_IO, "user/absent: no such folder", "models--user--absent");
+    expect_failure(path_of("absent", "x", false), ALLOY_IO, "models--absent");
+    static const char *const no_names[] = {"", "/absent", "./absent", "../absent", "a/b/c", "a//b", "a/", "a b", ".a/b", "a\nb"};
+    for (size_t i = 0; i < sizeof no_names / sizeof *no_names; i++) {
+        expect_failure(path_of(no_names[i], "x", false), ALLOY_IO, "no such folder");
+        assert_null(strstr(alloy_error(), "cache"));
+    }
+    write_text(folder, "file", "x");
+    expect_failure(path_of(path_in(folder, "file"), "x", false), ALLOY_IO, "is a file", "folder");
+
+    make_folder(folder, "models--no--refs/snapshots/1");
+    expect_failure(path_of("no/refs", "x", false), ALLOY_IO, "models--no--refs/refs/main", "No such file");
+    write_text(folder, "models--no--snapshot/refs/main", "1\n");
+    expect_failure(path_of("no/snapshot", "x", false), ALLOY_IO, "snapshots/1", "no such snapshot");
+    write_text(folder, "models--bad--ref/refs/main", "../../../other");
+    expect_failure(path_of("bad/ref", "x", false), ALLOY_TRUST, "refs/main", "../../../other");
+    write_text(folder, "models--empty--ref/refs/main", "\n");
+    expect_failure(path_of("empty/ref", "x", false), ALLOY_TRUST, "refs/main");
+    clear_environment();
+    remove_folder(folder);
+}
+
+/* ---- Things that are no files -------------------------------------------------------------------------------------------------- */
+
+static void x10_fifos_folders_and_devices_are_refused_and_never_hang(void **state)
+{
+    (void)state;
+    char *folder = test_folder();
+    alloy_text text = {0};
+    assert_int_equal(mkfifo(path_in(folder, "fifo"), 0600), 0);
+    make_folder(folder, "folder");
+    expect_failure(read_from(folder, "fifo", &text), ALLOY_IO, "fifo", "not a regular file");
+    expect_failure(read_from(folder, "folder", &text), ALLOY_IO, "folder", "not a regular file");
+    link_to("/dev/zero", folder, "device");
+    expect_failure(read_from(folder, "device", &text), ALLOY_TRUST, "device", "/dev/zero");
+    expect_failure(alloy_file_read(&text, "/dev/zero", SIZE_MAX), ALLOY_IO, "/dev/zero", "not a regular file");
+    alloy_text_free(&text);
+    remove_folder(folder);
+}
+
+static void x11_dangling_and_looping_links_are_io(void **state)
+{
+    (void)state;
+    char *folder = test_folder();
+    alloy_text text = {0};
+    link_to("nothing", folder, "dangling");
+    link_to("loop2", folder, "loop1");
+    link_to("loop1", folder, "loop2");
+    expect_failure(read_from(folder, "dangling", &text), ALLOY_IO, "dangling", "No such file");
+    expect_failure(read_from(folder, "loop1", &text), ALLOY_IO, "loop1", "symbolic links");
+    expect_failure(read_from(folder, "absent", &text), ALLOY_IO, "absent", "No such file");
+    alloy_text_free(&text);
+    remove_folder(folder);
+}
+
+/* X12: mode 000. Root reads such files, so a root test steps down first. */
+static void x12_a_file_that_may_not_be_read_is_io(void **state)
+{
+    (void)state;
+    char *folder = test_folder();
+    alloy_text text = {0};
+    assert_int_equal(chmod(write_text(folder, "config.json", "{}"), 0), 0);
+    assert_int_equal(chmod(folder, 0755), 0);
+    bool root = geteuid() == 0;
+    assert_int_equal(root ? seteuid(65534) : 0, 0);
+    alloy_status status = read_from(folder, "config.json", &text);
+    assert_int_equal(root ? seteuid(0) : 0, 0);
+    expect_failure(status, ALLOY_IO, "config.json", "Permission denied");
+    alloy_text_free(&text);
+    remove_folder(folder);
+}
+
+/* ---- config.json --------------------------------------------------------------------------------------------------------------- */
+
+static alloy_status read_config(const char *folder)
+{
+    alloy_text text = {0};
+    alloy_status status = read_from(folder, "config.json", &text);
+    if (!status) {
+        alloy_json json;
+        alloy_json_open(&json, "config.json", alloy_text_get(&text), text.size);
+        alloy_json_skip(&json);
+        status = alloy_json_close(&json);
+    }
+    alloy_text_free(&text);
+    return status;
+}
+
+static void c1_to_c5_a_config_that_is_no_json(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *word;
+    } cases[] = {
+        {"", "the end of the text"},
+        {"{\"hidden_size\": 40", "',' or '}'"},
+        {"{\"a\": 1, \"b\": 2, \"a\": 3}", "duplicate key \"a\""},
+        {"{\"a\": NaN}", "\"a\": expected a value"},
+        {"{\"a\": -Infinity}", "a digit"},
+        {"{\"a\": 1e400}", "\"a\": the number 1e400 does not fit"},
+    };
+    char *folder = test_folder();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        write_text(folder, "config.json", cases[i].text);
+        expect_failure(read_config(folder), ALLOY_FORMAT, "config.json:1:", cases[i].word);
+    }
+    char *deep = malloc(200000);
+    assert_non_null(deep);
+    memset(deep, '[', 200000);
+    write_file(folder, "config.json", deep, 129);
+    expect_failure(read_config(folder), ALLOY_LIMIT, "config.json:1:129:", "128 levels");
+    write_file(folder, "config.json", deep, 200000);
+    expect_failure(read_config(folder), ALLOY_LIMIT, "config.json:1:129:", "128 levels");
+    free(deep);
+    char *large = malloc(ALLOY_CONFIG_BYTES + 1);
+    assert_non_null(large);
+    memset(large, ' ', ALLOY_CONFIG_BYTES + 1);
+    memcpy(large, "{}", 2);
+    write_file(folder, "config.json", large, ALLOY_CONFIG_BYTES);
+    expect_ok(read_config(folder));
+    write_file(folder, "config.json", large, ALLOY_CONFIG_BYTES + 1);
+    expect_failure(read_config(folder), ALLOY_LIMIT, "config.json", "4194305 bytes", "4194304");
+    free(large);
+    remove_folder(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(x1_to_x4_a_file_is_one_name),
+        cmocka_unit_test(x9_links_may_not_leave_the_folder),
+        cmocka_unit_test(x9_a_snapshot_of_the_hubs_cache_links_to_its_blobs),
+        cmocka_unit_test(the_cache_is_where_the_environment_says),
+        cmocka_unit_test(a_model_that_is_not_there_is_told_with_where_it_was_looked_for),
+        cmocka_unit_test(x10_fifos_folders_and_devices_are_refused_and_never_hang),
+        cmocka_unit_test(x11_dangling_and_looping_links_are_io),
+        cmocka_unit_test(x12_a_file_that_may_not_be_read_is_io),
+        cmocka_unit_test(c1_to_c5_a_config_that_is_no_json),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
