@@ -151,6 +151,7 @@ typedef struct alloy_session_options {
 
 ALLOY_API alloy_status alloy_session_open(alloy_session **out, const alloy_model *model, const alloy_session_options *options);
 ALLOY_API void alloy_session_close(alloy_session *session);
+ALLOY_API const alloy_model *alloy_session_model(const alloy_session *session);
 ALLOY_API const char *alloy_session_cpu(const alloy_session *session); /* "avx2" */
 ALLOY_API int alloy_session_threads(const alloy_session *session);
 

@@ -13,7 +13,7 @@
 #include "base/text.h"
 #include "model/parameters.h"
 
-enum { LONGEST_NAME = 256, MOST_LISTED = 6 };
+enum { LONGEST_NAME = 512, MOST_LISTED = 6 };
 
 /* Problems of one kind. */
 struct problems {

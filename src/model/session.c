@@ -63,6 +63,11 @@ void alloy_session_close(alloy_session *s)
     alloy_memory_free(s);
 }
 
+const alloy_model *alloy_session_model(const alloy_session *session)
+{
+    return session->model;
+}
+
 const char *alloy_session_cpu(const alloy_session *session)
 {
     return session->kernels->name;
