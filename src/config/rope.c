@@ -5,7 +5,6 @@
  * top; but original_max_position_embeddings at the top over the one inside. */
 #include <string.h>
 
-
 #include "base/names.h"
 #include "base/status.h"
 #include "config/config.h"
