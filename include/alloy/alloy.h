@@ -109,7 +109,8 @@ ALLOY_API alloy_status alloy_config_parse(alloy_config **out, const char *name, 
 ALLOY_API void alloy_config_close(alloy_config *config);
 
 /* Writes a file that reads back as the same config, of model_type "alloy" whatever it came from: fields grouped by module, unknown ones kept. What
- * stood at `path` stays until the new file is whole. ARG for a layer's view. */
+ * stood at `path` stays until the new file is whole. ARG for a layer's view and for a
+ * model's first layers. */
 ALLOY_API alloy_status alloy_config_write(const alloy_config *config, const char *path);
 
 /* ---- Models ------------------------------------------------------------------------------------------------------------------- */

@@ -63,8 +63,8 @@ static alloy_status require_vocabulary(const alloy_config_reader *reader, const 
 /* From text to source->config. */
 static alloy_status read_all(alloy_config_reader *reader, alloy_source *source)
 {
-    const char *model_type;
-    const alloy_family *family;
+    const char *model_type = NULL;
+    const alloy_family *family = NULL;
     alloy_status status = find_family(reader, &model_type, &family);
     if (status)
         return status;
@@ -96,7 +96,7 @@ static alloy_status parse_into(alloy_config_root **out, alloy_arena *arena, cons
     const char *text = root ? alloy_arena_copy(arena, bytes, size) : NULL;
     if (!text)
         return ALLOY_NOMEM;
-    alloy_config_reader reader = {.name = name, .arena = arena};
+    alloy_config_reader reader = {.name = name, .arena = arena, .root = root};
     alloy_json_open(&reader.json, name, text, size);
     alloy_status status = reader.json.status ? reader.json.status : read_all(&reader, &root->source);
     reader.json.depth = 1; /* given up, or done: nothing is left to be checked at the end */

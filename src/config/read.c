@@ -162,7 +162,7 @@ static const struct alloy_config_extra *keep_others(alloy_config_reader *reader,
     }
     if (size)
         memcpy(fields, others->fields, size);
-    *extra = (struct alloy_config_extra){fields, others->count, below};
+    *extra = (struct alloy_config_extra){fields, others->count, below, reader->root};
     return extra;
 }
 

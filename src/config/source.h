@@ -33,6 +33,7 @@ struct alloy_config_extra {
     const alloy_other_field *fields; /* [count] */
     int64_t count;
     const struct alloy_config_extra *below; /* looked at where a field is not found here; or NULL */
+    const struct alloy_config_root *root;   /* what was parsed: a copy of an alloy_config still knows it */
 };
 
 typedef struct alloy_source {
@@ -58,6 +59,7 @@ typedef struct alloy_config_reader {
     alloy_json json;           /* at depth 0 between values */
     const char *name;          /* of the file, for messages */
     alloy_arena *arena;        /* of the config */
+    struct alloy_config_root *root;
     const alloy_family *family;
     bool has[ALLOY_FIELD_LIMIT]; /* the family has this row of the table */
     alloy_text ignored;        /* keys that are ignored with a warning, as one text */

@@ -170,9 +170,9 @@ static alloy_status write_extra(alloy_json_writer *writer, const alloy_config_ro
 
 alloy_status alloy_config_to_json(const alloy_config *config, alloy_text *out)
 {
-    if (!config->layers)
-        return alloy_fail(ALLOY_ARG, "a layer's view is no config of its own and cannot be saved");
-    const alloy_config_root *root = (const alloy_config_root *)config;
+    const alloy_config_root *root = config->extra ? config->extra->root : NULL;
+    if (!root || !config->layers || config->num_hidden_layers != root->source.config.num_hidden_layers)
+        return alloy_fail(ALLOY_ARG, "only a whole config can be saved, not a layer's view of it or its first layers");
     alloy_status status = ALLOY_OK;
     alloy_json_writer writer;
     alloy_json_writer_open(&writer, out, INDENT);

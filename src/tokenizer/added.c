@@ -202,6 +202,7 @@ alloy_status alloy_added_divide(const alloy_added_set *set, const char *text, si
 {
     const uint8_t *s = (const uint8_t *)text;
     size_t done = 0, from = 0, start, end;
+    size_t space_start = 1, space_end = 0; /* white space behind a token, walked over once however many tokens lie in it */
     const alloy_added_token *token;
     while ((token = find_next(set, text, size, from, &start, &end))) {
         from = end;
@@ -209,8 +210,13 @@ alloy_status alloy_added_divide(const alloy_added_set *set, const char *text, si
             continue;
         if (token->left_strip)
             start = space_before(s, start, done < start ? done : start);
-        if (token->right_strip)
-            end = space_behind(s, size, end);
+        if (token->right_strip) {
+            if (end < space_start || end > space_end) {
+                space_start = end;
+                space_end = space_behind(s, size, end);
+            }
+            end = space_end;
+        }
         alloy_status status = done < start ? take(user, NULL, done, start) : ALLOY_OK;
         if (!status)
             status = take(user, token, start, end);

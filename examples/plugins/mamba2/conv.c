@@ -54,7 +54,7 @@ static void conv_task(void *context, int64_t index, void *scratch)
                 out[c] += w[c * job->taps + j] * in[c];
         }
         for (int64_t c = 0; c < count; c++)
-            out[c] = alloy_silu_of(out[c] + bias[c]);
+            out[c] = alloy_canonical_silu(out[c] + bias[c]);
     }
     keep_tail(job, x, tail, tokens, first, count);
 }

@@ -23,7 +23,7 @@ static struct head read_head(const alloy_args *a, int64_t index)
     alloy_weight_read(a->weight[0], index, 1, &A_log);
     alloy_weight_read(a->weight[1], index, 1, &head.D);
     alloy_weight_read(a->weight[2], index, 1, &head.dt_bias);
-    head.rate = -alloy_exp(A_log);
+    head.rate = -alloy_canonical_exp(A_log);
     return head;
 }
 
@@ -31,14 +31,14 @@ static struct head read_head(const alloy_args *a, int64_t index)
 static void step(const mamba2_shape *s, const struct head *head, float dt, const float *x, const float *B,
                  const float *C, float *h, float *y)
 {
-    float d = alloy_softplus(dt + head->dt_bias);
-    float decay = alloy_exp(head->rate * d);
+    float d = alloy_canonical_softplus(dt + head->dt_bias);
+    float decay = alloy_canonical_exp(head->rate * d);
     for (int64_t i = 0; i < s->head_dim; i++) {
         float *row = h + i * s->state_size;
         float dx = d * x[i];
         for (int64_t k = 0; k < s->state_size; k++)
             row[k] = decay * row[k] + dx * B[k];
-        y[i] = alloy_dot(row, C, s->state_size) + head->D * x[i];
+        y[i] = alloy_canonical_dot(row, C, s->state_size) + head->D * x[i];
     }
 }
 

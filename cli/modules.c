@@ -1,0 +1,83 @@
+/* alloy modules: what the registry holds, built in and from plug-ins. */
+#include <string.h>
+
+#include "alloy/extend.h"
+#include "command.h"
+#include "files/json.h"
+#include "output.h"
+#include "table.h"
+
+static const char *mask_name(alloy_mask_kind kind)
+{
+    return kind == ALLOY_MASK_CAUSAL ? "causal" : kind == ALLOY_MASK_SLIDING ? "sliding" : "linear";
+}
+
+static void write_text(alloy_json_writer *writer, const char *key, const char *text)
+{
+    alloy_json_write_key(writer, key);
+    alloy_json_write_string(writer, text ? text : "", text ? strlen(text) : 0);
+}
+
+static alloy_status print_json(void)
+{
+    alloy_text text = {0};
+    alloy_json_writer writer;
+    alloy_json_writer_open(&writer, &text, 2);
+    alloy_json_write_object(&writer);
+    alloy_json_write_key(&writer, "mixers");
+    alloy_json_write_array(&writer);
+    for (int i = 0; alloy_mixer_at(i); i++) {
+        alloy_json_write_object(&writer);
+        write_text(&writer, "name", alloy_mixer_at(i)->name);
+        write_text(&writer, "mask", mask_name(alloy_mixer_at(i)->mask_kind));
+        write_text(&writer, "summary", alloy_mixer_at(i)->summary);
+        alloy_json_write_object_end(&writer);
+    }
+    alloy_json_write_array_end(&writer);
+    alloy_json_write_key(&writer, "ffns");
+    alloy_json_write_array(&writer);
+    for (int i = 0; alloy_ffn_at(i); i++) {
+        alloy_json_write_object(&writer);
+        write_text(&writer, "name", alloy_ffn_at(i)->name);
+        write_text(&writer, "summary", alloy_ffn_at(i)->summary);
+        alloy_json_write_object_end(&writer);
+    }
+    alloy_json_write_array_end(&writer);
+    alloy_json_write_object_end(&writer);
+    alloy_status status = alloy_cli_print_json(&text);
+    alloy_text_free(&text);
+    return status;
+}
+
+static alloy_status run(const void *options)
+{
+    const alloy_cli_common *common = options;
+    if (common->json)
+        return print_json();
+    alloy_cli_table table;
+    alloy_cli_table_open(&table, "kind|name|mask|what it is");
+    for (int i = 0; alloy_mixer_at(i); i++) {
+        const alloy_mixer *mixer = alloy_mixer_at(i);
+        alloy_cli_table_cell(&table, "mixer");
+        alloy_cli_table_cell(&table, "%s", mixer->name);
+        alloy_cli_table_cell(&table, "%s", mask_name(mixer->mask_kind));
+        alloy_cli_table_cell(&table, "%s", mixer->summary ? mixer->summary : "");
+    }
+    for (int i = 0; alloy_ffn_at(i); i++) {
+        alloy_cli_table_cell(&table, "ffn");
+        alloy_cli_table_cell(&table, "%s", alloy_ffn_at(i)->name);
+        alloy_cli_table_cell(&table, "-");
+        alloy_cli_table_cell(&table, "%s", alloy_ffn_at(i)->summary ? alloy_ffn_at(i)->summary : "");
+    }
+    alloy_cli_table_print(&table);
+    return alloy_cli_flush();
+}
+
+const alloy_cli_command alloy_cli_modules = {
+    .name = "modules",
+    .summary = "the mixers and FFNs that a config may name",
+    .about = "Lists what layer_types and ffn_types of a config may name: built-in modules, and those of plug-ins given with --plugin.",
+    .examples = "  alloy modules\n  alloy modules --plugin ./libmamba2.so --json\n",
+    .options_size = sizeof(alloy_cli_common),
+    .run = run,
+};
