@@ -64,8 +64,7 @@ alloy_status alloy_cli_open_model(alloy_model **model, const alloy_cli_common *c
         .allow_unused = common->allow_unused,
         .follow_symlinks = common->follow_symlinks,
     };
-    alloy_status status = alloy_cli_load_plugins(common);
-    status = status ? status : alloy_model_open(model, where, &options);
+    alloy_status status = alloy_model_open(model, where, &options);
     if (!status)
         alloy_cli_watch_model(*model);
     return status;

@@ -4,7 +4,7 @@
 
 #include "command.h"
 
-/* Loads the plug-ins, then opens MODEL. From here on a page of it that cannot be read ends the command with a line that says which (signals.h). */
+/* Opens MODEL as the common flags say. From here on a page of it that cannot be read ends the command with a line that says which (signals.h). */
 alloy_status alloy_cli_open_model(alloy_model **model, const alloy_cli_common *common, const char *where);
 void alloy_cli_close_model(alloy_model *model);
 

@@ -1,32 +1,37 @@
-/* alloy COMMAND ...: finds the command, reads its flags, runs it. Exit codes are the numbers of alloy_status. */
-#include <stdio.h>
+/* `alloy COMMAND ...`: finds the command, reads its flags, runs it, and turns how it ended into an exit code: the number of its alloy_status (0: success), or
+ * 130 where Ctrl-C ended it early. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/names.h"
 #include "base/status.h"
-#include "command.h"
+#include "common.h"
 #include "output.h"
+#include "signals.h"
 
 static const alloy_cli_command *const commands[] = {
-    &alloy_cli_generate, &alloy_cli_logits,   &alloy_cli_compare, &alloy_cli_verify, &alloy_cli_tokenize,
-    &alloy_cli_detokenize, &alloy_cli_info, &alloy_cli_modules, &alloy_cli_init,
+    &alloy_cli_generate, &alloy_cli_tokenize, &alloy_cli_detokenize, &alloy_cli_info, &alloy_cli_modules,
+    &alloy_cli_logits,   &alloy_cli_compare,  &alloy_cli_verify,     &alloy_cli_init,
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
-static void print_usage(void)
+static void print_overview(void)
 {
-    alloy_cli_print("alloy %s: composes and runs hybrid transformers, from Hugging Face checkpoints, in place.\n\n"
-                    "Usage: alloy COMMAND [MODEL] [flags]\n\n"
-                    "MODEL is a folder with config.json and *.safetensors, or user/name in the Hub's cache.\n\nCommands:\n",
+    alloy_cli_print("Alloy %s composes, runs and analyses hybrid transformers.\n\n"
+                    "Usage: alloy COMMAND MODEL [flags]\n\n"
+                    "MODEL is a folder with config.json and *.safetensors, or user/name in the Hub's cache.\n\n"
+                    "Commands:\n",
                     alloy_version());
     for (int i = 0; i < COMMANDS; i++)
         alloy_cli_print("  %-12s %s\n", commands[i]->name, commands[i]->summary);
-    alloy_cli_print("\nalloy COMMAND --help explains one. Exit codes: 0 done, 1 different (compare, verify), 2 wrong command line, 3 bad file, 4 over a limit,\n"
-                    "5 out of range, 6 input/output, 7 out of memory, 8 not trusted, 9 context full, 10 unsupported.\n");
+    alloy_cli_print("\nalloy COMMAND --help explains a command, with examples. alloy --version prints the version.\n\nExit codes:");
+    for (int status = 0; status < ALLOY_STATUS_COUNT; status++)
+        alloy_cli_print("%s%d %s", status ? ", " : " ", status, alloy_status_name((alloy_status)status));
+    alloy_cli_print(", %d interrupted.\n", ALLOY_CLI_INTERRUPTED);
 }
 
-static const alloy_cli_command *find(const char *name)
+static const alloy_cli_command *find_command(const char *name)
 {
     const char *names[COMMANDS];
     for (int i = 0; i < COMMANDS; i++) {
@@ -34,61 +39,74 @@ static const alloy_cli_command *find(const char *name)
         if (strcmp(name, names[i]) == 0)
             return commands[i];
     }
-    const char *nearest = alloy_nearest_name(name, names, COMMANDS);
-    alloy_fail(ALLOY_ARG, "unknown command \"%s\"%s%s%s (alloy --help lists all)", alloy_printable(name, strlen(name)),
-               nearest ? ": did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
+    const char *nearest = alloy_nearest_name(name, names, COMMANDS), *printable = alloy_printable(name, strlen(name));
+    if (nearest)
+        alloy_fail(ALLOY_ARG, "unknown command \"%s\": did you mean %s? (alloy --help lists all)", printable, nearest);
+    else
+        alloy_fail(ALLOY_ARG, "unknown command \"%s\" (alloy --help lists all)", printable);
     return NULL;
 }
 
-static void warn(void *user, const char *line)
+static void print_warning(void *user, const char *line)
 {
     (void)user;
-    alloy_cli_say("alloy: warning: %s", line);
+    alloy_cli_say("warning: %s", line);
 }
 
-/* --json and -q count for the error of a bad command line too. */
-static void look_ahead(int count, char **arguments)
+/* --json counts from the first moment on: a mistake in another flag is told as a document too. */
+static bool asks_for_json(int count, char *const *arguments)
 {
-    bool json = false, quiet = false;
-    for (int i = 0; i < count && strcmp(arguments[i], "--") != 0; i++) {
-        json = json || strcmp(arguments[i], "--json") == 0;
-        quiet = quiet || strcmp(arguments[i], "-q") == 0 || strcmp(arguments[i], "--quiet") == 0;
-    }
-    alloy_cli_output_set(json, quiet, false);
+    for (int i = 0; i < count; i++)
+        if (strcmp(arguments[i], "--json") == 0)
+            return true;
+    return false;
 }
 
-static alloy_status run(const alloy_cli_command *command, int count, char **arguments)
+static alloy_status run_command(const alloy_cli_command *command, int count, char *const *arguments)
 {
     static _Alignas(max_align_t) char options[ALLOY_CLI_OPTIONS_ROOM];
     const alloy_cli_common *common = (const void *)options;
+    alloy_cli_output_set(asks_for_json(count, arguments), false, false);
     alloy_status status = alloy_cli_read(command, options, count, arguments);
     if (status)
         return status;
-    alloy_cli_output_set(common->json, common->quiet, common->verbose);
     if (common->help) {
         alloy_cli_help(command);
-        return alloy_cli_flush();
+        return ALLOY_OK;
     }
-    for (int64_t i = 0; i < common->plugins.count && !status; i++)
-        status = alloy_plugin_load(common->plugins.items[i]);
+    alloy_cli_output_set(common->json, common->quiet, common->verbose);
+    alloy_set_log(print_warning, NULL);
+    if (common->math && strcmp(common->math, "fast") == 0)
+        return alloy_fail(ALLOY_UNSUPPORTED, "--math fast is not implemented: only canonical arithmetic is");
+    status = alloy_cli_load_plugins(common);
     return status ? status : command->run(options);
 }
 
-int main(int count, char **arguments)
+static alloy_status run(int count, char *const *arguments)
+{
+    const char *first = count > 0 ? arguments[0] : "--help";
+    if (strcmp(first, "--version") == 0) {
+        alloy_cli_print("alloy %s\n", alloy_version());
+        return ALLOY_OK;
+    }
+    if (strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0 || strcmp(first, "help") == 0) {
+        const alloy_cli_command *command = count > 1 ? find_command(arguments[1]) : NULL;
+        if (count > 1 && !command)
+            return ALLOY_ARG;
+        if (command)
+            alloy_cli_help(command);
+        else
+            print_overview();
+        return count > 0 ? ALLOY_OK : alloy_fail(ALLOY_ARG, "no command was given");
+    }
+    const alloy_cli_command *command = find_command(first);
+    return command ? run_command(command, count - 1, arguments + 1) : ALLOY_ARG;
+}
+
+int main(int argc, char **argv)
 {
     alloy_cli_output_open();
-    alloy_set_log(warn, NULL);
-    if (count > 1)
-        look_ahead(count - 2, arguments + 2);
-    alloy_status status = ALLOY_OK;
-    if (count < 2 || strcmp(arguments[1], "--help") == 0 || strcmp(arguments[1], "-h") == 0 || strcmp(arguments[1], "help") == 0) {
-        print_usage();
-        status = count < 2 ? alloy_fail(ALLOY_ARG, "a command is missing") : ALLOY_OK;
-    } else if (strcmp(arguments[1], "--version") == 0) {
-        alloy_cli_print("alloy %s\n", alloy_version());
-    } else {
-        const alloy_cli_command *command = find(arguments[1]);
-        status = command ? run(command, count - 2, arguments + 2) : ALLOY_ARG;
-    }
-    return alloy_cli_output_close(status);
+    alloy_cli_signals_open();
+    int code = alloy_cli_output_close(run(argc - 1, argv + (argc > 0)));
+    return code == 0 && alloy_cli_interrupted() ? ALLOY_CLI_INTERRUPTED : code;
 }
