@@ -234,7 +234,7 @@ static alloy_status strip_fused(struct flow flow, const alloy_decoder_stage *sta
     alloy_status status = alloy_text_status(kept);
     if (status)
         return status;
-    size_t certain = kept->size - strip_back(&stage->content, alloy_text_get(kept), kept->size, INT64_MAX);
+    size_t certain = kept->size - strip_back(&stage->content, alloy_text_get(kept), kept->size, stage->stop);
     alloy_text_append(made, kept->bytes, certain);
     drop_front(kept, certain);
     return certain ? pass_made(flow, false) : ALLOY_OK;

@@ -335,7 +335,7 @@ alloy_status alloy_regex_scan_next(alloy_regex_scan *scan, bool *found, size_t *
         if (at == scan->length && regex->has_width)
             break;
         move_to(scan, at);
-        size_t match_end;
+        size_t match_end = at;
         alloy_status status = match_here(scan, found, &match_end);
         if (status)
             return status;

@@ -99,7 +99,7 @@ static alloy_status place_tokens(alloy_vocabulary *vocabulary)
 
 alloy_status alloy_vocabulary_finish(alloy_vocabulary *vocabulary)
 {
-    alloy_status status = place_tokens(vocabulary);
+    alloy_status status = alloy_text_reserve(&vocabulary->text, 1) ? place_tokens(vocabulary) : ALLOY_NOMEM;
     vocabulary->key = alloy_hash_key_new();
     vocabulary->model_count = vocabulary->entry_count;
     alloy_memory_free(vocabulary->entries);
@@ -108,7 +108,7 @@ alloy_status alloy_vocabulary_finish(alloy_vocabulary *vocabulary)
     return status ? status : size_table(vocabulary, (size_t)vocabulary->model_count);
 }
 
-alloy_status alloy_vocabulary_append(alloy_vocabulary *vocabulary, const char *text, size_t size, uint32_t *id)
+alloy_status alloy_vocabulary_place(alloy_vocabulary *vocabulary, const char *text, size_t size, uint32_t id)
 {
     alloy_vocabulary_token *grown =
         alloy_memory_grow(vocabulary->tokens, vocabulary->count, &vocabulary->capacity, sizeof *vocabulary->tokens);
@@ -120,11 +120,12 @@ alloy_status alloy_vocabulary_append(alloy_vocabulary *vocabulary, const char *t
         return status;
     size_t at = vocabulary->text.size;
     alloy_text_append(&vocabulary->text, text, size);
-    if (vocabulary->text.failed || vocabulary->text.size > UINT32_MAX || vocabulary->count >= (int64_t)ALLOY_NO_TOKEN)
+    if (vocabulary->text.failed || vocabulary->text.size > UINT32_MAX)
         return alloy_fail(ALLOY_NOMEM, "out of memory: the texts of the vocabulary");
-    *id = (uint32_t)vocabulary->count++;
-    grown[*id] = (alloy_vocabulary_token){(uint32_t)at, (uint32_t)size, ALLOY_TOKEN_ADDED};
-    insert(vocabulary, *id);
+    if (id == vocabulary->count)
+        vocabulary->count++;
+    grown[id] = (alloy_vocabulary_token){(uint32_t)at, (uint32_t)size, ALLOY_TOKEN_ADDED};
+    insert(vocabulary, id);
     return ALLOY_OK;
 }
 

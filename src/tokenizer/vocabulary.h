@@ -48,8 +48,8 @@ void alloy_vocabulary_free(alloy_vocabulary *vocabulary);
 alloy_status alloy_vocabulary_add(alloy_vocabulary *vocabulary, const char *text, size_t size, int64_t id);
 alloy_status alloy_vocabulary_finish(alloy_vocabulary *vocabulary);
 
-/* Adds a token behind all others; its id in *id. */
-alloy_status alloy_vocabulary_append(alloy_vocabulary *vocabulary, const char *text, size_t size, uint32_t *id);
+/* Adds a token that is not the model's, with an id that has none yet and is at most `count`. */
+alloy_status alloy_vocabulary_place(alloy_vocabulary *vocabulary, const char *text, size_t size, uint32_t id);
 
 /* The id of a text, of the model's tokens only or of all; ALLOY_NO_TOKEN when there is none. */
 uint32_t alloy_vocabulary_find(const alloy_vocabulary *vocabulary, const char *text, size_t size);
