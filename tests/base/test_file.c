@@ -1,0 +1,239 @@
+/* Files: opening what may be opened, and writing so that what was there stays until all of the new is there. */
+#include "support.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+
+static void a_file_is_mapped_or_read(void **state)
+{
+    (void)state;
+    char *folder = test_folder(), *path = write_text(folder, "f", "hello");
+    for (int map = 0; map < 2; map++) {
+        alloy_file file;
+        expect_ok(alloy_file_open(&file, path, 5, map));
+        assert_int_equal(file.mapped, map);
+        expect_bytes((const char *)file.data, file.size, "hello");
+        expect_text(file.path, path);
+        expect_ok(alloy_file_check(&file));
+        alloy_file_close(&file);
+        assert_null(file.data);
+        expect_failure(alloy_file_open(&file, path, 4, map), ALLOY_LIMIT, path, "5 bytes", "at most 4");
+        assert_null(file.data);
+        expect_ok(alloy_file_open(&file, write_text(folder, "empty", ""), 0, map));
+        assert_non_null(file.data);
+        assert_int_equal(file.size, 0);
+        alloy_file_close(&file);
+    }
+    alloy_text text = {0};
+    alloy_text_string(&text, "old");
+    expect_ok(alloy_file_read(&text, path, 5));
+    expect_text(text.bytes, "hello");
+    expect_failure(alloy_file_read(&text, path, 4), ALLOY_LIMIT, path, "5 bytes");
+    alloy_text_free(&text);
+    remove_folder(folder);
+}
+
+static void only_regular_files_are_opened_and_nothing_hangs(void **state)
+{
+    (void)state;
+    char *folder = test_folder();
+    alloy_file file;
+    assert_int_equal(mkfifo(path_in(folder, "fifo"), 0600), 0);
+    expect_failure(alloy_file_open(&file, path_in(folder, "fifo"), SIZE_MAX, false), ALLOY_IO, "fifo", "not a regular file");
+    expect_failure(alloy_file_open(&file, folder, SIZE_MAX, true), ALLOY_IO, "not a regular file");
+    expect_failure(alloy_file_open(&file, "/dev/null", SIZE_MAX, true), ALLOY_IO, "/dev/null", "not a regular file");
+    expect_failure(alloy_file_open(&file, path_in(folder, "absent"), SIZE_MAX, true), ALLOY_IO, "absent", "No such file");
+    remove_folder(folder);
+}
+
+static void folders_are_created_with_those_above_them(void **state)
+{
+    (void)state;
+    char *folder = test_folder();
+    expect_ok(alloy_folder_create(path_in(folder, "a/b/c")));
+    expect_ok(alloy_folder_create(path_in(folder, "a/b/c/")));
+    assert_true(alloy_folder_exists(path_in(folder, "a/b/c")));
+    assert_false(alloy_file_exists(path_in(folder, "a/b/c")));
+    assert_true(alloy_file_exists(write_text(folder, "a/file", "")));
+    expect_failure(alloy_folder_create(path_in(folder, "a/file/d")), ALLOY_IO, "a/file", "File exists");
+    alloy_text path = {0};
+    expect_ok(alloy_path_join(&path, "a/", "b"));
+    expect_text(path.bytes, "a/b");
+    expect_ok(alloy_path_join(&path, "a", "b"));
+    expect_text(path.bytes, "a/b");
+    alloy_text_free(&path);
+    remove_folder(folder);
+}
+
+/* The only file in the folder is "f", and it holds `expected`. */
+static void expect_only(const char *folder, const char *expected)
+{
+    size_t size;
+    char *bytes = read_whole(path_in(folder, "f"), &size), command[512];
+    expect_bytes(bytes, size, expected);
+    free(bytes);
+    snprintf(command, sizeof command, "test \"$(ls -A '%s')\" = f", folder);
+    assert_int_equal(system(command), 0);
+}
+
+static void a_file_is_replaced_when_all_of_it_is_there(void **state)
+{
+    (void)state;
+    char *folder = test_folder(), *path = write_text(folder, "f", "old");
+    alloy_file_writer writer;
+    expect_ok(alloy_file_create(&writer, path));
+    expect_ok(alloy_file_write(&writer, "new ", 4));
+    expect_ok(alloy_file_write(&writer, "text", 4));
+    assert_int_equal(writer.written, 8);
+    size_t size;
+    char *bytes = read_whole(path, &size);
+    expect_bytes(bytes, size, "old");
+    free(bytes);
+    expect_ok(alloy_file_commit(&writer));
+    expect_only(folder, "new text");
+
+    expect_ok(alloy_file_create(&writer, path));
+    expect_ok(alloy_file_write(&writer, "lost", 4));
+    expect_ok(alloy_file_finish(&writer));
+    alloy_file_abandon(&writer);
+    expect_only(folder, "new text");
+    alloy_file_abandon(&writer);
+    alloy_file_abandon(&(alloy_file_writer){0});
+    remove_folder(folder);
+}
+
+static void a_failed_write_leaves_the_old_file_and_nothing_else(void **state)
+{
+    (void)state;
+    char *folder = test_folder(), *path = write_text(folder, "f", "old");
+    struct rlimit old, full;
+    getrlimit(RLIMIT_FSIZE, &old);
+    signal(SIGXFSZ, SIG_IGN);
+    for (rlim_t limit = 0; limit < 8; limit++) {
+        full = old;
+        full.rlim_cur = limit;
+        setrlimit(RLIMIT_FSIZE, &full);
+        alloy_status status = alloy_file_replace(path, "too long", 8);
+        setrlimit(RLIMIT_FSIZE, &old);
+        expect_failure(status, ALLOY_IO, "/f.", "cannot write", "File too large");
+        expect_only(folder, "old");
+    }
+    signal(SIGXFSZ, SIG_DFL);
+    for (int n = 0;; n++) {
+        alloy_memory_fail_after(n);
+        alloy_status status = alloy_file_replace(path, "new", 3);
+        alloy_memory_fail_after(-1);
+        if (!status)
+            break;
+        expect_failure(status, ALLOY_NOMEM, "memory");
+        assert_true(n < 10);
+    }
+    expect_only(folder, "new");
+    remove_folder(folder);
+}
+
+/* A device is no place for a file with a final name; one that takes no bytes tells so. */
+static void targets_that_cannot_be_replaced_are_io(void **state)
+{
+    (void)state;
+    char *folder = test_folder();
+    expect_failure(alloy_file_replace(path_in(folder, "absent/f"), "x", 1), ALLOY_IO, "absent/f", "No such file");
+    expect_ok(alloy_folder_create(path_in(folder, "f/full")));
+    expect_failure(alloy_file_replace(path_in(folder, "f"), "x", 1), ALLOY_IO, "/f: cannot rename", "directory");
+    assert_false(alloy_file_exists(path_in(folder, "f")));
+    char command[512];
+    snprintf(command, sizeof command, "test \"$(ls -A '%s')\" = f", folder);
+    assert_int_equal(system(command), 0);
+
+    bool root = geteuid() == 0; /* root writes to folders that forbid it */
+    assert_int_equal(chmod(folder, 0555), 0);
+    assert_int_equal(root ? seteuid(65534) : 0, 0);
+    alloy_status status = alloy_file_replace(path_in(folder, "g"), "x", 1);
+    assert_int_equal(root ? seteuid(0) : 0, 0);
+    expect_failure(status, ALLOY_IO, "/g.", "cannot create", "Permission denied");
+    chmod(folder, 0755);
+    remove_folder(folder);
+}
+
+static void descriptors_that_run_out_are_io(void **state)
+{
+    (void)state;
+    char *folder = test_folder(), *path = write_text(folder, "f", "x");
+    struct rlimit old, few;
+    getrlimit(RLIMIT_NOFILE, &old);
+    few = old;
+    few.rlim_cur = 0;
+    setrlimit(RLIMIT_NOFILE, &few);
+    alloy_file file;
+    alloy_status opened = alloy_file_open(&file, path, 10, true);
+    setrlimit(RLIMIT_NOFILE, &old);
+    expect_failure(opened, ALLOY_IO, path, "Too many open files");
+    remove_folder(folder);
+}
+
+static void on_interrupt(int number)
+{
+    (void)number;
+}
+
+/* EINTR: a timer that fires all the time must not be seen by who reads and writes. */
+static void interrupted_calls_go_on(void **state)
+{
+    (void)state;
+    enum { SIZE = 16 * 1024 * 1024 };
+    char *folder = test_folder(), *path = path_in(folder, "f"), *bytes = calloc(1, SIZE);
+    assert_non_null(bytes);
+    struct sigaction action = {.sa_handler = on_interrupt}, before; /* no SA_RESTART */
+    sigaction(SIGALRM, &action, &before);
+    timer_t timer;
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM};
+    assert_int_equal(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
+    struct itimerspec often = {{0, 200000}, {0, 200000}};
+    timer_settime(timer, 0, &often, NULL);
+    alloy_status written = alloy_file_replace(path, bytes, SIZE);
+    alloy_file file;
+    alloy_status opened = alloy_file_open(&file, path, SIZE, false);
+    timer_delete(timer);
+    sigaction(SIGALRM, &before, NULL);
+    expect_ok(written);
+    expect_ok(opened);
+    assert_int_equal(file.size, SIZE);
+    alloy_file_close(&file);
+    free(bytes);
+    remove_folder(folder);
+}
+
+static void a_mapped_file_that_shrank_is_told(void **state)
+{
+    (void)state;
+    char *folder = test_folder(), *path = write_text(folder, "f", "hello");
+    alloy_file file;
+    expect_ok(alloy_file_open(&file, path, 5, true));
+    assert_int_equal(truncate(path, 2), 0);
+    expect_failure(alloy_file_check(&file), ALLOY_IO, path, "2 bytes, 5 when it was opened");
+    assert_int_equal(truncate(path, 5), 0);
+    expect_ok(alloy_file_check(&file));
+    expect_ok(alloy_file_replace(path, "longer than before", 18));
+    expect_ok(alloy_file_check(&file));
+    alloy_file_close(&file);
+    remove_folder(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_file_is_mapped_or_read),
+        cmocka_unit_test(only_regular_files_are_opened_and_nothing_hangs),
+        cmocka_unit_test(folders_are_created_with_those_above_them),
+        cmocka_unit_test(a_file_is_replaced_when_all_of_it_is_there),
+        cmocka_unit_test(a_failed_write_leaves_the_old_file_and_nothing_else),
+        cmocka_unit_test(targets_that_cannot_be_replaced_are_io),
+        cmocka_unit_test(descriptors_that_run_out_are_io),
+        cmocka_unit_test(interrupted_calls_go_on),
+        cmocka_unit_test(a_mapped_file_that_shrank_is_told),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
