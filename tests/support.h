@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include <ftw.h>
+#include <locale.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -180,6 +181,21 @@ static inline void collect_warnings(struct warnings *warnings)
 {
     memset(warnings, 0, sizeof *warnings);
     alloy_set_log(keep_warning, warnings);
+}
+
+/* ---- Locale -------------------------------------------------------------------------------------------------------------------- */
+
+/* Sets a locale with a decimal comma, one of the system's or one made in `folder`; false where neither can be. setlocale(LC_ALL, "C") ends it. */
+static inline bool use_comma_locale(const char *folder)
+{
+    char command[8192];
+    if (setlocale(LC_ALL, "de_DE.UTF-8"))
+        return true;
+    snprintf(command, sizeof command, "localedef -c -i de_DE -f UTF-8 '%s/de_DE.UTF-8' >/dev/null 2>&1", folder);
+    if (system(command) != 0)
+        return false;
+    setenv("LOCPATH", folder, 1);
+    return setlocale(LC_ALL, "de_DE.UTF-8") != NULL;
 }
 
 /* ---- Time and memory ----------------------------------------------------------------------------------------------------------- */
