@@ -129,9 +129,6 @@ typedef struct alloy_kernels {
     void (*multiply_silu)(float *y, const float *x, const float *gate, int64_t n);    /* silu(gate) * x */
     void (*multiply_sigmoid)(float *y, const float *x, const float *gate, int64_t n); /* x * sigmoid(gate) */
 
-    /* The delta net's decay, row by row of `heads`: y = exp(rate[h] * softplus(a + dt_bias[h])), rate = -exp(A_log). */
-    void (*decay)(float *y, const float *a, const float *rate, const float *dt_bias, int64_t rows, int64_t heads);
-
     /* Rotates halves of the leading 2 * half channels of each of `heads` heads of d; the rest is copied. y may be x.
      * y[i] = fma(x[i], cos[i], -(x[i + half] * sin[i])); y[i + half] = fma(x[i + half], cos[i], x[i] * sin[i]). (arXiv:2104.09864, eq. 34) */
     void (*rotary)(float *y, const float *x, int64_t heads, int64_t d, int64_t half, const float *cos, const float *sin);

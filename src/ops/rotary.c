@@ -23,8 +23,7 @@ static void rotate(void *context, int64_t first, int64_t count, void *scratch)
 static void run(const alloy_args *a)
 {
     const alloy_rope *rope = a->options;
-    int64_t half = alloy_rotary_channels(rope, a->in[0]->shape[2]) / 2;
-    const alloy_rotary_table *table = alloy_rotary_table_of(a->pass, rope, half);
+    const alloy_rotary_table *table = alloy_rotary_table_of(a->pass, rope, a->in[0]->shape[2]);
     struct rotation rotation = {a->pass->kernels, a->in[0], a->out[0]->data, table};
     if (table)
         alloy_pass_ranges(a->pass, a->in[0]->shape[0], TOKENS_A_PIECE, rotate, &rotation);

@@ -8,10 +8,14 @@
 
 static const double PI = 3.14159265358979323846;
 
+int64_t alloy_rotary_width(const alloy_rope *rope, int64_t head_dim)
+{
+    return (int64_t)((double)head_dim * rope->partial_rotary_factor);
+}
+
 int64_t alloy_rotary_channels(const alloy_rope *rope, int64_t head_dim)
 {
-    int64_t channels = (int64_t)((double)head_dim * rope->partial_rotary_factor);
-    return (channels + 1) / 2 * 2;
+    return (alloy_rotary_width(rope, head_dim) + 1) / 2 * 2;
 }
 
 static double clamp(double x, double least, double most)
@@ -20,24 +24,24 @@ static double clamp(double x, double least, double most)
 }
 
 /* The channel pair that turns `rotations` times within the original context (arXiv:2309.00071, section 3.2). */
-static double pair_of_rotations(const alloy_rope *rope, int64_t half, double rotations)
+static double pair_of_rotations(const alloy_rope *rope, int64_t width, double rotations)
 {
     double wavelengths = (double)rope->original_max_position_embeddings / (rotations * 2 * PI);
-    return (double)half * alloy_log64(wavelengths) / alloy_log64(rope->theta);
+    return (double)width * alloy_log64(wavelengths) / (2 * alloy_log64(rope->theta));
 }
 
-static void yarn(const alloy_rope *rope, int64_t half, double *f)
+static void yarn(const alloy_rope *rope, int64_t width, double *f)
 {
-    double low = pair_of_rotations(rope, half, rope->beta_fast), high = pair_of_rotations(rope, half, rope->beta_slow);
+    double low = pair_of_rotations(rope, width, rope->beta_fast), high = pair_of_rotations(rope, width, rope->beta_slow);
     if (rope->truncate) {
         low = floor(low);
         high = -floor(-high);
     }
     low = low < 0 ? 0 : low;
-    high = high > (double)(2 * half - 1) ? (double)(2 * half - 1) : high;
+    high = high > (double)(width - 1) ? (double)(width - 1) : high;
     if (low == high)
         high += 0.001;
-    for (int64_t i = 0; i < half; i++) {
+    for (int64_t i = 0; i < (width + 1) / 2; i++) {
         double keep = 1 - clamp(((double)i - low) / (high - low), 0, 1);
         f[i] = f[i] / rope->factor * (1 - keep) + f[i] * keep;
     }
@@ -70,10 +74,11 @@ static void llama3(const alloy_rope *rope, int64_t half, double *f)
     }
 }
 
-double alloy_rotary_frequencies(const alloy_rope *rope, int64_t half, double *out)
+double alloy_rotary_frequencies(const alloy_rope *rope, int64_t width, double *out)
 {
+    int64_t half = (width + 1) / 2;
     for (int64_t i = 0; i < half; i++)
-        out[i] = 1 / alloy_pow64(rope->theta, (double)(2 * i) / (double)(2 * half));
+        out[i] = 1 / alloy_pow64(rope->theta, (double)(2 * i) / (double)width);
     switch (rope->type) {
     case ALLOY_ROPE_DEFAULT:
         return 1;
@@ -82,7 +87,7 @@ double alloy_rotary_frequencies(const alloy_rope *rope, int64_t half, double *ou
             out[i] /= rope->factor;
         return 1;
     case ALLOY_ROPE_YARN:
-        yarn(rope, half, out);
+        yarn(rope, width, out);
         return yarn_attention_factor(rope);
     case ALLOY_ROPE_LLAMA3:
         llama3(rope, half, out);
@@ -119,10 +124,11 @@ static bool same_rope(const alloy_rope *a, const alloy_rope *b)
            a->truncate == b->truncate && a->low_freq_factor == b->low_freq_factor && a->high_freq_factor == b->high_freq_factor;
 }
 
-const alloy_rotary_table *alloy_rotary_table_of(alloy_pass *p, const alloy_rope *rope, int64_t half)
+const alloy_rotary_table *alloy_rotary_table_of(alloy_pass *p, const alloy_rope *rope, int64_t head_dim)
 {
+    int64_t width = alloy_rotary_width(rope, head_dim), half = (width + 1) / 2;
     for (alloy_rotary_table *t = p->rotary; t; t = t->next)
-        if (t->half == half && same_rope(&t->rope, rope))
+        if (t->width == width && same_rope(&t->rope, rope))
             return t;
     alloy_rotary_table *table = alloy_arena_take(p->tables, 1, sizeof *table);
     double *frequencies = alloy_arena_take(p->tables, (size_t)half, sizeof *frequencies);
@@ -132,8 +138,8 @@ const alloy_rotary_table *alloy_rotary_table_of(alloy_pass *p, const alloy_rope 
         p->status = ALLOY_NOMEM;
         return NULL;
     }
-    *table = (alloy_rotary_table){*rope, half, cos, sin, p->rotary};
-    struct fill fill = {p, frequencies, alloy_rotary_frequencies(rope, half, frequencies), table};
+    *table = (alloy_rotary_table){*rope, width, half, cos, sin, p->rotary};
+    struct fill fill = {p, frequencies, alloy_rotary_frequencies(rope, width, frequencies), table};
     for (int64_t i = 0; i < p->span_count; i++)
         fill_span(&fill, &p->spans[i]);
     p->rotary = table;

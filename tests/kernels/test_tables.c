@@ -351,22 +351,6 @@ ELEMENTS(multiply_silu, 5)
 ELEMENTS(multiply_sigmoid, 6)
 ELEMENTS(add_scaled, 7)
 
-static void decay(trial *t)
-{
-    for (int64_t heads = 1; heads <= 40; heads++) {
-        int64_t rows = between(&t->source, 1, 4);
-        float *a = numbers(&t->source, t->kind, rows * heads), *rate = numbers(&t->source, t->kind, heads);
-        float *bias = numbers(&t->source, t->kind, heads);
-        for (int64_t i = 0; t->kind == PLAIN && i < rows * heads; i++)
-            a[i] *= 60;
-        outputs y = make_outputs(NULL, rows * heads);
-        for (int run = 0; run < 2; run++)
-            table(t, run)->decay(output(&y, run), a, rate, bias, rows, heads);
-        compare_outputs(t, &y, "y");
-        free(a), free(rate), free(bias);
-    }
-}
-
 static void rotary(trial *t)
 {
     for (int64_t d = 2; d <= 130; d += d < 70 ? 1 : 29) {
@@ -443,7 +427,7 @@ static const struct {
     {"linear", linear}, {"rms_norm", rms_norm}, {"l2_norm", l2_norm}, {"softmax", softmax}, {"attention_block", attention_block},
     {"conv1d", conv1d}, {"delta_rule", delta_rule}, {"add_scaled", add_scaled}, {"attention_merge", attention_merge},
     {"attention_finish", attention_finish}, {"add", add}, {"multiply", multiply}, {"silu", silu}, {"sigmoid", sigmoid}, {"exp", exponential},
-    {"multiply_silu", multiply_silu}, {"multiply_sigmoid", multiply_sigmoid}, {"decay", decay}, {"rotary", rotary}, {"widen", widen},
+    {"multiply_silu", multiply_silu}, {"multiply_sigmoid", multiply_sigmoid}, {"rotary", rotary}, {"widen", widen},
     {"narrow", narrow}, {"all_finite", all_finite},
 };
 enum { ROWS = sizeof rows / sizeof *rows };

@@ -60,13 +60,6 @@ ALLOY_CLONES void alloy_generic_multiply_sigmoid(float *y, const float *x, const
         y[i] = x[i] * alloy_sigmoid(gate[i]);
 }
 
-ALLOY_CLONES void alloy_generic_decay(float *y, const float *a, const float *rate, const float *dt_bias, int64_t rows, int64_t heads)
-{
-    for (int64_t row = 0; row < rows; row++)
-        for (int64_t h = 0; h < heads; h++)
-            y[row * heads + h] = alloy_exp(rate[h] * alloy_softplus(a[row * heads + h] + dt_bias[h]));
-}
-
 ALLOY_CLONES void alloy_generic_rotary(float *y, const float *x, int64_t heads, int64_t d, int64_t half, const float *cos, const float *sin)
 {
     for (int64_t head = 0; head < heads; head++, x += d, y += d) {

@@ -25,7 +25,6 @@ void alloy_generic_sigmoid(float *y, const float *x, int64_t n);
 void alloy_generic_exp(float *y, const float *x, int64_t n);
 void alloy_generic_multiply_silu(float *y, const float *x, const float *gate, int64_t n);
 void alloy_generic_multiply_sigmoid(float *y, const float *x, const float *gate, int64_t n);
-void alloy_generic_decay(float *y, const float *a, const float *rate, const float *dt_bias, int64_t rows, int64_t heads);
 void alloy_generic_rotary(float *y, const float *x, int64_t heads, int64_t d, int64_t half, const float *cos, const float *sin);
 
 void alloy_generic_widen(float *y, const void *x, alloy_dtype dtype, int64_t n);

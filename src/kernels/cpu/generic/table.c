@@ -23,7 +23,6 @@ const alloy_kernels alloy_kernels_generic = {
     .exp = alloy_generic_exp,
     .multiply_silu = alloy_generic_multiply_silu,
     .multiply_sigmoid = alloy_generic_multiply_sigmoid,
-    .decay = alloy_generic_decay,
     .rotary = alloy_generic_rotary,
 
     .widen = alloy_generic_widen,

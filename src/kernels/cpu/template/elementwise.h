@@ -1,4 +1,4 @@
-/* Kernels whose elements do not meet, and short column sums (kernels.h). `map2` and `map3` are loops over n elements with a function of vectors that
+/* Kernels whose elements do not meet, and short column sums (kernels.h). `map1` and `map2` are loops over n elements with a function of vectors that
  * the compiler inlines. */
 #ifndef ALLOY_KERNELS_CPU_TEMPLATE_ELEMENTWISE_H
 #define ALLOY_KERNELS_CPU_TEMPLATE_ELEMENTWISE_H
@@ -21,15 +21,6 @@ ALLOY_INLINE void map2(float *y, const float *a, const float *b, int64_t n, vec 
         v_store_first(y + i, function(v_load_first(a + i, n - i), v_load_first(b + i, n - i)), n - i);
 }
 
-ALLOY_INLINE void map3(float *y, const float *a, const float *b, const float *c, int64_t n, vec (*function)(vec, vec, vec))
-{
-    int64_t i = 0;
-    for (; i + WIDTH <= n; i += WIDTH)
-        v_store(y + i, function(v_load(a + i), v_load(b + i), v_load(c + i)));
-    if (i < n)
-        v_store_first(y + i, function(v_load_first(a + i, n - i), v_load_first(b + i, n - i), v_load_first(c + i, n - i)), n - i);
-}
-
 /* y = fma(a, x, y) */
 ALLOY_INLINE void add_scaled_row(float *y, float a, const float *x, int64_t n)
 {
@@ -48,11 +39,6 @@ ALLOY_INLINE vec times_silu(vec x, vec gate)
 ALLOY_INLINE vec times_sigmoid(vec x, vec gate)
 {
     return v_mul(x, v_sigmoid(gate));
-}
-
-ALLOY_INLINE vec decay_of(vec a, vec rate, vec dt_bias)
-{
-    return v_exp(v_mul(rate, v_softplus(v_add(a, dt_bias))));
 }
 
 static void add_scaled(float *y, float a, const float *x, int64_t n)
@@ -93,12 +79,6 @@ static void multiply_silu(float *y, const float *x, const float *gate, int64_t n
 static void multiply_sigmoid(float *y, const float *x, const float *gate, int64_t n)
 {
     map2(y, x, gate, n, times_sigmoid);
-}
-
-static void decay(float *y, const float *a, const float *rate, const float *dt_bias, int64_t rows, int64_t heads)
-{
-    for (int64_t row = 0; row < rows; row++)
-        map3(y + row * heads, a + row * heads, rate, dt_bias, heads, decay_of);
 }
 
 ALLOY_INLINE void rotate(float *y, const float *x, int64_t half, vec cosine, vec sine, int64_t count)

@@ -23,7 +23,7 @@
         .name = NAME, .linear = linear, .rms_norm = rms_norm, .l2_norm = l2_norm, .softmax = softmax, .attention_block = attention_block,                \
         .conv1d = conv1d, .delta_rule = delta_rule, .add_scaled = add_scaled, .attention_merge = attention_merge,                                        \
         .attention_finish = attention_finish, .add = add, .multiply = multiply, .silu = silu, .sigmoid = sigmoid, .exp = exponential,                    \
-        .multiply_silu = multiply_silu, .multiply_sigmoid = multiply_sigmoid, .decay = decay, .rotary = rotary, .widen = widen, .narrow = narrow,        \
+        .multiply_silu = multiply_silu, .multiply_sigmoid = multiply_sigmoid, .rotary = rotary, .widen = widen, .narrow = narrow,        \
         .all_finite = all_finite                                                                                                                         \
     }
 
