@@ -109,8 +109,7 @@ ALLOY_API alloy_status alloy_config_parse(alloy_config **out, const char *name, 
 ALLOY_API void alloy_config_close(alloy_config *config);
 
 /* Writes a file that reads back as the same config, of model_type "alloy" whatever it came from: fields grouped by module, unknown ones kept. What
- * stood at `path` stays until the new file is whole. ARG for a layer's view and for a
- * model's first layers. */
+ * stood at `path` stays until the new file is whole. ARG for a layer's view, and for the first layers that a model was opened with. */
 ALLOY_API alloy_status alloy_config_write(const alloy_config *config, const char *path);
 
 /* ---- Models ------------------------------------------------------------------------------------------------------------------- */
@@ -333,7 +332,7 @@ typedef struct alloy_generate_options {
     const char *const *stop;      /* [stop_count] texts that end an output and are not part of its text. UTF-8, 1 to 1024 bytes, at most 64; a tokenizer is needed */
     int64_t stop_count;
     bool ignore_eos;              /* goes on past end-of-sequence ids */
-    const int64_t *eos_ids;       /* [eos_count] ids that end an output; NULL: the config's */
+    const int64_t *eos_ids;       /* [eos_count] ids that end an output; NULL: generation_config.json's, else the config's */
     int64_t eos_count;
     int64_t logprobs;             /* so many likeliest ids are kept at each step, and the chosen id's own; 0: none are. At most 1000 */
     int64_t context;              /* most tokens of a prompt and its output; 0: the model's */

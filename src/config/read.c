@@ -166,6 +166,24 @@ static const struct alloy_config_extra *keep_others(alloy_config_reader *reader,
     return extra;
 }
 
+/* Takes the value of a key that is no field but means something; false, nothing taken, for any other key. */
+static bool read_special(alloy_config_reader *reader, const alloy_json_string_view *key)
+{
+    alloy_json *json = &reader->json;
+    bool quantised = alloy_json_key_is(key, "quantization_config");
+    if (IS_ANY(key, silent)) {
+        alloy_json_skip(json);
+    } else if (IS_ANY(key, alloys_only)) {
+        refuse_alloys(reader, key);
+    } else if (quantised || alloy_json_key_is(key, "per_layer_config")) {
+        if (!alloy_json_null(json))
+            (quantised ? refuse_quantization : refuse_per_layer)(json);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static void read_object(alloy_config_reader *reader, alloy_source *source, alloy_source *inner, bool layer)
 {
     alloy_json *json = &reader->json;
@@ -174,19 +192,12 @@ static void read_object(alloy_config_reader *reader, alloy_source *source, alloy
     alloy_json_object(json);
     while (alloy_json_next_key(json, &key)) {
         int row = row_of(reader, &key);
+        bool nested = inner && alloy_json_key_is(&key, "text_config") && alloy_json_peek(json) == ALLOY_JSON_OBJECT;
         if (row >= 0)
             read_field(reader, source, row, layer);
-        else if (alloy_json_key_is(&key, "quantization_config") && !alloy_json_null(json))
-            refuse_quantization(json);
-        else if (alloy_json_key_is(&key, "per_layer_config") && !alloy_json_null(json))
-            refuse_per_layer(json);
-        else if (inner && alloy_json_key_is(&key, "text_config") && !alloy_json_null(json))
+        else if (nested)
             read_object(reader, inner, NULL, false);
-        else if (IS_ANY(&key, alloys_only))
-            refuse_alloys(reader, &key);
-        else if (IS_ANY(&key, silent))
-            alloy_json_skip(json);
-        else
+        else if (!read_special(reader, &key))
             keep(reader, &others, &key);
     }
     if (!json->status)
