@@ -3,6 +3,7 @@
  *
  * The tail [taps - 1, channels] holds the newest inputs, oldest first. A task is a block of channels of one
  * sequence. */
+#include <alloy/canonical.h>
 #include <string.h>
 
 #include "ops.h"

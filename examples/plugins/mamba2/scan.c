@@ -1,6 +1,8 @@
 /* The recurrence of Mamba-2 (ops.h), token by token, so that a prompt in one chunk and in many gives the same bits. A
  * task is one head of one sequence: heads are independent, and a head's state stays in the first caches while its
  * tokens pass. */
+#include <alloy/canonical.h>
+
 #include "ops.h"
 
 struct scan_job {
