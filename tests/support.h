@@ -42,13 +42,17 @@
 
 /* The call failed with this status, and its text holds each of these words:
  *     expect_failure(alloy_json_close(&json), ALLOY_FORMAT, "config.json:1:3", "comma"); */
-#define expect_failure(status, expected, ...) check_status((status), #status, __FILE__, __LINE__, (expected), __VA_ARGS__, NULL)
+#define expect_failure(status, expected, ...)                                                                          \
+    check_status((status), #status, __FILE__, __LINE__, (expected), __VA_ARGS__, NULL)
 
 /* Texts are equal; `size` bytes of `bytes` are the string `expected`. */
-#define expect_text(actual, expected) check_bytes((actual), strlen(actual), (expected), strlen(expected), __FILE__, __LINE__)
-#define expect_bytes(bytes, size, expected) check_bytes((bytes), (size), (expected), strlen(expected), __FILE__, __LINE__)
+#define expect_text(actual, expected)                                                                                  \
+    check_bytes((actual), strlen(actual), (expected), strlen(expected), __FILE__, __LINE__)
+#define expect_bytes(bytes, size, expected)                                                                            \
+    check_bytes((bytes), (size), (expected), strlen(expected), __FILE__, __LINE__)
 
-static inline void check_status(alloy_status actual, const char *call, const char *file, int line, alloy_status expected, ...)
+static inline void check_status(alloy_status actual, const char *call, const char *file, int line,
+                                alloy_status expected, ...)
 {
     bool right = actual == expected;
     const char *missing = NULL;
@@ -65,12 +69,13 @@ static inline void check_status(alloy_status actual, const char *call, const cha
     _fail(file, line);
 }
 
-static inline void check_bytes(const char *actual, size_t size, const char *expected, size_t expected_size, const char *file, int line)
+static inline void check_bytes(const char *actual, size_t size, const char *expected, size_t expected_size,
+                               const char *file, int line)
 {
     if (size == expected_size && memcmp(actual, expected, size) == 0)
         return;
-    print_error("actual   %zu bytes: \"%.*s\"\nexpected %zu bytes: \"%.*s\"\n", size, (int)size, actual, expected_size, (int)expected_size,
-                expected);
+    print_error("actual   %zu bytes: \"%.*s\"\nexpected %zu bytes: \"%.*s\"\n", size, (int)size, actual, expected_size,
+                (int)expected_size, expected);
     _fail(file, line);
 }
 
@@ -146,7 +151,8 @@ static inline char *read_whole(const char *path, size_t *size)
 }
 
 /* A safetensors file as it is told to be, sound or not: the header's size as 8 bytes little endian, the header, the data. */
-static inline char *write_safetensors(const char *folder, const char *name, const char *header, const void *data, size_t size)
+static inline char *write_safetensors(const char *folder, const char *name, const char *header, const void *data,
+                                      size_t size)
 {
     size_t header_size = strlen(header);
     uint8_t *bytes = malloc(8 + header_size + size);

@@ -19,7 +19,8 @@ struct alloy_name_slot {
     uint32_t entry; /* number plus 1; 0: empty */
 };
 
-static bool is_name(const alloy_name_table *table, const struct alloy_name_slot *slot, uint32_t hash, const char *name, size_t size)
+static bool is_name(const alloy_name_table *table, const struct alloy_name_slot *slot, uint32_t hash, const char *name,
+                    size_t size)
 {
     if (slot->hash != hash)
         return false;
@@ -63,7 +64,8 @@ static alloy_status make_room(alloy_name_table *table, size_t size)
         table->seed = alloy_hash_key_new();
     if ((size_t)table->count >= table->slot_count / 4 * 3 && !grow_slots(table))
         return ALLOY_NOMEM;
-    struct alloy_name_entry *entries = alloy_memory_grow(table->entries, table->count, &table->capacity, sizeof *entries);
+    struct alloy_name_entry *entries =
+        alloy_memory_grow(table->entries, table->count, &table->capacity, sizeof *entries);
     if (!entries)
         return ALLOY_NOMEM;
     table->entries = entries;

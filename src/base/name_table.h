@@ -14,7 +14,7 @@ typedef struct alloy_name_table {
     int64_t count, capacity; /* names; room in `entries` */
     struct alloy_name_slot *slots;
     size_t slot_count; /* a power of two, or 0; at most 3/4 of them are taken */
-} alloy_name_table; /* {0} is empty */
+} alloy_name_table;    /* {0} is empty */
 
 /* Adds a name and gives its number. ALLOY_FORMAT, the text not set, when it is there already (its number in *number); ALLOY_NOMEM; ALLOY_LIMIT
  * beyond 2^31 names. */

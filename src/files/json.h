@@ -28,7 +28,13 @@
 enum { ALLOY_JSON_DEPTH = 128 };
 
 typedef enum alloy_json_type {
-    ALLOY_JSON_ERROR, ALLOY_JSON_NULL, ALLOY_JSON_BOOL, ALLOY_JSON_NUMBER, ALLOY_JSON_STRING, ALLOY_JSON_ARRAY, ALLOY_JSON_OBJECT,
+    ALLOY_JSON_ERROR,
+    ALLOY_JSON_NULL,
+    ALLOY_JSON_BOOL,
+    ALLOY_JSON_NUMBER,
+    ALLOY_JSON_STRING,
+    ALLOY_JSON_ARRAY,
+    ALLOY_JSON_OBJECT,
 } alloy_json_type;
 
 /* A string as it stands between its quotes. Without an escape it is the value itself, which is the common case and costs nothing. */
@@ -41,12 +47,12 @@ typedef struct alloy_json_string_view {
 typedef struct alloy_json_keys alloy_json_keys; /* keys seen so far in the open objects; owned by the reader */
 
 typedef struct alloy_json {
-    const char *name;   /* of the document, for messages */
-    const char *text;   /* `size` bytes */
-    size_t size;        /* bytes */
-    size_t at;          /* offset of the next byte */
-    size_t value_at;    /* offset of the value read last, for alloy_json_fail */
-    int depth;          /* open arrays and objects */
+    const char *name; /* of the document, for messages */
+    const char *text; /* `size` bytes */
+    size_t size;      /* bytes */
+    size_t at;        /* offset of the next byte */
+    size_t value_at;  /* offset of the value read last, for alloy_json_fail */
+    int depth;        /* open arrays and objects */
     alloy_status status;
     bool in_object[ALLOY_JSON_DEPTH + 1]; /* by depth: object or array */
     bool has_items[ALLOY_JSON_DEPTH + 1]; /* by depth: an item was read */
@@ -72,12 +78,15 @@ bool alloy_json_next_item(alloy_json *json);
 /* Take the next value; a value of another type is a FORMAT error that says what was found. */
 alloy_json_string_view alloy_json_string(alloy_json *json);
 bool alloy_json_bool(alloy_json *json);
-bool alloy_json_null(alloy_json *json);      /* takes a null if the next value is one; false, nothing taken, otherwise */
-int64_t alloy_json_int64(alloy_json *json);  /* an integer without fraction or exponent that fits; else FORMAT (RANGE where it does not fit) */
+bool alloy_json_null(alloy_json *json); /* takes a null if the next value is one; false, nothing taken, otherwise */
+int64_t alloy_json_int64(
+    alloy_json
+        *json); /* an integer without fraction or exponent that fits; else FORMAT (RANGE where it does not fit) */
 uint64_t alloy_json_uint64(alloy_json *json); /* digits only: no sign, so -0 is an error */
 double alloy_json_double(alloy_json *json);
 void alloy_json_skip(alloy_json *json);
-alloy_json_string_view alloy_json_raw(alloy_json *json); /* skips any value and gives its bytes, to be kept and read or written again */
+alloy_json_string_view alloy_json_raw(
+    alloy_json *json); /* skips any value and gives its bytes, to be kept and read or written again */
 
 /* Appends the value of a string to `out`. ALLOY_OK or ALLOY_NOMEM. (The view came from a reader, so its escapes are sound.) */
 alloy_status alloy_json_unescape(const alloy_json_string_view *view, alloy_text *out);
@@ -86,7 +95,8 @@ alloy_status alloy_json_unescape(const alloy_json_string_view *view, alloy_text 
 bool alloy_json_key_is(const alloy_json_string_view *key, const char *name);
 
 /* Fails the reader on purpose, at the value read last: "name:line:column: " and the text. Returns `status`. */
-alloy_status alloy_json_fail(alloy_json *json, alloy_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+alloy_status alloy_json_fail(alloy_json *json, alloy_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* ---- Writing. Commas, colons and escapes are put where they belong; `indent` spaces a level, 0 for one line without spaces. ---- */
 
@@ -105,10 +115,12 @@ void alloy_json_write_array(alloy_json_writer *writer);
 void alloy_json_write_array_end(alloy_json_writer *writer);
 void alloy_json_write_key(alloy_json_writer *writer, const char *key);
 void alloy_json_write_key_sized(alloy_json_writer *writer, const char *bytes, size_t size);
-void alloy_json_write_string(alloy_json_writer *writer, const char *bytes, size_t size); /* bytes that are not UTF-8 become U+FFFD */
+void alloy_json_write_string(alloy_json_writer *writer, const char *bytes,
+                             size_t size); /* bytes that are not UTF-8 become U+FFFD */
 void alloy_json_write_int64(alloy_json_writer *writer, int64_t value);
 void alloy_json_write_uint64(alloy_json_writer *writer, uint64_t value);
-void alloy_json_write_double(alloy_json_writer *writer, double value); /* shortest that reads back the same, 1.0 and not 1; not finite: null */
+void alloy_json_write_double(alloy_json_writer *writer,
+                             double value); /* shortest that reads back the same, 1.0 and not 1; not finite: null */
 void alloy_json_write_bool(alloy_json_writer *writer, bool value);
 void alloy_json_write_null(alloy_json_writer *writer);
 void alloy_json_write_raw(alloy_json_writer *writer, const char *bytes, size_t size); /* a value that is JSON already */

@@ -34,7 +34,7 @@ struct alloy_json_keys {
     struct entry *entries;
     int64_t count, capacity; /* entries */
     struct slot *slots;
-    size_t slot_count; /* a power of two; at most 3/4 of them are taken */
+    size_t slot_count;                   /* a power of two; at most 3/4 of them are taken */
     int64_t first[ALLOY_JSON_DEPTH + 1]; /* by depth: entries of the objects outside of it */
     alloy_text decoded[2];
 };
@@ -150,7 +150,8 @@ alloy_status alloy_json_keys_add(alloy_json_keys *keys, const alloy_json_string_
         if (other.size == added.size && memcmp(other.bytes, added.bytes, added.size) == 0)
             return ALLOY_FORMAT;
     }
-    keys->entries[keys->count] = (struct entry){(uint32_t)(key->bytes - keys->text), (uint32_t)key->size, hash, (uint32_t)slot};
+    keys->entries[keys->count] =
+        (struct entry){(uint32_t)(key->bytes - keys->text), (uint32_t)key->size, hash, (uint32_t)slot};
     keys->slots[slot] = (struct slot){hash, (uint32_t)keys->count + 1};
     keys->count++;
     return ALLOY_OK;

@@ -39,7 +39,8 @@ static void fail_list(alloy_json *json, size_t offset, alloy_status status, cons
     json->status = alloy_fail(status, "%s:%zu:%zu: %s", alloy_printable_path(json->name), line, column, what);
 }
 
-__attribute__((format(printf, 4, 5))) static void fail_at(alloy_json *json, size_t offset, alloy_status status, const char *format, ...)
+__attribute__((format(printf, 4, 5))) static void fail_at(alloy_json *json, size_t offset, alloy_status status,
+                                                          const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -86,7 +87,8 @@ static void expected(alloy_json *json, const char *what)
 }
 
 /* Fails at a value: as fail_at, and names the key that it belongs to, its own or that of the arrays around it. */
-__attribute__((format(printf, 3, 4))) static void fail_value(alloy_json *json, alloy_status status, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static void fail_value(alloy_json *json, alloy_status status, const char *format,
+                                                             ...)
 {
     char what[256];
     va_list args;
@@ -116,8 +118,8 @@ void alloy_json_open(alloy_json *json, const char *name, const void *text, size_
 {
     *json = (alloy_json){.name = name, .text = text, .size = size};
     if (size > UINT32_MAX) {
-        json->status = alloy_fail(ALLOY_LIMIT, "%s: %zu bytes of JSON, at most %u are read", alloy_printable_path(name), size,
-                                  (unsigned)UINT32_MAX);
+        json->status = alloy_fail(ALLOY_LIMIT, "%s: %zu bytes of JSON, at most %u are read", alloy_printable_path(name),
+                                  size, (unsigned)UINT32_MAX);
         return;
     }
     if (size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) {
@@ -126,7 +128,8 @@ void alloy_json_open(alloy_json *json, const char *name, const void *text, size_
     }
     size_t valid = alloy_utf8_valid(text, size);
     if (valid < size) {
-        fail_at(json, valid, ALLOY_FORMAT, "not UTF-8: byte 0x%02X at offset %zu", (unsigned char)json->text[valid], valid);
+        fail_at(json, valid, ALLOY_FORMAT, "not UTF-8: byte 0x%02X at offset %zu", (unsigned char)json->text[valid],
+                valid);
         return;
     }
     json->keys = alloy_json_keys_new(json->text);
@@ -207,7 +210,10 @@ static int32_t hexadecimal(const char *at, const char *end)
     int32_t value = 0;
     for (int i = 0; i < 4; i++) {
         char c = at[i];
-        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        int digit = c >= '0' && c <= '9'   ? c - '0'
+                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                           : -1;
         if (digit < 0)
             return -1;
         value = value << 4 | digit;
@@ -233,7 +239,8 @@ static size_t check_escape(alloy_json *json, size_t at)
         return 1;
     int32_t code = from < end && *from == 'u' ? hexadecimal(from + 1, end) : -1;
     if (code < 0) {
-        fail_at(json, at - 1, ALLOY_FORMAT, "unknown escape in a string; one of \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\uXXXX was expected");
+        fail_at(json, at - 1, ALLOY_FORMAT,
+                "unknown escape in a string; one of \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\uXXXX was expected");
         return 0;
     }
     if (!is_high_surrogate(code) && !is_low_surrogate(code))
@@ -248,10 +255,11 @@ static size_t check_escape(alloy_json *json, size_t at)
 
 /* Bytes that end a plain run of a string: quote, backslash, control characters. */
 static const bool ends_run[256] = {
-    ['"'] = true, ['\\'] = true, [0] = true,  [1] = true,  [2] = true,  [3] = true,  [4] = true,  [5] = true,  [6] = true,
-    [7] = true,   [8] = true,    [9] = true,  [10] = true, [11] = true, [12] = true, [13] = true, [14] = true, [15] = true,
-    [16] = true,  [17] = true,   [18] = true, [19] = true, [20] = true, [21] = true, [22] = true, [23] = true, [24] = true,
-    [25] = true,  [26] = true,   [27] = true, [28] = true, [29] = true, [30] = true, [31] = true,
+    ['"'] = true, ['\\'] = true, [0] = true,  [1] = true,  [2] = true,  [3] = true,  [4] = true,
+    [5] = true,   [6] = true,    [7] = true,  [8] = true,  [9] = true,  [10] = true, [11] = true,
+    [12] = true,  [13] = true,   [14] = true, [15] = true, [16] = true, [17] = true, [18] = true,
+    [19] = true,  [20] = true,   [21] = true, [22] = true, [23] = true, [24] = true, [25] = true,
+    [26] = true,  [27] = true,   [28] = true, [29] = true, [30] = true, [31] = true,
 };
 
 /* Takes the string whose quote stands at the reader. */
@@ -271,7 +279,8 @@ static alloy_json_string_view take_string(alloy_json *json)
             return (alloy_json_string_view){json->text + start, at - start, escaped};
         }
         if (json->text[at] != '\\') {
-            fail_at(json, at, ALLOY_FORMAT, "control character 0x%02X in a string; it must be escaped", (unsigned char)json->text[at]);
+            fail_at(json, at, ALLOY_FORMAT, "control character 0x%02X in a string; it must be escaped",
+                    (unsigned char)json->text[at]);
             break;
         }
         size_t length = check_escape(json, at + 1);
@@ -447,8 +456,8 @@ bool alloy_json_next_item(alloy_json *json)
 /* The bytes of a number. */
 struct number {
     const char *bytes;
-    size_t size;   /* 0: failed */
-    bool integer;  /* neither fraction nor exponent */
+    size_t size;  /* 0: failed */
+    bool integer; /* neither fraction nor exponent */
 };
 
 static inline size_t digits(const alloy_json *json, size_t at)
@@ -514,7 +523,7 @@ static double value_of(alloy_json *json, const struct number *number)
     double value = 0;
     if (number->size > 0 && !alloy_parse_double(number->bytes, number->size, &value))
         fail_value(json, number->size < 500 ? ALLOY_FORMAT : ALLOY_LIMIT, "the number %s does not fit a double",
-                alloy_printable(number->bytes, number->size));
+                   alloy_printable(number->bytes, number->size));
     return value;
 }
 
@@ -530,7 +539,8 @@ static bool magnitude(const char *bytes, size_t size, uint64_t *out)
 {
     uint64_t value = 0;
     for (size_t i = 0; i < size; i++) {
-        if (__builtin_mul_overflow(value, (uint64_t)10, &value) || __builtin_add_overflow(value, (uint64_t)(bytes[i] - '0'), &value))
+        if (__builtin_mul_overflow(value, (uint64_t)10, &value) ||
+            __builtin_add_overflow(value, (uint64_t)(bytes[i] - '0'), &value))
             return false;
     }
     *out = value;
@@ -561,7 +571,7 @@ uint64_t alloy_json_uint64(alloy_json *json)
         return 0;
     if (!number.integer || number.bytes[0] == '-')
         fail_value(json, ALLOY_FORMAT, "expected an integer without a sign, found %s",
-                alloy_printable(number.bytes, number.size));
+                   alloy_printable(number.bytes, number.size));
     else if (!magnitude(number.bytes, number.size, &value))
         fail_value(json, ALLOY_RANGE, "%s does not fit 64 bits", alloy_printable(number.bytes, number.size));
     return json->status ? 0 : value;
@@ -597,7 +607,9 @@ bool alloy_json_null(alloy_json *json)
 static void skip_number(alloy_json *json)
 {
     struct number number = take_number(json);
-    bool may_overflow = number.size > 300 || (!number.integer && (memchr(number.bytes, 'e', number.size) || memchr(number.bytes, 'E', number.size)));
+    bool may_overflow =
+        number.size > 300 ||
+        (!number.integer && (memchr(number.bytes, 'e', number.size) || memchr(number.bytes, 'E', number.size)));
     if (may_overflow)
         value_of(json, &number);
 }

@@ -153,7 +153,8 @@ void alloy_json_write_double(alloy_json_writer *writer, double value)
     alloy_text *out = writer->out;
     size_t start = out->size;
     alloy_text_double(out, value);
-    if (!out->failed && !memchr(out->bytes + start, '.', out->size - start) && !memchr(out->bytes + start, 'e', out->size - start))
+    if (!out->failed && !memchr(out->bytes + start, '.', out->size - start) &&
+        !memchr(out->bytes + start, 'e', out->size - start))
         alloy_text_string(out, ".0"); /* readers of other languages tell integers and floats apart by it */
 }
 

@@ -19,7 +19,8 @@ alloy_status alloy_file_name_check(const char *name, size_t size, const char *wh
     bool single = size > 0 && !memchr(name, '/', size) && !memchr(name, '\\', size) && !memchr(name, 0, size);
     if (single && !(name[0] == '.' && (size == 1 || (size == 2 && name[1] == '.'))))
         return ALLOY_OK;
-    return alloy_fail(ALLOY_TRUST, "%s: \"%s\" is not the name of a file in the model's folder", what, alloy_printable(name, size));
+    return alloy_fail(ALLOY_TRUST, "%s: \"%s\" is not the name of a file in the model's folder", what,
+                      alloy_printable(name, size));
 }
 
 /* The path without links, in our own memory; NULL with errno where there is none. */
@@ -48,8 +49,9 @@ static alloy_status check_links(const alloy_model_files *files, const char *path
     char *real;
     alloy_status status = real_path(&real, path);
     if (!status && !files->follow_symlinks && !is_below(real, files->real) && !is_below(real, files->blobs))
-        status = alloy_fail(ALLOY_TRUST, "%s: is a link to %s, outside of the model's folder; --follow-symlinks allows it",
-                            alloy_printable_path(path), alloy_printable_path(real));
+        status =
+            alloy_fail(ALLOY_TRUST, "%s: is a link to %s, outside of the model's folder; --follow-symlinks allows it",
+                       alloy_printable_path(path), alloy_printable_path(real));
     alloy_memory_free(real);
     return status;
 }
@@ -65,7 +67,8 @@ alloy_status alloy_model_files_path(const alloy_model_files *files, const char *
 bool alloy_model_files_has(const alloy_model_files *files, const char *name)
 {
     struct stat info;
-    int folder = open(files->path, O_PATH | O_DIRECTORY | O_CLOEXEC); /* no path is joined, so that short memory cannot read as "no" */
+    int folder = open(files->path, O_PATH | O_DIRECTORY |
+                                       O_CLOEXEC); /* no path is joined, so that short memory cannot read as "no" */
     bool has = folder >= 0 && fstatat(folder, name, &info, AT_SYMLINK_NOFOLLOW) == 0;
     if (folder >= 0)
         close(folder);
@@ -96,7 +99,10 @@ static alloy_status cache_folder(alloy_text *out)
 {
     static const struct {
         const char *variable, *below;
-    } places[] = {{"HF_HUB_CACHE", ""}, {"HF_HOME", "/hub"}, {"XDG_CACHE_HOME", "/huggingface/hub"}, {"HOME", "/.cache/huggingface/hub"}};
+    } places[] = {{"HF_HUB_CACHE", ""},
+                  {"HF_HOME", "/hub"},
+                  {"XDG_CACHE_HOME", "/huggingface/hub"},
+                  {"HOME", "/.cache/huggingface/hub"}};
     alloy_text_clear(out);
     for (size_t i = 0; i < sizeof places / sizeof *places && out->size == 0; i++)
         if (environment(places[i].variable))
@@ -109,7 +115,8 @@ static bool is_hub_name(const char *where)
 {
     int slashes = 0;
     for (const char *p = where; *p; p++) {
-        bool letter = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || *p == '-' || *p == '_';
+        bool letter =
+            (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || *p == '-' || *p == '_';
         bool first = p == where || p[-1] == '/';
         if (*p == '/' ? first || ++slashes > 1 : !letter && (*p != '.' || first))
             return false;
@@ -144,8 +151,8 @@ static alloy_status find_snapshot(const char *name, alloy_text *out)
         status = alloy_text_status(&repository);
     }
     if (!status && !alloy_folder_exists(repository.bytes))
-        status = alloy_fail(ALLOY_IO, "%s: no such folder, and no model of that name in the Hub's cache (%s)", alloy_printable_path(name),
-                            alloy_printable_path(repository.bytes));
+        status = alloy_fail(ALLOY_IO, "%s: no such folder, and no model of that name in the Hub's cache (%s)",
+                            alloy_printable_path(name), alloy_printable_path(repository.bytes));
     if (!status)
         status = read_revision(repository.bytes, &revision);
     if (!status) {
@@ -154,8 +161,9 @@ static alloy_status find_snapshot(const char *name, alloy_text *out)
         status = alloy_text_status(out);
     }
     if (!status && !alloy_folder_exists(out->bytes))
-        status = alloy_fail(ALLOY_IO, "%s: the Hub's cache has no such snapshot, though refs/main names it; download the model again",
-                            alloy_printable_path(out->bytes));
+        status = alloy_fail(
+            ALLOY_IO, "%s: the Hub's cache has no such snapshot, though refs/main names it; download the model again",
+            alloy_printable_path(out->bytes));
     alloy_text_free(&repository);
     alloy_text_free(&revision);
     return status;
@@ -187,7 +195,8 @@ alloy_status alloy_model_files_open(alloy_model_files *files, const char *where,
     if (alloy_folder_exists(where))
         alloy_text_string(&path, where);
     else if (alloy_file_exists(where))
-        status = alloy_fail(ALLOY_IO, "%s: is a file; a model is the folder that holds it", alloy_printable_path(where));
+        status =
+            alloy_fail(ALLOY_IO, "%s: is a file; a model is the folder that holds it", alloy_printable_path(where));
     else if (is_hub_name(where))
         status = find_snapshot(where, &path);
     else

@@ -13,7 +13,10 @@
 #include "base/file.h"
 #include "base/name_table.h"
 
-enum { ALLOY_STORED_DIMS = 8, ALLOY_SAFETENSORS_HEADER = 100000000 }; /* dimensions that are kept; most bytes of a header */
+enum {
+    ALLOY_STORED_DIMS = 8,
+    ALLOY_SAFETENSORS_HEADER = 100000000
+}; /* dimensions that are kept; most bytes of a header */
 
 /* A tensor in a file. */
 typedef struct alloy_stored_tensor {
@@ -22,7 +25,7 @@ typedef struct alloy_stored_tensor {
     const uint8_t *data; /* `bytes` bytes at any alignment */
     size_t bytes;
     uint64_t shape[ALLOY_STORED_DIMS]; /* the first `ndim` are set; one may pass 2^63 where another is 0 */
-    int ndim;                          /* 0: a scalar. Beyond ALLOY_STORED_DIMS only the first are kept: see alloy_stored_tensor_check */
+    int ndim; /* 0: a scalar. Beyond ALLOY_STORED_DIMS only the first are kept: see alloy_stored_tensor_check */
     alloy_dtype dtype;
 } alloy_stored_tensor;
 
@@ -32,13 +35,14 @@ typedef struct alloy_safetensors {
     alloy_name_table names;       /* number i: tensors[i] */
     alloy_stored_tensor *tensors; /* [count] in the order of the header */
     int64_t count;
-    int64_t *order;               /* [count] numbers of the tensors in the order of their bytes; NULL where that is the header's order */
-    alloy_name_table metadata;    /* keys of __metadata__ */
-    alloy_text values;            /* their values, each with a NUL behind it */
-    size_t *value_at;             /* [metadata.count] offset of each value; a value ends where the next begins */
-    int64_t value_capacity;       /* room in value_at */
-    size_t data_at;               /* offset of the first tensor's bytes in the file */
-} alloy_safetensors; /* {0} is closed */
+    int64_t
+        *order; /* [count] numbers of the tensors in the order of their bytes; NULL where that is the header's order */
+    alloy_name_table metadata; /* keys of __metadata__ */
+    alloy_text values;         /* their values, each with a NUL behind it */
+    size_t *value_at;          /* [metadata.count] offset of each value; a value ends where the next begins */
+    int64_t value_capacity;    /* room in value_at */
+    size_t data_at;            /* offset of the first tensor's bytes in the file */
+} alloy_safetensors;           /* {0} is closed */
 
 /* Opens and checks a whole file. FORMAT names the file and the tensor or the line:column of the header; IO and NOMEM as alloy_file_open.
  * `map`: map the file; else read it into memory. On failure *out is {0}. */
@@ -84,13 +88,14 @@ typedef struct alloy_saved_metadata {
 /* Writes one file, atomically. Bytes lie as the format's own library lays them: larger dtypes first, then by name; header padded with spaces to a multiple of 8.
  * `metadata` NULL: {"format": "pt"}, which `transformers` asks for. ARG for two tensors of one name, a size that overflows or is no whole number of bytes;
  * IO; NOMEM; what a source returned. */
-alloy_status alloy_safetensors_write(const char *path, const alloy_saved_tensor *tensors, int64_t count, const alloy_saved_metadata *metadata,
-                                     int64_t metadata_count);
+alloy_status alloy_safetensors_write(const char *path, const alloy_saved_tensor *tensors, int64_t count,
+                                     const alloy_saved_metadata *metadata, int64_t metadata_count);
 
 /* Writes a model's tensors into a folder as `transformers` names them: model.safetensors when they fit `most` bytes (0: 5 * 10^9), else
  * model-00001-of-0000N.safetensors and model.safetensors.index.json, in the order given, a tensor larger than `most` in a file of its
  * own. All files are complete and synced beside their final names before the first is renamed; files of an earlier save that the
  * new one does not have are removed at the end. */
-alloy_status alloy_safetensors_write_model(const char *folder, const alloy_saved_tensor *tensors, int64_t count, uint64_t most);
+alloy_status alloy_safetensors_write_model(const char *folder, const alloy_saved_tensor *tensors, int64_t count,
+                                           uint64_t most);
 
 #endif

@@ -63,7 +63,8 @@ static alloy_status read_metadata(alloy_json *json, alloy_safetensors *out)
         return ALLOY_OK;
     alloy_json_object(json);
     while (alloy_json_next_key(json, &key)) {
-        size_t *value_at = alloy_memory_grow(out->value_at, out->metadata.count, &out->value_capacity, sizeof *value_at);
+        size_t *value_at =
+            alloy_memory_grow(out->value_at, out->metadata.count, &out->value_capacity, sizeof *value_at);
         if (!value_at)
             return ALLOY_NOMEM;
         out->value_at = value_at;
@@ -129,7 +130,8 @@ static void set_bytes(alloy_json *json, alloy_stored_tensor *tensor, size_t elem
     if (!alloy_size_multiply(elements, (size_t)alloy_dtype_bits(tensor->dtype), &bits))
         alloy_json_fail(json, ALLOY_FORMAT, "a tensor whose number of bits passes 64 bits");
     else if (bits % 8 != 0)
-        alloy_json_fail(json, ALLOY_FORMAT, "%zu elements of %s: no whole number of bytes", elements, alloy_dtype_name(tensor->dtype));
+        alloy_json_fail(json, ALLOY_FORMAT, "%zu elements of %s: no whole number of bytes", elements,
+                        alloy_dtype_name(tensor->dtype));
     else
         tensor->bytes = bits / 8;
 }
@@ -158,7 +160,10 @@ static void read_tensor(alloy_json *json, alloy_stored_tensor *tensor, struct pl
     if (json->status)
         return;
     if (!has_dtype || !has_shape || !has_offsets)
-        alloy_json_fail(json, ALLOY_FORMAT, "a tensor without %s", !has_dtype ? "dtype" : !has_shape ? "shape" : "data_offsets");
+        alloy_json_fail(json, ALLOY_FORMAT, "a tensor without %s",
+                        !has_dtype   ? "dtype"
+                        : !has_shape ? "shape"
+                                     : "data_offsets");
     else
         set_bytes(json, tensor, elements);
 }
@@ -199,7 +204,8 @@ static alloy_status read_header(struct reader *reader)
         read_tensor(json, &out->tensors[out->count], &reader->places[out->count]);
         out->count++;
         if (json->status)
-            return alloy_fail(json->status, "%s (tensor \"%s\")", alloy_error(), printable_name(&out->names, out->count - 1));
+            return alloy_fail(json->status, "%s (tensor \"%s\")", alloy_error(),
+                              printable_name(&out->names, out->count - 1));
     }
     return ALLOY_OK;
 }
@@ -240,13 +246,15 @@ static alloy_status bad_place(const struct reader *reader, const struct place *p
     const char *name = printable_name(&reader->out->names, place->number);
     unsigned long long begin = place->begin, end = place->end, expected = expected_begin;
     if (begin != expected)
-        return alloy_fail(ALLOY_FORMAT, "%s: tensor \"%s\" begins at byte %llu of the data, expected %llu: %s", reader->path, name, begin, expected,
+        return alloy_fail(ALLOY_FORMAT, "%s: tensor \"%s\" begins at byte %llu of the data, expected %llu: %s",
+                          reader->path, name, begin, expected,
                           begin > expected ? "a hole before it" : "it overlaps another tensor");
     if (end < begin)
-        return alloy_fail(ALLOY_FORMAT, "%s: tensor \"%s\" ends at byte %llu of the data, before it begins at %llu: reversed", reader->path,
-                          name, end, begin);
-    return alloy_fail(ALLOY_FORMAT, "%s: tensor \"%s\" has %llu bytes, its dtype and shape need %zu", reader->path, name, end - begin,
-                      reader->out->tensors[place->number].bytes);
+        return alloy_fail(ALLOY_FORMAT,
+                          "%s: tensor \"%s\" ends at byte %llu of the data, before it begins at %llu: reversed",
+                          reader->path, name, end, begin);
+    return alloy_fail(ALLOY_FORMAT, "%s: tensor \"%s\" has %llu bytes, its dtype and shape need %zu", reader->path,
+                      name, end - begin, reader->out->tensors[place->number].bytes);
 }
 
 /* Checks that the tensors cover the data exactly, and points each at its bytes. */
@@ -265,8 +273,9 @@ static alloy_status bind_places(struct reader *reader)
         return status;
     uint64_t stored = out->file.size - out->data_at;
     if (end != stored)
-        return alloy_fail(ALLOY_FORMAT, "%s: the tensors need %llu bytes of data, the file holds %llu: %s", reader->path, (unsigned long long)end,
-                          (unsigned long long)stored, end > stored ? "truncated" : "bytes that belong to no tensor");
+        return alloy_fail(ALLOY_FORMAT, "%s: the tensors need %llu bytes of data, the file holds %llu: %s",
+                          reader->path, (unsigned long long)end, (unsigned long long)stored,
+                          end > stored ? "truncated" : "bytes that belong to no tensor");
     for (int64_t i = 0; i < out->count; i++) {
         alloy_stored_tensor *tensor = &out->tensors[reader->places[i].number];
         tensor->name = alloy_name_table_get(&out->names, reader->places[i].number, &tensor->name_size);
@@ -281,15 +290,17 @@ static alloy_status bind_places(struct reader *reader)
 static alloy_status header_size(const alloy_file *file, const char *path, size_t *out)
 {
     if (file->size < SIZE_BYTES)
-        return alloy_fail(ALLOY_FORMAT, "%s: %zu bytes, too small for a safetensors file (at least %d)", path, file->size, SIZE_BYTES);
+        return alloy_fail(ALLOY_FORMAT, "%s: %zu bytes, too small for a safetensors file (at least %d)", path,
+                          file->size, SIZE_BYTES);
     uint64_t size = 0;
     for (int i = 0; i < SIZE_BYTES; i++)
         size |= (uint64_t)file->data[i] << 8 * i;
     if (size > ALLOY_SAFETENSORS_HEADER)
-        return alloy_fail(ALLOY_FORMAT, "%s: a header of %llu bytes, at most %d are allowed: not a safetensors file?", path,
-                          (unsigned long long)size, ALLOY_SAFETENSORS_HEADER);
+        return alloy_fail(ALLOY_FORMAT, "%s: a header of %llu bytes, at most %d are allowed: not a safetensors file?",
+                          path, (unsigned long long)size, ALLOY_SAFETENSORS_HEADER);
     if (size > file->size - SIZE_BYTES)
-        return alloy_fail(ALLOY_FORMAT, "%s: a header of %llu bytes in a file of %zu: truncated", path, (unsigned long long)size, file->size);
+        return alloy_fail(ALLOY_FORMAT, "%s: a header of %llu bytes in a file of %zu: truncated", path,
+                          (unsigned long long)size, file->size);
     *out = (size_t)size;
     return ALLOY_OK;
 }
@@ -366,7 +377,8 @@ const char *alloy_safetensors_metadata(const alloy_safetensors *safetensors, con
     if (number < 0)
         return NULL;
     size_t at = safetensors->value_at[number];
-    size_t end = number + 1 < safetensors->metadata.count ? safetensors->value_at[number + 1] : safetensors->values.size;
+    size_t end =
+        number + 1 < safetensors->metadata.count ? safetensors->value_at[number + 1] : safetensors->values.size;
     if (size)
         *size = end - at - 1;
     return safetensors->values.bytes + at;
@@ -375,8 +387,8 @@ const char *alloy_safetensors_metadata(const alloy_safetensors *safetensors, con
 alloy_status alloy_stored_tensor_check(const alloy_stored_tensor *tensor)
 {
     if (tensor->ndim > ALLOY_STORED_DIMS)
-        return alloy_fail(ALLOY_LIMIT, "tensor \"%s\" has %d dimensions, at most %d can be used", alloy_printable(tensor->name, tensor->name_size),
-                          tensor->ndim, ALLOY_STORED_DIMS);
+        return alloy_fail(ALLOY_LIMIT, "tensor \"%s\" has %d dimensions, at most %d can be used",
+                          alloy_printable(tensor->name, tensor->name_size), tensor->ndim, ALLOY_STORED_DIMS);
     return ALLOY_OK;
 }
 

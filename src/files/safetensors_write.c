@@ -29,9 +29,10 @@ struct item {
 static int rank(alloy_dtype dtype)
 {
     static const alloy_dtype ranks[] = {
-        ALLOY_BOOL,        ALLOY_F4,          ALLOY_F6_E2M3, ALLOY_F6_E3M2, ALLOY_U8,  ALLOY_I8,   ALLOY_F8_E5M2, ALLOY_F8_E4M3,
-        ALLOY_F8_E8M0,     ALLOY_F8_E4M3FNUZ, ALLOY_F8_E5M2FNUZ, ALLOY_I16, ALLOY_U16, ALLOY_F16,  ALLOY_BF16,    ALLOY_I32,
-        ALLOY_U32,         ALLOY_F32,         ALLOY_C64,     ALLOY_F64,     ALLOY_I64, ALLOY_U64,
+        ALLOY_BOOL,    ALLOY_F4,      ALLOY_F6_E2M3, ALLOY_F6_E3M2,     ALLOY_U8,          ALLOY_I8,
+        ALLOY_F8_E5M2, ALLOY_F8_E4M3, ALLOY_F8_E8M0, ALLOY_F8_E4M3FNUZ, ALLOY_F8_E5M2FNUZ, ALLOY_I16,
+        ALLOY_U16,     ALLOY_F16,     ALLOY_BF16,    ALLOY_I32,         ALLOY_U32,         ALLOY_F32,
+        ALLOY_C64,     ALLOY_F64,     ALLOY_I64,     ALLOY_U64,
     };
     _Static_assert(sizeof ranks / sizeof *ranks == ALLOY_DTYPE_COUNT - 1, "one rank a dtype");
     int i = 0;
@@ -54,7 +55,8 @@ static alloy_status count_bytes(struct item *item)
     const char *name = alloy_printable(tensor->name, strlen(tensor->name));
     size_t elements = 1, bits;
     if (tensor->ndim < 0 || tensor->ndim > ALLOY_STORED_DIMS || alloy_dtype_bits(tensor->dtype) == 0)
-        return alloy_fail(ALLOY_ARG, "tensor \"%s\": %d dimensions of dtype %d cannot be written", name, tensor->ndim, (int)tensor->dtype);
+        return alloy_fail(ALLOY_ARG, "tensor \"%s\": %d dimensions of dtype %d cannot be written", name, tensor->ndim,
+                          (int)tensor->dtype);
     for (int i = 0; i < tensor->ndim; i++)
         if (!alloy_size_multiply(elements, tensor->shape[i], &elements))
             return alloy_fail(ALLOY_ARG, "tensor \"%s\": a shape whose number of elements passes 64 bits", name);
@@ -111,8 +113,8 @@ static void write_tensor_entry(alloy_json_writer *json, const struct item *item,
 }
 
 /* Size and JSON of the header in `out`, for items that are sorted. */
-static alloy_status make_header(alloy_text *out, const struct item *items, int64_t count, const alloy_saved_metadata *metadata,
-                                int64_t metadata_count)
+static alloy_status make_header(alloy_text *out, const struct item *items, int64_t count,
+                                const alloy_saved_metadata *metadata, int64_t metadata_count)
 {
     static const char no_size[8];
     alloy_json_writer json;
@@ -140,7 +142,8 @@ static alloy_status make_header(alloy_text *out, const struct item *items, int64
         return status;
     uint64_t size = out->size - sizeof no_size;
     if (size > ALLOY_SAFETENSORS_HEADER)
-        return alloy_fail(ALLOY_LIMIT, "a header of %llu bytes, at most %d are allowed", (unsigned long long)size, ALLOY_SAFETENSORS_HEADER);
+        return alloy_fail(ALLOY_LIMIT, "a header of %llu bytes, at most %d are allowed", (unsigned long long)size,
+                          ALLOY_SAFETENSORS_HEADER);
     for (int i = 0; i < 8; i++)
         out->bytes[i] = (char)(size >> 8 * i);
     return ALLOY_OK;
@@ -164,15 +167,16 @@ static alloy_status write_bytes(alloy_file_writer *file, const struct item *item
 }
 
 /* Writes everything but the rename; sorts the items. On failure the writer is closed and its file removed. */
-static alloy_status write_file(alloy_file_writer *file, const char *path, struct item *items, int64_t count, const alloy_saved_metadata *metadata,
-                               int64_t metadata_count)
+static alloy_status write_file(alloy_file_writer *file, const char *path, struct item *items, int64_t count,
+                               const alloy_saved_metadata *metadata, int64_t metadata_count)
 {
     static const alloy_saved_metadata pytorch = {"format", "pt"};
     alloy_text header = {0};
     uint8_t *piece = NULL;
     *file = (alloy_file_writer){0};
     qsort(items, (size_t)count, sizeof *items, compare_items);
-    alloy_status status = make_header(&header, items, count, metadata ? metadata : &pytorch, metadata ? metadata_count : 1);
+    alloy_status status =
+        make_header(&header, items, count, metadata ? metadata : &pytorch, metadata ? metadata_count : 1);
     if (!status && !(piece = alloy_memory_aligned(PIECE, 1)))
         status = ALLOY_NOMEM;
     if (!status)
@@ -190,8 +194,8 @@ static alloy_status write_file(alloy_file_writer *file, const char *path, struct
     return status;
 }
 
-alloy_status alloy_safetensors_write(const char *path, const alloy_saved_tensor *tensors, int64_t count, const alloy_saved_metadata *metadata,
-                                     int64_t metadata_count)
+alloy_status alloy_safetensors_write(const char *path, const alloy_saved_tensor *tensors, int64_t count,
+                                     const alloy_saved_metadata *metadata, int64_t metadata_count)
 {
     struct item *items;
     alloy_file_writer file;
@@ -209,8 +213,8 @@ alloy_status alloy_safetensors_write(const char *path, const alloy_saved_tensor 
 /* A set of files that are written together. */
 struct set {
     const char *folder;
-    struct item *items;       /* in the order given; sorted within each shard once it is written */
-    int64_t *first;           /* [shards + 1] first item of each shard */
+    struct item *items; /* in the order given; sorted within each shard once it is written */
+    int64_t *first;     /* [shards + 1] first item of each shard */
     int64_t shards;
     alloy_file_writer *files; /* [shards + 1] the last is the index, where there is one */
 };
@@ -254,7 +258,8 @@ static alloy_status write_shards(struct set *set)
         int64_t first = set->first[shard];
         status = alloy_path_join(&path, set->folder, name);
         if (!status)
-            status = write_file(&set->files[shard], path.bytes, set->items + first, set->first[shard + 1] - first, NULL, 0);
+            status =
+                write_file(&set->files[shard], path.bytes, set->items + first, set->first[shard + 1] - first, NULL, 0);
     }
     alloy_text_free(&path);
     return status;
@@ -345,7 +350,8 @@ static alloy_status remove_others(const struct set *set)
             continue;
         status = alloy_path_join(&path, set->folder, entry->d_name);
         if (!status && unlink(path.bytes) != 0)
-            status = alloy_fail(ALLOY_IO, "%s: cannot remove this file of an earlier save", alloy_printable_path(path.bytes));
+            status = alloy_fail(ALLOY_IO, "%s: cannot remove this file of an earlier save",
+                                alloy_printable_path(path.bytes));
     }
     closedir(folder);
     alloy_text_free(&path);
@@ -367,7 +373,8 @@ static alloy_status write_set(struct set *set, int64_t count, uint64_t most)
     return status ? status : remove_others(set);
 }
 
-alloy_status alloy_safetensors_write_model(const char *folder, const alloy_saved_tensor *tensors, int64_t count, uint64_t most)
+alloy_status alloy_safetensors_write_model(const char *folder, const alloy_saved_tensor *tensors, int64_t count,
+                                           uint64_t most)
 {
     struct set set = {.folder = folder};
     alloy_status status = make_items(&set.items, tensors, count);

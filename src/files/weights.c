@@ -18,13 +18,13 @@ static const char SINGLE[] = "model.safetensors", INDEX[] = "model.safetensors.i
 struct alloy_weights {
     const alloy_model_files *files;
     bool map, allow_unused;
-    alloy_name_table names;        /* of the index; empty for a single file, whose own table serves */
-    int32_t *entries;              /* [names.count] shard of each name */
+    alloy_name_table names; /* of the index; empty for a single file, whose own table serves */
+    int32_t *entries;       /* [names.count] shard of each name */
     int64_t entry_capacity;
-    alloy_name_table shard_names;  /* number i: shards[i] */
-    alloy_safetensors *shards;     /* [shard_names.count] closed until asked for */
-    int64_t *shard_tensors;        /* [shard_names.count] tensors that the index places in each */
-    double total_size;             /* bytes, as the index says; negative: not said */
+    alloy_name_table shard_names; /* number i: shards[i] */
+    alloy_safetensors *shards;    /* [shard_names.count] closed until asked for */
+    int64_t *shard_tensors;       /* [shard_names.count] tensors that the index places in each */
+    double total_size;            /* bytes, as the index says; negative: not said */
 };
 
 static bool is_single(const alloy_weights *weights)
@@ -51,7 +51,8 @@ static alloy_status decode(alloy_json_string_view *view, alloy_text *buffer)
 }
 
 /* The shard of that name, a new one where it is not known. */
-static alloy_status add_shard(alloy_weights *weights, alloy_json *json, const alloy_json_string_view *name, int64_t *shard)
+static alloy_status add_shard(alloy_weights *weights, alloy_json *json, const alloy_json_string_view *name,
+                              int64_t *shard)
 {
     alloy_status status = alloy_file_name_check(name->bytes, name->size, INDEX);
     if (status)
@@ -73,7 +74,8 @@ static alloy_status read_weight_map(alloy_weights *weights, alloy_json *json)
     alloy_json_object(json);
     while (!status && alloy_json_next_key(json, &key)) {
         int64_t number, shard = 0;
-        int32_t *entries = alloy_memory_grow(weights->entries, weights->names.count, &weights->entry_capacity, sizeof *entries);
+        int32_t *entries =
+            alloy_memory_grow(weights->entries, weights->names.count, &weights->entry_capacity, sizeof *entries);
         status = entries ? decode(&key, &buffer) : ALLOY_NOMEM;
         weights->entries = entries ? entries : weights->entries;
         if (!status)
@@ -159,7 +161,8 @@ static alloy_status open_index(alloy_weights *weights)
 /* ---- Shards -------------------------------------------------------------------------------------------------------------------- */
 
 /* A tensor of a shard that the index does not place there. */
-static alloy_status misplaced(const alloy_weights *weights, const alloy_safetensors *shard, const alloy_stored_tensor *tensor, int64_t number)
+static alloy_status misplaced(const alloy_weights *weights, const alloy_safetensors *shard,
+                              const alloy_stored_tensor *tensor, int64_t number)
 {
     const char *path = alloy_printable_path(shard->file.path), *name = alloy_printable(tensor->name, tensor->name_size);
     if (number >= 0)
@@ -200,7 +203,8 @@ static alloy_status open_shard(alloy_weights *weights, int64_t number)
     if (is_open(shard))
         return ALLOY_OK;
     alloy_text path = {0};
-    alloy_status status = alloy_model_files_path(weights->files, alloy_name_table_get(&weights->shard_names, number, NULL), &path);
+    alloy_status status =
+        alloy_model_files_path(weights->files, alloy_name_table_get(&weights->shard_names, number, NULL), &path);
     if (!status)
         status = alloy_safetensors_open(shard, path.bytes, weights->map);
     if (!status && !is_single(weights))
@@ -227,7 +231,9 @@ alloy_status alloy_weights_open(alloy_weights **out, const alloy_model_files *fi
     alloy_weights *weights = alloy_memory_zeroed(1, sizeof *weights);
     if (!weights)
         return ALLOY_NOMEM;
-    *weights = (alloy_weights){.files = files, .map = !options || !options->no_mmap, .allow_unused = options && options->allow_unused,
+    *weights = (alloy_weights){.files = files,
+                               .map = !options || !options->no_mmap,
+                               .allow_unused = options && options->allow_unused,
                                .total_size = -1};
     alloy_status status;
     if (alloy_model_files_has(files, SINGLE))

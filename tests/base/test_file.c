@@ -42,10 +42,12 @@ static void only_regular_files_are_opened_and_nothing_hangs(void **state)
     char *folder = test_folder();
     alloy_file file;
     assert_int_equal(mkfifo(path_in(folder, "fifo"), 0600), 0);
-    expect_failure(alloy_file_open(&file, path_in(folder, "fifo"), SIZE_MAX, false), ALLOY_IO, "fifo", "not a regular file");
+    expect_failure(alloy_file_open(&file, path_in(folder, "fifo"), SIZE_MAX, false), ALLOY_IO, "fifo",
+                   "not a regular file");
     expect_failure(alloy_file_open(&file, folder, SIZE_MAX, true), ALLOY_IO, "not a regular file");
     expect_failure(alloy_file_open(&file, "/dev/null", SIZE_MAX, true), ALLOY_IO, "/dev/null", "not a regular file");
-    expect_failure(alloy_file_open(&file, path_in(folder, "absent"), SIZE_MAX, true), ALLOY_IO, "absent", "No such file");
+    expect_failure(alloy_file_open(&file, path_in(folder, "absent"), SIZE_MAX, true), ALLOY_IO, "absent",
+                   "No such file");
     remove_folder(folder);
 }
 

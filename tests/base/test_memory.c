@@ -40,7 +40,8 @@ static void the_nth_allocation_fails_and_those_after_it(void **state)
 {
     (void)state;
     alloy_memory_fail_after(1);
-    char *first = alloy_memory_string("first"), *second = alloy_memory_string("second"), *third = alloy_memory_string("third");
+    char *first = alloy_memory_string("first"), *second = alloy_memory_string("second"),
+         *third = alloy_memory_string("third");
     alloy_memory_fail_after(-1);
     expect_text(first, "first");
     assert_null(second);

@@ -79,9 +79,11 @@ static void plain_round(uint64_t *a, uint64_t *b, uint64_t *c, uint64_t *d)
     *c += *b, *b = rotated(*b, 17), *b ^= *c, *c = rotated(*c, 32);
 }
 
-static uint64_t plain_siphash(uint64_t low, uint64_t high, const uint8_t *bytes, size_t size, int rounds, int last_rounds)
+static uint64_t plain_siphash(uint64_t low, uint64_t high, const uint8_t *bytes, size_t size, int rounds,
+                              int last_rounds)
 {
-    uint64_t a = low ^ 0x736f6d6570736575, b = high ^ 0x646f72616e646f6d, c = low ^ 0x6c7967656e657261, d = high ^ 0x7465646279746573;
+    uint64_t a = low ^ 0x736f6d6570736575, b = high ^ 0x646f72616e646f6d, c = low ^ 0x6c7967656e657261,
+             d = high ^ 0x7465646279746573;
     for (size_t word = 0; word <= size / 8; word++) {
         uint64_t m = 0;
         for (size_t i = 0; i < 8; i++) {

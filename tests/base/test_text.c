@@ -92,7 +92,8 @@ static void numbers_have_a_point_in_every_locale(void **state)
 static void numbers_are_the_whole_of_a_text(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"", " 1", "1 ", "0x10", "-0x1", "inf", "nan", "-inf", "1e999", ".", "-", "+", "e5", "1e", "1.5x", "--1", "1_0"};
+    static const char *const bad[] = {"",  " 1", "1 ", "0x10", "-0x1", "inf",  "nan", "-inf", "1e999",
+                                      ".", "-",  "+",  "e5",   "1e",   "1.5x", "--1", "1_0"};
     double value = 7;
     int64_t number = 7;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -105,7 +106,9 @@ static void numbers_are_the_whole_of_a_text(void **state)
     assert_true(alloy_parse_int64("-9223372036854775808", 20, &number) && number == INT64_MIN);
     assert_false(alloy_parse_int64("9223372036854775808", 19, &number));
     assert_false(alloy_parse_int64("1.0", 3, &number));
-    assert_false(alloy_parse_double("1\0" "2", 3, &value));
+    assert_false(alloy_parse_double("1\0"
+                                    "2",
+                                    3, &value));
 }
 
 /* ---- UTF-8 --------------------------------------------------------------------------------------------------------------------- */
@@ -121,7 +124,8 @@ static void every_code_point_goes_to_utf8_and_back(void **state)
         size_t size = alloy_utf8_put(code, bytes);
         if (size != alloy_utf8_next(bytes, size, &back) || back != code || alloy_utf8_valid(bytes, size) != size)
             fail_msg("U+%04X came back as U+%04X", code, back);
-        if (size > 1 && (alloy_utf8_valid(bytes, size - 1) != 0 || alloy_utf8_next(bytes, size - 1, &back) != size - 1 || back != ALLOY_UTF8_BAD))
+        if (size > 1 && (alloy_utf8_valid(bytes, size - 1) != 0 ||
+                         alloy_utf8_next(bytes, size - 1, &back) != size - 1 || back != ALLOY_UTF8_BAD))
             fail_msg("U+%04X cut short was taken", code);
     }
 }
@@ -169,7 +173,8 @@ static void the_valid_prefix_is_found_at_any_place(void **state)
 static void names_from_files_cannot_spoil_a_terminal(void **state)
 {
     (void)state;
-    expect_text(alloy_printable("a\x1B[31m\n\"\\\x7F\xC2\x9B\xFF\xC3\xA9\0z", 17), "a\\x1B[31m\\x0A\\x22\\x5C\\x7F\\xC2\\x9B\\xFF\xC3\xA9\\x00z");
+    expect_text(alloy_printable("a\x1B[31m\n\"\\\x7F\xC2\x9B\xFF\xC3\xA9\0z", 17),
+                "a\\x1B[31m\\x0A\\x22\\x5C\\x7F\\xC2\\x9B\\xFF\xC3\xA9\\x00z");
     char name[1000];
     memset(name, 'n', sizeof name);
     const char *shown = alloy_printable(name, sizeof name);

@@ -14,7 +14,7 @@ enum { TASKS = 10007 };
 
 struct record {
     atomic_int runs[TASKS];
-    atomic_int unclean;                 /* tasks that saw another environment than the default */
+    atomic_int unclean; /* tasks that saw another environment than the default */
     _Atomic(void *) scratch[TASKS];
 };
 

@@ -22,9 +22,23 @@ static void sound_documents_are_accepted(void **state)
 {
     (void)state;
     static const char *const texts[] = {
-        "{}", "[]", "0", "-0", "\"\"", "true", "false", "null", " \t\r\n{ } \n", "[1, 2.5, -3e-7, 1E+2, 0.0]", "{\"a\": {\"a\": {\"a\": []}}}",
-        "{\"a\": 1, \"b\": 1, \"A\": 1, \"\": 1}", "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041\\u0000\\ud83d\\ude00\"", "\"\xF0\x9F\x98\x80\x7F\"",
-        "[{\"a\": 1}, {\"a\": 2}]", "1e-400", "123456789012345678901234567890",
+        "{}",
+        "[]",
+        "0",
+        "-0",
+        "\"\"",
+        "true",
+        "false",
+        "null",
+        " \t\r\n{ } \n",
+        "[1, 2.5, -3e-7, 1E+2, 0.0]",
+        "{\"a\": {\"a\": {\"a\": []}}}",
+        "{\"a\": 1, \"b\": 1, \"A\": 1, \"\": 1}",
+        "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041\\u0000\\ud83d\\ude00\"",
+        "\"\xF0\x9F\x98\x80\x7F\"",
+        "[{\"a\": 1}, {\"a\": 2}]",
+        "1e-400",
+        "123456789012345678901234567890",
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         expect_ok(read_string(texts[i]));
@@ -91,8 +105,21 @@ static void unsound_documents_are_refused_at_their_line_and_column(void **state)
 static void bytes_that_are_not_utf8_are_refused_before_anything_is_read(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"\x80", "\xC0\x80", "\xC1\xBF", "\xE0\x80\x80", "\xE0\x9F\xBF", "\xED\xA0\x80", "\xF0\x8F\xBF\xBF",
-                                      "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFF", "\xC3", "\xE2\x82", "\xF0\x9F\x98", "\xC3(", "\xE2(\xA1"};
+    static const char *const bad[] = {"\x80",
+                                      "\xC0\x80",
+                                      "\xC1\xBF",
+                                      "\xE0\x80\x80",
+                                      "\xE0\x9F\xBF",
+                                      "\xED\xA0\x80",
+                                      "\xF0\x8F\xBF\xBF",
+                                      "\xF4\x90\x80\x80",
+                                      "\xF5\x80\x80\x80",
+                                      "\xFF",
+                                      "\xC3",
+                                      "\xE2\x82",
+                                      "\xF0\x9F\x98",
+                                      "\xC3(",
+                                      "\xE2(\xA1"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char text[64];
         snprintf(text, sizeof text, "[\"long enough for a run of ASCII: 0123456789\", \"%s\"]", bad[i]);
@@ -103,7 +130,8 @@ static void bytes_that_are_not_utf8_are_refused_before_anything_is_read(void **s
 static void values_are_taken_in_the_order_they_come(void **state)
 {
     (void)state;
-    const char *text = "{\"i\": -9223372036854775808, \"u\": 18446744073709551615, \"d\": -0.5e1, \"s\": \"a\\n\\u00e9\", \"t\": true, \"f\": false,"
+    const char *text = "{\"i\": -9223372036854775808, \"u\": 18446744073709551615, \"d\": -0.5e1, \"s\": "
+                       "\"a\\n\\u00e9\", \"t\": true, \"f\": false,"
                        " \"n\": null, \"a\": [1, [2, 3], {\"x\": []}], \"raw\": { \"y\" : [ 1 ] } }";
     alloy_json json;
     alloy_json_string_view key, view;

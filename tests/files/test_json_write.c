@@ -35,8 +35,10 @@ static void one_line_or_indented(void **state)
     expect_text(out.bytes, "{\"a\":[-9223372036854775808,18446744073709551615,0.1,true,null],\"o\":{},\"r\":[1]}");
     alloy_text_clear(&out);
     write_everything(&out, 2);
-    expect_text(out.bytes, "{\n  \"a\": [\n    -9223372036854775808,\n    18446744073709551615,\n    0.1,\n    true,\n    null\n  ],\n"
-                           "  \"o\": {},\n  \"r\": [1]\n}");
+    expect_text(
+        out.bytes,
+        "{\n  \"a\": [\n    -9223372036854775808,\n    18446744073709551615,\n    0.1,\n    true,\n    null\n  ],\n"
+        "  \"o\": {},\n  \"r\": [1]\n}");
     alloy_text_free(&out);
 }
 
@@ -50,8 +52,14 @@ static void strings_are_escaped_and_bad_bytes_replaced(void **state)
     expect_text(out.bytes, "\"\\\"\\\\/\\b\\f\\n\\r\\t\\u0001\x7F\\u0000\xC3\xA9\xF0\x9F\x98\x80\"");
     alloy_text_clear(&out);
     alloy_json_writer_open(&json, &out, 0);
-    alloy_json_write_string(&json, "a\xFF" "b\xF0\x9F\x98" "c\xED\xA0\x80", 10);
-    expect_text(out.bytes, "\"a\xEF\xBF\xBD" "b\xEF\xBF\xBD" "c\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\"");
+    alloy_json_write_string(&json,
+                            "a\xFF"
+                            "b\xF0\x9F\x98"
+                            "c\xED\xA0\x80",
+                            10);
+    expect_text(out.bytes, "\"a\xEF\xBF\xBD"
+                           "b\xEF\xBF\xBD"
+                           "c\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\"");
     alloy_text_free(&out);
 }
 

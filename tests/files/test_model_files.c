@@ -46,9 +46,11 @@ static void x1_to_x4_a_file_is_one_name(void **state)
     static const struct {
         const char *name;
         size_t size;
-    } bad[] = {{"../x", 4}, {"/etc/passwd", 11}, {"a/b", 3}, {"a\\b", 3}, {"a\0b", 3}, {"", 0}, {".", 1}, {"..", 2}, {"a/", 2}, {"/", 1}};
+    } bad[] = {{"../x", 4}, {"/etc/passwd", 11}, {"a/b", 3}, {"a\\b", 3}, {"a\0b", 3}, {"", 0},
+               {".", 1},    {"..", 2},           {"a/", 2},  {"/", 1}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        expect_failure(alloy_file_name_check(bad[i].name, bad[i].size, "index"), ALLOY_TRUST, "index: \"", "name of a file");
+        expect_failure(alloy_file_name_check(bad[i].name, bad[i].size, "index"), ALLOY_TRUST, "index: \"",
+                       "name of a file");
     static const char *const good[] = {"model.safetensors", "...", ".hidden", "a b", "-", "\xC3\xA9"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         expect_ok(alloy_file_name_check(good[i], strlen(good[i]), "index"));
@@ -136,7 +138,10 @@ static void the_cache_is_where_the_environment_says(void **state)
     (void)state;
     static const struct {
         const char *variable, *below;
-    } places[] = {{"HOME", ".cache/huggingface/hub"}, {"XDG_CACHE_HOME", "huggingface/hub"}, {"HF_HOME", "hub"}, {"HF_HUB_CACHE", ""}};
+    } places[] = {{"HOME", ".cache/huggingface/hub"},
+                  {"XDG_CACHE_HOME", "huggingface/hub"},
+                  {"HF_HOME", "hub"},
+                  {"HF_HUB_CACHE", ""}};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         char *folder = test_folder();
         char cache[512];
@@ -161,7 +166,8 @@ static void a_model_that_is_not_there_is_told_with_where_it_was_looked_for(void 
     setenv("HF_HUB_CACHE", folder, 1);
     expect_failure(path_of("user/absent", "x", false), ALLOY_IO, "user/absent: no such folder", "models--user--absent");
     expect_failure(path_of("absent", "x", false), ALLOY_IO, "models--absent");
-    static const char *const no_names[] = {"", "/absent", "./absent", "../absent", "a/b/c", "a//b", "a/", "a b", ".a/b", "a\nb"};
+    static const char *const no_names[] = {"",     "/absent", "./absent", "../absent", "a/b/c",
+                                           "a//b", "a/",      "a b",      ".a/b",      "a\nb"};
     for (size_t i = 0; i < sizeof no_names / sizeof *no_names; i++) {
         expect_failure(path_of(no_names[i], "x", false), ALLOY_IO, "no such folder");
         assert_null(strstr(alloy_error(), "cache"));

@@ -19,7 +19,8 @@ static void tensors_are_found_by_name_and_walked_in_the_order_of_their_bytes(voi
                          "\"\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}";
     const uint8_t data[7] = {7, 0x80, 0x3F, 0, 0, 0xC0, 0x7F}; /* 7; bf16 1.0; a NaN */
     alloy_safetensors file;
-    expect_ok(alloy_safetensors_open(&file, write_safetensors(folder, "x.safetensors", header, data, sizeof data), true));
+    expect_ok(
+        alloy_safetensors_open(&file, write_safetensors(folder, "x.safetensors", header, data, sizeof data), true));
 
     assert_int_equal(file.count, 3);
     expect_bytes(alloy_safetensors_at(&file, 0)->name, alloy_safetensors_at(&file, 0)->name_size, "");
@@ -73,10 +74,12 @@ static void the_header_is_that_of_the_formats_own_library(void **state)
     expect_ok(alloy_safetensors_write(path, tensors, 5, NULL, 0));
     size_t size;
     char *bytes = read_whole(path, &size);
-    const char *expected = "{\"__metadata__\":{\"format\":\"pt\"},\"\\\"\":{\"dtype\":\"F32\",\"shape\":[2,1],\"data_offsets\":[0,8]},"
-                           "\"A\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[8,8]},"
-                           "\"b\":{\"dtype\":\"BF16\",\"shape\":[],\"data_offsets\":[8,10]},\"a\":{\"dtype\":\"F16\",\"shape\":[1],\"data_offsets\":[10,12]},"
-                           "\"z\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[12,15]}}";
+    const char *expected =
+        "{\"__metadata__\":{\"format\":\"pt\"},\"\\\"\":{\"dtype\":\"F32\",\"shape\":[2,1],\"data_offsets\":[0,8]},"
+        "\"A\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[8,8]},"
+        "\"b\":{\"dtype\":\"BF16\",\"shape\":[],\"data_offsets\":[8,10]},\"a\":{\"dtype\":\"F16\",\"shape\":[1],\"data_"
+        "offsets\":[10,12]},"
+        "\"z\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[12,15]}}";
     size_t header = (strlen(expected) + 7) / 8 * 8;
     assert_int_equal(size, 8 + header + 15);
     assert_int_equal((uint8_t)bytes[0] | (uint8_t)bytes[1] << 8, header);
@@ -109,7 +112,8 @@ static void a_source_gives_the_bytes_in_pieces(void **state)
     (void)state;
     enum { BYTES = 9 * 1024 * 1024 + 5 };
     int calls = 0;
-    alloy_saved_tensor tensor = {.name = "w", .dtype = ALLOY_U8, .ndim = 1, .shape = {BYTES}, .source = count_up, .context = &calls};
+    alloy_saved_tensor tensor = {
+        .name = "w", .dtype = ALLOY_U8, .ndim = 1, .shape = {BYTES}, .source = count_up, .context = &calls};
     alloy_saved_metadata metadata = {"what", "a test"};
     char *folder = test_folder(), *path = path_in(folder, "x.safetensors");
     expect_ok(alloy_safetensors_write(path, &tensor, 1, &metadata, 1));
@@ -149,7 +153,8 @@ static void what_cannot_be_meant_is_not_written(void **state)
     expect_failure(alloy_safetensors_write(path, two, 1, NULL, 0), ALLOY_ARG, "9 dimensions");
     two[0] = (alloy_saved_tensor){.name = "a", .dtype = ALLOY_DTYPE_NONE, .data = data};
     expect_failure(alloy_safetensors_write(path, two, 1, NULL, 0), ALLOY_ARG, "dtype 0");
-    expect_failure(alloy_safetensors_write(path_in(folder, "no/x"), two + 1, 1, NULL, 0), ALLOY_IO, "no/x", "No such file");
+    expect_failure(alloy_safetensors_write(path_in(folder, "no/x"), two + 1, 1, NULL, 0), ALLOY_IO, "no/x",
+                   "No such file");
     remove_folder(folder);
 }
 
@@ -165,7 +170,8 @@ static alloy_status save(const char *folder, uint8_t value, uint64_t most)
     memset(data, value, sizeof data);
     alloy_saved_tensor tensors[TENSORS];
     for (int i = 0; i < TENSORS; i++)
-        tensors[i] = (alloy_saved_tensor){.name = names[i], .dtype = ALLOY_U8, .ndim = 1, .shape = {TENSOR_BYTES}, .data = data};
+        tensors[i] =
+            (alloy_saved_tensor){.name = names[i], .dtype = ALLOY_U8, .ndim = 1, .shape = {TENSOR_BYTES}, .data = data};
     return alloy_safetensors_write_model(folder, tensors, TENSORS, most);
 }
 
@@ -184,8 +190,9 @@ static void expect_names(const char *folder, const char *expected)
     expect_text(names, expected);
 }
 
-#define THREE_SHARDS                                                                                                                        \
-    "model-00001-of-00003.safetensors\nmodel-00002-of-00003.safetensors\nmodel-00003-of-00003.safetensors\nmodel.safetensors.index.json\n"
+#define THREE_SHARDS                                                                                                   \
+    "model-00001-of-00003.safetensors\nmodel-00002-of-00003.safetensors\nmodel-00003-of-00003.safetensors\nmodel."     \
+    "safetensors.index.json\n"
 
 static void a_model_is_saved_in_shards_with_an_index(void **state)
 {
@@ -195,10 +202,11 @@ static void a_model_is_saved_in_shards_with_an_index(void **state)
     expect_names(folder, THREE_SHARDS);
     size_t size;
     char *index = read_whole(path_in(folder, "model.safetensors.index.json"), &size);
-    expect_text(index, "{\n  \"metadata\": {\n    \"total_size\": 5000\n  },\n  \"weight_map\": {\n"
-                       "    \"d\": \"model-00001-of-00003.safetensors\",\n    \"e\": \"model-00001-of-00003.safetensors\",\n"
-                       "    \"b\": \"model-00002-of-00003.safetensors\",\n    \"c\": \"model-00002-of-00003.safetensors\",\n"
-                       "    \"a\": \"model-00003-of-00003.safetensors\"\n  }\n}\n");
+    expect_text(index,
+                "{\n  \"metadata\": {\n    \"total_size\": 5000\n  },\n  \"weight_map\": {\n"
+                "    \"d\": \"model-00001-of-00003.safetensors\",\n    \"e\": \"model-00001-of-00003.safetensors\",\n"
+                "    \"b\": \"model-00002-of-00003.safetensors\",\n    \"c\": \"model-00002-of-00003.safetensors\",\n"
+                "    \"a\": \"model-00003-of-00003.safetensors\"\n  }\n}\n");
     free(index);
     remove_folder(folder);
 }
@@ -212,9 +220,10 @@ static void a_save_leaves_nothing_of_the_one_before(void **state)
     expect_ok(save(folder, 2, 0));
     expect_names(folder, "model-notes.safetensors\nmodel.safetensors\n");
     expect_ok(save(folder, 3, 10)); /* less than a tensor: one each */
-    expect_names(folder, "model-00001-of-00005.safetensors\nmodel-00002-of-00005.safetensors\nmodel-00003-of-00005.safetensors\n"
-                         "model-00004-of-00005.safetensors\nmodel-00005-of-00005.safetensors\nmodel-notes.safetensors\n"
-                         "model.safetensors.index.json\n");
+    expect_names(
+        folder, "model-00001-of-00005.safetensors\nmodel-00002-of-00005.safetensors\nmodel-00003-of-00005.safetensors\n"
+                "model-00004-of-00005.safetensors\nmodel-00005-of-00005.safetensors\nmodel-notes.safetensors\n"
+                "model.safetensors.index.json\n");
     remove_folder(folder);
 }
 
@@ -231,7 +240,8 @@ static void a_full_disk_leaves_the_earlier_checkpoint(void **state)
     getrlimit(RLIMIT_FSIZE, &old);
     signal(SIGXFSZ, SIG_IGN);
     full = old;
-    for (rlim_t limit = 0; limit < 2200; limit += 131) { /* the first two files have about 2,200 bytes, the third 1,100 */
+    for (rlim_t limit = 0; limit < 2200;
+         limit += 131) { /* the first two files have about 2,200 bytes, the third 1,100 */
         full.rlim_cur = limit;
         setrlimit(RLIMIT_FSIZE, &full);
         alloy_status status = save(folder, 2, 2500);
@@ -263,7 +273,8 @@ static void a_mapped_source_may_be_its_own_target(void **state)
     expect_ok(save(folder, 9, 0));
     alloy_safetensors file;
     expect_ok(alloy_safetensors_open(&file, path, true));
-    alloy_saved_tensor copy = {.name = "copy", .dtype = ALLOY_U8, .ndim = 1, .shape = {TENSOR_BYTES}, .data = file.tensors[2].data};
+    alloy_saved_tensor copy = {
+        .name = "copy", .dtype = ALLOY_U8, .ndim = 1, .shape = {TENSOR_BYTES}, .data = file.tensors[2].data};
     expect_ok(alloy_safetensors_write(path, &copy, 1, NULL, 0));
     expect_ok(alloy_file_check(&file.file));
     assert_int_equal(file.tensors[4].data[TENSOR_BYTES - 1], 9);
@@ -294,7 +305,8 @@ static void opening_touches_no_weights(void **state)
     (void)state;
     enum { BYTES = 64 * 1024 * 1024 };
     int calls = 0;
-    alloy_saved_tensor tensor = {.name = "w", .dtype = ALLOY_U8, .ndim = 1, .shape = {BYTES}, .source = count_up, .context = &calls};
+    alloy_saved_tensor tensor = {
+        .name = "w", .dtype = ALLOY_U8, .ndim = 1, .shape = {BYTES}, .source = count_up, .context = &calls};
     char *folder = test_folder(), *path = path_in(folder, "x.safetensors");
     expect_ok(alloy_safetensors_write(path, &tensor, 1, NULL, 0));
     size_t before = mapped_bytes_in_memory() + anonymous_bytes();
@@ -311,7 +323,8 @@ static void every_allocation_of_reading_may_fail(void **state)
 {
     (void)state;
     char *folder = test_folder(), *path = path_in(folder, "model.safetensors");
-    const char *header = "{\"__metadata__\":{\"format\":\"pt\",\"\\u0061\":\"\"},\"\\u0062\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,2]},"
+    const char *header = "{\"__metadata__\":{\"format\":\"pt\",\"\\u0061\":\"\"},\"\\u0062\":{\"dtype\":\"U8\","
+                         "\"shape\":[1],\"data_offsets\":[1,2]},"
                          "\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}";
     write_safetensors(folder, "model.safetensors", header, "xy", 2);
     int failures = 0;

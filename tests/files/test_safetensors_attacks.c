@@ -24,9 +24,9 @@ static void try_case(const struct safetensors_case *c, const char *folder, bool 
             right = right && strstr(alloy_error(), c->words[i]);
     }
     if (!right)
-        fail_msg("%s, %s: gave %s: %s\n  expected %s with \"%s\" \"%s\" \"%s\"", c->id, c->what, alloy_status_name(status),
-                 status ? alloy_error() : "", alloy_status_name(c->status), c->words[0], c->words[1] ? c->words[1] : "",
-                 c->words[2] ? c->words[2] : "");
+        fail_msg("%s, %s: gave %s: %s\n  expected %s with \"%s\" \"%s\" \"%s\"", c->id, c->what,
+                 alloy_status_name(status), status ? alloy_error() : "", alloy_status_name(c->status), c->words[0],
+                 c->words[1] ? c->words[1] : "", c->words[2] ? c->words[2] : "");
     if (seconds > 0.010 && !ALLOY_TEST_SANITIZED)
         fail_msg("%s, %s: took %.4f s, expected at most 0.010", c->id, c->what, seconds);
     if (status)
@@ -136,7 +136,8 @@ static void deep_fields_are_refused(void **state)
         memset(at + depth, ']', (size_t)depth);
         strcpy(at + 2 * depth, "}}");
         alloy_safetensors file;
-        alloy_status status = alloy_safetensors_open(&file, write_safetensors(folder, "d.safetensors", header, "x", 1), true);
+        alloy_status status =
+            alloy_safetensors_open(&file, write_safetensors(folder, "d.safetensors", header, "x", 1), true);
         expect_failure(status, depth == 100 ? ALLOY_OK : ALLOY_FORMAT, "levels deep");
         alloy_safetensors_close(&file);
     }

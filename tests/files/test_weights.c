@@ -43,7 +43,8 @@ static void write_shard(const char *folder, const char *file, const char *names)
     for (int64_t i = 0; i < count; i++) {
         texts[i][0] = names[i];
         texts[i][1] = 0;
-        tensors[i] = (alloy_saved_tensor){.name = texts[i], .dtype = ALLOY_U8, .ndim = 1, .shape = {1}, .data = &names[i]};
+        tensors[i] =
+            (alloy_saved_tensor){.name = texts[i], .dtype = ALLOY_U8, .ndim = 1, .shape = {1}, .data = &names[i]};
     }
     expect_ok(alloy_safetensors_write(path_in(folder, file), tensors, count, NULL, 0));
 }
@@ -55,7 +56,8 @@ static char *sharded_model(void)
     write_shard(folder, "s1.safetensors", "ab");
     write_shard(folder, "s2.safetensors", "c");
     write_text(folder, "model.safetensors.index.json",
-               "{\"metadata\": {\"total_size\": 3}, \"weight_map\": {\"a\": \"s1.safetensors\", \"c\": \"s2.safetensors\", \"b\": \"s1.safetensors\"}}");
+               "{\"metadata\": {\"total_size\": 3}, \"weight_map\": {\"a\": \"s1.safetensors\", \"c\": "
+               "\"s2.safetensors\", \"b\": \"s1.safetensors\"}}");
     return folder;
 }
 
@@ -131,7 +133,8 @@ static void x7_x8_a_tensor_is_in_the_shard_of_the_index_and_in_no_other(void **s
     (void)state;
     char *folder = sharded_model();
     write_shard(folder, "s2.safetensors", "cb");
-    expect_failure(open_whole(folder, NULL), ALLOY_FORMAT, "s2.safetensors", "holds tensor \"b\"", "places in s1.safetensors");
+    expect_failure(open_whole(folder, NULL), ALLOY_FORMAT, "s2.safetensors", "holds tensor \"b\"",
+                   "places in s1.safetensors");
     write_shard(folder, "s1.safetensors", "a");
     expect_failure(open_whole(folder, NULL), ALLOY_FORMAT, "s1.safetensors", "does not hold tensor \"b\"");
     write_shard(folder, "s1.safetensors", "ab");
@@ -175,7 +178,8 @@ static void an_index_is_checked(void **state)
     expect_failure(open_index("{\"weight_map\": []}"), ALLOY_FORMAT, "\"weight_map\"", "an object");
     expect_failure(open_index("{\"weight_map\": {\"t\": 1}}"), ALLOY_FORMAT, "\"t\"", "a string");
     expect_failure(open_index("{\"weight_map\": {\"t\": \"a\", \"t\": \"b\"}}"), ALLOY_FORMAT, "duplicate key \"t\"");
-    expect_failure(open_index("{\"weight_map\": {\"t\": \"a\"}, \"weight_map\": {\"t\": \"b\"}}"), ALLOY_FORMAT, "duplicate key");
+    expect_failure(open_index("{\"weight_map\": {\"t\": \"a\"}, \"weight_map\": {\"t\": \"b\"}}"), ALLOY_FORMAT,
+                   "duplicate key");
     expect_failure(open_index("{\"weight_map\": {\"t\": \"a\"}} x"), ALLOY_FORMAT, "the end of the text");
     char *folder = test_folder();
     expect_failure(open_whole(folder, NULL), ALLOY_IO, folder, "model.safetensors", "index.json");
@@ -214,7 +218,8 @@ static void x13_a_wrong_total_size_is_a_warning(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *folder = sharded_model(), index[512];
         snprintf(index, sizeof index,
-                 "{\"metadata\": %s, \"weight_map\": {\"a\": \"s1.safetensors\", \"c\": \"s2.safetensors\", \"b\": \"s1.safetensors\"}}",
+                 "{\"metadata\": %s, \"weight_map\": {\"a\": \"s1.safetensors\", \"c\": \"s2.safetensors\", \"b\": "
+                 "\"s1.safetensors\"}}",
                  cases[i].metadata);
         write_text(folder, "model.safetensors.index.json", index);
         struct warnings warnings;
@@ -294,11 +299,13 @@ static void tensors_of_too_many_dimensions_are_refused_when_used(void **state)
 {
     (void)state;
     char *folder = test_folder();
-    write_safetensors(folder, "model.safetensors", "{\"a\":{\"dtype\":\"U8\",\"shape\":[1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,1]}}", "x", 1);
+    write_safetensors(folder, "model.safetensors",
+                      "{\"a\":{\"dtype\":\"U8\",\"shape\":[1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,1]}}", "x", 1);
     struct opened opened;
     const alloy_stored_tensor *tensor;
     expect_ok(open_folder(&opened, folder, NULL));
-    expect_failure(alloy_weights_find(opened.weights, "a", &tensor), ALLOY_LIMIT, "model.safetensors", "\"a\"", "9 dimensions");
+    expect_failure(alloy_weights_find(opened.weights, "a", &tensor), ALLOY_LIMIT, "model.safetensors", "\"a\"",
+                   "9 dimensions");
     assert_null(tensor);
     close_folder(&opened);
     remove_folder(folder);
