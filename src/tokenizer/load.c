@@ -244,7 +244,8 @@ static alloy_status check_listed_ids(const struct loader *l)
     return status;
 }
 
-/* Puts a token among those that are looked for. */
+/* Puts a token among those that are looked for. One that is looked for in normalized text decodes to its normalized form (as in
+ * `tokenizers` since 0.23). */
 static alloy_status look_for(struct loader *l, const struct listed *listed, uint32_t id, alloy_normalizer_scratch *scratch)
 {
     alloy_tokenizer *t = l->tokenizer;
@@ -258,6 +259,8 @@ static alloy_status look_for(struct loader *l, const struct listed *listed, uint
     if (!status && size == 0)
         status = alloy_fail(ALLOY_FORMAT, "added token \"%s\": nothing is left of it when it is normalized",
                             alloy_printable(listed->text.bytes, listed->text.size));
+    if (!status && (size != listed->text.size || memcmp(text, listed->text.bytes, size) != 0))
+        status = alloy_vocabulary_show(&t->vocabulary, id, text, size);
     return status ? status : alloy_added_set_add(&t->added_normalized, text, size, &token);
 }
 

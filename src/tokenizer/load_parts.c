@@ -138,7 +138,7 @@ static alloy_status read_behavior(const alloy_component *c, alloy_split_behavior
 
 static alloy_status add_split(alloy_pretokenizer *pretokenizer, const alloy_component *c)
 {
-    alloy_split_behavior behavior;
+    alloy_split_behavior behavior = ALLOY_SPLIT_REMOVED;
     alloy_status status = read_behavior(c, &behavior);
     alloy_pretokenizer_step *step = status ? NULL : new_step(pretokenizer, ALLOY_PRETOKENIZE_SPLIT);
     if (!step)

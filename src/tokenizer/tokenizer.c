@@ -279,7 +279,9 @@ static alloy_status push(alloy_decoder *decoder, int64_t id)
         return alloy_fail(ALLOY_RANGE, "token id %lld is outside 0..4294967295", (long long)id);
     if (!alloy_vocabulary_has(v, id) || (decoder->skip_special && v->tokens[id].flags & ALLOY_TOKEN_SPECIAL))
         return ALLOY_OK;
-    return alloy_decoder_run_push(&decoder->tokenizer->decoder, &decoder->run, alloy_vocabulary_text(v, id), v->tokens[id].size);
+    size_t size;
+    const char *text = alloy_vocabulary_shown(v, id, &size);
+    return alloy_decoder_run_push(&decoder->tokenizer->decoder, &decoder->run, text, size);
 }
 
 alloy_status alloy_decoder_push(alloy_decoder *decoder, int64_t id, const char **text, size_t *size)

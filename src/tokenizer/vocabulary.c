@@ -17,10 +17,9 @@ void alloy_vocabulary_free(alloy_vocabulary *vocabulary)
     *vocabulary = (alloy_vocabulary){0};
 }
 
-alloy_status alloy_vocabulary_add(alloy_vocabulary *vocabulary, const char *text, size_t size, int64_t id)
+/* Appends a text and an entry for it. */
+static alloy_status add_entry(alloy_vocabulary *vocabulary, const char *text, size_t size, uint32_t id)
 {
-    if (id < 0 || id >= (int64_t)ALLOY_NO_TOKEN)
-        return alloy_fail(ALLOY_FORMAT, "token \"%s\": id %lld is outside 0..4294967294", alloy_printable(text, size), (long long)id);
     struct alloy_vocabulary_entry *grown =
         alloy_memory_grow(vocabulary->entries, vocabulary->entry_count, &vocabulary->entry_capacity, sizeof *grown);
     if (!grown)
@@ -30,10 +29,17 @@ alloy_status alloy_vocabulary_add(alloy_vocabulary *vocabulary, const char *text
     alloy_text_append(&vocabulary->text, text, size);
     if (vocabulary->text.failed || vocabulary->text.size > UINT32_MAX)
         return alloy_fail(ALLOY_NOMEM, "out of memory: the texts of the vocabulary");
-    grown[vocabulary->entry_count++] = (struct alloy_vocabulary_entry){(uint32_t)at, (uint32_t)size, (uint32_t)id};
+    grown[vocabulary->entry_count++] = (struct alloy_vocabulary_entry){(uint32_t)at, (uint32_t)size, id};
+    return ALLOY_OK;
+}
+
+alloy_status alloy_vocabulary_add(alloy_vocabulary *vocabulary, const char *text, size_t size, int64_t id)
+{
+    if (id < 0 || id >= (int64_t)ALLOY_NO_TOKEN)
+        return alloy_fail(ALLOY_FORMAT, "token \"%s\": id %lld is outside 0..4294967294", alloy_printable(text, size), (long long)id);
     if (size > vocabulary->longest)
         vocabulary->longest = size;
-    return ALLOY_OK;
+    return add_entry(vocabulary, text, size, (uint32_t)id);
 }
 
 /* Puts a token into the hash table, which has room. */
@@ -92,7 +98,7 @@ static alloy_status place_tokens(alloy_vocabulary *vocabulary)
         if (token->flags != 0)
             return alloy_fail(ALLOY_FORMAT, "tokens \"%s\" and \"%s\" have the same id %u", alloy_printable(text + token->at, token->size),
                               alloy_printable(text + entry->at, entry->size), entry->id);
-        *token = (alloy_vocabulary_token){entry->at, entry->size, ALLOY_TOKEN_OF_MODEL};
+        *token = (alloy_vocabulary_token){entry->at, entry->size, ALLOY_TOKEN_OF_MODEL, 0};
     }
     return ALLOY_OK;
 }
@@ -124,9 +130,19 @@ alloy_status alloy_vocabulary_place(alloy_vocabulary *vocabulary, const char *te
         return alloy_fail(ALLOY_NOMEM, "out of memory: the texts of the vocabulary");
     if (id == vocabulary->count)
         vocabulary->count++;
-    grown[id] = (alloy_vocabulary_token){(uint32_t)at, (uint32_t)size, ALLOY_TOKEN_ADDED};
+    grown[id] = (alloy_vocabulary_token){(uint32_t)at, (uint32_t)size, ALLOY_TOKEN_ADDED, 0};
     insert(vocabulary, id);
     return ALLOY_OK;
+}
+
+alloy_status alloy_vocabulary_show(alloy_vocabulary *vocabulary, uint32_t id, const char *text, size_t size)
+{
+    if (vocabulary->entry_count >= (1 << 24) - 1)
+        return alloy_fail(ALLOY_LIMIT, "too many added tokens are changed by the normalizer");
+    alloy_status status = add_entry(vocabulary, text, size, id);
+    if (!status)
+        vocabulary->tokens[id].shown = (uint32_t)vocabulary->entry_count & 0xFFFFFF;
+    return status;
 }
 
 uint32_t alloy_vocabulary_find_any(const alloy_vocabulary *vocabulary, const char *text, size_t size)

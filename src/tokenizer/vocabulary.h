@@ -19,7 +19,8 @@ enum { ALLOY_TOKEN_OF_MODEL = 1, ALLOY_TOKEN_ADDED = 2, ALLOY_TOKEN_SPECIAL = 4 
 typedef struct alloy_vocabulary_token {
     uint32_t at;   /* offset of its text in `text` */
     uint32_t size; /* bytes */
-    uint8_t flags;
+    uint32_t flags : 8;
+    uint32_t shown : 24; /* index in `entries` of the text that it decodes to, + 1; 0: its own */
 } alloy_vocabulary_token;
 
 typedef struct alloy_vocabulary {
@@ -37,7 +38,7 @@ typedef struct alloy_vocabulary {
     alloy_hash_key key;
     struct alloy_vocabulary_entry {
         uint32_t at, size, id;
-    } *entries; /* [entry_count] while the vocabulary is read */
+    } *entries; /* [entry_count] the model's tokens while the vocabulary is read; later texts to decode to */
     int64_t entry_count, entry_capacity;
 } alloy_vocabulary; /* {0} is empty */
 
@@ -50,6 +51,9 @@ alloy_status alloy_vocabulary_finish(alloy_vocabulary *vocabulary);
 
 /* Adds a token that is not the model's, with an id that has none yet and is at most `count`. */
 alloy_status alloy_vocabulary_place(alloy_vocabulary *vocabulary, const char *text, size_t size, uint32_t id);
+
+/* Lets a token decode to another text than its own. */
+alloy_status alloy_vocabulary_show(alloy_vocabulary *vocabulary, uint32_t id, const char *text, size_t size);
 
 /* The id of a text, of the model's tokens only or of all; ALLOY_NO_TOKEN when there is none. */
 uint32_t alloy_vocabulary_find(const alloy_vocabulary *vocabulary, const char *text, size_t size);
@@ -64,6 +68,14 @@ static inline bool alloy_vocabulary_has(const alloy_vocabulary *vocabulary, int6
 static inline const char *alloy_vocabulary_text(const alloy_vocabulary *vocabulary, int64_t id)
 {
     return vocabulary->text.bytes + vocabulary->tokens[id].at;
+}
+
+/* The text that a token decodes to. */
+static inline const char *alloy_vocabulary_shown(const alloy_vocabulary *vocabulary, int64_t id, size_t *size)
+{
+    const alloy_vocabulary_token *token = &vocabulary->tokens[id];
+    *size = token->shown ? vocabulary->entries[token->shown - 1].size : token->size;
+    return vocabulary->text.bytes + (token->shown ? vocabulary->entries[token->shown - 1].at : token->at);
 }
 
 #endif
