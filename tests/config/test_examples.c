@@ -1,4 +1,6 @@
 /* The configs that come with the project are sound, and read back as they are once saved. */
+#include <dirent.h>
+
 #include "config/dump.h"
 
 /* Parses every NAME.json of a folder; how many there were. */
