@@ -5,8 +5,9 @@
 #include <time.h>
 
 #include "alloy/extend.h"
-#include "base/status.h"
+#include "base/file.h"
 #include "base/threads.h"
+#include "files/model_files.h"
 #include "signals.h"
 
 #define COMMON(field) offsetof(alloy_cli_common, field)
@@ -74,6 +75,23 @@ void alloy_cli_close_model(alloy_model *model)
 {
     alloy_cli_watch_model(NULL);
     alloy_model_close(model);
+}
+
+alloy_status alloy_cli_open_tokenizer(alloy_tokenizer **tokenizer, const alloy_cli_common *common, const char *where)
+{
+    *tokenizer = NULL;
+    if (alloy_file_exists(where))
+        return alloy_tokenizer_open(tokenizer, where);
+    alloy_model_files files;
+    alloy_text path = {0};
+    alloy_status status = alloy_model_files_open(&files, where, common->follow_symlinks);
+    if (status)
+        return status;
+    status = alloy_model_files_path(&files, "tokenizer.json", &path);
+    status = status ? status : alloy_tokenizer_open(tokenizer, path.bytes);
+    alloy_text_free(&path);
+    alloy_model_files_close(&files);
+    return status;
 }
 
 alloy_session_options alloy_cli_session_options(const alloy_cli_common *common)

@@ -12,6 +12,9 @@ void alloy_cli_close_model(alloy_model *model);
 alloy_status alloy_cli_open_session(alloy_session **session, const alloy_model *model, const alloy_cli_common *common, int64_t chunk);
 alloy_session_options alloy_cli_session_options(const alloy_cli_common *common);
 
+/* The tokenizer of MODEL, or of a tokenizer.json. The file must lie where a model's files may lie. */
+alloy_status alloy_cli_open_tokenizer(alloy_tokenizer **tokenizer, const alloy_cli_common *common, const char *where);
+
 /* Loads what --plugin names. */
 alloy_status alloy_cli_load_plugins(const alloy_cli_common *common);
 

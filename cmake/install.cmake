@@ -1,6 +1,6 @@
-# What `cmake --install` puts where: the libraries, the headers, the command, and what pkg-config and find_package need to find them.
-# The package files are written by hand, not exported: what liballoy needs are pkg-config's modules, which an export would freeze as
-# this machine's paths. tests/house/ builds a program against an installed copy both ways.
+# What `cmake --install` puts where: the libraries, the headers, the command, and what pkg-config and find_package need
+# to find them. The package files are written by hand, not exported: what liballoy needs are pkg-config's modules, which
+# an export would freeze as this machine's paths. tests/house/ builds a program against an installed copy both ways.
 
 include(CMakePackageConfigHelpers)
 
@@ -20,4 +20,5 @@ set(alloy_package ${CMAKE_INSTALL_LIBDIR}/cmake/alloy)
 configure_package_config_file(cmake/alloyConfig.cmake.in alloyConfig.cmake INSTALL_DESTINATION ${alloy_package}
                               PATH_VARS CMAKE_INSTALL_INCLUDEDIR CMAKE_INSTALL_LIBDIR)
 write_basic_package_version_file(alloyConfigVersion.cmake COMPATIBILITY SameMinorVersion)
-install(FILES ${PROJECT_BINARY_DIR}/alloyConfig.cmake ${PROJECT_BINARY_DIR}/alloyConfigVersion.cmake DESTINATION ${alloy_package})
+install(FILES ${PROJECT_BINARY_DIR}/alloyConfig.cmake ${PROJECT_BINARY_DIR}/alloyConfigVersion.cmake
+        DESTINATION ${alloy_package})

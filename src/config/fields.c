@@ -55,7 +55,7 @@ size_t alloy_field_size(const alloy_field *field)
     return sizeof(alloy_json_string_view);
 }
 
-/* ---- Reading ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Reading ----------------------------------------------------------------------------------------------------- */
 
 /* Takes the next value and fails at it: what `key` is, and what was expected in its place. */
 static void refuse(alloy_json *json, alloy_status status, const char *key, const char *expected)
@@ -77,7 +77,8 @@ static int64_t read_integer(alloy_json *json, const alloy_field *field)
     int64_t value = 0, least = (int64_t)field->least, most = (int64_t)field->most;
     bool is_number = alloy_json_peek(json) == ALLOY_JSON_NUMBER;
     alloy_json_string_view digits = is_number ? alloy_json_raw(json) : (alloy_json_string_view){0};
-    if (is_number && !json->status && alloy_parse_int64(digits.bytes, digits.size, &value) && value >= least && value <= most)
+    if (is_number && !json->status && alloy_parse_int64(digits.bytes, digits.size, &value) && value >= least &&
+        value <= most)
         return value;
     if (json->status)
         return 0;
@@ -96,7 +97,8 @@ static double read_number(alloy_json *json, const alloy_field *field)
     if (is_number && (above ? value > field->least : value >= field->least) && value <= field->most)
         return value;
     char expected[96];
-    snprintf(expected, sizeof expected, above ? "a number above %g and at most %g" : "a number in %g..%g", field->least, field->most);
+    snprintf(expected, sizeof expected, above ? "a number above %g and at most %g" : "a number in %g..%g", field->least,
+             field->most);
     if (!json->status) {
         json->at = at;
         refuse(json, ALLOY_RANGE, field->key, expected);
@@ -201,7 +203,8 @@ static void refuse_word(alloy_json *json, const char *key, const char *word, con
     char known[256] = "";
     for (size_t used = 0; *words && used < sizeof known; words++)
         used += (size_t)snprintf(known + used, sizeof known - used, "%s\"%s\"", used ? ", " : "", *words);
-    alloy_json_fail(json, ALLOY_FORMAT, "%s \"%s\" is unsupported, expected one of: %s", key, alloy_printable(word, strlen(word)), known);
+    alloy_json_fail(json, ALLOY_FORMAT, "%s \"%s\" is unsupported, expected one of: %s", key,
+                    alloy_printable(word, strlen(word)), known);
 }
 
 static const char *read_string(alloy_json *json, alloy_arena *arena, const alloy_field *field)
@@ -264,7 +267,7 @@ alloy_field_state alloy_field_read(alloy_json *json, alloy_arena *arena, const a
     return ALLOY_FIELD_GIVEN;
 }
 
-/* ---- Writing ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Writing ----------------------------------------------------------------------------------------------------- */
 
 static void write_integers(alloy_json_writer *writer, const alloy_integers *list)
 {

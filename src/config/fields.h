@@ -1,8 +1,9 @@
-/* Fields of JSON objects, described by tables: key, type, place, range. One mechanism reads and writes the fields of config.json, of
- * rope_parameters and of generation_config.json, so that every field is checked, and reported, in the same way.
+/* Fields of JSON objects, described by tables: key, type, place, range. One mechanism reads and writes the fields of
+ * config.json, of rope_parameters and of generation_config.json, so that every field is checked, and reported, in the
+ * same way.
  *
- * A value of the wrong type or outside its range is refused where it stands ("config.json:3:18: hidden_size is 0, expected an integer in
- * 1..1048576"), before anything is computed from it. */
+ * A value of the wrong type or outside its range is refused where it stands ("config.json:3:18: hidden_size is 0,
+ * expected an integer in 1..1048576"), before anything is computed from it. */
 #ifndef ALLOY_CONFIG_FIELDS_H
 #define ALLOY_CONFIG_FIELDS_H
 
@@ -25,7 +26,8 @@ enum {
     ALLOY_FIELD_ABOVE = 2,    /* NUMBER: least itself is outside */
     ALLOY_FIELD_COMMON = 4,   /* every family has it */
     ALLOY_FIELD_MODEL = 8,    /* of the whole model: layer_overrides cannot change it */
-    ALLOY_FIELD_RULE = 16,    /* a rule of some families that translation turns into other fields; unknown to `alloy` unless COMMON */
+    ALLOY_FIELD_RULE =
+        16, /* a rule of some families that translation turns into other fields; unknown to `alloy` unless COMMON */
 };
 
 typedef struct alloy_field {
@@ -53,7 +55,8 @@ typedef enum alloy_field_state {
 /* The number of the field with this key; -1 where there is none. */
 int alloy_field_find(const alloy_field *fields, int count, const alloy_json_string_view *key);
 
-/* Reads the next value into the field's member of `base`; lists and strings are put into `arena`. Failures are the reader's. */
+/* Reads the next value into the field's member of `base`; lists and strings are put into `arena`. Failures are the
+ * reader's. */
 alloy_field_state alloy_field_read(alloy_json *json, alloy_arena *arena, const alloy_field *field, void *base);
 
 /* Writes the member's value (not a VALUE). */
@@ -62,7 +65,8 @@ void alloy_field_write(alloy_json_writer *writer, const alloy_field *field, cons
 /* Bytes of the member. */
 size_t alloy_field_size(const alloy_field *field);
 
-/* A string of the document as a NUL-terminated one in `arena`: not empty, no NUL within, at most 255 bytes; NULL and the reader failed otherwise. */
+/* A string of the document as a NUL-terminated one in `arena`: not empty, no NUL within, at most 255 bytes; NULL and
+ * the reader failed otherwise. */
 const char *alloy_read_name(alloy_json *json, alloy_arena *arena, const char *key);
 
 /* torch's name ("bfloat16") of a dtype that a config may ask for, else NULL. */

@@ -13,9 +13,13 @@ enum { MOST_BYTES = 4 * 1024 * 1024, MOST_TOP_K = 1 << 24, NULLABLE = ALLOY_FIEL
 #define MOST_ID 2147483647.0
 
 #define AT(member) offsetof(alloy_generation_config, member)
-#define WHOLE(name, least, most) {#name, ALLOY_FIELD_INTEGER, NULLABLE, AT(name), least, most, NULL}
+#define WHOLE(name, least, most)                                                                                       \
+    {                                                                                                                  \
+#name, ALLOY_FIELD_INTEGER, NULLABLE, AT(name), least, most, NULL                                              \
+    }
 
-_Static_assert(AT(eos_token_count) == AT(eos_token_ids) + offsetof(alloy_integers, count), "read as one alloy_integers");
+_Static_assert(AT(eos_token_count) == AT(eos_token_ids) + offsetof(alloy_integers, count),
+               "read as one alloy_integers");
 
 static const alloy_field fields[] = {
     {"do_sample", ALLOY_FIELD_BOOL, NULLABLE, AT(do_sample), 0, 0, NULL},
@@ -38,8 +42,8 @@ static const struct {
     const char *key;
     double neutral;
 } unknown[] = {
-    {"num_beams", 1},      {"num_beam_groups", 1}, {"typical_p", 1},  {"no_repeat_ngram_size", 0}, {"epsilon_cutoff", 0},
-    {"eta_cutoff", 0},     {"penalty_alpha", 0},   {"min_length", 0}, {"min_new_tokens", 0},       {"top_h", 1},
+    {"num_beams", 1},  {"num_beam_groups", 1}, {"typical_p", 1},  {"no_repeat_ngram_size", 0}, {"epsilon_cutoff", 0},
+    {"eta_cutoff", 0}, {"penalty_alpha", 0},   {"min_length", 0}, {"min_new_tokens", 0},       {"top_h", 1},
 };
 
 /* What is kept with the settings. */
@@ -79,7 +83,8 @@ static alloy_status check_ids(const alloy_generation_config *config, const char 
     for (int64_t i = 0; vocab_size > 0 && i < config->eos_token_count; i++)
         if (config->eos_token_ids[i] >= vocab_size)
             return alloy_fail(ALLOY_RANGE, "%s: eos_token_id has %lld, expected an id of the vocabulary, 0..%lld",
-                              alloy_printable(name, strlen(name)), (long long)config->eos_token_ids[i], (long long)vocab_size - 1);
+                              alloy_printable(name, strlen(name)), (long long)config->eos_token_ids[i],
+                              (long long)vocab_size - 1);
     return ALLOY_OK;
 }
 
@@ -91,18 +96,19 @@ static struct kept *new_config(void)
         alloy_arena_free(arena);
         return NULL;
     }
-    kept->config = (alloy_generation_config){.temperature = 1, .top_k = 50, .top_p = 1, .repetition_penalty = 1, .bos_token_id = -1,
-                                             .pad_token_id = -1};
+    kept->config = (alloy_generation_config){
+        .temperature = 1, .top_k = 50, .top_p = 1, .repetition_penalty = 1, .bos_token_id = -1, .pad_token_id = -1};
     kept->arena = arena;
     return kept;
 }
 
-alloy_status alloy_generation_config_parse(alloy_generation_config **out, const char *name, const void *bytes, size_t size,
-                                           int64_t vocab_size)
+alloy_status alloy_generation_config_parse(alloy_generation_config **out, const char *name, const void *bytes,
+                                           size_t size, int64_t vocab_size)
 {
     *out = NULL;
     if (size > MOST_BYTES)
-        return alloy_fail(ALLOY_LIMIT, "%s: %zu bytes, at most %d are read", alloy_printable(name, strlen(name)), size, (int)MOST_BYTES);
+        return alloy_fail(ALLOY_LIMIT, "%s: %zu bytes, at most %d are read", alloy_printable(name, strlen(name)), size,
+                          (int)MOST_BYTES);
     struct kept *kept = new_config();
     if (!kept)
         return ALLOY_NOMEM;
@@ -116,7 +122,8 @@ alloy_status alloy_generation_config_parse(alloy_generation_config **out, const 
     if (!status)
         status = check_ids(&kept->config, name, vocab_size);
     if (!status && ignored.size)
-        alloy_warn("%s: ignored: %s (Alloy does not have it)", alloy_printable(name, strlen(name)), alloy_text_get(&ignored));
+        alloy_warn("%s: ignored: %s (Alloy does not have it)", alloy_printable(name, strlen(name)),
+                   alloy_text_get(&ignored));
     alloy_text_free(&ignored);
     if (status)
         alloy_generation_config_close(&kept->config);

@@ -1,10 +1,10 @@
 /* Layers: which modules stand at each depth, and the config that each of them sees.
  *
- * layer_types and ffn_types are lists, {"pattern": [...], "repeat": n}, or follow from a rule of the family. Names are numbers while
- * layers are built: equal names have equal numbers.
+ * layer_types and ffn_types are lists, {"pattern": [...], "repeat": n}, or follow from a rule of the family. Names are
+ * numbers while layers are built: equal names have equal numbers.
  *
- * A module's view is the config, what layer_overrides says for the module's name laid upon it, and what it says for the depth upon that.
- * Views that come from the same overrides are one: models of thousands of layers have a handful. */
+ * A module's view is the config, what layer_overrides says for the module's name laid upon it, and what it says for the
+ * depth upon that. Views that come from the same overrides are one: models of thousands of layers have a handful. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,7 @@
 
 enum { MOST_DEPTH_DIGITS = 6, MOST_KNOWN = 16 };
 
-/* ---- Lists ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- Lists ------------------------------------------------------------------------------------------------------- */
 
 struct list {
     int64_t *numbers; /* [count] of names; freed by who made it */
@@ -49,9 +49,9 @@ static void refuse_mixer(alloy_config_reader *reader, const char *name)
         known[count++] = pairs[0];
     }
     const char *nearest = alloy_nearest_name(name, known, count);
-    alloy_json_fail(&reader->json, ALLOY_FORMAT, "layer_types: %s has no \"%s\", expected one of: %s%s%s%s", reader->family->model_type,
-                    alloy_printable(name, strlen(name)), listed, nearest ? "; did you mean \"" : "", nearest ? nearest : "",
-                    nearest ? "\"?" : "");
+    alloy_json_fail(&reader->json, ALLOY_FORMAT, "layer_types: %s has no \"%s\", expected one of: %s%s%s%s",
+                    reader->family->model_type, alloy_printable(name, strlen(name)), listed,
+                    nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
 }
 
 /* Appends the array at the reader. */
@@ -67,7 +67,8 @@ static void read_names(alloy_config_reader *reader, const alloy_field *field, st
             refuse_mixer(reader, name);
         if (!json->status && list->count == ALLOY_MOST_LAYERS)
             alloy_json_fail(json, ALLOY_RANGE, "%s has more than %d entries", field->key, (int)ALLOY_MOST_LAYERS);
-        int64_t *grown = json->status ? NULL : alloy_memory_grow(list->numbers, list->count, &list->capacity, sizeof *grown);
+        int64_t *grown =
+            json->status ? NULL : alloy_memory_grow(list->numbers, list->count, &list->capacity, sizeof *grown);
         if (!grown && !json->status)
             json->status = ALLOY_NOMEM;
         if (json->status)
@@ -100,8 +101,8 @@ static void read_pattern(alloy_config_reader *reader, const alloy_field *field, 
     int64_t once = list->count, total = once * times; /* at most 10^10 */
     if (total < 1 || total > ALLOY_MOST_LAYERS) {
         json->status = alloy_reader_fail(reader, total < 1 ? ALLOY_FORMAT : ALLOY_RANGE,
-                                         "%s: a pattern of %lld and a repeat of %lld, expected 1..%d layers", field->key, (long long)once,
-                                         (long long)times, (int)ALLOY_MOST_LAYERS);
+                                         "%s: a pattern of %lld and a repeat of %lld, expected 1..%d layers",
+                                         field->key, (long long)once, (long long)times, (int)ALLOY_MOST_LAYERS);
         return;
     }
     int64_t *grown = alloy_memory_resize(list->numbers, (size_t)total, sizeof *grown);
@@ -115,7 +116,8 @@ static void read_pattern(alloy_config_reader *reader, const alloy_field *field, 
 }
 
 /* Reads a list that waits. */
-static alloy_status read_list(alloy_config_reader *reader, const alloy_json_string_view *value, const alloy_field *field, struct list *list)
+static alloy_status read_list(alloy_config_reader *reader, const alloy_json_string_view *value,
+                              const alloy_field *field, struct list *list)
 {
     alloy_json *json = &reader->json;
     alloy_read_again(reader, value);
@@ -125,13 +127,15 @@ static alloy_status read_list(alloy_config_reader *reader, const alloy_json_stri
     else if (type == ALLOY_JSON_ARRAY)
         read_names(reader, field, list);
     else if (!json->status)
-        alloy_json_fail(json, ALLOY_FORMAT, "%s: expected a list of names, or {\"pattern\": [...], \"repeat\": n}", field->key);
+        alloy_json_fail(json, ALLOY_FORMAT, "%s: expected a list of names, or {\"pattern\": [...], \"repeat\": n}",
+                        field->key);
     return json->status;
 }
 
 /* One kind of module at every depth: from the file's list, else by the family's rule. */
-static alloy_status list_kind(alloy_config_reader *reader, alloy_source *source, const char *key, const alloy_json_string_view *value,
-                              const char *(*rule)(const alloy_source *, int64_t), struct list *list)
+static alloy_status list_kind(alloy_config_reader *reader, alloy_source *source, const char *key,
+                              const alloy_json_string_view *value, const char *(*rule)(const alloy_source *, int64_t),
+                              struct list *list)
 {
     int64_t *layers = &source->config.num_hidden_layers;
     if (alloy_source_has(source, key)) {
@@ -142,7 +146,8 @@ static alloy_status list_kind(alloy_config_reader *reader, alloy_source *source,
             *layers = list->count;
         if (list->count == *layers && list->count > 0)
             return ALLOY_OK;
-        return alloy_reader_fail(reader, ALLOY_FORMAT, "%s has %lld entries, num_hidden_layers is %lld: expected one a layer", key,
+        return alloy_reader_fail(reader, ALLOY_FORMAT,
+                                 "%s has %lld entries, num_hidden_layers is %lld: expected one a layer", key,
                                  (long long)list->count, (long long)*layers);
     }
     if (!rule || *layers == 0)
@@ -165,7 +170,8 @@ static int64_t *keep_list(alloy_config_reader *reader, const struct list *list)
 alloy_status alloy_list_layers(alloy_config_reader *reader, alloy_source *source)
 {
     struct list mixers = {0}, ffns = {0};
-    alloy_status status = list_kind(reader, source, "layer_types", &source->layer_types, reader->family->mixer_at, &mixers);
+    alloy_status status =
+        list_kind(reader, source, "layer_types", &source->layer_types, reader->family->mixer_at, &mixers);
     if (!status)
         status = list_kind(reader, source, "ffn_types", &source->ffn_types, reader->family->ffn_at, &ffns);
     if (!status) {
@@ -178,7 +184,7 @@ alloy_status alloy_list_layers(alloy_config_reader *reader, alloy_source *source
     return status;
 }
 
-/* ---- Overrides ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Overrides --------------------------------------------------------------------------------------------------- */
 
 /* A view made for a depth. */
 struct view {
@@ -206,11 +212,11 @@ struct module {
 struct building {
     alloy_config_reader *reader;
     const alloy_source *source;
-    struct module *modules;      /* [names] */
-    struct override **by_depth;  /* [layers], NULL where nothing is said */
-    struct override **depths;    /* [depth_count] those of by_depth, in order of the file, later of their bytes */
+    struct module *modules;     /* [names] */
+    struct override **by_depth; /* [layers], NULL where nothing is said */
+    struct override **depths;   /* [depth_count] those of by_depth, in order of the file, later of their bytes */
     int64_t depth_count;
-    const alloy_config *plain;   /* the view that no override touches */
+    const alloy_config *plain; /* the view that no override touches */
 };
 
 /* The depth that a key means; -1 where it is no number. */
@@ -235,15 +241,18 @@ static struct override **place_of(struct building *b, const char *key, size_t si
     if (depth >= 0 && depth < layers)
         return &b->by_depth[depth];
     const char *own = translated(reader->family->mixers, key);
-    int64_t number = own ? alloy_name_table_find(&reader->names, own, strlen(own)) : alloy_name_table_find(&reader->names, key, size);
+    int64_t number = own ? alloy_name_table_find(&reader->names, own, strlen(own))
+                         : alloy_name_table_find(&reader->names, key, size);
     if (number >= 0)
         return &b->modules[number].override;
     if (depth >= 0)
-        alloy_json_fail(&reader->json, ALLOY_RANGE, "layer_overrides: no layer %lld, expected 0..%lld", (long long)depth,
-                        (long long)layers - 1);
+        alloy_json_fail(&reader->json, ALLOY_RANGE, "layer_overrides: no layer %lld, expected 0..%lld",
+                        (long long)depth, (long long)layers - 1);
     else
-        alloy_json_fail(&reader->json, ALLOY_FORMAT, "layer_overrides: no layer has a module \"%s\", expected a name of layer_types or "
-                        "ffn_types, or a depth in 0..%lld", alloy_printable(key, size), (long long)layers - 1);
+        alloy_json_fail(&reader->json, ALLOY_FORMAT,
+                        "layer_overrides: no layer has a module \"%s\", expected a name of layer_types or "
+                        "ffn_types, or a depth in 0..%lld",
+                        alloy_printable(key, size), (long long)layers - 1);
     return NULL;
 }
 
@@ -259,7 +268,8 @@ static void add_override(struct building *b, const alloy_json_string_view *key)
     alloy_json_string_view value = alloy_json_raw(json);
     struct override **place = json->status ? NULL : place_of(b, alloy_text_get(&name), name.size);
     if (place && (*place || !is_object)) {
-        alloy_json_fail(json, ALLOY_FORMAT, "layer_overrides: \"%s\" %s", alloy_printable(alloy_text_get(&name), name.size),
+        alloy_json_fail(json, ALLOY_FORMAT, "layer_overrides: \"%s\" %s",
+                        alloy_printable(alloy_text_get(&name), name.size),
                         is_object ? "is given twice, by two of its names" : "must be an object of fields");
     } else if (place) {
         *place = alloy_arena_take_zeroed(b->reader->arena, 1, sizeof **place);
@@ -273,7 +283,8 @@ static void add_override(struct building *b, const alloy_json_string_view *key)
 
 static int compare_overrides(const void *a, const void *b)
 {
-    const alloy_json_string_view *x = &(*(struct override *const *)a)->value, *y = &(*(struct override *const *)b)->value;
+    const alloy_json_string_view *x = &(*(struct override *const *)a)->value,
+                                 *y = &(*(struct override *const *)b)->value;
     if (x->size != y->size)
         return x->size < y->size ? -1 : 1;
     int order = memcmp(x->bytes, y->bytes, x->size);
@@ -289,7 +300,8 @@ static void join_equal_depths(struct building *b)
     qsort(b->depths, (size_t)b->depth_count, sizeof *b->depths, compare_overrides);
     for (int64_t i = 0; i < b->depth_count; i++) {
         struct override *now = b->depths[i], *before = i > 0 ? b->depths[i - 1] : now;
-        bool same = before->value.size == now->value.size && memcmp(before->value.bytes, now->value.bytes, now->value.size) == 0;
+        bool same = before->value.size == now->value.size &&
+                    memcmp(before->value.bytes, now->value.bytes, now->value.size) == 0;
         now->same = same && i > 0 ? before->same : now;
     }
 }
@@ -309,7 +321,7 @@ static alloy_status read_overrides(struct building *b)
     return json->status;
 }
 
-/* ---- Views ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- Views ------------------------------------------------------------------------------------------------------- */
 
 static alloy_status lay(alloy_config_reader *reader, alloy_source *view, const struct override *override)
 {
@@ -364,7 +376,7 @@ static const alloy_config *view_of(struct building *b, struct module *module, in
     return module->view;
 }
 
-/* ---- Layers ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- Layers ------------------------------------------------------------------------------------------------------ */
 
 static alloy_status name_modules(struct building *b)
 {

@@ -1,4 +1,5 @@
-/* Opening a config (the public header's section "Configs"): the order of source.h, from a file's bytes to an alloy_config. */
+/* Opening a config (the public header's section "Configs"): the order of source.h, from a file's bytes to an
+ * alloy_config. */
 #include "config/config.h"
 
 #include <string.h>
@@ -11,7 +12,8 @@
 
 enum { MOST_BYTES = 4 * 1024 * 1024 };
 
-/* model_type, the family's key, may stand anywhere: a first reading of the whole text finds it (and every syntax error). */
+/* model_type, the family's key, may stand anywhere: a first reading of the whole text finds it (and every syntax
+ * error). */
 static alloy_status find_family(alloy_config_reader *reader, const char **model_type, const alloy_family **family)
 {
     alloy_json *json = &reader->json;
@@ -29,7 +31,9 @@ static alloy_status find_family(alloy_config_reader *reader, const char **model_
     if (status)
         return status;
     if (!*model_type)
-        return alloy_reader_fail(reader, ALLOY_FORMAT, "model_type is missing: it says what the other fields mean, \"alloy\" or a family's name");
+        return alloy_reader_fail(
+            reader, ALLOY_FORMAT,
+            "model_type is missing: it says what the other fields mean, \"alloy\" or a family's name");
     *family = alloy_family_by_name(*model_type);
     if (!*family)
         return alloy_fail_in(alloy_last_status(), alloy_printable(reader->name, strlen(reader->name)));
@@ -49,8 +53,10 @@ static alloy_status require_head_dim(const alloy_config_reader *reader, const st
 {
     if (!reader->family->fields || c->head_dim > 0)
         return ALLOY_OK;
-    return alloy_reader_fail(reader, ALLOY_RANGE, "hidden_size is %lld, expected a multiple of num_attention_heads, %lld, where head_dim is absent",
-                             (long long)c->hidden_size, (long long)c->num_attention_heads);
+    return alloy_reader_fail(
+        reader, ALLOY_RANGE,
+        "hidden_size is %lld, expected a multiple of num_attention_heads, %lld, where head_dim is absent",
+        (long long)c->hidden_size, (long long)c->num_attention_heads);
 }
 
 static alloy_status require_vocabulary(const alloy_config_reader *reader, const alloy_source *source)
@@ -90,7 +96,8 @@ static alloy_status read_all(alloy_config_reader *reader, alloy_source *source)
 }
 
 /* Reads into an arena that the config will own. */
-static alloy_status parse_into(alloy_config_root **out, alloy_arena *arena, const char *name, const void *bytes, size_t size)
+static alloy_status parse_into(alloy_config_root **out, alloy_arena *arena, const char *name, const void *bytes,
+                               size_t size)
 {
     alloy_config_root *root = alloy_arena_take_zeroed(arena, 1, sizeof *root);
     const char *text = root ? alloy_arena_copy(arena, bytes, size) : NULL;
@@ -117,7 +124,8 @@ alloy_status alloy_config_parse(alloy_config **out, const char *name, const void
 {
     *out = NULL;
     if (size > MOST_BYTES)
-        return alloy_fail(ALLOY_LIMIT, "%s: %zu bytes, a config has at most %d", alloy_printable(name, strlen(name)), size, (int)MOST_BYTES);
+        return alloy_fail(ALLOY_LIMIT, "%s: %zu bytes, a config has at most %d", alloy_printable(name, strlen(name)),
+                          size, (int)MOST_BYTES);
     alloy_arena *arena = alloy_arena_new();
     alloy_config_root *root = NULL;
     alloy_status status = arena ? parse_into(&root, arena, name, bytes, size) : ALLOY_NOMEM;

@@ -16,9 +16,18 @@ static const char *const silent[] = {"model_type", "architectures"};
 
 /* What transformers would load code, or choose kernels, by. */
 static const char *const never[] = {
-    "auto_map",          "trust_remote_code",      "attn_implementation", "_attn_implementation", "_attn_implementation_internal",
-    "custom_pipeline",   "custom_pipelines",       "use_kernels",         "kernel_config",        "experts_implementation",
-    "_experts_implementation", "_experts_implementation_internal",
+    "auto_map",
+    "trust_remote_code",
+    "attn_implementation",
+    "_attn_implementation",
+    "_attn_implementation_internal",
+    "custom_pipeline",
+    "custom_pipelines",
+    "use_kernels",
+    "kernel_config",
+    "experts_implementation",
+    "_experts_implementation",
+    "_experts_implementation_internal",
 };
 
 /* Fields that say more than any family's config can: nobody writes them there and means nothing. */
@@ -74,7 +83,7 @@ void alloy_read_again(alloy_config_reader *reader, const alloy_json_string_view 
     reader->json.at = (size_t)(value->bytes - reader->json.text);
 }
 
-/* ---- One field ------------------------------------------------------------------------------------------------------------------ */
+/* ---- One field --------------------------------------------------------------------------------------------------- */
 
 static void keep(alloy_config_reader *reader, struct others *others, const alloy_json_string_view *key)
 {
@@ -83,7 +92,8 @@ static void keep(alloy_config_reader *reader, struct others *others, const alloy
         return;
     if (IS_ANY(key, never) || holds_address(&value)) {
         if (reader->ignored.size < MOST_IGNORED_NAMED)
-            alloy_text_format(&reader->ignored, "%s%s", reader->ignored.size ? ", " : "", alloy_printable(key->bytes, key->size));
+            alloy_text_format(&reader->ignored, "%s%s", reader->ignored.size ? ", " : "",
+                              alloy_printable(key->bytes, key->size));
         return;
     }
     alloy_other_field *grown = alloy_memory_grow(others->fields, others->count, &others->capacity, sizeof *grown);
@@ -99,8 +109,11 @@ static void keep(alloy_config_reader *reader, struct others *others, const alloy
 static void refuse_quantization(alloy_json *json)
 {
     alloy_json_string_view value = alloy_json_raw(json);
-    alloy_json_fail(json, ALLOY_FORMAT, "quantization_config %s is unsupported: weights must be float32, bfloat16 or float16; save the model "
-                    "dequantised", alloy_printable(value.bytes, value.size));
+    alloy_json_fail(
+        json, ALLOY_FORMAT,
+        "quantization_config %s is unsupported: weights must be float32, bfloat16 or float16; save the model "
+        "dequantised",
+        alloy_printable(value.bytes, value.size));
 }
 
 static void refuse_alloys(alloy_config_reader *reader, const alloy_json_string_view *key)
@@ -113,7 +126,8 @@ static void refuse_alloys(alloy_config_reader *reader, const alloy_json_string_v
 static void refuse_per_layer(alloy_json *json)
 {
     alloy_json_skip(json);
-    alloy_json_fail(json, ALLOY_UNSUPPORTED, "per_layer_config is unsupported: write the model as an alloy config with layer_overrides");
+    alloy_json_fail(json, ALLOY_UNSUPPORTED,
+                    "per_layer_config is unsupported: write the model as an alloy config with layer_overrides");
 }
 
 static void read_field(alloy_config_reader *reader, alloy_source *source, int row, bool layer)
@@ -122,7 +136,8 @@ static void read_field(alloy_config_reader *reader, alloy_source *source, int ro
     alloy_json *json = &reader->json;
     if (layer && (field->flags & ALLOY_FIELD_MODEL)) {
         alloy_json_skip(json);
-        alloy_json_fail(json, ALLOY_FORMAT, "layer_overrides: %s belongs to the whole model, it cannot differ by layer", field->key);
+        alloy_json_fail(json, ALLOY_FORMAT, "layer_overrides: %s belongs to the whole model, it cannot differ by layer",
+                        field->key);
         return;
     }
     if (source->state[row] == ALLOY_FIELD_ABSENT) {
@@ -132,8 +147,8 @@ static void read_field(alloy_config_reader *reader, alloy_source *source, int ro
     int64_t before = source->config.num_experts; /* the only field with aliases */
     source->state[row] = (uint8_t)alloy_field_read(json, reader->arena, field, source);
     if (source->config.num_experts != before)
-        alloy_json_fail(json, ALLOY_FORMAT, "%s is given twice, by two of its names: %lld and %lld", field->key, (long long)before,
-                        (long long)source->config.num_experts);
+        alloy_json_fail(json, ALLOY_FORMAT, "%s is given twice, by two of its names: %lld and %lld", field->key,
+                        (long long)before, (long long)source->config.num_experts);
 }
 
 static int row_of(const alloy_config_reader *reader, const alloy_json_string_view *key)
@@ -145,7 +160,7 @@ static int row_of(const alloy_config_reader *reader, const alloy_json_string_vie
     return row >= 0 && reader->has[row] ? row : -1;
 }
 
-/* ---- Objects -------------------------------------------------------------------------------------------------------------------- */
+/* ---- Objects ----------------------------------------------------------------------------------------------------- */
 
 /* The unknown fields of one object upon those `below`, as what config.extra points to. */
 static const struct alloy_config_extra *keep_others(alloy_config_reader *reader, const struct others *others,

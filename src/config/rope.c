@@ -1,8 +1,9 @@
-/* Rotary positions: the settings of both generations as one alloy_rope (checkpoints of transformers 5 have rope_parameters; before it,
- * rope_theta and partial_rotary_factor stood at the top and the rest in rope_scaling, its kind as `type` or `rope_type`).
+/* Rotary positions: the settings of both generations as one alloy_rope (checkpoints of transformers 5 have
+ * rope_parameters; before it, rope_theta and partial_rotary_factor stood at the top and the rest in rope_scaling, its
+ * kind as `type` or `rope_type`).
  *
- * Precedence, that of transformers: rope_scaling, where it is not null or empty, over rope_parameters; what is inside over what is at the
- * top; but original_max_position_embeddings at the top over the one inside. */
+ * Precedence, that of transformers: rope_scaling, where it is not null or empty, over rope_parameters; what is inside
+ * over what is at the top; but original_max_position_embeddings at the top over the one inside. */
 #include <string.h>
 
 #include "base/names.h"
@@ -13,7 +14,10 @@
 enum { MOST_BETA = 1000000 };
 
 #define AT(member) offsetof(struct settings, member)
-#define NUMBER(name) {#name, ALLOY_FIELD_NUMBER, ALLOY_FIELD_NULLABLE | ALLOY_FIELD_ABOVE, AT(rope.name), 0, 1e9, NULL}
+#define NUMBER(name)                                                                                                   \
+    {                                                                                                                  \
+#name, ALLOY_FIELD_NUMBER, ALLOY_FIELD_NULLABLE | ALLOY_FIELD_ABOVE, AT(rope.name), 0, 1e9, NULL               \
+    }
 
 /* One object of settings. */
 struct settings {
@@ -23,22 +27,42 @@ struct settings {
     uint8_t state[16];
 };
 
-enum row { ROPE_TYPE, TYPE, THETA, PARTIAL, FACTOR, ORIGINAL, ATTENTION, MSCALE, MSCALE_ALL, FAST, SLOW, TRUNCATE, LOW, HIGH, MAIN, COMPRESS, ROWS };
+enum row {
+    ROPE_TYPE,
+    TYPE,
+    THETA,
+    PARTIAL,
+    FACTOR,
+    ORIGINAL,
+    ATTENTION,
+    MSCALE,
+    MSCALE_ALL,
+    FAST,
+    SLOW,
+    TRUNCATE,
+    LOW,
+    HIGH,
+    MAIN,
+    COMPRESS,
+    ROWS
+};
 
 static const alloy_field fields[ROWS] = {
     [ROPE_TYPE] = {"rope_type", ALLOY_FIELD_STRING, ALLOY_FIELD_NULLABLE, AT(kind), 0, 0, NULL},
     [TYPE] = {"type", ALLOY_FIELD_STRING, ALLOY_FIELD_NULLABLE, AT(old_kind), 0, 0, NULL},
     [THETA] = {"rope_theta", ALLOY_FIELD_NUMBER, ALLOY_FIELD_ABOVE, AT(rope.theta), 0, 1e300, NULL},
-    [PARTIAL] = {"partial_rotary_factor", ALLOY_FIELD_NUMBER, ALLOY_FIELD_NULLABLE | ALLOY_FIELD_ABOVE, AT(rope.partial_rotary_factor), 0, 1,
-                 NULL},
+    [PARTIAL] = {"partial_rotary_factor", ALLOY_FIELD_NUMBER, ALLOY_FIELD_NULLABLE | ALLOY_FIELD_ABOVE,
+                 AT(rope.partial_rotary_factor), 0, 1, NULL},
     [FACTOR] = NUMBER(factor),
-    [ORIGINAL] = {"original_max_position_embeddings", ALLOY_FIELD_INTEGER, ALLOY_FIELD_NULLABLE, AT(rope.original_max_position_embeddings), 1,
-                  1099511627776.0, NULL},
+    [ORIGINAL] = {"original_max_position_embeddings", ALLOY_FIELD_INTEGER, ALLOY_FIELD_NULLABLE,
+                  AT(rope.original_max_position_embeddings), 1, 1099511627776.0, NULL},
     [ATTENTION] = NUMBER(attention_factor),
     [MSCALE] = {"mscale", ALLOY_FIELD_NUMBER, ALLOY_FIELD_NULLABLE, AT(rope.mscale), 0, 1e6, NULL},
     [MSCALE_ALL] = {"mscale_all_dim", ALLOY_FIELD_NUMBER, ALLOY_FIELD_NULLABLE, AT(rope.mscale_all_dim), 0, 1e6, NULL},
-    [FAST] = {"beta_fast", ALLOY_FIELD_NUMBER, ALLOY_FIELD_NULLABLE | ALLOY_FIELD_ABOVE, AT(rope.beta_fast), 0, MOST_BETA, NULL},
-    [SLOW] = {"beta_slow", ALLOY_FIELD_NUMBER, ALLOY_FIELD_NULLABLE | ALLOY_FIELD_ABOVE, AT(rope.beta_slow), 0, MOST_BETA, NULL},
+    [FAST] = {"beta_fast", ALLOY_FIELD_NUMBER, ALLOY_FIELD_NULLABLE | ALLOY_FIELD_ABOVE, AT(rope.beta_fast), 0,
+              MOST_BETA, NULL},
+    [SLOW] = {"beta_slow", ALLOY_FIELD_NUMBER, ALLOY_FIELD_NULLABLE | ALLOY_FIELD_ABOVE, AT(rope.beta_slow), 0,
+              MOST_BETA, NULL},
     [TRUNCATE] = {"truncate", ALLOY_FIELD_BOOL, ALLOY_FIELD_NULLABLE, AT(rope.truncate), 0, 0, NULL},
     [LOW] = NUMBER(low_freq_factor),
     [HIGH] = NUMBER(high_freq_factor),
@@ -48,7 +72,9 @@ static const alloy_field fields[ROWS] = {
 
 _Static_assert(ROWS <= sizeof((struct settings *)0)->state, "a state for every row");
 
-static const char *const kinds[] = {[ALLOY_ROPE_DEFAULT] = "default", [ALLOY_ROPE_LINEAR] = "linear", [ALLOY_ROPE_YARN] = "yarn",
+static const char *const kinds[] = {[ALLOY_ROPE_DEFAULT] = "default",
+                                    [ALLOY_ROPE_LINEAR] = "linear",
+                                    [ALLOY_ROPE_YARN] = "yarn",
                                     [ALLOY_ROPE_LLAMA3] = "llama3"};
 static const char *const unsupported[] = {"dynamic", "longrope", "su", "proportional", "axial", "mrope"};
 
@@ -64,7 +90,7 @@ static bool given(const struct settings *settings, enum row row)
     return settings->state[row] == ALLOY_FIELD_GIVEN;
 }
 
-/* ---- Reading -------------------------------------------------------------------------------------------------------------------- */
+/* ---- Reading ----------------------------------------------------------------------------------------------------- */
 
 static void read_settings(alloy_config_reader *reader, const alloy_json_string_view *value, struct settings *settings)
 {
@@ -81,15 +107,19 @@ static void read_settings(alloy_config_reader *reader, const alloy_json_string_v
         bool nested = alloy_json_peek(json) == ALLOY_JSON_OBJECT;
         alloy_json_skip(json);
         if (nested)
-            alloy_json_fail(json, ALLOY_UNSUPPORTED, "rope settings by layer type (\"%s\") are unsupported: write an alloy config, with "
-                            "rope_parameters in layer_overrides", alloy_printable(key.bytes, key.size));
+            alloy_json_fail(json, ALLOY_UNSUPPORTED,
+                            "rope settings by layer type (\"%s\") are unsupported: write an alloy config, with "
+                            "rope_parameters in layer_overrides",
+                            alloy_printable(key.bytes, key.size));
     }
 }
 
 /* The type that the settings name. */
 static alloy_status find_type(const alloy_config_reader *reader, const struct settings *settings, alloy_rope_type *type)
 {
-    const char *name = given(settings, ROPE_TYPE) ? settings->kind : given(settings, TYPE) ? settings->old_kind : kinds[ALLOY_ROPE_DEFAULT];
+    const char *name = given(settings, ROPE_TYPE) ? settings->kind
+                       : given(settings, TYPE)    ? settings->old_kind
+                                                  : kinds[ALLOY_ROPE_DEFAULT];
     for (int i = 0; i < KINDS; i++) {
         if (strcmp(name, kinds[i]) == 0) {
             *type = (alloy_rope_type)i;
@@ -98,23 +128,26 @@ static alloy_status find_type(const alloy_config_reader *reader, const struct se
     }
     for (int i = 0; i < UNSUPPORTED; i++)
         if (strcmp(name, unsupported[i]) == 0)
-            return alloy_reader_fail(reader, ALLOY_UNSUPPORTED, "rope_type \"%s\" is unsupported, Alloy has default, linear, yarn and llama3",
+            return alloy_reader_fail(reader, ALLOY_UNSUPPORTED,
+                                     "rope_type \"%s\" is unsupported, Alloy has default, linear, yarn and llama3",
                                      name);
     const char *nearest = alloy_nearest_name(name, kinds, KINDS);
-    return alloy_reader_fail(reader, ALLOY_FORMAT, "rope_type \"%s\" is unknown, expected default, linear, yarn or llama3%s%s%s",
-                             alloy_printable(name, strlen(name)), nearest ? "; did you mean \"" : "", nearest ? nearest : "",
-                             nearest ? "\"?" : "");
+    return alloy_reader_fail(reader, ALLOY_FORMAT,
+                             "rope_type \"%s\" is unknown, expected default, linear, yarn or llama3%s%s%s",
+                             alloy_printable(name, strlen(name)), nearest ? "; did you mean \"" : "",
+                             nearest ? nearest : "", nearest ? "\"?" : "");
 }
 
 static alloy_status require(const alloy_config_reader *reader, const struct settings *settings, enum row row)
 {
     if (given(settings, row))
         return ALLOY_OK;
-    return alloy_reader_fail(reader, ALLOY_RANGE, "rope_type \"%s\" needs %s, which is missing, expected a number above 0",
+    return alloy_reader_fail(reader, ALLOY_RANGE,
+                             "rope_type \"%s\" needs %s, which is missing, expected a number above 0",
                              kinds[settings->rope.type], fields[row].key);
 }
 
-/* ---- Defaults and checks of each type -------------------------------------------------------------------------------------------- */
+/* ---- Defaults and checks of each type ---------------------------------------------------------------------------- */
 
 static alloy_status finish_yarn(const alloy_config_reader *reader, struct settings *settings, int64_t context)
 {
@@ -127,7 +160,8 @@ static alloy_status finish_yarn(const alloy_config_reader *reader, struct settin
         settings->state[FACTOR] = ALLOY_FIELD_GIVEN;
     }
     if (rope->theta <= 1) /* the ramp's ends divide by ln(theta) */
-        return alloy_reader_fail(reader, ALLOY_RANGE, "rope_theta is %g, expected a number above 1 for yarn", rope->theta);
+        return alloy_reader_fail(reader, ALLOY_RANGE, "rope_theta is %g, expected a number above 1 for yarn",
+                                 rope->theta);
     return require(reader, settings, FACTOR);
 }
 
@@ -140,7 +174,8 @@ static alloy_status finish_llama3(const alloy_config_reader *reader, struct sett
     if (!status)
         status = require(reader, settings, HIGH);
     if (!status && rope->high_freq_factor <= rope->low_freq_factor)
-        return alloy_reader_fail(reader, ALLOY_RANGE, "high_freq_factor is %g, expected a number above low_freq_factor, %g",
+        return alloy_reader_fail(reader, ALLOY_RANGE,
+                                 "high_freq_factor is %g, expected a number above low_freq_factor, %g",
                                  rope->high_freq_factor, rope->low_freq_factor);
     return status;
 }
@@ -155,9 +190,12 @@ static alloy_status finish(const alloy_config_reader *reader, const alloy_source
     if (!given(settings, THETA) || source->theta_wins)
         rope->theta = source->rope_theta;
     if (!given(settings, PARTIAL) || source->partial_wins)
-        rope->partial_rotary_factor = alloy_source_has(source, "partial_rotary_factor") ? source->partial_rotary_factor : 1;
+        rope->partial_rotary_factor =
+            alloy_source_has(source, "partial_rotary_factor") ? source->partial_rotary_factor : 1;
     if (rope->type == ALLOY_ROPE_DEFAULT || rope->type == ALLOY_ROPE_LINEAR) {
-        *rope = (alloy_rope){.type = rope->type, .theta = rope->theta, .partial_rotary_factor = rope->partial_rotary_factor,
+        *rope = (alloy_rope){.type = rope->type,
+                             .theta = rope->theta,
+                             .partial_rotary_factor = rope->partial_rotary_factor,
                              .factor = rope->type == ALLOY_ROPE_LINEAR ? rope->factor : 0};
         return rope->type == ALLOY_ROPE_LINEAR ? require(reader, settings, FACTOR) : ALLOY_OK;
     }
@@ -170,7 +208,7 @@ static alloy_status finish(const alloy_config_reader *reader, const alloy_source
     return finish_llama3(reader, settings);
 }
 
-/* ---- The config's settings ------------------------------------------------------------------------------------------------------- */
+/* ---- The config's settings --------------------------------------------------------------------------------------- */
 
 /* Is it an object without fields? */
 static bool is_empty(const alloy_json_string_view *value)

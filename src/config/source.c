@@ -13,10 +13,22 @@ enum { MOST_WIDTH = 1 << 20, MOST_HEADS = 1 << 16, MOST_EXPERTS = 1 << 16, MOST_
 #define MOST_THETA 1e300
 
 #define AT(member) offsetof(alloy_source, member)
-#define WHOLE(name, flags, least, most) {#name, ALLOY_FIELD_INTEGER, flags, AT(config.name), least, most, NULL}
-#define NUMBER(name, flags, least, most) {#name, ALLOY_FIELD_NUMBER, flags, AT(config.name), least, most, NULL}
-#define BOOL(name, flags) {#name, ALLOY_FIELD_BOOL, flags, AT(config.name), 0, 0, NULL}
-#define WAITS(name, flags) {#name, ALLOY_FIELD_VALUE, (flags) | ALLOY_FIELD_NULLABLE, AT(name), 0, 0, NULL}
+#define WHOLE(name, flags, least, most)                                                                                \
+    {                                                                                                                  \
+#name, ALLOY_FIELD_INTEGER, flags, AT(config.name), least, most, NULL                                          \
+    }
+#define NUMBER(name, flags, least, most)                                                                               \
+    {                                                                                                                  \
+#name, ALLOY_FIELD_NUMBER, flags, AT(config.name), least, most, NULL                                           \
+    }
+#define BOOL(name, flags)                                                                                              \
+    {                                                                                                                  \
+#name, ALLOY_FIELD_BOOL, flags, AT(config.name), 0, 0, NULL                                                    \
+    }
+#define WAITS(name, flags)                                                                                             \
+    {                                                                                                                  \
+#name, ALLOY_FIELD_VALUE, (flags) | ALLOY_FIELD_NULLABLE, AT(name), 0, 0, NULL                                 \
+    }
 
 enum {
     NULLABLE = ALLOY_FIELD_NULLABLE,
@@ -63,9 +75,10 @@ const alloy_field alloy_config_fields[] = {
     WAITS(rope_parameters, COMMON),
     WAITS(rope_scaling, COMMON | RULE),
     {"rope_theta", ALLOY_FIELD_NUMBER, COMMON | RULE | ABOVE, AT(rope_theta), 0, MOST_THETA, NULL},
-    {"partial_rotary_factor", ALLOY_FIELD_NUMBER, COMMON | RULE | ABOVE | NULLABLE, AT(partial_rotary_factor), 0, 1, NULL},
-    {"original_max_position_embeddings", ALLOY_FIELD_INTEGER, COMMON | RULE | NULLABLE, AT(original_max_position_embeddings), 1,
-     MOST_TOKENS, NULL},
+    {"partial_rotary_factor", ALLOY_FIELD_NUMBER, COMMON | RULE | ABOVE | NULLABLE, AT(partial_rotary_factor), 0, 1,
+     NULL},
+    {"original_max_position_embeddings", ALLOY_FIELD_INTEGER, COMMON | RULE | NULLABLE,
+     AT(original_max_position_embeddings), 1, MOST_TOKENS, NULL},
 
     /* Attention. */
     WHOLE(num_attention_heads, COMMON, 1, MOST_HEADS),
@@ -153,7 +166,7 @@ static const alloy_source alloys_own = {
     .rope_theta = 10000,
 };
 
-/* ---- States -------------------------------------------------------------------------------------------------------------------- */
+/* ---- States ------------------------------------------------------------------------------------------------------ */
 
 int alloy_source_row(const char *key)
 {
@@ -208,7 +221,8 @@ void alloy_source_lay(alloy_source *source, const alloy_source *upper)
         memcpy((char *)source + offset, (const char *)upper + offset, alloy_field_size(&alloy_config_fields[i]));
         source->state[i] = upper->state[i];
     }
-    /* Within one object rope_scaling wins over rope_parameters, and both over fields beside them; between two the upper one wins. */
+    /* Within one object rope_scaling wins over rope_parameters, and both over fields beside them; between two the upper
+     * one wins. */
     bool settings = alloy_source_has(upper, "rope_parameters") || alloy_source_has(upper, "rope_scaling");
     if (settings && !alloy_source_has(upper, "rope_scaling"))
         alloy_source_mark(source, "rope_scaling", ALLOY_FIELD_ABSENT);
@@ -223,7 +237,7 @@ void alloy_source_clear(alloy_source *source, const char *key)
     source->state[row] = ALLOY_FIELD_ABSENT;
 }
 
-/* ---- What follows from other fields ---------------------------------------------------------------------------------------------- */
+/* ---- What follows from other fields ------------------------------------------------------------------------------ */
 
 /* A field that the family leaves open: absent in the file, and without a default. */
 static bool is_open(const alloy_source *source, const char *key)
@@ -238,8 +252,8 @@ static alloy_status resolve_compress_rates(alloy_config_reader *reader, alloy_so
         WHOLE(compress_rate_csa, 0, 1, MOST_WIDTH),
         WHOLE(compress_rate_hca, 0, 1, MOST_WIDTH),
     };
-    static const char *const keys[] = {"compressed_sparse_attention", "dsv4_csa_attention", "heavily_compressed_attention",
-                                       "dsv4_hca_attention"};
+    static const char *const keys[] = {"compressed_sparse_attention", "dsv4_csa_attention",
+                                       "heavily_compressed_attention", "dsv4_hca_attention"};
     if (!alloy_source_has(source, "compress_rates"))
         return ALLOY_OK;
     alloy_json *json = &reader->json;

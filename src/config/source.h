@@ -1,7 +1,8 @@
 /* A config on its way from a file's fields to Alloy's (struct alloy_config in extend.h).
  *
  *     find the family by model_type
- *     read          each field that the family has, by one table (source.c), into an alloy_source; the others are kept as they stand
+ *     read          each field that the family has, by one table (source.c), into an alloy_source; the others are kept
+ *                   as they stand
  *     the family's  defaults, then its rules (families/NAME.c), which also name each depth's mixer and FFN
  *     Alloy's       defaults
  *     resolve       what follows from other fields: head_dim, rope settings, ...
@@ -9,10 +10,10 @@
  *
  * Invariants
  *   (1) The reader's text is a copy in the config's arena, so values kept as views of it live as long as the config.
- *   (2) Every number is within its field's range as soon as it is read; widths are at most 2^20, heads and their sizes 2^16, so that no product
- *       of two of them with a width overflows 63 bits.
- *   (3) Values that wait (lists, rope settings, overrides) are views; they are read later by the same reader, so that their failures
- *       too say line and column. */
+ *   (2) Every number is within its field's range as soon as it is read; widths are at most 2^20, heads and their sizes
+ *       2^16, so that no product of two of them with a width overflows 63 bits.
+ *   (3) Values that wait (lists, rope settings, overrides) are views; they are read later by the same reader, so that
+ *       their failures too say line and column. */
 #ifndef ALLOY_CONFIG_SOURCE_H
 #define ALLOY_CONFIG_SOURCE_H
 
@@ -42,7 +43,8 @@ typedef struct alloy_source {
     int64_t original_max_position_embeddings;
     bool theta_wins, partial_wins; /* an override says so beside older rope settings, which would win otherwise */
     alloy_dtype torch_dtype;
-    alloy_json_string_view rope_parameters, rope_scaling, compress_rates, layer_types, ffn_types, layer_overrides; /* waiting */
+    alloy_json_string_view rope_parameters, rope_scaling, compress_rates, layer_types, ffn_types,
+        layer_overrides; /* waiting */
     bool use_sliding_window;
     int64_t max_window_layers, full_attention_interval, decoder_sparse_step;
     alloy_integers mlp_only_layers;
@@ -56,15 +58,15 @@ extern const int alloy_config_field_count;
 typedef struct alloy_family alloy_family;
 
 typedef struct alloy_config_reader {
-    alloy_json json;           /* at depth 0 between values */
-    const char *name;          /* of the file, for messages */
-    alloy_arena *arena;        /* of the config */
+    alloy_json json;    /* at depth 0 between values */
+    const char *name;   /* of the file, for messages */
+    alloy_arena *arena; /* of the config */
     struct alloy_config_root *root;
     const alloy_family *family;
     bool has[ALLOY_FIELD_LIMIT]; /* the family has this row of the table */
-    alloy_text ignored;        /* keys that are ignored with a warning, as one text */
-    alloy_name_table names;    /* of mixers and FFNs */
-    int64_t *mixers, *ffns;    /* [num_hidden_layers] numbers in `names` */
+    alloy_text ignored;          /* keys that are ignored with a warning, as one text */
+    alloy_name_table names;      /* of mixers and FFNs */
+    int64_t *mixers, *ffns;      /* [num_hidden_layers] numbers in `names` */
 } alloy_config_reader;
 
 /* A family's config as Alloy's. */
@@ -98,7 +100,7 @@ typedef struct alloy_config_root {
     const alloy_family *family;
 } alloy_config_root;
 
-/* ---- source.c: fields and their states -------------------------------------------------------------------------------------------- */
+/* ---- source.c: fields and their states --------------------------------------------------------------------------- */
 
 /* The number of a row; the key must be in the table. */
 int alloy_source_row(const char *key);
@@ -120,7 +122,7 @@ void alloy_source_lay(alloy_source *source, const alloy_source *upper);
 /* Alloy's own defaults, then what follows from other fields. */
 alloy_status alloy_source_resolve(alloy_config_reader *reader, alloy_source *source);
 
-/* ---- read.c: objects of fields ------------------------------------------------------------------------------------------------------ */
+/* ---- read.c: objects of fields ----------------------------------------------------------------------------------- */
 
 /* Makes the family's fields the ones that are read. */
 void alloy_reader_use(alloy_config_reader *reader, const alloy_family *family);
@@ -128,8 +130,10 @@ void alloy_reader_use(alloy_config_reader *reader, const alloy_family *family);
 /* Reads the next value, the object of a config; the text_config of a family that wraps one takes its place. */
 alloy_status alloy_read_config(alloy_config_reader *reader, alloy_source *source);
 
-/* Reads an override, a value that waits, which may name layers' fields only. Its unknown fields are laid upon source->config.extra. */
-alloy_status alloy_read_override(alloy_config_reader *reader, const alloy_json_string_view *value, alloy_source *source);
+/* Reads an override, a value that waits, which may name layers' fields only. Its unknown fields are laid upon
+ * source->config.extra. */
+alloy_status alloy_read_override(alloy_config_reader *reader, const alloy_json_string_view *value,
+                                 alloy_source *source);
 
 /* Goes back to a value that waits; when it has been read, the reader stands at depth 0 again. */
 void alloy_read_again(alloy_config_reader *reader, const alloy_json_string_view *value);
@@ -138,7 +142,7 @@ void alloy_read_again(alloy_config_reader *reader, const alloy_json_string_view 
 alloy_status alloy_reader_fail(const alloy_config_reader *reader, alloy_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* ---- rope.c, layers.c ---------------------------------------------------------------------------------------------------------------- */
+/* ---- rope.c, layers.c -------------------------------------------------------------------------------------------- */
 
 /* config.rope and config.rope_compress, from the settings of either generation. */
 alloy_status alloy_resolve_rope(alloy_config_reader *reader, alloy_source *source);

@@ -1,7 +1,8 @@
-/* Saving a config as `alloy`: fields in the table's order, grouped by module, then the fields that the library does not know.
+/* Saving a config as `alloy`: fields in the table's order, grouped by module, then the fields that the library does not
+ * know.
  *
- * An alloy config is saved as it was written: what was absent stays absent, lists and overrides keep their form. A family's config is saved
- * as what it was translated to. Either reads back as the same config. */
+ * An alloy config is saved as it was written: what was absent stays absent, lists and overrides keep their form. A
+ * family's config is saved as what it was translated to. Either reads back as the same config. */
 #include "config/config.h"
 
 #include <string.h>
@@ -65,7 +66,7 @@ static alloy_status copy_value(alloy_json_writer *writer, const alloy_json_strin
     return alloy_json_close(&json);
 }
 
-/* ---- Fields of a translated config ------------------------------------------------------------------------------------------------ */
+/* ---- Fields of a translated config ------------------------------------------------------------------------------- */
 
 static void write_number(alloy_json_writer *writer, const char *key, double value)
 {
@@ -134,7 +135,7 @@ static void write_translated(alloy_json_writer *writer, const alloy_source *sour
     }
 }
 
-/* ---- Fields of an alloy config ----------------------------------------------------------------------------------------------------- */
+/* ---- Fields of an alloy config ----------------------------------------------------------------------------------- */
 
 static alloy_status write_given(alloy_json_writer *writer, const alloy_source *source, int row)
 {
@@ -151,7 +152,7 @@ static alloy_status write_given(alloy_json_writer *writer, const alloy_source *s
     return ALLOY_OK;
 }
 
-/* ---- The whole -------------------------------------------------------------------------------------------------------------------- */
+/* ---- The whole --------------------------------------------------------------------------------------------------- */
 
 static alloy_status write_extra(alloy_json_writer *writer, const alloy_config_root *root)
 {

@@ -18,7 +18,4 @@ bool alloy_json_keys_last(const alloy_json_keys *keys, int depth, alloy_json_str
 void alloy_json_keys_begin(alloy_json_keys *keys, int depth);
 void alloy_json_keys_end(alloy_json_keys *keys, int depth);
 
-/* The character that a sound escape at `*at` (behind its backslash) stands for, as UTF-8: its length; *at moves behind the escape. */
-size_t alloy_json_escape(const char **at, char out[4]);
-
 #endif

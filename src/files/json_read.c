@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "base/utf8.h"
 #include "files/json_keys.h"
+#include "files/json_string.h"
 
 /* ---- Failures ------------------------------------------------------------------------------------------------------------------ */
 
@@ -202,65 +203,33 @@ alloy_json_type alloy_json_peek(alloy_json *json)
 
 /* ---- Strings ------------------------------------------------------------------------------------------------------------------- */
 
-/* The number of the four hexadecimal digits at `at`; -1 where they are not. */
-static int32_t hexadecimal(const char *at, const char *end)
-{
-    if (end - at < 4)
-        return -1;
-    int32_t value = 0;
-    for (int i = 0; i < 4; i++) {
-        char c = at[i];
-        int digit = c >= '0' && c <= '9'   ? c - '0'
-                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                           : -1;
-        if (digit < 0)
-            return -1;
-        value = value << 4 | digit;
-    }
-    return value;
-}
-
-static inline bool is_high_surrogate(int32_t code)
-{
-    return code >= 0xD800 && code < 0xDC00;
-}
-
-static inline bool is_low_surrogate(int32_t code)
-{
-    return code >= 0xDC00 && code < 0xE000;
-}
-
 /* Length of the escape at `at`, which is behind a backslash; 0 and the reader failed where it is not sound. */
 static size_t check_escape(alloy_json *json, size_t at)
 {
     const char *from = json->text + at, *end = json->text + json->size;
     if (from < end && *from != 'u' && *from != 0 && strchr("\"\\/bfnrt", *from))
         return 1;
-    int32_t code = from < end && *from == 'u' ? hexadecimal(from + 1, end) : -1;
+    int32_t code = from < end && *from == 'u' ? alloy_json_hexadecimal(from + 1, end) : -1;
     if (code < 0) {
         fail_at(json, at - 1, ALLOY_FORMAT,
                 "unknown escape in a string; one of \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\uXXXX was expected");
         return 0;
     }
-    if (!is_high_surrogate(code) && !is_low_surrogate(code))
+    if (!alloy_is_high_surrogate(code) && !alloy_is_low_surrogate(code))
         return 5;
-    bool paired = is_high_surrogate(code) && end - from >= 11 && from[5] == '\\' && from[6] == 'u' &&
-                  is_low_surrogate(hexadecimal(from + 7, end));
+    bool paired = alloy_is_high_surrogate(code) && end - from >= 11 && from[5] == '\\' && from[6] == 'u' &&
+                  alloy_is_low_surrogate(alloy_json_hexadecimal(from + 7, end));
     if (paired)
         return 11;
     fail_at(json, at - 1, ALLOY_FORMAT, "lone surrogate \\u%04X in a string", (unsigned)code);
     return 0;
 }
 
-/* Bytes that end a plain run of a string: quote, backslash, control characters. */
-static const bool ends_run[256] = {
-    ['"'] = true, ['\\'] = true, [0] = true,  [1] = true,  [2] = true,  [3] = true,  [4] = true,
-    [5] = true,   [6] = true,    [7] = true,  [8] = true,  [9] = true,  [10] = true, [11] = true,
-    [12] = true,  [13] = true,   [14] = true, [15] = true, [16] = true, [17] = true, [18] = true,
-    [19] = true,  [20] = true,   [21] = true, [22] = true, [23] = true, [24] = true, [25] = true,
-    [26] = true,  [27] = true,   [28] = true, [29] = true, [30] = true, [31] = true,
-};
+/* Does the byte end a plain run of a string: a quote, a backslash, a control character? */
+static inline bool ends_run(char c)
+{
+    return c == '"' || c == '\\' || (unsigned char)c < 0x20;
+}
 
 /* Takes the string whose quote stands at the reader. */
 static alloy_json_string_view take_string(alloy_json *json)
@@ -268,7 +237,7 @@ static alloy_json_string_view take_string(alloy_json *json)
     size_t start = json->at + 1, at = start;
     bool escaped = false;
     for (;;) {
-        while (at < json->size && !ends_run[(unsigned char)json->text[at]])
+        while (at < json->size && !ends_run(json->text[at]))
             at++;
         if (at >= json->size) {
             fail_at(json, start - 1, ALLOY_FORMAT, "the string that begins here has no end");
@@ -298,61 +267,6 @@ alloy_json_string_view alloy_json_string(alloy_json *json)
         return take_string(json);
     expected_value(json, "a string");
     return (alloy_json_string_view){"", 0, false};
-}
-
-size_t alloy_json_escape(const char **at, char out[4])
-{
-    static const char names[] = "bfnrt", values[] = "\b\f\n\r\t";
-    char c = *(*at)++;
-    if (c != 'u') {
-        const char *name = strchr(names, c);
-        out[0] = name ? values[name - names] : c;
-        return 1;
-    }
-    uint32_t code = (uint32_t)hexadecimal(*at, *at + 4);
-    *at += 4;
-    if (is_high_surrogate((int32_t)code)) {
-        uint32_t low = (uint32_t)hexadecimal(*at + 2, *at + 6);
-        code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
-        *at += 6;
-    }
-    return alloy_utf8_put(code, out);
-}
-
-alloy_status alloy_json_unescape(const alloy_json_string_view *view, alloy_text *out)
-{
-    const char *at = view->bytes, *end = at + view->size;
-    if (!alloy_text_reserve(out, view->size)) /* an escape is never shorter than what it means */
-        return alloy_text_status(out);
-    while (at < end) {
-        const char *backslash = view->escaped ? memchr(at, '\\', (size_t)(end - at)) : NULL;
-        size_t run = (size_t)((backslash ? backslash : end) - at);
-        alloy_text_append(out, at, run);
-        at += run;
-        if (!backslash)
-            break;
-        char character[4];
-        at++;
-        size_t length = alloy_json_escape(&at, character);
-        alloy_text_append(out, character, length);
-    }
-    return alloy_text_status(out);
-}
-
-bool alloy_json_key_is(const alloy_json_string_view *key, const char *name)
-{
-    size_t left = strlen(name);
-    if (!key->escaped)
-        return key->size == left && memcmp(key->bytes, name, left) == 0;
-    for (const char *at = key->bytes, *end = at + key->size; at < end;) {
-        char character[4] = {*at++};
-        size_t length = character[0] == '\\' ? alloy_json_escape(&at, character) : 1;
-        if (length > left || memcmp(character, name, length) != 0)
-            return false;
-        name += length;
-        left -= length;
-    }
-    return left == 0;
 }
 
 /* ---- Objects and arrays -------------------------------------------------------------------------------------------------------- */

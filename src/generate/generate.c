@@ -9,8 +9,9 @@
 #include "alloy/extend.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "config/generation.h"
 #include "generate/output.h"
-#include "model/model.h"
+#include "model/session.h"
 
 enum { MOST_RETURN_SEQUENCES = 1024, MOST_LOGPROBS = 1000 };
 
@@ -37,6 +38,7 @@ typedef struct run {
     int64_t live_count;
     float *logits;               /* [live_count, vocab_size], room for all outputs */
     bool cancelled;
+    alloy_generation_config *file; /* owns eos ids; or NULL */
     alloy_generation *generation;
 } run;
 
@@ -77,7 +79,28 @@ static alloy_status check_prompts(const run *r)
     return ALLOY_OK;
 }
 
-static void read_rules(run *r, const alloy_tokenizer *tokenizer, const alloy_config *config)
+/* End-of-sequence ids: the caller's, else those of generation_config.json, else the config's. */
+static alloy_status find_eos(run *r, const alloy_model *model)
+{
+    const alloy_generate_options *o = r->options;
+    if (o->ignore_eos)
+        return ALLOY_OK;
+    if (o->eos_ids) {
+        r->rules.eos_ids = o->eos_ids;
+        r->rules.eos_count = o->eos_count;
+        return ALLOY_OK;
+    }
+    alloy_status status = alloy_generation_config_open(&r->file, alloy_model_folder(model), r->vocab_size);
+    if (status)
+        return status;
+    const alloy_config *config = alloy_model_config(model);
+    bool in_file = r->file->eos_token_count > 0;
+    r->rules.eos_ids = in_file ? r->file->eos_token_ids : config->eos_token_ids;
+    r->rules.eos_count = in_file ? r->file->eos_token_count : config->eos_token_count;
+    return ALLOY_OK;
+}
+
+static void set_rules(run *r, const alloy_tokenizer *tokenizer)
 {
     const alloy_generate_options *o = r->options;
     r->rules = (alloy_output_rules){
@@ -85,10 +108,6 @@ static void read_rules(run *r, const alloy_tokenizer *tokenizer, const alloy_con
         .stops = &r->stops,
         .likeliest_count = o->logprobs < r->vocab_size ? o->logprobs : r->vocab_size,
     };
-    if (o->ignore_eos)
-        return;
-    r->rules.eos_ids = o->eos_ids ? o->eos_ids : config->eos_token_ids;
-    r->rules.eos_count = o->eos_ids ? o->eos_count : config->eos_token_count;
 }
 
 static alloy_status make_room(run *r)
@@ -111,7 +130,7 @@ static alloy_status make_room(run *r)
         r->live[i] = i;
     }
     r->live_count = outputs;
-    return alloy_sampler_open(&r->sampler, &r->options->sampling, alloy_kernels_get(alloy_session_cpu(r->session)), r->vocab_size);
+    return alloy_sampler_open(&r->sampler, &r->options->sampling, r->session->kernels, r->vocab_size);
 }
 
 /* ---- Prefill ------------------------------------------------------------------------------------------------------------------- */
@@ -258,7 +277,8 @@ static alloy_status finish_outputs(run *r)
 
 static alloy_status generate(run *r)
 {
-    alloy_status status = check_options(r);
+    alloy_status status = find_eos(r, alloy_session_model(r->session));
+    status = status ? status : check_options(r);
     status = status ? status : check_prompts(r);
     status = status ? status : alloy_stops_open(&r->stops, r->options->stop, r->options->stop_count);
     status = status ? status : make_room(r);
@@ -284,6 +304,7 @@ static void free_run(run *r)
     alloy_memory_free(r->live);
     alloy_memory_free(r->logits);
     alloy_sampler_close(&r->sampler);
+    alloy_generation_config_close(r->file);
 }
 
 alloy_status alloy_generate(alloy_generation **out, alloy_session *session, const alloy_tokenizer *tokenizer,
@@ -301,7 +322,7 @@ alloy_status alloy_generate(alloy_generation **out, alloy_session *session, cons
     };
     r.per_prompt = r.options->num_return_sequences ? r.options->num_return_sequences : 1;
     r.context = r.options->context > 0 ? r.options->context : alloy_model_context(model);
-    read_rules(&r, tokenizer, alloy_model_config(model));
+    set_rules(&r, tokenizer);
     r.generation = alloy_memory_zeroed(1, sizeof *r.generation);
     alloy_status status = r.generation ? generate(&r) : ALLOY_NOMEM;
     free_run(&r);

@@ -9,10 +9,13 @@
 
 static inline void dump_rope(alloy_text *out, const char *name, const alloy_rope *rope)
 {
-    alloy_text_format(out, "%s: %s theta %g partial %g factor %g original %lld attention %g mscale %g/%g beta %g/%g truncate %d freq %g/%g\n", name,
-                      alloy_rope_type_name(rope->type), rope->theta, rope->partial_rotary_factor, rope->factor,
-                      (long long)rope->original_max_position_embeddings, rope->attention_factor, rope->mscale, rope->mscale_all_dim,
-                      rope->beta_fast, rope->beta_slow, rope->truncate, rope->low_freq_factor, rope->high_freq_factor);
+    alloy_text_format(out,
+                      "%s: %s theta %g partial %g factor %g original %lld attention %g mscale %g/%g beta %g/%g "
+                      "truncate %d freq %g/%g\n",
+                      name, alloy_rope_type_name(rope->type), rope->theta, rope->partial_rotary_factor, rope->factor,
+                      (long long)rope->original_max_position_embeddings, rope->attention_factor, rope->mscale,
+                      rope->mscale_all_dim, rope->beta_fast, rope->beta_slow, rope->truncate, rope->low_freq_factor,
+                      rope->high_freq_factor);
 }
 
 /* The fields of one view; model_type is left out, since saving makes it "alloy". */
@@ -58,7 +61,8 @@ static inline const char *layers_of(const alloy_config *config)
     size_t used = 0;
     text[0] = 0;
     for (int64_t i = 0; i < config->num_hidden_layers && used < sizeof text; i++)
-        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s %s", i ? ", " : "", config->layers[i].mixer, config->layers[i].ffn);
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s %s", i ? ", " : "", config->layers[i].mixer,
+                                 config->layers[i].ffn);
     return text;
 }
 

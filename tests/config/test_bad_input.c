@@ -50,7 +50,8 @@ static void c2_deep(void **state)
 static void c3_long(void **state)
 {
     (void)state;
-    expect_failure(repeated(HEAD ", \"x\": \"", "0123456789abcdef", 4 * 1024 * 1024 / 16, "\"}"), ALLOY_LIMIT, "config.json", "4194304");
+    expect_failure(repeated(HEAD ", \"x\": \"", "0123456789abcdef", 4 * 1024 * 1024 / 16, "\"}"), ALLOY_LIMIT,
+                   "config.json", "4194304");
     expect_ok(repeated(HEAD ", \"x\": \"", "0123456789abcdef", 4 * 1024 * 1024 / 16 - 100, "\"}"));
 }
 
@@ -60,7 +61,8 @@ static void c4_duplicate_keys(void **state)
     expect_failure(parse_status(HEAD ", \"head_dim\": 8, \"head_dim\": 8}"), ALLOY_FORMAT, "duplicate key", "head_dim");
     expect_failure(parse_status(HEAD ", \"head_dim\": 8, \"head\\u005fdim\": 9}"), ALLOY_FORMAT, "duplicate key");
     expect_failure(parse_status(HEAD ", \"model_type\": \"llama\"}"), ALLOY_FORMAT, "duplicate key", "model_type");
-    expect_failure(parse_status(HEAD ", \"num_experts\": 8, \"num_local_experts\": 9}"), ALLOY_FORMAT, "num_experts", "given twice", "8", "9");
+    expect_failure(parse_status(HEAD ", \"num_experts\": 8, \"num_local_experts\": 9}"), ALLOY_FORMAT, "num_experts",
+                   "given twice", "8", "9");
     expect_ok(parse_status(HEAD ", \"num_experts\": 8, \"num_local_experts\": 8, \"n_routed_experts\": 8}"));
 }
 
@@ -76,12 +78,27 @@ static void c5_numbers_that_json_lacks(void **state)
 static void c6_sizes_outside_their_range(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"0", "-1", "2147483648", "1.5", "4096.0", "4e3", "\"4096\"", "true", "[4096]", "{}", "null",
-                                      "9223372036854775808", "18446744073709551617", "-9223372036854775809", "1e300"};
+    static const char *const bad[] = {"0",
+                                      "-1",
+                                      "2147483648",
+                                      "1.5",
+                                      "4096.0",
+                                      "4e3",
+                                      "\"4096\"",
+                                      "true",
+                                      "[4096]",
+                                      "{}",
+                                      "null",
+                                      "9223372036854775808",
+                                      "18446744073709551617",
+                                      "-9223372036854775809",
+                                      "1e300"};
     static const struct {
         const char *key, *range;
-    } fields[] = {{"hidden_size", "1..1048576"},           {"num_attention_heads", "1..65536"},
-                  {"intermediate_size", "1..1048576"},     {"num_hidden_layers", "1..100000"},
+    } fields[] = {{"hidden_size", "1..1048576"},
+                  {"num_attention_heads", "1..65536"},
+                  {"intermediate_size", "1..1048576"},
+                  {"num_hidden_layers", "1..100000"},
                   {"vocab_size", "1..2147483647"}};
     for (size_t f = 0; f < sizeof fields / sizeof *fields; f++) {
         for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -95,7 +112,8 @@ static void c6_sizes_outside_their_range(void **state)
 static void c7_too_many_layers(void **state)
 {
     (void)state;
-    expect_failure(with("qwen3", "\"num_hidden_layers\": 1000000000"), ALLOY_RANGE, "num_hidden_layers is 1000000000", "1..100000");
+    expect_failure(with("qwen3", "\"num_hidden_layers\": 1000000000"), ALLOY_RANGE, "num_hidden_layers is 1000000000",
+                   "1..100000");
     expect_failure(with("qwen3", "\"num_hidden_layers\": 100001"), ALLOY_RANGE, "num_hidden_layers");
     expect_ok(with("qwen3", "\"num_hidden_layers\": 100000"));
 }
@@ -105,15 +123,18 @@ static void c8_heads(void **state)
     (void)state; /* whether they divide is their module's to check */
     expect_failure(with("qwen3", "\"num_key_value_heads\": 0"), ALLOY_RANGE, "num_key_value_heads is 0", "1..65536");
     expect_failure(with("qwen3", "\"head_dim\": 0"), ALLOY_RANGE, "head_dim is 0", "1..65536");
-    expect_failure(with("qwen2", "\"hidden_size\": 60, \"num_attention_heads\": 16"), ALLOY_RANGE, "hidden_size is 60", "num_attention_heads");
+    expect_failure(with("qwen2", "\"hidden_size\": 60, \"num_attention_heads\": 16"), ALLOY_RANGE, "hidden_size is 60",
+                   "num_attention_heads");
 }
 
 static void c9_vocabulary(void **state)
 {
     (void)state;
-    expect_failure(parse_status("{\"model_type\": \"alloy\", \"layer_types\": [\"a\"]}"), ALLOY_RANGE, "vocab_size is missing");
+    expect_failure(parse_status("{\"model_type\": \"alloy\", \"layer_types\": [\"a\"]}"), ALLOY_RANGE,
+                   "vocab_size is missing");
     expect_failure(with("qwen3_5_text", "\"vocab_size\": 0"), ALLOY_RANGE, "vocab_size is 0", "1..2147483647");
-    expect_failure(with("qwen3_5", "\"text_config\": {\"vocab_size\": 0}"), ALLOY_RANGE, "config.json:2:", "vocab_size is 0");
+    expect_failure(with("qwen3_5", "\"text_config\": {\"vocab_size\": 0}"), ALLOY_RANGE,
+                   "config.json:2:", "vocab_size is 0");
     expect_failure(with("llama", "\"eos_token_id\": []"), ALLOY_RANGE, "eos_token_id is an empty list");
     expect_failure(with("llama", "\"eos_token_id\": [1, -5]"), ALLOY_RANGE, "eos_token_id is -5", "0..2147483647");
     expect_failure(with("llama", "\"bos_token_id\": 4294967296"), ALLOY_RANGE, "bos_token_id");
@@ -122,8 +143,10 @@ static void c9_vocabulary(void **state)
 static void c10_rotary_share(void **state)
 {
     (void)state; /* whether the rotary size fits head_dim is its module's to check */
-    expect_failure(with("qwen3_next", "\"partial_rotary_factor\": 1.01"), ALLOY_RANGE, "partial_rotary_factor is 1.01", "at most 1");
-    expect_failure(with("qwen3_next", "\"rope_parameters\": {\"partial_rotary_factor\": 0}"), ALLOY_RANGE, "partial_rotary_factor is 0");
+    expect_failure(with("qwen3_next", "\"partial_rotary_factor\": 1.01"), ALLOY_RANGE, "partial_rotary_factor is 1.01",
+                   "at most 1");
+    expect_failure(with("qwen3_next", "\"rope_parameters\": {\"partial_rotary_factor\": 0}"), ALLOY_RANGE,
+                   "partial_rotary_factor is 0");
 }
 
 static void c11_rope_numbers(void **state)
@@ -133,8 +156,10 @@ static void c11_rope_numbers(void **state)
     expect_failure(with("llama", "\"rope_theta\": NaN"), ALLOY_FORMAT, "config.json:2:");
     expect_failure(with("llama", "\"rope_theta\": null"), ALLOY_RANGE, "rope_theta is null");
     expect_failure(with("llama", "\"rope_parameters\": {\"rope_theta\": -1}"), ALLOY_RANGE, "rope_theta is -1");
-    expect_failure(with("llama", "\"rope_scaling\": {\"type\": \"linear\", \"factor\": 0}"), ALLOY_RANGE, "factor is 0");
-    expect_failure(with("llama", "\"rope_scaling\": {\"type\": \"linear\"}"), ALLOY_RANGE, "linear", "factor, which is missing");
+    expect_failure(with("llama", "\"rope_scaling\": {\"type\": \"linear\", \"factor\": 0}"), ALLOY_RANGE,
+                   "factor is 0");
+    expect_failure(with("llama", "\"rope_scaling\": {\"type\": \"linear\"}"), ALLOY_RANGE, "linear",
+                   "factor, which is missing");
     expect_failure(with("llama", "\"rope_parameters\": 3"), ALLOY_FORMAT, "object");
 }
 
@@ -162,16 +187,21 @@ static void c13_what_alloy_does_not_have(void **state)
     expect_failure(with("deepseek_v4", "\"x\": 1"), ALLOY_UNSUPPORTED, "deepseek_v4");
     expect_failure(parse_status("{\"vocab_size\": 3}"), ALLOY_FORMAT, "model_type is missing");
     expect_failure(parse_status("{\"model_type\": null}"), ALLOY_FORMAT, "model_type is null");
-    expect_failure(with("llama", "\"quantization_config\": {\"quant_method\": \"fp8\"}"), ALLOY_FORMAT, "quantization_config", "fp8");
+    expect_failure(with("llama", "\"quantization_config\": {\"quant_method\": \"fp8\"}"), ALLOY_FORMAT,
+                   "quantization_config", "fp8");
     expect_ok(with("llama", "\"quantization_config\": null"));
     expect_failure(with("qwen3_5", "\"quantization_config\": {}"), ALLOY_FORMAT, "quantization_config");
-    expect_failure(with("llama", "\"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 2.0}"), ALLOY_UNSUPPORTED, "dynamic", "yarn");
+    expect_failure(with("llama", "\"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 2.0}"), ALLOY_UNSUPPORTED,
+                   "dynamic", "yarn");
     expect_failure(with("llama", "\"rope_scaling\": {\"rope_type\": \"longrope\"}"), ALLOY_UNSUPPORTED, "longrope");
-    expect_failure(with("llama", "\"rope_scaling\": {\"rope_type\": \"yaarn\"}"), ALLOY_FORMAT, "did you mean \"yarn\"");
-    expect_failure(with("llama", "\"rope_parameters\": {\"full_attention\": {\"rope_type\": \"default\"}}"), ALLOY_UNSUPPORTED, "by layer type");
+    expect_failure(with("llama", "\"rope_scaling\": {\"rope_type\": \"yaarn\"}"), ALLOY_FORMAT,
+                   "did you mean \"yarn\"");
+    expect_failure(with("llama", "\"rope_parameters\": {\"full_attention\": {\"rope_type\": \"default\"}}"),
+                   ALLOY_UNSUPPORTED, "by layer type");
     expect_failure(with("llama", "\"dtype\": \"int8\""), ALLOY_FORMAT, "dtype \"int8\"", "bfloat16");
     expect_failure(with("llama", "\"per_layer_config\": {\"0\": {}}"), ALLOY_UNSUPPORTED, "per_layer_config");
-    expect_failure(with("llama", "\"tie_word_embeddings\": 1"), ALLOY_FORMAT, "tie_word_embeddings is 1", "true or false");
+    expect_failure(with("llama", "\"tie_word_embeddings\": 1"), ALLOY_FORMAT, "tie_word_embeddings is 1",
+                   "true or false");
     expect_failure(parse_status(HEAD ", \"scoring_func\": \"tanh\"}"), ALLOY_FORMAT, "scoring_func", "sqrtsoftplus");
 }
 
@@ -180,11 +210,13 @@ static void c14_code_and_addresses_are_ignored(void **state)
     (void)state;
     struct warnings warnings;
     collect_warnings(&warnings);
-    expect_ok(with("llama", "\"auto_map\": {\"AutoModel\": \"evil--x.Y\"}, \"trust_remote_code\": true, \"_attn_implementation\": \"user/kernel\", "
+    expect_ok(with("llama", "\"auto_map\": {\"AutoModel\": \"evil--x.Y\"}, \"trust_remote_code\": true, "
+                            "\"_attn_implementation\": \"user/kernel\", "
                             "\"custom_pipelines\": {}, \"homepage\": \"https://example.org/\""));
     alloy_set_log(NULL, NULL);
     assert_int_equal(warnings.count, 1);
-    static const char *const keys[] = {"auto_map", "trust_remote_code", "_attn_implementation", "custom_pipelines", "homepage"};
+    static const char *const keys[] = {"auto_map", "trust_remote_code", "_attn_implementation", "custom_pipelines",
+                                       "homepage"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         assert_non_null(strstr(warnings.text, keys[i]));
     collect_warnings(&warnings);

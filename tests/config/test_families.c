@@ -1,10 +1,14 @@
 /* Each family's config in both generations, and its rules. */
 #include "config/dump.h"
 
-#define SIZES "\"vocab_size\": 256, \"hidden_size\": 64, \"intermediate_size\": 160, \"num_attention_heads\": 4, \"num_key_value_heads\": 2, " \
-              "\"max_position_embeddings\": 4096, \"bos_token_id\": 0, \"eos_token_id\": 255, \"rms_norm_eps\": 1e-06"
-#define DELTA "\"linear_conv_kernel_dim\": 3, \"linear_key_head_dim\": 16, \"linear_num_key_heads\": 2, \"linear_num_value_heads\": 4, " \
-              "\"linear_value_head_dim\": 24"
+#define SIZES                                                                                                          \
+    "\"vocab_size\": 256, \"hidden_size\": 64, \"intermediate_size\": 160, \"num_attention_heads\": 4, "               \
+    "\"num_key_value_heads\": 2, "                                                                                     \
+    "\"max_position_embeddings\": 4096, \"bos_token_id\": 0, \"eos_token_id\": 255, \"rms_norm_eps\": 1e-06"
+#define DELTA                                                                                                          \
+    "\"linear_conv_kernel_dim\": 3, \"linear_key_head_dim\": 16, \"linear_num_key_heads\": 2, "                        \
+    "\"linear_num_value_heads\": 4, "                                                                                  \
+    "\"linear_value_head_dim\": 24"
 #define EXPERTS "\"num_experts_per_tok\": 2, \"moe_intermediate_size\": 48"
 #define ROPE5(rest) "\"dtype\": \"float16\", \"rope_parameters\": {" rest "}"
 #define PLAIN4 "\"torch_dtype\": \"float16\", \"rope_scaling\": null, \"rope_theta\": 10000.0"
@@ -25,12 +29,16 @@ static void expect_alike(const char *new, const char *old, const char *layers)
 static void qwen3_in_both_generations(void **state)
 {
     (void)state;
-    expect_alike("{\"model_type\": \"qwen3\", \"num_hidden_layers\": 2, \"head_dim\": 16, \"attention_bias\": true, \"layer_types\": "
-                 "[\"full_attention\", \"full_attention\"], \"sliding_window\": null, \"use_sliding_window\": false, \"pad_token_id\": null, "
-                 SIZES ", " ROPE5("\"rope_theta\": 1000000.0, \"rope_type\": \"yarn\", \"factor\": 4.0, "
-                                  "\"original_max_position_embeddings\": 64") "}",
-                 "{\"model_type\": \"qwen3\", \"num_hidden_layers\": 2, \"head_dim\": 16, \"attention_bias\": true, \"rope_theta\": 1000000.0, "
-                 "\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4.0, \"original_max_position_embeddings\": 64}, \"torch_dtype\": "
+    expect_alike("{\"model_type\": \"qwen3\", \"num_hidden_layers\": 2, \"head_dim\": 16, \"attention_bias\": true, "
+                 "\"layer_types\": "
+                 "[\"full_attention\", \"full_attention\"], \"sliding_window\": null, \"use_sliding_window\": false, "
+                 "\"pad_token_id\": null, " SIZES
+                 ", " ROPE5("\"rope_theta\": 1000000.0, \"rope_type\": \"yarn\", \"factor\": 4.0, "
+                            "\"original_max_position_embeddings\": 64") "}",
+                 "{\"model_type\": \"qwen3\", \"num_hidden_layers\": 2, \"head_dim\": 16, \"attention_bias\": true, "
+                 "\"rope_theta\": 1000000.0, "
+                 "\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4.0, \"original_max_position_embeddings\": 64}, "
+                 "\"torch_dtype\": "
                  "\"float16\", \"rope_parameters\": null, " SIZES "}",
                  "qwen3_attention qwen3_mlp, qwen3_attention qwen3_mlp");
 }
@@ -38,91 +46,111 @@ static void qwen3_in_both_generations(void **state)
 static void qwen3_moe_in_both_generations(void **state)
 {
     (void)state;
-    expect_alike("{\"model_type\": \"qwen3_moe\", \"num_hidden_layers\": 4, \"num_local_experts\": 8, \"decoder_sparse_step\": 2, "
-                 "\"mlp_only_layers\": [3], " EXPERTS ", " SIZES ", " ROPE5("\"rope_theta\": 10000.0, \"rope_type\": \"default\"") "}",
-                 "{\"model_type\": \"qwen3_moe\", \"num_hidden_layers\": 4, \"num_experts\": 8, \"decoder_sparse_step\": 2, "
-                 "\"mlp_only_layers\": [3], " EXPERTS ", " SIZES ", " PLAIN4 "}",
-                 "qwen3_attention qwen3_mlp, qwen3_attention qwen3_moe, qwen3_attention qwen3_mlp, qwen3_attention qwen3_mlp");
+    expect_alike(
+        "{\"model_type\": \"qwen3_moe\", \"num_hidden_layers\": 4, \"num_local_experts\": 8, \"decoder_sparse_step\": "
+        "2, "
+        "\"mlp_only_layers\": [3], " EXPERTS ", " SIZES
+        ", " ROPE5("\"rope_theta\": 10000.0, \"rope_type\": \"default\"") "}",
+        "{\"model_type\": \"qwen3_moe\", \"num_hidden_layers\": 4, \"num_experts\": 8, \"decoder_sparse_step\": 2, "
+        "\"mlp_only_layers\": [3], " EXPERTS ", " SIZES ", " PLAIN4 "}",
+        "qwen3_attention qwen3_mlp, qwen3_attention qwen3_moe, qwen3_attention qwen3_mlp, qwen3_attention qwen3_mlp");
 }
 
 static void qwen3_next_in_both_generations(void **state)
 {
     (void)state;
-    expect_alike("{\"model_type\": \"qwen3_next\", \"num_hidden_layers\": 2, \"num_experts\": 8, \"full_attention_interval\": 2, " DELTA ", " EXPERTS
-                 ", " SIZES ", " ROPE5("\"rope_theta\": 10000.0, \"rope_type\": \"default\", \"partial_rotary_factor\": 0.25") "}",
-                 "{\"model_type\": \"qwen3_next\", \"num_hidden_layers\": 2, \"num_local_experts\": 8, \"partial_rotary_factor\": 0.25, "
-                 "\"layer_types\": [\"linear_attention\", \"full_attention\"], " DELTA ", " EXPERTS ", " SIZES ", " PLAIN4 "}",
+    expect_alike("{\"model_type\": \"qwen3_next\", \"num_hidden_layers\": 2, \"num_experts\": 8, "
+                 "\"full_attention_interval\": 2, " DELTA ", " EXPERTS ", " SIZES
+                 ", " ROPE5("\"rope_theta\": 10000.0, \"rope_type\": \"default\", \"partial_rotary_factor\": 0.25") "}",
+                 "{\"model_type\": \"qwen3_next\", \"num_hidden_layers\": 2, \"num_local_experts\": 8, "
+                 "\"partial_rotary_factor\": 0.25, "
+                 "\"layer_types\": [\"linear_attention\", \"full_attention\"], " DELTA ", " EXPERTS ", " SIZES
+                 ", " PLAIN4 "}",
                  "qwen3_5_gdn qwen3_5_moe, qwen3_attention qwen3_5_moe");
 }
 
 static void qwen3_5_in_both_generations(void **state)
 {
     (void)state;
-    expect_alike("{\"model_type\": \"qwen3_5_text\", \"num_hidden_layers\": 4, " DELTA ", " SIZES ", "
-                 ROPE5("\"rope_theta\": 5000.0, \"rope_type\": \"default\", \"mrope_section\": [11, 11, 10]") "}",
-                 "{\"model_type\": \"qwen3_5_text\", \"num_hidden_layers\": 4, \"rope_theta\": 5000, \"torch_dtype\": \"float16\", " DELTA ", " SIZES
-                 "}",
+    expect_alike("{\"model_type\": \"qwen3_5_text\", \"num_hidden_layers\": 4, " DELTA ", " SIZES
+                 ", " ROPE5("\"rope_theta\": 5000.0, \"rope_type\": \"default\", \"mrope_section\": [11, 11, 10]") "}",
+                 "{\"model_type\": \"qwen3_5_text\", \"num_hidden_layers\": 4, \"rope_theta\": 5000, \"torch_dtype\": "
+                 "\"float16\", " DELTA ", " SIZES "}",
                  "qwen3_5_gdn qwen3_mlp, qwen3_5_gdn qwen3_mlp, qwen3_5_gdn qwen3_mlp, qwen3_attention qwen3_mlp");
 }
 
 static void qwen3_5_moe_in_both_generations(void **state)
 {
     (void)state;
-    expect_alike("{\"model_type\": \"qwen3_5_moe_text\", \"num_hidden_layers\": 4, \"num_experts\": 8, " DELTA ", " EXPERTS ", " SIZES ", "
-                 ROPE5("\"rope_theta\": 10000.0, \"rope_type\": \"default\", \"partial_rotary_factor\": 0.25") "}",
-                 "{\"model_type\": \"qwen3_5_moe_text\", \"num_hidden_layers\": 4, \"num_experts\": 8, \"norm_topk_prob\": false, " DELTA ", " EXPERTS
-                 ", " SIZES ", " PLAIN4 "}",
-                 "qwen3_5_gdn qwen3_5_moe, qwen3_5_gdn qwen3_5_moe, qwen3_5_gdn qwen3_5_moe, qwen3_attention qwen3_5_moe");
+    expect_alike(
+        "{\"model_type\": \"qwen3_5_moe_text\", \"num_hidden_layers\": 4, \"num_experts\": 8, " DELTA ", " EXPERTS
+        ", " SIZES
+        ", " ROPE5("\"rope_theta\": 10000.0, \"rope_type\": \"default\", \"partial_rotary_factor\": 0.25") "}",
+        "{\"model_type\": \"qwen3_5_moe_text\", \"num_hidden_layers\": 4, \"num_experts\": 8, \"norm_topk_prob\": "
+        "false, " DELTA ", " EXPERTS ", " SIZES ", " PLAIN4 "}",
+        "qwen3_5_gdn qwen3_5_moe, qwen3_5_gdn qwen3_5_moe, qwen3_5_gdn qwen3_5_moe, qwen3_attention qwen3_5_moe");
 }
 
 static void llama_in_both_generations(void **state)
 {
     (void)state;
-    expect_alike("{\"model_type\": \"llama\", \"num_hidden_layers\": 1, \"attention_bias\": true, \"mlp_bias\": true, " SIZES ", "
-                 ROPE5("\"rope_theta\": 500000.0, \"rope_type\": \"llama3\", \"factor\": 8.0, \"low_freq_factor\": 1.0, "
-                       "\"high_freq_factor\": 4.0, \"original_max_position_embeddings\": 64") "}",
-                 "{\"model_type\": \"llama\", \"num_hidden_layers\": 1, \"attention_bias\": true, \"mlp_bias\": true, \"head_dim\": null, "
-                 "\"rope_theta\": 500000.0, \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8.0, \"low_freq_factor\": 1.0, "
-                 "\"high_freq_factor\": 4.0, \"original_max_position_embeddings\": 64}, \"torch_dtype\": \"torch.float16\", " SIZES "}",
-                 "llama_attention qwen3_mlp");
+    expect_alike(
+        "{\"model_type\": \"llama\", \"num_hidden_layers\": 1, \"attention_bias\": true, \"mlp_bias\": true, " SIZES
+        ", " ROPE5("\"rope_theta\": 500000.0, \"rope_type\": \"llama3\", \"factor\": 8.0, \"low_freq_factor\": 1.0, "
+                   "\"high_freq_factor\": 4.0, \"original_max_position_embeddings\": 64") "}",
+        "{\"model_type\": \"llama\", \"num_hidden_layers\": 1, \"attention_bias\": true, \"mlp_bias\": true, "
+        "\"head_dim\": null, "
+        "\"rope_theta\": 500000.0, \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8.0, \"low_freq_factor\": "
+        "1.0, "
+        "\"high_freq_factor\": 4.0, \"original_max_position_embeddings\": 64}, \"torch_dtype\": "
+        "\"torch.float16\", " SIZES "}",
+        "llama_attention qwen3_mlp");
 }
 
 static void qwen2_and_mistral_in_both_generations(void **state)
 {
     (void)state;
-    expect_alike("{\"model_type\": \"qwen2\", \"num_hidden_layers\": 1, " SIZES ", " ROPE5("\"rope_theta\": 10000.0, \"rope_type\": \"linear\", "
-                                                                                          "\"factor\": 2.0") "}",
-                 "{\"model_type\": \"qwen2\", \"num_hidden_layers\": 1, \"rope_scaling\": {\"type\": \"linear\", \"factor\": 2.0}, "
+    expect_alike("{\"model_type\": \"qwen2\", \"num_hidden_layers\": 1, " SIZES
+                 ", " ROPE5("\"rope_theta\": 10000.0, \"rope_type\": \"linear\", "
+                            "\"factor\": 2.0") "}",
+                 "{\"model_type\": \"qwen2\", \"num_hidden_layers\": 1, \"rope_scaling\": {\"type\": \"linear\", "
+                 "\"factor\": 2.0}, "
                  "\"torch_dtype\": \"float16\", " SIZES "}",
                  "llama_attention qwen3_mlp");
-    expect_alike("{\"model_type\": \"mistral\", \"num_hidden_layers\": 1, \"sliding_window\": 16, " SIZES ", "
-                 ROPE5("\"rope_theta\": 10000.0, \"rope_type\": \"default\"") "}",
-                 "{\"model_type\": \"mistral\", \"num_hidden_layers\": 1, \"sliding_window\": 16, " SIZES ", " PLAIN4 "}",
+    expect_alike("{\"model_type\": \"mistral\", \"num_hidden_layers\": 1, \"sliding_window\": 16, " SIZES
+                 ", " ROPE5("\"rope_theta\": 10000.0, \"rope_type\": \"default\"") "}",
+                 "{\"model_type\": \"mistral\", \"num_hidden_layers\": 1, \"sliding_window\": 16, " SIZES ", " PLAIN4
+                 "}",
                  "llama_attention_sliding qwen3_mlp");
 }
 
-/* ---- Rules ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- Rules ------------------------------------------------------------------------------------------------------- */
 
 static void qwen3_slides_only_where_it_is_told_to(void **state)
 {
     (void)state;
-    alloy_config *c = parse("{\"model_type\": \"qwen3\", \"num_hidden_layers\": 3, \"sliding_window\": 16, \"max_window_layers\": 1}");
+    alloy_config *c = parse(
+        "{\"model_type\": \"qwen3\", \"num_hidden_layers\": 3, \"sliding_window\": 16, \"max_window_layers\": 1}");
     expect_text(layers_of(c), "qwen3_attention qwen3_mlp, qwen3_attention qwen3_mlp, qwen3_attention qwen3_mlp");
     assert_int_equal(c->sliding_window, 0);
     alloy_config_close(c);
 
-    c = parse("{\"model_type\": \"qwen3\", \"num_hidden_layers\": 3, \"sliding_window\": 16, \"max_window_layers\": 1, \"use_sliding_window\": true}");
-    expect_text(layers_of(c), "qwen3_attention qwen3_mlp, qwen3_attention_sliding qwen3_mlp, qwen3_attention_sliding qwen3_mlp");
+    c = parse("{\"model_type\": \"qwen3\", \"num_hidden_layers\": 3, \"sliding_window\": 16, \"max_window_layers\": 1, "
+              "\"use_sliding_window\": true}");
+    expect_text(layers_of(c),
+                "qwen3_attention qwen3_mlp, qwen3_attention_sliding qwen3_mlp, qwen3_attention_sliding qwen3_mlp");
     assert_int_equal(c->layers[1].mixer_config->sliding_window, 16);
     alloy_config_close(c);
 
-    c = parse("{\"model_type\": \"qwen3\", \"num_hidden_layers\": 2, \"use_sliding_window\": true, \"max_window_layers\": 0, "
-              "\"layer_types\": [\"sliding_attention\", \"full_attention\"]}");
+    c = parse(
+        "{\"model_type\": \"qwen3\", \"num_hidden_layers\": 2, \"use_sliding_window\": true, \"max_window_layers\": 0, "
+        "\"layer_types\": [\"sliding_attention\", \"full_attention\"]}");
     expect_text(layers_of(c), "qwen3_attention_sliding qwen3_mlp, qwen3_attention qwen3_mlp");
     assert_int_equal(c->sliding_window, 4096);
     alloy_config_close(c);
 
-    c = parse("{\"model_type\": \"qwen3\", \"num_hidden_layers\": 1, \"use_sliding_window\": true, \"max_window_layers\": 0, \"sliding_window\": null}");
+    c = parse("{\"model_type\": \"qwen3\", \"num_hidden_layers\": 1, \"use_sliding_window\": true, "
+              "\"max_window_layers\": 0, \"sliding_window\": null}");
     expect_text(layers_of(c), "qwen3_attention qwen3_mlp");
     alloy_config_close(c);
 }
@@ -130,7 +158,8 @@ static void qwen3_slides_only_where_it_is_told_to(void **state)
 static void qwen3_moe_slides_everywhere_or_nowhere(void **state)
 {
     (void)state;
-    alloy_config *c = parse("{\"model_type\": \"qwen3_moe\", \"num_hidden_layers\": 2, \"use_sliding_window\": true, \"max_window_layers\": 9}");
+    alloy_config *c = parse("{\"model_type\": \"qwen3_moe\", \"num_hidden_layers\": 2, \"use_sliding_window\": true, "
+                            "\"max_window_layers\": 9}");
     expect_text(layers_of(c), "qwen3_attention_sliding qwen3_moe, qwen3_attention_sliding qwen3_moe");
     alloy_config_close(c);
     c = parse("{\"model_type\": \"qwen3_moe\", \"num_hidden_layers\": 1, \"sliding_window\": 16, \"num_experts\": 0}");
@@ -145,7 +174,8 @@ static void mistral_slides_unless_the_window_is_null(void **state)
     expect_text(layers_of(c), "llama_attention_sliding qwen3_mlp");
     assert_int_equal(c->sliding_window, 4096);
     alloy_config_close(c);
-    c = parse("{\"model_type\": \"mistral\", \"num_hidden_layers\": 1, \"sliding_window\": null, \"attention_bias\": true}");
+    c = parse(
+        "{\"model_type\": \"mistral\", \"num_hidden_layers\": 1, \"sliding_window\": null, \"attention_bias\": true}");
     expect_text(layers_of(c), "llama_attention qwen3_mlp");
     assert_false(c->attention_bias);
     alloy_config_close(c);
@@ -154,7 +184,8 @@ static void mistral_slides_unless_the_window_is_null(void **state)
 static void biases_are_the_familys(void **state)
 {
     (void)state;
-    alloy_config *c = parse("{\"model_type\": \"qwen2\", \"num_hidden_layers\": 1, \"attention_bias\": false, \"mlp_bias\": true}");
+    alloy_config *c =
+        parse("{\"model_type\": \"qwen2\", \"num_hidden_layers\": 1, \"attention_bias\": false, \"mlp_bias\": true}");
     assert_true(c->attention_bias);
     assert_false(c->attention_output_bias);
     assert_false(c->mlp_bias);
@@ -183,15 +214,19 @@ static void routers_divide_as_their_family_does(void **state)
         {"{\"model_type\": \"qwen3_next\", \"num_hidden_layers\": 1}", true},
         {"{\"model_type\": \"qwen3_next\", \"num_hidden_layers\": 1, \"norm_topk_prob\": false}", false},
         {"{\"model_type\": \"qwen3_5_moe_text\", \"num_hidden_layers\": 1, \"norm_topk_prob\": false}", true},
-        {"{\"model_type\": \"alloy\", \"vocab_size\": 9, \"layer_types\": [\"x\"], \"ffn_types\": [\"qwen3_moe\"]}", false},
-        {"{\"model_type\": \"alloy\", \"vocab_size\": 9, \"layer_types\": [\"x\"], \"ffn_types\": [\"qwen3_5_moe\"]}", true},
-        {"{\"model_type\": \"alloy\", \"vocab_size\": 9, \"layer_types\": [\"x\"], \"ffn_types\": [\"qwen3_5_moe\"], \"norm_topk_prob\": false}",
+        {"{\"model_type\": \"alloy\", \"vocab_size\": 9, \"layer_types\": [\"x\"], \"ffn_types\": [\"qwen3_moe\"]}",
+         false},
+        {"{\"model_type\": \"alloy\", \"vocab_size\": 9, \"layer_types\": [\"x\"], \"ffn_types\": [\"qwen3_5_moe\"]}",
+         true},
+        {"{\"model_type\": \"alloy\", \"vocab_size\": 9, \"layer_types\": [\"x\"], \"ffn_types\": [\"qwen3_5_moe\"], "
+         "\"norm_topk_prob\": false}",
          false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         alloy_config *c = parse(cases[i].json);
         if (c->layers[0].ffn_config->norm_topk_prob != cases[i].divides)
-            print_error("%s: norm_topk_prob %d, expected %d\n", cases[i].json, c->layers[0].ffn_config->norm_topk_prob, cases[i].divides);
+            print_error("%s: norm_topk_prob %d, expected %d\n", cases[i].json, c->layers[0].ffn_config->norm_topk_prob,
+                        cases[i].divides);
         assert_int_equal(c->layers[0].ffn_config->norm_topk_prob, cases[i].divides);
         alloy_config_close(c);
     }
@@ -203,18 +238,21 @@ static void head_dim_where_it_is_absent(void **state)
     static const struct {
         const char *family;
         int64_t head_dim;
-    } cases[] = {{"qwen3", 128}, {"qwen3_moe", 128}, {"qwen3_next", 256}, {"qwen3_5", 256}, {"qwen3_5_text", 256}, {"qwen3_5_moe", 256},
-                 {"llama", 16},  {"qwen2", 16},      {"mistral", 16}};
+    } cases[] = {{"qwen3", 128},       {"qwen3_moe", 16}, {"qwen3_next", 256}, {"qwen3_5", 256}, {"qwen3_5_text", 256},
+                 {"qwen3_5_moe", 256}, {"llama", 16},     {"qwen2", 16},       {"mistral", 16}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char json[256];
-        snprintf(json, sizeof json, "{\"model_type\": \"%s\", \"num_hidden_layers\": 1, \"hidden_size\": 64, \"num_attention_heads\": 4}",
+        snprintf(json, sizeof json,
+                 "{\"model_type\": \"%s\", \"num_hidden_layers\": 1, \"hidden_size\": 64, \"num_attention_heads\": 4}",
                  cases[i].family);
         alloy_config *c = parse(json);
         assert_int_equal(c->head_dim, cases[i].head_dim);
         alloy_config_close(c);
     }
-    expect_failure(parse_status("{\"model_type\": \"llama\", \"hidden_size\": 72, \"num_attention_heads\": 5, \"num_key_value_heads\": 5}"),
-                   ALLOY_RANGE, "hidden_size", "num_attention_heads");
+    expect_failure(
+        parse_status(
+            "{\"model_type\": \"llama\", \"hidden_size\": 72, \"num_attention_heads\": 5, \"num_key_value_heads\": 5}"),
+        ALLOY_RANGE, "hidden_size", "num_attention_heads");
 }
 
 static void hybrids_have_gates_and_offset_norms(void **state)
@@ -223,7 +261,8 @@ static void hybrids_have_gates_and_offset_norms(void **state)
     static const char *const families[] = {"qwen3_next", "qwen3_5", "qwen3_5_text", "qwen3_5_moe", "qwen3_5_moe_text"};
     for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
         char json[256];
-        snprintf(json, sizeof json, "{\"model_type\": \"%s\", \"attn_output_gate\": false, \"rms_norm_unit_offset\": false}", families[i]);
+        snprintf(json, sizeof json,
+                 "{\"model_type\": \"%s\", \"attn_output_gate\": false, \"rms_norm_unit_offset\": false}", families[i]);
         alloy_config *c = parse(json);
         assert_true(c->attn_output_gate);
         assert_true(c->rms_norm_unit_offset);
@@ -240,11 +279,14 @@ static void hybrids_have_gates_and_offset_norms(void **state)
 static void text_config_is_the_model(void **state)
 {
     (void)state;
-    alloy_config *wrapped = parse("{\"model_type\": \"qwen3_5\", \"vision_config\": {\"hidden_size\": \"odd\"}, \"text_config\": {\"model_type\": "
-                                  "\"qwen3_5_text\", \"num_hidden_layers\": 4, " DELTA ", " SIZES "}, \"torch_dtype\": \"float16\", "
-                                  "\"tie_word_embeddings\": true}");
-    alloy_config *flat = parse("{\"model_type\": \"qwen3_5_text\", \"num_hidden_layers\": 4, \"tie_word_embeddings\": true, \"dtype\": "
-                               "\"float16\", " DELTA ", " SIZES "}");
+    alloy_config *wrapped =
+        parse("{\"model_type\": \"qwen3_5\", \"vision_config\": {\"hidden_size\": \"odd\"}, \"text_config\": "
+              "{\"model_type\": "
+              "\"qwen3_5_text\", \"num_hidden_layers\": 4, " DELTA ", " SIZES "}, \"torch_dtype\": \"float16\", "
+              "\"tie_word_embeddings\": true}");
+    alloy_config *flat =
+        parse("{\"model_type\": \"qwen3_5_text\", \"num_hidden_layers\": 4, \"tie_word_embeddings\": true, \"dtype\": "
+              "\"float16\", " DELTA ", " SIZES "}");
     char *a = dump(wrapped), *b = dump(flat);
     expect_text(a, b);
     free(a);
@@ -252,8 +294,9 @@ static void text_config_is_the_model(void **state)
     alloy_config_close(wrapped);
     alloy_config_close(flat);
 
-    alloy_config *inner = parse("{\"model_type\": \"qwen3_5_moe\", \"text_config\": {\"tie_word_embeddings\": true, \"dtype\": \"float32\"}, "
-                                "\"tie_word_embeddings\": false, \"dtype\": \"float16\"}");
+    alloy_config *inner = parse(
+        "{\"model_type\": \"qwen3_5_moe\", \"text_config\": {\"tie_word_embeddings\": true, \"dtype\": \"float32\"}, "
+        "\"tie_word_embeddings\": false, \"dtype\": \"float16\"}");
     assert_true(inner->tie_word_embeddings);
     assert_int_equal(inner->dtype, ALLOY_F32);
     alloy_config_close(inner);
@@ -273,7 +316,8 @@ static void llamas_key_value_heads_follow_its_heads(void **state)
 static void tokens_are_an_id_or_a_list_or_null(void **state)
 {
     (void)state;
-    alloy_config *c = parse("{\"model_type\": \"llama\", \"eos_token_id\": [128001, 128008], \"bos_token_id\": null, \"pad_token_id\": -1}");
+    alloy_config *c = parse("{\"model_type\": \"llama\", \"eos_token_id\": [128001, 128008], \"bos_token_id\": null, "
+                            "\"pad_token_id\": -1}");
     assert_int_equal(c->eos_token_count, 2);
     assert_int_equal(c->eos_token_ids[1], 128008);
     assert_int_equal(c->bos_token_id, -1);

@@ -1,4 +1,5 @@
-/* Whatever goes wrong, a config is refused without a leak: memory that runs out at any allocation, and texts with any byte changed. */
+/* Whatever goes wrong, a config is refused without a leak: memory that runs out at any allocation, and texts with any
+ * byte changed. */
 #include "config/dump.h"
 #include "config/samples.h"
 
@@ -66,7 +67,8 @@ static void mutate(char *json, size_t size, uint64_t counter)
     for (uint32_t i = 0; i < changes; i++) {
         alloy_random_4(1, 1 + i, 2 * counter + 1, draws);
         if (draws[0] % 4 == 0)
-            memmove(json + draws[1] % size, json + draws[2] % size, size - (draws[1] % size > draws[2] % size ? draws[1] % size : draws[2] % size));
+            memmove(json + draws[1] % size, json + draws[2] % size,
+                    size - (draws[1] % size > draws[2] % size ? draws[1] % size : draws[2] % size));
         else
             json[draws[1] % size] = likely[draws[2] % (sizeof likely - 1)];
     }
@@ -92,7 +94,8 @@ static void any_byte_may_be_wrong(void **state)
             sound++;
         } else {
             assert_null(config);
-            assert_true(status == ALLOY_FORMAT || status == ALLOY_RANGE || status == ALLOY_LIMIT || status == ALLOY_UNSUPPORTED);
+            assert_true(status == ALLOY_FORMAT || status == ALLOY_RANGE || status == ALLOY_LIMIT ||
+                        status == ALLOY_UNSUPPORTED);
             assert_true(*alloy_error() && !strchr(alloy_error(), '\n'));
         }
         alloy_config_close(config);

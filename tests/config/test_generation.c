@@ -13,9 +13,10 @@ static void settings_are_read(void **state)
 {
     (void)state;
     alloy_generation_config *c;
-    expect_ok(parse_generation(&c, "{\"do_sample\": true, \"temperature\": 0.6, \"top_k\": 20, \"top_p\": 0.95, \"min_p\": 0.05, "
-                                   "\"repetition_penalty\": 1.05, \"max_length\": 4096, \"max_new_tokens\": 100, \"bos_token_id\": 1, "
-                                   "\"pad_token_id\": 2, \"eos_token_id\": [255, 254], \"transformers_version\": \"5.18.0\"}"));
+    expect_ok(parse_generation(
+        &c, "{\"do_sample\": true, \"temperature\": 0.6, \"top_k\": 20, \"top_p\": 0.95, \"min_p\": 0.05, "
+            "\"repetition_penalty\": 1.05, \"max_length\": 4096, \"max_new_tokens\": 100, \"bos_token_id\": 1, "
+            "\"pad_token_id\": 2, \"eos_token_id\": [255, 254], \"transformers_version\": \"5.18.0\"}"));
     assert_true(c->do_sample);
     assert_true(c->temperature == 0.6 && c->top_p == 0.95 && c->min_p == 0.05 && c->repetition_penalty == 1.05);
     assert_int_equal(c->top_k, 20);
@@ -36,7 +37,8 @@ static void absent_settings_are_those_of_transformers(void **state)
     char *folder = test_folder();
     for (int written = 0; written < 2; written++) {
         if (written)
-            write_text(folder, "generation_config.json", "{\"temperature\": null, \"eos_token_id\": null, \"top_k\": null}");
+            write_text(folder, "generation_config.json",
+                       "{\"temperature\": null, \"eos_token_id\": null, \"top_k\": null}");
         expect_ok(alloy_generation_config_open(&c, folder, 256));
         assert_false(c->do_sample);
         assert_true(c->temperature == 1 && c->top_p == 1 && c->min_p == 0 && c->repetition_penalty == 1);
@@ -108,12 +110,9 @@ static void what_alloy_does_not_have_is_said(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(settings_are_read),
-        cmocka_unit_test(absent_settings_are_those_of_transformers),
-        cmocka_unit_test(g1_temperature),
-        cmocka_unit_test(g2_top_p_and_top_k),
-        cmocka_unit_test(g3_end_of_sequence),
-        cmocka_unit_test(what_alloy_does_not_have_is_said),
+        cmocka_unit_test(settings_are_read),  cmocka_unit_test(absent_settings_are_those_of_transformers),
+        cmocka_unit_test(g1_temperature),     cmocka_unit_test(g2_top_p_and_top_k),
+        cmocka_unit_test(g3_end_of_sequence), cmocka_unit_test(what_alloy_does_not_have_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,7 +6,8 @@
 static void both_lists_name_each_depth(void **state)
 {
     (void)state;
-    alloy_config *c = parse(HEAD ", \"layer_types\": [\"qwen3_5_gdn\", \"mamba2\"], \"ffn_types\": [\"qwen3_moe\", \"qwen3_mlp\"]}");
+    alloy_config *c =
+        parse(HEAD ", \"layer_types\": [\"qwen3_5_gdn\", \"mamba2\"], \"ffn_types\": [\"qwen3_moe\", \"qwen3_mlp\"]}");
     assert_int_equal(c->num_hidden_layers, 2);
     expect_text(layers_of(c), "qwen3_5_gdn qwen3_moe, mamba2 qwen3_mlp");
     alloy_config_close(c);
@@ -25,22 +26,29 @@ static void the_hubs_names_are_alloys_modules(void **state)
 static void a_pattern_repeats(void **state)
 {
     (void)state;
-    alloy_config *c = parse(HEAD ", \"num_hidden_layers\": 6, \"layer_types\": {\"pattern\": [\"linear_attention\", \"llama_attention\"], "
-                                 "\"repeat\": 3}, \"ffn_types\": {\"repeat\": 2, \"pattern\": [\"a\", \"b\", \"c\"]}}");
-    expect_text(layers_of(c), "qwen3_5_gdn a, llama_attention b, qwen3_5_gdn c, llama_attention a, qwen3_5_gdn b, llama_attention c");
+    alloy_config *c = parse(
+        HEAD ", \"num_hidden_layers\": 6, \"layer_types\": {\"pattern\": [\"linear_attention\", \"llama_attention\"], "
+             "\"repeat\": 3}, \"ffn_types\": {\"repeat\": 2, \"pattern\": [\"a\", \"b\", \"c\"]}}");
+    expect_text(layers_of(c),
+                "qwen3_5_gdn a, llama_attention b, qwen3_5_gdn c, llama_attention a, qwen3_5_gdn b, llama_attention c");
     alloy_config_close(c);
-    expect_failure(parse_status(HEAD ", \"layer_types\": {\"pattern\": [\"a\"]}}"), ALLOY_FORMAT, "layer_types", "repeat");
-    expect_failure(parse_status(HEAD ", \"layer_types\": {\"pattern\": [], \"repeat\": 3}}"), ALLOY_FORMAT, "layer_types", "pattern");
-    expect_failure(parse_status(HEAD ", \"layer_types\": {\"pattern\": [\"a\", \"b\"], \"repeat\": 99999}}"), ALLOY_RANGE, "layer_types",
-                   "1..100000");
-    expect_failure(parse_status(HEAD ", \"layer_types\": {\"pattern\": [\"a\"], \"times\": 3}}"), ALLOY_FORMAT, "times", "repeat");
+    expect_failure(parse_status(HEAD ", \"layer_types\": {\"pattern\": [\"a\"]}}"), ALLOY_FORMAT, "layer_types",
+                   "repeat");
+    expect_failure(parse_status(HEAD ", \"layer_types\": {\"pattern\": [], \"repeat\": 3}}"), ALLOY_FORMAT,
+                   "layer_types", "pattern");
+    expect_failure(parse_status(HEAD ", \"layer_types\": {\"pattern\": [\"a\", \"b\"], \"repeat\": 99999}}"),
+                   ALLOY_RANGE, "layer_types", "1..100000");
+    expect_failure(parse_status(HEAD ", \"layer_types\": {\"pattern\": [\"a\"], \"times\": 3}}"), ALLOY_FORMAT, "times",
+                   "repeat");
 }
 
 static void lists_must_fit_the_layers(void **state)
 {
     (void)state;
-    expect_failure(parse_status(HEAD ", \"num_hidden_layers\": 3, \"layer_types\": [\"a\", \"b\"]}"), ALLOY_FORMAT, "layer_types", "2", "3");
-    expect_failure(parse_status(HEAD ", \"layer_types\": [\"a\", \"b\"], \"ffn_types\": [\"a\"]}"), ALLOY_FORMAT, "ffn_types", "1", "2");
+    expect_failure(parse_status(HEAD ", \"num_hidden_layers\": 3, \"layer_types\": [\"a\", \"b\"]}"), ALLOY_FORMAT,
+                   "layer_types", "2", "3");
+    expect_failure(parse_status(HEAD ", \"layer_types\": [\"a\", \"b\"], \"ffn_types\": [\"a\"]}"), ALLOY_FORMAT,
+                   "ffn_types", "1", "2");
     expect_failure(parse_status(HEAD "}"), ALLOY_FORMAT, "layer_types is missing");
     expect_failure(parse_status(HEAD ", \"num_hidden_layers\": 3}"), ALLOY_FORMAT, "layer_types is missing");
     expect_failure(parse_status(HEAD ", \"layer_types\": []}"), ALLOY_FORMAT, "layer_types");
@@ -53,17 +61,24 @@ static void lists_must_fit_the_layers(void **state)
 static void families_have_only_their_own_layer_types(void **state)
 {
     (void)state;
-    expect_failure(parse_status("{\"model_type\": \"qwen3\", \"num_hidden_layers\": 1, \"layer_types\": [\"linear_attention\"]}"), ALLOY_FORMAT,
-                   "linear_attention", "full_attention", "sliding_attention");
-    expect_failure(parse_status("{\"model_type\": \"qwen3_next\", \"num_hidden_layers\": 1, \"layer_types\": [\"ful_attention\"]}"), ALLOY_FORMAT,
-                   "did you mean \"full_attention\"");
-    expect_failure(parse_status("{\"model_type\": \"qwen3\", \"layer_overrides\": {}}"), ALLOY_FORMAT, "layer_overrides", "alloy");
+    expect_failure(
+        parse_status("{\"model_type\": \"qwen3\", \"num_hidden_layers\": 1, \"layer_types\": [\"linear_attention\"]}"),
+        ALLOY_FORMAT, "linear_attention", "full_attention", "sliding_attention");
+    expect_failure(
+        parse_status(
+            "{\"model_type\": \"qwen3_next\", \"num_hidden_layers\": 1, \"layer_types\": [\"ful_attention\"]}"),
+        ALLOY_FORMAT, "did you mean \"full_attention\"");
+    expect_failure(parse_status("{\"model_type\": \"qwen3\", \"layer_overrides\": {}}"), ALLOY_FORMAT,
+                   "layer_overrides", "alloy");
 }
 
-/* ---- Overrides ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Overrides --------------------------------------------------------------------------------------------------- */
 
-#define FOUR ", \"layer_types\": [\"full_attention\", \"llama_attention\", \"full_attention\", \"llama_attention\"], \"intermediate_size\": 160, " \
-             "\"rope_parameters\": {\"rope_type\": \"yarn\", \"rope_theta\": 50.0, \"factor\": 4.0, \"partial_rotary_factor\": 0.5}"
+#define FOUR                                                                                                           \
+    ", \"layer_types\": [\"full_attention\", \"llama_attention\", \"full_attention\", \"llama_attention\"], "          \
+    "\"intermediate_size\": 160, "                                                                                     \
+    "\"rope_parameters\": {\"rope_type\": \"yarn\", \"rope_theta\": 50.0, \"factor\": 4.0, "                           \
+    "\"partial_rotary_factor\": 0.5}"
 
 static void without_overrides_all_see_one_view(void **state)
 {
@@ -80,8 +95,10 @@ static void without_overrides_all_see_one_view(void **state)
 static void a_name_and_a_depth_override(void **state)
 {
     (void)state;
-    alloy_config *c = parse(HEAD FOUR ", \"layer_overrides\": {\"3\": {\"sliding_window\": 50, \"head_dim\": 24}, "
-                                      "\"llama_attention\": {\"head_dim\": 8, \"num_key_value_heads\": 1}, \"qwen3_mlp\": {\"mlp_bias\": true}}}");
+    alloy_config *c = parse(
+        HEAD FOUR
+        ", \"layer_overrides\": {\"3\": {\"sliding_window\": 50, \"head_dim\": 24}, "
+        "\"llama_attention\": {\"head_dim\": 8, \"num_key_value_heads\": 1}, \"qwen3_mlp\": {\"mlp_bias\": true}}}");
     assert_int_equal(c->head_dim, 16);
     assert_int_equal(c->layers[0].mixer_config->head_dim, 16);
     assert_int_equal(c->layers[1].mixer_config->head_dim, 8);
@@ -100,8 +117,10 @@ static void a_name_and_a_depth_override(void **state)
 static void equal_depths_share_their_view(void **state)
 {
     (void)state;
-    alloy_config *c = parse(HEAD FOUR ", \"layer_overrides\": {\"0\": {\"head_dim\": 8}, \"1\": {\"head_dim\": 32}, \"2\": {\"head_dim\": 8}, "
-                                      "\"3\": {\"head_dim\": 8}}}");
+    alloy_config *c =
+        parse(HEAD FOUR
+              ", \"layer_overrides\": {\"0\": {\"head_dim\": 8}, \"1\": {\"head_dim\": 32}, \"2\": {\"head_dim\": 8}, "
+              "\"3\": {\"head_dim\": 8}}}");
     assert_ptr_equal(c->layers[0].mixer_config, c->layers[2].mixer_config);
     assert_ptr_equal(c->layers[0].mixer_config, c->layers[3].ffn_config);
     assert_ptr_not_equal(c->layers[0].mixer_config, c->layers[1].mixer_config);
@@ -112,8 +131,9 @@ static void equal_depths_share_their_view(void **state)
 static void derived_fields_follow_an_override(void **state)
 {
     (void)state;
-    alloy_config *c = parse(HEAD FOUR ", \"layer_overrides\": {\"1\": {\"num_attention_heads\": 8, \"attention_bias\": true, "
-                                      "\"linear_num_key_heads\": 4}}}");
+    alloy_config *c =
+        parse(HEAD FOUR ", \"layer_overrides\": {\"1\": {\"num_attention_heads\": 8, \"attention_bias\": true, "
+                        "\"linear_num_key_heads\": 4}}}");
     const alloy_config *view = c->layers[1].mixer_config;
     assert_int_equal(view->head_dim, 8);
     assert_true(view->attention_output_bias);
@@ -125,8 +145,9 @@ static void derived_fields_follow_an_override(void **state)
 static void rope_is_replaced_whole_or_by_its_base(void **state)
 {
     (void)state;
-    alloy_config *c = parse(HEAD FOUR ", \"layer_overrides\": {\"0\": {\"rope_parameters\": {\"rope_type\": \"default\"}}, "
-                                      "\"1\": {\"rope_theta\": 9.0}, \"2\": {\"partial_rotary_factor\": 0.25}}}");
+    alloy_config *c =
+        parse(HEAD FOUR ", \"layer_overrides\": {\"0\": {\"rope_parameters\": {\"rope_type\": \"default\"}}, "
+                        "\"1\": {\"rope_theta\": 9.0}, \"2\": {\"partial_rotary_factor\": 0.25}}}");
     const alloy_rope *rope = &c->layers[0].mixer_config->rope;
     assert_int_equal(rope->type, ALLOY_ROPE_DEFAULT);
     assert_true(rope->theta == 10000 && rope->partial_rotary_factor == 1);
@@ -141,32 +162,41 @@ static void rope_is_replaced_whole_or_by_its_base(void **state)
 static void overrides_must_mean_a_layer(void **state)
 {
     (void)state;
-    expect_failure(parse_status(HEAD FOUR ", \"layer_overrides\": {\"4\": {}}}"), ALLOY_RANGE, "layer_overrides", "4", "0..3");
-    expect_failure(parse_status(HEAD FOUR ", \"layer_overrides\": {\"03\": {}}}"), ALLOY_FORMAT, "layer_overrides", "03");
-    expect_failure(parse_status(HEAD FOUR ", \"layer_overrides\": {\"-1\": {}}}"), ALLOY_FORMAT, "layer_overrides", "-1");
-    expect_failure(parse_status(HEAD FOUR ", \"layer_overrides\": {\"qwen3_moe\": {}}}"), ALLOY_FORMAT, "no layer has a module", "qwen3_moe");
-    expect_failure(parse_status(HEAD FOUR ", \"layer_overrides\": {\"full_attention\": {}, \"qwen3_attention\": {}}}"), ALLOY_FORMAT,
-                   "given twice");
-    expect_failure(parse_status(HEAD FOUR ", \"layer_overrides\": {\"2\": 3}}"), ALLOY_FORMAT, "layer_overrides", "object");
+    expect_failure(parse_status(HEAD FOUR ", \"layer_overrides\": {\"4\": {}}}"), ALLOY_RANGE, "layer_overrides", "4",
+                   "0..3");
+    expect_failure(parse_status(HEAD FOUR ", \"layer_overrides\": {\"03\": {}}}"), ALLOY_FORMAT, "layer_overrides",
+                   "03");
+    expect_failure(parse_status(HEAD FOUR ", \"layer_overrides\": {\"-1\": {}}}"), ALLOY_FORMAT, "layer_overrides",
+                   "-1");
+    expect_failure(parse_status(HEAD FOUR ", \"layer_overrides\": {\"qwen3_moe\": {}}}"), ALLOY_FORMAT,
+                   "no layer has a module", "qwen3_moe");
+    expect_failure(parse_status(HEAD FOUR ", \"layer_overrides\": {\"full_attention\": {}, \"qwen3_attention\": {}}}"),
+                   ALLOY_FORMAT, "given twice");
+    expect_failure(parse_status(HEAD FOUR ", \"layer_overrides\": {\"2\": 3}}"), ALLOY_FORMAT, "layer_overrides",
+                   "object");
     expect_failure(parse_status(HEAD FOUR ", \"layer_overrides\": [3]}"), ALLOY_FORMAT, "object");
-    expect_failure(parse_status(HEAD FOUR ", \"layer_overrides\": {\"2\": {\"hidden_size\": 32}}}"), ALLOY_FORMAT, "config.json:1:", "hidden_size",
-                   "whole model");
-    expect_failure(parse_status(HEAD FOUR ", \"layer_overrides\": {\"2\": {\"layer_types\": []}}}"), ALLOY_FORMAT, "layer_types", "whole model");
-    expect_failure(parse_status(HEAD FOUR ",\n\"layer_overrides\": {\"2\": {\"head_dim\": 0}}}"), ALLOY_RANGE, "config.json:2:", "head_dim is 0",
-                   "1..65536");
-    expect_failure(parse_status(HEAD FOUR ", \"layer_overrides\": {\"2\": {\"head_dim\": 8, \"head_dim\": 8}}}"), ALLOY_FORMAT, "duplicate key");
+    expect_failure(parse_status(HEAD FOUR ", \"layer_overrides\": {\"2\": {\"hidden_size\": 32}}}"), ALLOY_FORMAT,
+                   "config.json:1:", "hidden_size", "whole model");
+    expect_failure(parse_status(HEAD FOUR ", \"layer_overrides\": {\"2\": {\"layer_types\": []}}}"), ALLOY_FORMAT,
+                   "layer_types", "whole model");
+    expect_failure(parse_status(HEAD FOUR ",\n\"layer_overrides\": {\"2\": {\"head_dim\": 0}}}"), ALLOY_RANGE,
+                   "config.json:2:", "head_dim is 0", "1..65536");
+    expect_failure(parse_status(HEAD FOUR ", \"layer_overrides\": {\"2\": {\"head_dim\": 8, \"head_dim\": 8}}}"),
+                   ALLOY_FORMAT, "duplicate key");
 }
 
-/* ---- A plug-in's fields ------------------------------------------------------------------------------------------------------------ */
+/* ---- A plug-in's fields ------------------------------------------------------------------------------------------ */
 
 static void modules_find_fields_of_their_own(void **state)
 {
     (void)state;
     int64_t whole;
     double number;
-    alloy_config *c = parse(HEAD FOUR ", \"ssm_size\": 16, \"ssm_\\u0064t\": 0.5, \"ssm_name\": \"x\", \"ssm_none\": null, \"ssm_list\": [1], "
-                                      "\"layer_overrides\": {\"2\": {\"ssm_size\": 32}, \"llama_attention\": {\"ssm_size\": 64, \"ssm_dt\": 2}, "
-                                      "\"3\": {\"ssm_size\": -7}}}");
+    alloy_config *c = parse(
+        HEAD FOUR
+        ", \"ssm_size\": 16, \"ssm_\\u0064t\": 0.5, \"ssm_name\": \"x\", \"ssm_none\": null, \"ssm_list\": [1], "
+        "\"layer_overrides\": {\"2\": {\"ssm_size\": 32}, \"llama_attention\": {\"ssm_size\": 64, \"ssm_dt\": 2}, "
+        "\"3\": {\"ssm_size\": -7}}}");
     const int64_t expected[] = {16, 64, 32, -7};
     for (int i = 0; i < 4; i++) {
         expect_ok(alloy_config_get_int64(c->layers[i].mixer_config, "ssm_size", 9, &whole));
@@ -198,19 +228,22 @@ static void require_names_key_and_range(void **state)
     expect_ok(alloy_config_require("num_experts", 8, 1, 8));
     expect_failure(alloy_config_require("num_experts", 9, 1, 8), ALLOY_RANGE, "num_experts is 9", "1..8");
     expect_failure(alloy_config_require("num_experts", 0, 1, 8), ALLOY_RANGE, "num_experts is 0 or missing");
-    expect_failure(alloy_config_require("num_attention_heads modulo num_key_value_heads", 1, 0, 0), ALLOY_RANGE, "modulo", "is 1, expected 0");
+    expect_failure(alloy_config_require("num_attention_heads modulo num_key_value_heads", 1, 0, 0), ALLOY_RANGE,
+                   "modulo", "is 1, expected 0");
 }
 
-/* ---- Size ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Size -------------------------------------------------------------------------------------------------------- */
 
 static void ten_thousand_layers_parse_quickly(void **state)
 {
     (void)state;
     alloy_text json = {0};
-    alloy_text_string(&json, HEAD ", \"layer_types\": {\"pattern\": [\"full_attention\", \"linear_attention\"], \"repeat\": 50000}, "
-                                  "\"layer_overrides\": {");
+    alloy_text_string(
+        &json, HEAD ", \"layer_types\": {\"pattern\": [\"full_attention\", \"linear_attention\"], \"repeat\": 50000}, "
+                    "\"layer_overrides\": {");
     for (int i = 0; i < 10000; i++)
-        alloy_text_format(&json, "%s\"%d\": {\"intermediate_size\": %d, \"own\": %d}", i ? ", " : "", i * 10, 1000 + i, i);
+        alloy_text_format(&json, "%s\"%d\": {\"intermediate_size\": %d, \"own\": %d}", i ? ", " : "", i * 10, 1000 + i,
+                          i);
     alloy_text_string(&json, "}}");
     double start = processor_seconds();
     alloy_config *c = parse(json.bytes);

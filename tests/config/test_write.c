@@ -32,19 +32,22 @@ static void every_sample_comes_back(void **state)
 static void an_alloy_config_keeps_its_form(void **state)
 {
     (void)state;
-    alloy_config *c = parse("{\"ssm\": {\"a\": [1, 2.50]}, \"head_dim\": 16, \"layer_overrides\": {\"0\": {\"head_dim\": 8}}, \"layer_types\": "
-                            "{\"pattern\": [\"linear_attention\"], \"repeat\": 2}, \"vocab_size\": 9, \"model_type\": \"alloy\", \"x\": \"\\u0041\"}");
+    alloy_config *c = parse("{\"ssm\": {\"a\": [1, 2.50]}, \"head_dim\": 16, \"layer_overrides\": {\"0\": "
+                            "{\"head_dim\": 8}}, \"layer_types\": "
+                            "{\"pattern\": [\"linear_attention\"], \"repeat\": 2}, \"vocab_size\": 9, \"model_type\": "
+                            "\"alloy\", \"x\": \"\\u0041\"}");
     char *saved = to_json(c);
-    expect_text(saved, "{\n"
-                       "  \"architectures\": [\n    \"AlloyForCausalLM\"\n  ],\n"
-                       "  \"model_type\": \"alloy\",\n"
-                       "  \"vocab_size\": 9,\n"
-                       "  \"layer_types\": {\n    \"pattern\": [\n      \"linear_attention\"\n    ],\n    \"repeat\": 2\n  },\n"
-                       "  \"layer_overrides\": {\n    \"0\": {\n      \"head_dim\": 8\n    }\n  },\n"
-                       "  \"head_dim\": 16,\n"
-                       "  \"ssm\": {\n    \"a\": [\n      1,\n      2.50\n    ]\n  },\n"
-                       "  \"x\": \"\\u0041\"\n"
-                       "}\n");
+    expect_text(
+        saved, "{\n"
+               "  \"architectures\": [\n    \"AlloyForCausalLM\"\n  ],\n"
+               "  \"model_type\": \"alloy\",\n"
+               "  \"vocab_size\": 9,\n"
+               "  \"layer_types\": {\n    \"pattern\": [\n      \"linear_attention\"\n    ],\n    \"repeat\": 2\n  },\n"
+               "  \"layer_overrides\": {\n    \"0\": {\n      \"head_dim\": 8\n    }\n  },\n"
+               "  \"head_dim\": 16,\n"
+               "  \"ssm\": {\n    \"a\": [\n      1,\n      2.50\n    ]\n  },\n"
+               "  \"x\": \"\\u0041\"\n"
+               "}\n");
     free(saved);
     alloy_config_close(c);
 }
@@ -52,13 +55,23 @@ static void an_alloy_config_keeps_its_form(void **state)
 static void a_family_is_saved_as_what_it_means(void **state)
 {
     (void)state;
-    alloy_config *c = parse("{\"model_type\": \"qwen3_next\", \"num_hidden_layers\": 1, \"use_cache\": true, \"mlp_bias\": true, "
-                            "\"auto_map\": {\"AutoModel\": \"x\"}, \"architectures\": [\"Qwen3NextForCausalLM\"], \"full_attention_interval\": 1}");
+    alloy_config *c =
+        parse("{\"model_type\": \"qwen3_next\", \"num_hidden_layers\": 1, \"use_cache\": true, \"mlp_bias\": true, "
+              "\"auto_map\": {\"AutoModel\": \"x\"}, \"architectures\": [\"Qwen3NextForCausalLM\"], "
+              "\"full_attention_interval\": 1}");
     char *saved = to_json(c);
-    static const char *const kept[] = {"\"model_type\": \"alloy\"", "\"qwen3_attention\"", "\"qwen3_5_moe\"", "\"attn_output_gate\": true",
-                                       "\"rms_norm_unit_offset\": true", "\"linear_fused_inputs\": true", "\"norm_topk_prob\": true",
-                                       "\"partial_rotary_factor\": 0.25", "\"use_cache\": true", "\"num_experts\": 512"};
-    static const char *const gone[] = {"mlp_bias", "auto_map", "full_attention_interval", "Qwen3Next", "decoder_sparse_step"};
+    static const char *const kept[] = {"\"model_type\": \"alloy\"",
+                                       "\"qwen3_attention\"",
+                                       "\"qwen3_5_moe\"",
+                                       "\"attn_output_gate\": true",
+                                       "\"rms_norm_unit_offset\": true",
+                                       "\"linear_fused_inputs\": true",
+                                       "\"norm_topk_prob\": true",
+                                       "\"partial_rotary_factor\": 0.25",
+                                       "\"use_cache\": true",
+                                       "\"num_experts\": 512"};
+    static const char *const gone[] = {"mlp_bias", "auto_map", "full_attention_interval", "Qwen3Next",
+                                       "decoder_sparse_step"};
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
         if (!strstr(saved, kept[i]))
             fail_msg("no %s in %s", kept[i], saved);

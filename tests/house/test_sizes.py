@@ -12,8 +12,8 @@ from house import ROOT
 FILE_LINES = 800
 FUNCTION_LINES = 80
 COLUMNS = 120
-FOLDERS = ("include", "src", "cli", "tests", "examples", "script")
-SUFFIXES = (".c", ".h", ".py", ".cmake")
+FOLDERS = ("include", "src", "cli", "tests", "examples", "bench")
+SUFFIXES = (".c", ".h", ".py")
 
 
 def function_faults(name, lines):
@@ -43,7 +43,7 @@ def file_faults(name, text):
 
 def faults(root):
     paths = [path for folder in FOLDERS for path in (root / folder).rglob("*") if path.is_file()]
-    for path in sorted(p for p in paths if p.suffix in SUFFIXES or p.parent.name == "script"):
+    for path in sorted(p for p in paths if p.suffix in SUFFIXES):
         yield from file_faults(path.relative_to(root).as_posix(), path.read_text())
 
 

@@ -286,7 +286,8 @@ def make(case, folder, seed):
         model64 = AutoModelForCausalLM.from_config(model.config, dtype=torch.float64, **EAGER).eval()
         model64.load_state_dict({name: t.double() for name, t in weights.items()})
     run64 = oracle.hidden_and_logits(model64)
-    tensors, note = oracle.compute(oracle.hidden_and_logits(model), run64, ids, case.new, mode)
+    forms32 = [oracle.hidden_and_logits(model, piece) for piece in (64, 1)]
+    tensors, note = oracle.compute(oracle.hidden_and_logits(model), run64, ids, case.new, mode, forms32)
     with mode:  # where the oracle parts from itself through its cache, a top-k hangs on a tie
         if oracle.distance(oracle.cached_logits(model64, ids), tensors["logits"]) > 1e-9:
             raise oracle.TooClose

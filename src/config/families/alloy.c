@@ -1,5 +1,5 @@
-/* model_type "alloy": any mixer and any FFN at any depth, named by layer_types and ffn_types. Its defaults are in source.c, since what a
- * family lacks takes them too. ffn_types may be absent: qwen3_mlp everywhere. */
+/* model_type "alloy": any mixer and any FFN at any depth, named by layer_types and ffn_types. Its defaults are in
+ * source.c, since what a family lacks takes them too. ffn_types may be absent: qwen3_mlp everywhere. */
 #include <string.h>
 
 #include "config/families/families.h"
@@ -25,7 +25,8 @@ static const char *ffn_at(const alloy_source *source, int64_t layer)
     return "qwen3_mlp";
 }
 
-/* The family of qwen3_5_moe always divides the chosen experts' weights by their sum; that of qwen3_moe does where it is told to. */
+/* The family of qwen3_5_moe always divides the chosen experts' weights by their sum; that of qwen3_moe does where it is
+ * told to. */
 static bool module_defaults(alloy_source *source, const char *module)
 {
     if (strcmp(module, "qwen3_5_moe") != 0 || alloy_source_has(source, "norm_topk_prob"))

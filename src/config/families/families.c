@@ -10,9 +10,9 @@
 #include "base/status.h"
 
 static const alloy_family *const families[] = {
-    &alloy_family_alloy,     &alloy_family_qwen3,        &alloy_family_qwen3_moe,         &alloy_family_qwen3_next,
-    &alloy_family_qwen3_5,   &alloy_family_qwen3_5_text, &alloy_family_qwen3_5_moe,       &alloy_family_qwen3_5_moe_text,
-    &alloy_family_llama,     &alloy_family_qwen2,        &alloy_family_mistral,
+    &alloy_family_alloy,   &alloy_family_qwen3,        &alloy_family_qwen3_moe,   &alloy_family_qwen3_next,
+    &alloy_family_qwen3_5, &alloy_family_qwen3_5_text, &alloy_family_qwen3_5_moe, &alloy_family_qwen3_5_moe_text,
+    &alloy_family_llama,   &alloy_family_qwen2,        &alloy_family_mistral,
 };
 
 enum { FAMILIES = sizeof families / sizeof *families };
@@ -27,8 +27,9 @@ static alloy_status unknown_family(const char *model_type)
         used += (size_t)snprintf(listed + used, sizeof listed - used, "%s%s", i ? ", " : "", names[i]);
     }
     const char *nearest = alloy_nearest_name(model_type, names, FAMILIES);
-    return alloy_fail(ALLOY_FORMAT, "model_type \"%s\" is unknown, expected one of: %s%s%s%s", alloy_printable(model_type, strlen(model_type)),
-                      listed, nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
+    return alloy_fail(ALLOY_FORMAT, "model_type \"%s\" is unknown, expected one of: %s%s%s%s",
+                      alloy_printable(model_type, strlen(model_type)), listed, nearest ? "; did you mean \"" : "",
+                      nearest ? nearest : "", nearest ? "\"?" : "");
 }
 
 const alloy_family *alloy_family_by_name(const char *model_type)
@@ -37,13 +38,14 @@ const alloy_family *alloy_family_by_name(const char *model_type)
         if (strcmp(families[i]->model_type, model_type) == 0)
             return families[i];
     if (strcmp(model_type, "deepseek_v4") == 0)
-        alloy_fail(ALLOY_UNSUPPORTED, "model_type \"deepseek_v4\" is unsupported: its modules are not part of this version");
+        alloy_fail(ALLOY_UNSUPPORTED,
+                   "model_type \"deepseek_v4\" is unsupported: its modules are not part of this version");
     else
         unknown_family(model_type);
     return NULL;
 }
 
-/* ---- What several families share ------------------------------------------------------------------------------------------------ */
+/* ---- What several families share --------------------------------------------------------------------------------- */
 
 static int compare_layers(const void *a, const void *b)
 {
@@ -59,7 +61,8 @@ bool alloy_layer_is_sparse(const alloy_source *source, int64_t layer)
     return dense->count == 0 || !bsearch(&layer, dense->items, (size_t)dense->count, sizeof layer, compare_layers);
 }
 
-const char *const alloy_hybrid_mixers[] = {"full_attention", "qwen3_attention", "linear_attention", "qwen3_5_gdn", NULL};
+const char *const alloy_hybrid_mixers[] = {"full_attention", "qwen3_attention", "linear_attention", "qwen3_5_gdn",
+                                           NULL};
 
 const char *alloy_hybrid_mixer_at(const alloy_source *source, int64_t layer)
 {
@@ -84,6 +87,6 @@ void alloy_warn_if_unused(const alloy_config_reader *reader, const alloy_source 
     const struct alloy_config_extra *extra = source->config.extra;
     for (int64_t i = 0; i < extra->count; i++)
         if (alloy_json_key_is(&extra->fields[i].key, key) && extra->fields[i].value.bytes[0] != 'n')
-            alloy_warn("%s: ignored: %s (%s has no such field)", alloy_printable(reader->name, strlen(reader->name)), key,
-                       reader->family->model_type);
+            alloy_warn("%s: ignored: %s (%s has no such field)", alloy_printable(reader->name, strlen(reader->name)),
+                       key, reader->family->model_type);
 }

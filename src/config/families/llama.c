@@ -1,6 +1,7 @@
 /* llama, qwen2 and mistral: attention without norms on queries and keys, dense.
  *
- * Biases   llama: attention_bias is that of all four projections, mlp_bias that of all three. qwen2: q, k and v, and never o. mistral: none.
+ * Biases   llama: attention_bias is that of all four projections, mlp_bias that of all three. qwen2: q, k and v, and
+ *          never o. mistral: none.
  * Windows  llama: none. qwen2: as qwen3. mistral: every layer, unless sliding_window is null. */
 #include "config/families/families.h"
 
@@ -11,7 +12,7 @@ static const char *ffn_at(const alloy_source *source, int64_t layer)
     return "qwen3_mlp";
 }
 
-/* ---- llama ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- llama ------------------------------------------------------------------------------------------------------- */
 
 static const char *const llama_fields[] = {"attention_bias", "mlp_bias", NULL};
 
@@ -56,9 +57,10 @@ const alloy_family alloy_family_llama = {
     .ffn_at = ffn_at,
 };
 
-/* ---- qwen2 ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- qwen2 ------------------------------------------------------------------------------------------------------- */
 
-static const char *const qwen2_fields[] = {"use_sliding_window", "sliding_window", "max_window_layers", "layer_types", NULL};
+static const char *const qwen2_fields[] = {"use_sliding_window", "sliding_window", "max_window_layers", "layer_types",
+                                           NULL};
 
 static const char *const qwen2_mixers[] = {
     "full_attention", "llama_attention", "sliding_attention", "llama_attention_sliding", NULL,
@@ -104,7 +106,7 @@ const alloy_family alloy_family_qwen2 = {
     .ffn_at = ffn_at,
 };
 
-/* ---- mistral -------------------------------------------------------------------------------------------------------------------- */
+/* ---- mistral ----------------------------------------------------------------------------------------------------- */
 
 static const char *const mistral_fields[] = {"sliding_window", NULL};
 

@@ -1,10 +1,11 @@
 /* qwen3 and qwen3_moe: attention with norms on queries and keys, dense or with experts.
  *
- * Windows count only with use_sliding_window. qwen3: explicit layer_types, else the layers from max_window_layers on. qwen3_moe: every
- * layer or none. attention_bias is that of all four projections. */
+ * Windows count only with use_sliding_window. qwen3: explicit layer_types, else the layers from max_window_layers on.
+ * qwen3_moe: every layer or none. attention_bias is that of all four projections. head_dim is 128 in qwen3, and follows
+ * from the heads in qwen3_moe. */
 #include "config/families/families.h"
 
-/* ---- qwen3 ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- qwen3 ------------------------------------------------------------------------------------------------------- */
 
 static const char *const qwen3_fields[] = {
     "attention_bias", "use_sliding_window", "sliding_window", "max_window_layers", "layer_types", NULL,
@@ -61,12 +62,20 @@ const alloy_family alloy_family_qwen3 = {
     .ffn_at = qwen3_ffn_at,
 };
 
-/* ---- qwen3_moe ------------------------------------------------------------------------------------------------------------------ */
+/* ---- qwen3_moe --------------------------------------------------------------------------------------------------- */
 
 static const char *const moe_fields[] = {
-    "attention_bias",        "use_sliding_window", "sliding_window",      "decoder_sparse_step",
-    "mlp_only_layers",       "num_experts",        "num_experts_per_tok", "moe_intermediate_size",
-    "norm_topk_prob",        "router_aux_loss_coef", NULL,
+    "attention_bias",
+    "use_sliding_window",
+    "sliding_window",
+    "decoder_sparse_step",
+    "mlp_only_layers",
+    "num_experts",
+    "num_experts_per_tok",
+    "moe_intermediate_size",
+    "norm_topk_prob",
+    "router_aux_loss_coef",
+    NULL,
 };
 
 static const alloy_source moe_defaults = {
@@ -78,7 +87,6 @@ static const alloy_source moe_defaults = {
             .num_hidden_layers = 24,
             .num_attention_heads = 32,
             .num_key_value_heads = 4,
-            .head_dim = 128,
             .sliding_window = 4096,
             .num_experts = 128,
             .num_experts_per_tok = 8,

@@ -1,12 +1,20 @@
-/* qwen3_5 and qwen3_5_moe: delta nets and gated attention, dense or with experts and a shared one in every layer, whose weights are always
- * divided by their sum. The names without _text are those of the multimodal models: their text_config is the model that Alloy runs. */
+/* qwen3_5 and qwen3_5_moe: delta nets and gated attention, dense or with experts and a shared one in every layer, whose
+ * weights are always divided by their sum. The names without _text are those of the multimodal models: their
+ * text_config is the model that Alloy runs. */
 #include "config/families/families.h"
 
-/* ---- Dense ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- Dense ------------------------------------------------------------------------------------------------------- */
 
 static const char *const dense_fields[] = {
-    "attention_bias",         "layer_types",         "full_attention_interval", "linear_num_key_heads",
-    "linear_num_value_heads", "linear_key_head_dim", "linear_value_head_dim",   "linear_conv_kernel_dim", NULL,
+    "attention_bias",
+    "layer_types",
+    "full_attention_interval",
+    "linear_num_key_heads",
+    "linear_num_value_heads",
+    "linear_key_head_dim",
+    "linear_value_head_dim",
+    "linear_conv_kernel_dim",
+    NULL,
 };
 
 static const alloy_source dense_defaults = {
@@ -43,22 +51,33 @@ static const char *dense_ffn_at(const alloy_source *source, int64_t layer)
     return "qwen3_mlp";
 }
 
-#define DENSE(name, wraps_text)                                                                                                                \
-    {                                                                                                                                          \
-        .model_type = name, .wraps = wraps_text, .fields = dense_fields, .defaults = &dense_defaults, .translate = translate_dense,            \
-        .mixers = alloy_hybrid_mixers, .mixer_at = alloy_hybrid_mixer_at, .ffn_at = dense_ffn_at,                                              \
+#define DENSE(name, wraps_text)                                                                                        \
+    {                                                                                                                  \
+        .model_type = name, .wraps = wraps_text, .fields = dense_fields, .defaults = &dense_defaults,                  \
+        .translate = translate_dense, .mixers = alloy_hybrid_mixers, .mixer_at = alloy_hybrid_mixer_at,                \
+        .ffn_at = dense_ffn_at,                                                                                        \
     }
 
 const alloy_family alloy_family_qwen3_5 = DENSE("qwen3_5", true);
 const alloy_family alloy_family_qwen3_5_text = DENSE("qwen3_5_text", false);
 
-/* ---- With experts --------------------------------------------------------------------------------------------------------------- */
+/* ---- With experts ------------------------------------------------------------------------------------------------ */
 
 static const char *const moe_fields[] = {
-    "attention_bias",         "layer_types",          "full_attention_interval", "linear_num_key_heads",
-    "linear_num_value_heads", "linear_key_head_dim",  "linear_value_head_dim",   "linear_conv_kernel_dim",
-    "num_experts",            "num_experts_per_tok",  "moe_intermediate_size",   "shared_expert_intermediate_size",
-    "router_aux_loss_coef",   NULL,
+    "attention_bias",
+    "layer_types",
+    "full_attention_interval",
+    "linear_num_key_heads",
+    "linear_num_value_heads",
+    "linear_key_head_dim",
+    "linear_value_head_dim",
+    "linear_conv_kernel_dim",
+    "num_experts",
+    "num_experts_per_tok",
+    "moe_intermediate_size",
+    "shared_expert_intermediate_size",
+    "router_aux_loss_coef",
+    NULL,
 };
 
 static const alloy_source moe_defaults = {
@@ -100,10 +119,11 @@ static const char *moe_ffn_at(const alloy_source *source, int64_t layer)
     return "qwen3_5_moe";
 }
 
-#define MOE(name, wraps_text)                                                                                                                  \
-    {                                                                                                                                          \
-        .model_type = name, .wraps = wraps_text, .fields = moe_fields, .defaults = &moe_defaults, .translate = translate_moe,                  \
-        .mixers = alloy_hybrid_mixers, .mixer_at = alloy_hybrid_mixer_at, .ffn_at = moe_ffn_at,                                                \
+#define MOE(name, wraps_text)                                                                                          \
+    {                                                                                                                  \
+        .model_type = name, .wraps = wraps_text, .fields = moe_fields, .defaults = &moe_defaults,                      \
+        .translate = translate_moe, .mixers = alloy_hybrid_mixers, .mixer_at = alloy_hybrid_mixer_at,                  \
+        .ffn_at = moe_ffn_at,                                                                                          \
     }
 
 const alloy_family alloy_family_qwen3_5_moe = MOE("qwen3_5_moe", true);

@@ -1,12 +1,25 @@
-/* qwen3_next: delta nets and gated attention, three to one unless layer_types or full_attention_interval say otherwise, and experts with a
- * shared one. The delta net's input projections are fused in its checkpoints. norm_topk_prob is true unless the file says false. */
+/* qwen3_next: delta nets and gated attention, three to one unless layer_types or full_attention_interval say otherwise,
+ * and experts with a shared one. The delta net's input projections are fused in its checkpoints. norm_topk_prob is true
+ * unless the file says false. */
 #include "config/families/families.h"
 
 static const char *const fields[] = {
-    "attention_bias",        "layer_types",           "full_attention_interval", "linear_num_key_heads",
-    "linear_num_value_heads", "linear_key_head_dim",  "linear_value_head_dim",   "linear_conv_kernel_dim",
-    "decoder_sparse_step",   "mlp_only_layers",       "num_experts",             "num_experts_per_tok",
-    "moe_intermediate_size", "shared_expert_intermediate_size", "norm_topk_prob", "router_aux_loss_coef",
+    "attention_bias",
+    "layer_types",
+    "full_attention_interval",
+    "linear_num_key_heads",
+    "linear_num_value_heads",
+    "linear_key_head_dim",
+    "linear_value_head_dim",
+    "linear_conv_kernel_dim",
+    "decoder_sparse_step",
+    "mlp_only_layers",
+    "num_experts",
+    "num_experts_per_tok",
+    "moe_intermediate_size",
+    "shared_expert_intermediate_size",
+    "norm_topk_prob",
+    "router_aux_loss_coef",
     NULL,
 };
 

@@ -1,0 +1,141 @@
+/* New weights (init.h): drawn while the file is written, so that a model larger than memory can be made.
+ *
+ * Normal draws are by Box and Muller (Annals of Mathematical Statistics 29, 1958) from two uniform draws of the element's own counter, in fp64 with our own
+ * functions: the bits depend on no libm. */
+#include "model/init.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/memory.h"
+#include "base/random.h"
+#include "base/status.h"
+#include "files/safetensors.h"
+#include "kernels/kernels.h"
+#include "kernels/math.h"
+#include "model/parameters.h"
+
+enum { ELEMENTS_A_PIECE = 4096 };
+
+static const double HIGHEST_RATE = 16; /* of A_log: log of uniform (0, 16] */
+
+struct writer;
+
+/* A parameter on its way into the file. */
+struct drawn {
+    struct writer *writer;
+    uint64_t stream; /* hash of its name */
+    int kind;        /* ALLOY_INIT_* */
+};
+
+struct writer {
+    const alloy_config *config;
+    const alloy_init_options *options;
+    alloy_dtype dtype;
+    alloy_arena *arena;
+    alloy_saved_tensor *tensors;
+    int64_t count, capacity;
+    uint64_t bytes, done;
+};
+
+/* FNV-1a, 64 bits: the same on every machine, and names are few. */
+static uint64_t hash_of(const char *name)
+{
+    uint64_t hash = UINT64_C(0xCBF29CE484222325);
+    for (; *name; name++)
+        hash = (hash ^ (unsigned char)*name) * UINT64_C(0x100000001B3);
+    return hash;
+}
+
+static double uniform(uint32_t high, uint32_t low)
+{
+    return ((double)(((uint64_t)high << 32 | low) >> 11) + 0.5) * 0x1p-53; /* in (0, 1) */
+}
+
+/* Two elements of a counter: a pair of Box and Muller. */
+static void draw_pair(const struct drawn *d, uint64_t counter, float out[2])
+{
+    uint32_t r[4];
+    alloy_random_4(d->writer->options->seed, d->stream, counter, r);
+    double a = uniform(r[0], r[1]), b = uniform(r[2], r[3]);
+    if (d->kind == ALLOY_INIT_LOG_UNIFORM) {
+        out[0] = (float)alloy_log64(HIGHEST_RATE * a);
+        out[1] = (float)alloy_log64(HIGHEST_RATE * b);
+        return;
+    }
+    double sine, cosine, radius = sqrt(-2 * alloy_log64(a)) * d->writer->config->initializer_range;
+    alloy_sin_cos64(6.28318530717958647692 * b, &sine, &cosine);
+    out[0] = (float)(radius * cosine);
+    out[1] = (float)(radius * sine);
+}
+
+static void draw(const struct drawn *d, uint64_t first, float *out, size_t count)
+{
+    for (size_t i = 0; i < count; i += 2) {
+        float pair[2] = {d->kind == ALLOY_INIT_ONES, d->kind == ALLOY_INIT_ONES};
+        if (d->kind == ALLOY_INIT_NORMAL || d->kind == ALLOY_INIT_LOG_UNIFORM)
+            draw_pair(d, (first + i) / 2, pair);
+        out[i] = pair[0];
+        if (i + 1 < count)
+            out[i + 1] = pair[1];
+    }
+}
+
+/* Pieces come in multiples of 64 bytes, so `first` is even. */
+static alloy_status give_bytes(void *context, uint64_t offset, void *to, size_t size)
+{
+    const struct drawn *d = context;
+    struct writer *w = d->writer;
+    size_t element = (size_t)alloy_dtype_bits(w->dtype) / 8;
+    float wide[ELEMENTS_A_PIECE];
+    for (size_t at = 0; at < size / element; at += ELEMENTS_A_PIECE) {
+        size_t count = size / element - at < ELEMENTS_A_PIECE ? size / element - at : ELEMENTS_A_PIECE;
+        draw(d, offset / element + at, wide, count);
+        alloy_kernels_get(NULL)->narrow((char *)to + at * element, wide, w->dtype, (int64_t)count);
+    }
+    w->done += size;
+    if (w->options->progress)
+        w->options->progress(w->options->user, w->done, w->bytes);
+    return ALLOY_OK;
+}
+
+static alloy_status add(void *user, const alloy_parameter *p)
+{
+    struct writer *w = user;
+    alloy_saved_tensor *grown = alloy_memory_grow(w->tensors, w->count, &w->capacity, sizeof *grown);
+    struct drawn *d = alloy_arena_take(w->arena, 1, sizeof *d);
+    char *name = alloy_arena_copy(w->arena, p->name, strlen(p->name));
+    if (!grown || !d || !name) {
+        w->tensors = grown ? grown : w->tensors;
+        return ALLOY_NOMEM;
+    }
+    w->tensors = grown;
+    *d = (struct drawn){w, hash_of(p->name), p->flags & ALLOY_INIT_MASK};
+    alloy_saved_tensor *t = &w->tensors[w->count++];
+    *t = (alloy_saved_tensor){.name = name, .dtype = w->dtype, .ndim = p->ndim, .source = give_bytes, .context = d};
+    uint64_t elements = 1;
+    for (int i = 0; i < p->ndim; i++)
+        elements *= t->shape[i] = (uint64_t)p->shape[i];
+    w->bytes += elements * (uint64_t)alloy_dtype_bits(w->dtype) / 8;
+    return ALLOY_OK;
+}
+
+static alloy_dtype dtype_of(const alloy_config *config, alloy_dtype asked)
+{
+    alloy_dtype dtype = asked ? asked : config->dtype;
+    return dtype == ALLOY_BF16 || dtype == ALLOY_F16 ? dtype : ALLOY_F32;
+}
+
+alloy_status alloy_model_init(const alloy_config *config, const char *folder, const alloy_init_options *options)
+{
+    struct writer w = {.config = config, .options = options, .dtype = dtype_of(config, options->dtype), .arena = alloy_arena_new()};
+    alloy_status status = w.arena ? alloy_modules_check(config) : ALLOY_NOMEM;
+    if (!status)
+        status = alloy_parameters(config, add, &w);
+    if (!status)
+        status = alloy_safetensors_write_model(folder, w.tensors, w.count, options->max_shard_size);
+    alloy_memory_free(w.tensors);
+    alloy_arena_free(w.arena);
+    return status;
+}
