@@ -271,7 +271,7 @@ static void print_number(alloy_cli_table *table, double value)
 static alloy_status print_text(const result *r, bool tensors)
 {
     alloy_cli_table table;
-    alloy_cli_table_open(&table, tensors ? "tensor|>error|>transformers fp32|>bound|>largest|" : "tensor|>difference|>largest|");
+    alloy_cli_table_open(&table, tensors ? "tensor|>error|>transformers fp32|>bound|>largest|result" : "tensor|>difference|>largest|result");
     for (int64_t i = 0; i < r->count; i++) {
         const line *l = &r->lines[i];
         alloy_cli_table_cell(&table, "%s", l->name);

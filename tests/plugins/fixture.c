@@ -1,6 +1,7 @@
 /* A plug-in with one fault, chosen by a macro when it is compiled (CMakeLists.txt). Without any it registers the
  * feed-forward "fixture". Its constructor tells the process's environment that code of it ran. */
 #include <alloy/extend.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 __attribute__((constructor)) static void tell(void)
@@ -25,6 +26,10 @@ __attribute__((visibility("default"))) const alloy_plugin_info alloy_plugin = {
     ABI, MIXER_SIZE, sizeof(alloy_ffn), sizeof(struct alloy_config), sizeof(alloy_op), "fixture"};
 #endif
 
+struct weights {
+    const alloy_weight *scale;
+};
+
 static alloy_status check(const alloy_config *config)
 {
     (void)config;
@@ -33,8 +38,7 @@ static alloy_status check(const alloy_config *config)
 
 static void params(alloy_params *params_, const alloy_config *config)
 {
-    (void)params_;
-    (void)config;
+    alloy_param(params_, "scale", offsetof(struct weights, scale), ALLOY_SHAPE(config->hidden_size), ALLOY_INIT_ONES);
 }
 
 static alloy_tensor *forward(alloy_pass *pass, const alloy_config *config, const void *weights, alloy_tensor *x)
@@ -51,6 +55,7 @@ static alloy_tensor *forward(alloy_pass *pass, const alloy_config *config, const
 static const alloy_ffn fixture = {.name = FIXTURE_NAME,
                                   .attr_name = "mlp",
                                   .summary = "gives back what it gets",
+                                  .weights_size = sizeof(struct weights),
                                   .check = check,
                                   .params = params,
                                   .forward = forward};
