@@ -77,7 +77,8 @@ static void read_bandwidth(const bench *b)
     const int64_t bytes = INT64_C(1) << 29, tasks = 64;
     void *words = memory((size_t)bytes);
     region r = {.words = words, .per_task = bytes / 8 / tasks};
-    printf("read bandwidth                           %7.1f GB/s\n", (double)bytes / best(b, tasks, read_task, &r) * 1e-9);
+    printf("read bandwidth                           %7.1f GB/s\n",
+           (double)bytes / best(b, tasks, read_task, &r) * 1e-9);
     alloy_memory_free(words);
 }
 
@@ -92,13 +93,11 @@ enum { CHAINS = 12, STEPS = 1 << 20 };
         (void)context, (void)index;                                                                                    \
         for (int i = 0; i < WIDTH; i++)                                                                                \
             factor[i] = 0.5f;                                                                                          \
-        _Pragma("GCC unroll 12") for (int c = 0; c < CHAINS; c++)                                                      \
-            chains[c] = factor;                                                                                        \
+        _Pragma("GCC unroll 12") for (int c = 0; c < CHAINS; c++) chains[c] = factor;                                  \
         for (int64_t step = 0; step < STEPS; step++)                                                                   \
-            _Pragma("GCC unroll 12") for (int c = 0; c < CHAINS; c++)                                                                           \
-                __asm__("vfmadd213ps %1, %1, %0" : "+v"(chains[c]) : "v"(factor));                                     \
-        _Pragma("GCC unroll 12") for (int c = 0; c < CHAINS; c++)                                                      \
-            ((lanes *)scratch)[c] = chains[c];                                                                         \
+            _Pragma("GCC unroll 12") for (int c = 0; c < CHAINS;                                                       \
+                                          c++) __asm__("vfmadd213ps %1, %1, %0" : "+v"(chains[c]) : "v"(factor));      \
+        _Pragma("GCC unroll 12") for (int c = 0; c < CHAINS; c++)((lanes *)scratch)[c] = chains[c];                    \
     }
 FMA_PEAK(peak_8, "avx2,fma", 8)
 FMA_PEAK(peak_16, "avx512f", 16)
@@ -108,7 +107,8 @@ static void fma_peak(const bench *b)
     bool wide = strcmp(b->kernels->name, "avx512") == 0;
     int64_t tasks = b->team.threads * 4, lanes = wide ? 16 : 8;
     double seconds = best(b, tasks, wide ? peak_16 : peak_8, NULL);
-    printf("multiply-adds in registers               %7.1f G/s\n", (double)(tasks * lanes * CHAINS) * STEPS / seconds * 1e-9);
+    printf("multiply-adds in registers               %7.1f G/s\n",
+           (double)(tasks * lanes * CHAINS) * STEPS / seconds * 1e-9);
 }
 
 /* ---- Linear --------------------------------------------------------------------------------------------------------- */
@@ -130,14 +130,24 @@ static void linear_task(void *context, int64_t index, void *scratch)
     l->kernels->linear(&job, scratch);
 }
 
-static double linear_seconds(const bench *b, alloy_dtype dtype, int64_t n, int64_t rows, int64_t k, int64_t rows_per_task)
+static double linear_seconds(const bench *b, alloy_dtype dtype, int64_t n, int64_t rows, int64_t k,
+                             int64_t rows_per_task)
 {
     int64_t size = dtype == ALLOY_F32 ? 4 : 2;
     void *w = memory((size_t)(rows * k * size));
     float *x = memory((size_t)(n * k) * sizeof *x), *y = memory((size_t)(n * rows) * sizeof *y);
     linear_bench l = {b->kernels,
-                      {.y = y, .y_stride = rows, .x = x, .x_stride = k, .n = n, .k = k, .w = w, .dtype = dtype, .w_stride = k * size,
-                       .rows = rows, .scale = 1},
+                      {.y = y,
+                       .y_stride = rows,
+                       .x = x,
+                       .x_stride = k,
+                       .n = n,
+                       .k = k,
+                       .w = w,
+                       .dtype = dtype,
+                       .w_stride = k * size,
+                       .rows = rows,
+                       .scale = 1},
                       rows_per_task};
     double seconds = best(b, (rows + rows_per_task - 1) / rows_per_task, linear_task, &l);
     alloy_memory_free(w), alloy_memory_free(x), alloy_memory_free(y);
@@ -153,20 +163,22 @@ static void decode(const bench *b)
         for (int64_t n = 1; n <= (d ? 1 : 8); n += n < 4 ? 1 : 4) {
             int64_t rows = slow ? 1 << 14 : 1 << 17, bytes = rows * k * (dtypes[d] == ALLOY_F32 ? 4 : 2);
             double seconds = linear_seconds(b, dtypes[d], n, rows, k, 64);
-            printf("linear, decode, %-4s n=%" PRId64 "                 %7.1f GB/s\n", alloy_dtype_name(dtypes[d]), n, (double)bytes / seconds * 1e-9);
+            printf("linear, decode, %-4s n=%" PRId64 "                 %7.1f GB/s\n", alloy_dtype_name(dtypes[d]), n,
+                   (double)bytes / seconds * 1e-9);
         }
 }
 
 static void prefill(const bench *b)
 {
-    static const int64_t shapes[][4] = {{512, 3072, 1024, ALLOY_BF16}, {512, 1024, 3072, ALLOY_BF16}, {512, 3072, 1024, ALLOY_F32},
-                                        {333, 4096, 1000, ALLOY_BF16}, {64, 4096, 1024, ALLOY_BF16}, {16, 4096, 1024, ALLOY_BF16}};
+    static const int64_t shapes[][4] = {{512, 3072, 1024, ALLOY_BF16}, {512, 1024, 3072, ALLOY_BF16},
+                                        {512, 3072, 1024, ALLOY_F32},  {333, 4096, 1000, ALLOY_BF16},
+                                        {64, 4096, 1024, ALLOY_BF16},  {16, 4096, 1024, ALLOY_BF16}};
     bool slow = strcmp(b->kernels->name, "generic") == 0;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const int64_t *s = shapes[i], rows = slow ? s[1] / 8 : s[1];
         double seconds = linear_seconds(b, (alloy_dtype)s[3], s[0], rows, s[2], 64);
-        printf("linear, prefill, %-4s n=%-3" PRId64 " k=%-5" PRId64 "        %7.1f G/s\n", alloy_dtype_name((alloy_dtype)s[3]), s[0], s[2],
-               (double)(s[0] * rows * s[2]) / seconds * 1e-9);
+        printf("linear, prefill, %-4s n=%-3" PRId64 " k=%-5" PRId64 "        %7.1f G/s\n",
+               alloy_dtype_name((alloy_dtype)s[3]), s[0], s[2], (double)(s[0] * rows * s[2]) / seconds * 1e-9);
     }
 }
 
@@ -181,14 +193,27 @@ typedef struct attention_bench {
 static void attention_task(void *context, int64_t index, void *scratch)
 {
     const attention_bench *a = context;
-    float m[64], l[64], *o = (float *)scratch + ALLOY_SCRATCH_BYTES / 8; /* the upper half of scratch, which the kernel leaves */
+    float m[64], l[64],
+        *o = (float *)scratch + ALLOY_SCRATCH_BYTES / 8; /* the upper half of scratch, which the kernel leaves */
     int32_t from[64], to[64];
     for (int i = 0; i < 64; i++) {
         m[i] = -INFINITY, l[i] = 0, from[i] = 0, to[i] = 64;
     }
     memset(o, 0, (size_t)(a->rows * a->d) * sizeof *o);
-    alloy_attention_block block = {.q = a->q, .q_stride = a->d, .rows = a->rows, .k_stride = a->d, .v_stride = a->d, .from = from, .to = to,
-                                   .d = a->d, .dv = a->d, .scale = 0.1f, .m = m, .l = l, .o = o, .o_stride = a->d};
+    alloy_attention_block block = {.q = a->q,
+                                   .q_stride = a->d,
+                                   .rows = a->rows,
+                                   .k_stride = a->d,
+                                   .v_stride = a->d,
+                                   .from = from,
+                                   .to = to,
+                                   .d = a->d,
+                                   .dv = a->d,
+                                   .scale = 0.1f,
+                                   .m = m,
+                                   .l = l,
+                                   .o = o,
+                                   .o_stride = a->d};
     for (int64_t i = 0; i < a->blocks; i++) {
         block.k = a->k + (index * a->blocks + i) * 64 * a->d;
         block.v = a->v + (index * a->blocks + i) * 64 * a->d;
@@ -200,7 +225,8 @@ static void attention(const bench *b)
 {
     static const int64_t rows[] = {1, 2, 4, 8, 32, 64};
     const int64_t d = 128, blocks = 16, tasks = 16, count = tasks * blocks * 64 * d;
-    float *q = memory(64 * 128 * sizeof *q), *k = memory((size_t)count * sizeof *k), *v = memory((size_t)count * sizeof *v);
+    float *q = memory(64 * 128 * sizeof *q), *k = memory((size_t)count * sizeof *k),
+          *v = memory((size_t)count * sizeof *v);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         attention_bench a = {b->kernels, q, k, v, rows[i], d, blocks};
         double seconds = best(b, tasks, attention_task, &a);
@@ -232,17 +258,35 @@ static void delta(const bench *b)
 {
     static const int64_t tokens[] = {1, 64, 512}, columns[] = {128, 64, 32, 16};
     const int64_t keys = 128, values = 128, heads = 16;
-    float *state = memory((size_t)(heads * keys * values) * sizeof *state), *x = memory(512 * 128 * sizeof *x), *y = memory(512 * 128 * sizeof *y);
+    float *state = memory((size_t)(heads * keys * values) * sizeof *state), *x = memory(512 * 128 * sizeof *x),
+          *y = memory(512 * 128 * sizeof *y);
     memset(y, 0, 512 * 128 * sizeof *y);
     for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++)
         for (size_t c = 0; c < sizeof columns / sizeof *columns; c++) {
-            delta_bench d = {b->kernels, {.state = state, .state_stride = values, .keys = keys, .columns = values, .tokens = tokens[i], .q = x, .k = x,
-                                          .q_stride = keys, .k_stride = keys, .v = x, .v_stride = values, .decay = x, .beta = x, .decay_stride = 1,
-                                          .beta_stride = 1, .y = y, .y_stride = values}, columns[c]};
+            delta_bench d = {b->kernels,
+                             {.state = state,
+                              .state_stride = values,
+                              .keys = keys,
+                              .columns = values,
+                              .tokens = tokens[i],
+                              .q = x,
+                              .k = x,
+                              .q_stride = keys,
+                              .k_stride = keys,
+                              .v = x,
+                              .v_stride = values,
+                              .decay = x,
+                              .beta = x,
+                              .decay_stride = 1,
+                              .beta_stride = 1,
+                              .y = y,
+                              .y_stride = values},
+                             columns[c]};
             memset(state, 0, (size_t)(heads * keys * values) * sizeof *state);
             double seconds = best(b, heads * (values / columns[c]), delta_task, &d);
-            printf("delta rule, tokens=%-3" PRId64 " columns=%-3" PRId64 "          %7.1f G/s (4 operations an element)\n", tokens[i], columns[c],
-                   (double)(4 * heads * keys * values * tokens[i]) / seconds * 1e-9);
+            printf("delta rule, tokens=%-3" PRId64 " columns=%-3" PRId64
+                   "          %7.1f G/s (4 operations an element)\n",
+                   tokens[i], columns[c], (double)(4 * heads * keys * values * tokens[i]) / seconds * 1e-9);
         }
     alloy_memory_free(state), alloy_memory_free(x), alloy_memory_free(y);
 }

@@ -74,7 +74,9 @@ def main():
     texts = {"prose": prose(), "mixed": mixed(options.megabytes)}
     folders = options.folders or sorted(path.parent for path in (ROOT / "build/tokenizers").glob("*/tokenizer.json"))
     print(f"{'':<14}{'open, s':>24}" + "".join(f"{name + ', MB/s':>26}" for name in texts))
-    print(f"{'':<14}" + f"{'alloy':>8}{'theirs':>9}{'share':>7}" + f"{'alloy':>10}{'theirs':>9}{'ratio':>7}" * len(texts))
+    print(
+        f"{'':<14}" + f"{'alloy':>8}{'theirs':>9}{'share':>7}" + f"{'alloy':>10}{'theirs':>9}{'ratio':>7}" * len(texts)
+    )
     for folder in folders:
         path = str(folder / "tokenizer.json")
         opened, theirs_opened = by_turns(

@@ -11,13 +11,13 @@ enum { MOST_OPTIONS = 96 };
 
 typedef struct reader {
     const alloy_cli_command *command;
-    char *options;            /* the command's struct */
-    char *const *arguments;   /* [count] */
+    char *options;          /* the command's struct */
+    char *const *arguments; /* [count] */
     int count;
-    int at;                   /* the next one */
-    size_t places;            /* filled so far */
-    bool only_places;         /* after "--" */
-    bool seen[MOST_OPTIONS];  /* by the option's index: the common ones, then the command's own */
+    int at;                  /* the next one */
+    size_t places;           /* filled so far */
+    bool only_places;        /* after "--" */
+    bool seen[MOST_OPTIONS]; /* by the option's index: the common ones, then the command's own */
 } reader;
 
 static size_t common_count(const reader *r)
@@ -39,7 +39,8 @@ static const alloy_cli_option *option_at(const reader *r, size_t index)
 static size_t find_name(const reader *r, const char *name, size_t size)
 {
     size_t i = 0;
-    while (i < option_count(r) && !(strlen(option_at(r, i)->name) == size && memcmp(option_at(r, i)->name, name, size) == 0))
+    while (i < option_count(r) &&
+           !(strlen(option_at(r, i)->name) == size && memcmp(option_at(r, i)->name, name, size) == 0))
         i++;
     return i;
 }
@@ -69,8 +70,8 @@ static alloy_status unknown(const reader *r, const char *word)
         name[size] = 0;
         const char *nearest = alloy_nearest_name(name, names, option_count(r));
         if (nearest)
-            return alloy_fail(ALLOY_ARG, "unknown flag %s: did you mean --%s? (alloy %s --help lists all)", printable(word), nearest,
-                              r->command->name);
+            return alloy_fail(ALLOY_ARG, "unknown flag %s: did you mean --%s? (alloy %s --help lists all)",
+                              printable(word), nearest, r->command->name);
     }
     return alloy_fail(ALLOY_ARG, "unknown flag %s (alloy %s --help lists all)", printable(word), r->command->name);
 }
@@ -93,8 +94,8 @@ static alloy_status bad_number(const alloy_cli_option *option, const char *text,
     alloy_text_double(&range, option->least);
     alloy_text_string(&range, " to ");
     alloy_text_double(&range, option->most);
-    alloy_fail(ALLOY_ARG, "--%s is \"%s\", expected %s%s%s", option->name, printable(text), what, isfinite(option->most) ? " from " : "",
-               isfinite(option->most) ? alloy_text_get(&range) : "");
+    alloy_fail(ALLOY_ARG, "--%s is \"%s\", expected %s%s%s", option->name, printable(text), what,
+               isfinite(option->most) ? " from " : "", isfinite(option->most) ? alloy_text_get(&range) : "");
     alloy_text_free(&range);
     return ALLOY_ARG;
 }
@@ -174,8 +175,8 @@ static alloy_status set_from_next(reader *r, size_t index)
         return alloy_fail(ALLOY_ARG, "--%s needs a value: --%s %s", option->name, option->name, option->value);
     const char *text = r->arguments[r->at++];
     if (is_flag(r, text))
-        return alloy_fail(ALLOY_ARG, "--%s needs a value, and %s is a flag (--%s=%s if it is meant as the value)", option->name,
-                          printable(text), option->name, printable(text));
+        return alloy_fail(ALLOY_ARG, "--%s needs a value, and %s is a flag (--%s=%s if it is meant as the value)",
+                          option->name, printable(text), option->name, printable(text));
     return set(r, index, text);
 }
 
@@ -214,7 +215,8 @@ static alloy_status read_letters(reader *r, const char *word)
 static alloy_status read_place(reader *r, const char *word)
 {
     if (r->places == r->command->place_count)
-        return alloy_fail(ALLOY_ARG, "\"%s\" is one word too many (alloy %s --help)", printable(word), r->command->name);
+        return alloy_fail(ALLOY_ARG, "\"%s\" is one word too many (alloy %s --help)", printable(word),
+                          r->command->name);
     const alloy_cli_place *place = &r->command->places[r->places++];
     if (word[0] == 0)
         return alloy_fail(ALLOY_ARG, "%s is empty", place->name);
@@ -250,7 +252,7 @@ alloy_status alloy_cli_read(const alloy_cli_command *command, void *options, int
             return ALLOY_OK;
     }
     if (r.places < command->place_count && !command->places[r.places].optional)
-        return alloy_fail(ALLOY_ARG, "%s is missing: alloy %s %s (alloy %s --help)", command->places[r.places].name, command->name,
-                          command->places[0].name, command->name);
+        return alloy_fail(ALLOY_ARG, "%s is missing: alloy %s %s (alloy %s --help)", command->places[r.places].name,
+                          command->name, command->places[0].name, command->name);
     return ALLOY_OK;
 }

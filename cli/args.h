@@ -40,14 +40,14 @@ typedef enum alloy_cli_kind {
 } alloy_cli_kind;
 
 typedef struct alloy_cli_option {
-    const char *name;     /* without dashes */
-    char letter;          /* 0: none */
+    const char *name; /* without dashes */
+    char letter;      /* 0: none */
     alloy_cli_kind kind;
-    size_t offset;        /* of its field in the command's options */
-    const char *value;    /* what a value is called in the help: "N", "FILE" */
-    double least, most;   /* of a number, ends included */
-    const char *choices;  /* "f32 bf16 f16" */
-    const char *help;     /* a sentence or two; says the default */
+    size_t offset;       /* of its field in the command's options */
+    const char *value;   /* what a value is called in the help: "N", "FILE" */
+    double least, most;  /* of a number, ends included */
+    const char *choices; /* "f32 bf16 f16" */
+    const char *help;    /* a sentence or two; says the default */
 } alloy_cli_option;
 
 /* A word without a dash, in order. */

@@ -40,8 +40,8 @@ enum { ALLOY_CLI_OPTIONS_ROOM = 4096 }; /* bytes, for any command's options */
 extern const alloy_cli_option alloy_cli_common_options[];
 size_t alloy_cli_common_option_count(const alloy_cli_command *command);
 
-extern const alloy_cli_command alloy_cli_compare, alloy_cli_detokenize, alloy_cli_generate, alloy_cli_info, alloy_cli_init, alloy_cli_logits,
-    alloy_cli_modules, alloy_cli_tokenize, alloy_cli_verify;
+extern const alloy_cli_command alloy_cli_compare, alloy_cli_detokenize, alloy_cli_generate, alloy_cli_info,
+    alloy_cli_init, alloy_cli_logits, alloy_cli_modules, alloy_cli_tokenize, alloy_cli_verify;
 
 /* Reads a command line (without "alloy" and the command's name) into `options`, which has the defaults afterwards where nothing was given. --help ends the reading
  * at once. */

@@ -9,7 +9,8 @@ alloy_status alloy_cli_open_model(alloy_model **model, const alloy_cli_common *c
 void alloy_cli_close_model(alloy_model *model);
 
 /* A session as --threads, --cpu and --kv-dtype ask for; chunk 0: the default. */
-alloy_status alloy_cli_open_session(alloy_session **session, const alloy_model *model, const alloy_cli_common *common, int64_t chunk);
+alloy_status alloy_cli_open_session(alloy_session **session, const alloy_model *model, const alloy_cli_common *common,
+                                    int64_t chunk);
 alloy_session_options alloy_cli_session_options(const alloy_cli_common *common);
 
 /* The tokenizer of MODEL, or of a tokenizer.json. The file must lie where a model's files may lie. */

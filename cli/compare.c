@@ -113,7 +113,8 @@ static alloy_status measure(line *l, const alloy_stored_tensor *t, const float *
     for (int i = 0; i < t->ndim; i++)
         elements *= t->shape[i];
     if ((t->dtype != ALLOY_F64 && t->dtype != ALLOY_F32) || elements != (uint64_t)(tokens * width))
-        return alloy_fail(ALLOY_FORMAT, "reference tensor %s: expected F64 or F32 of %lld x %lld", t->name, (long long)tokens, (long long)width);
+        return alloy_fail(ALLOY_FORMAT, "reference tensor %s: expected F64 or F32 of %lld x %lld", t->name,
+                          (long long)tokens, (long long)width);
     for (int64_t i = 0; i < tokens * width; i++) {
         double value = element(t, i), error = fabs((double)ours[i] - value);
         if (!(error <= l->error))
@@ -133,7 +134,9 @@ static alloy_status measure_all(result *r, const alloy_safetensors *file, const 
         const alloy_stored_tensor *t = find(file, l->name);
         if (!t && is_logits)
             return alloy_fail(ALLOY_FORMAT, "the reference has no tensor logits");
-        alloy_status status = t ? measure(l, t, is_logits ? e->logits : e->hidden[i], e->tokens, is_logits ? e->vocab : e->width) : ALLOY_OK;
+        alloy_status status =
+            t ? measure(l, t, is_logits ? e->logits : e->hidden[i], e->tokens, is_logits ? e->vocab : e->width)
+              : ALLOY_OK;
         if (status)
             return status;
     }
@@ -150,7 +153,8 @@ static void judge(result *r)
     }
 }
 
-static alloy_status compare_greedy(result *r, alloy_session *session, const alloy_ids *ids, const alloy_stored_tensor *t)
+static alloy_status compare_greedy(result *r, alloy_session *session, const alloy_ids *ids,
+                                   const alloy_stored_tensor *t)
 {
     if (!t || t->dtype != ALLOY_I64)
         return ALLOY_OK;
@@ -192,7 +196,8 @@ static alloy_status against_tensors(const compare_options *o, alloy_session *ses
 
 /* ---- Against another model ------------------------------------------------------------------------------------------------------- */
 
-static alloy_status run_other(const compare_options *o, const alloy_ids *ids, alloy_cli_evaluation *e, alloy_ids *greedy)
+static alloy_status run_other(const compare_options *o, const alloy_ids *ids, alloy_cli_evaluation *e,
+                              alloy_ids *greedy)
 {
     alloy_model *model = NULL;
     alloy_session *session = NULL;
@@ -231,12 +236,14 @@ static alloy_status against_model(const compare_options *o, alloy_session *sessi
     if (!status)
         status = run_other(o, &ids, &b, &theirs);
     if (!status && (a.vocab != b.vocab || a.layers != b.layers || a.width != b.width))
-        status = alloy_fail(ALLOY_ARG, "the models differ in shape: vocabularies of %lld and %lld, %lld and %lld layers", (long long)a.vocab,
-                            (long long)b.vocab, (long long)a.layers, (long long)b.layers);
+        status =
+            alloy_fail(ALLOY_ARG, "the models differ in shape: vocabularies of %lld and %lld, %lld and %lld layers",
+                       (long long)a.vocab, (long long)b.vocab, (long long)a.layers, (long long)b.layers);
     for (int64_t i = 0; i < r->count && !status; i++) {
         bool is_logits = i == r->count - 1;
         snprintf(r->lines[i].name, sizeof r->lines[i].name, is_logits ? "logits" : "hidden.%lld", (long long)i);
-        measure_pair(&r->lines[i], is_logits ? a.logits : a.hidden[i], is_logits ? b.logits : b.hidden[i], a.tokens * (is_logits ? a.vocab : a.width));
+        measure_pair(&r->lines[i], is_logits ? a.logits : a.hidden[i], is_logits ? b.logits : b.hidden[i],
+                     a.tokens * (is_logits ? a.vocab : a.width));
     }
     r->greedy = ours.count;
     while (!status && r->greedy_equal < ours.count && r->greedy_equal < theirs.count &&
@@ -271,7 +278,8 @@ static void print_number(alloy_cli_table *table, double value)
 static alloy_status print_text(const result *r, bool tensors)
 {
     alloy_cli_table table;
-    alloy_cli_table_open(&table, tensors ? "tensor|>error|>transformers fp32|>bound|>largest|result" : "tensor|>difference|>largest|result");
+    alloy_cli_table_open(&table, tensors ? "tensor|>error|>transformers fp32|>bound|>largest|result"
+                                         : "tensor|>difference|>largest|result");
     for (int64_t i = 0; i < r->count; i++) {
         const line *l = &r->lines[i];
         alloy_cli_table_cell(&table, "%s", l->name);
@@ -374,22 +382,39 @@ static alloy_status run(const void *options)
 
 static const alloy_cli_place places[] = {
     {.name = "MODEL", .offset = AT(model), .help = "A model's folder, or user/name in the Hub's cache"},
-    {.name = "REFERENCE", .offset = AT(reference), .help = "A safetensors file with input_ids, logits, hidden.I and greedy; or another model"},
+    {.name = "REFERENCE",
+     .offset = AT(reference),
+     .help = "A safetensors file with input_ids, logits, hidden.I and greedy; or another model"},
 };
 
 static const alloy_cli_option flags[] = {
-    {.name = "ids", .kind = ALLOY_CLI_TEXT, .offset = AT(ids), .value = "1,2,3", .help = "Token ids, to compare two models on"},
-    {.name = "ids-file", .kind = ALLOY_CLI_TEXT, .offset = AT(ids_file), .value = "FILE", .help = "The same from a file"},
-    {.name = "chunk", .kind = ALLOY_CLI_INTEGER, .offset = AT(chunk), .value = "N", .least = 1, .most = 1 << 20,
+    {.name = "ids",
+     .kind = ALLOY_CLI_TEXT,
+     .offset = AT(ids),
+     .value = "1,2,3",
+     .help = "Token ids, to compare two models on"},
+    {.name = "ids-file",
+     .kind = ALLOY_CLI_TEXT,
+     .offset = AT(ids_file),
+     .value = "FILE",
+     .help = "The same from a file"},
+    {.name = "chunk",
+     .kind = ALLOY_CLI_INTEGER,
+     .offset = AT(chunk),
+     .value = "N",
+     .least = 1,
+     .most = 1 << 20,
      .help = "Tokens of one forward (default: 512)"},
 };
 
 const alloy_cli_command alloy_cli_compare = {
     .name = "compare",
     .summary = "a model against reference tensors, or two models",
-    .about = "Compares logits and the output of every layer with an fp64 oracle, beside the error that transformers has in fp32 (expected.json beside "
+    .about = "Compares logits and the output of every layer with an fp64 oracle, beside the error that transformers "
+             "has in fp32 (expected.json beside "
              "the file), and greedy ids. Two models are compared on given ids. Exit code 1 when they differ.",
-    .examples = "  alloy compare tests/golden/qwen3 tests/golden/qwen3/expected.safetensors\n  alloy compare A B --ids 1,2,3\n",
+    .examples =
+        "  alloy compare tests/golden/qwen3 tests/golden/qwen3/expected.safetensors\n  alloy compare A B --ids 1,2,3\n",
     .places = places,
     .place_count = 2,
     .options = flags,

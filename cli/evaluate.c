@@ -16,7 +16,8 @@ static bool show_progress(void *user, int64_t done, int64_t tokens)
     return true;
 }
 
-static void keep_hidden(void *user, int64_t layer, int64_t sequence, int64_t first, int64_t rows, int64_t width, const float *hidden)
+static void keep_hidden(void *user, int64_t layer, int64_t sequence, int64_t first, int64_t rows, int64_t width,
+                        const float *hidden)
 {
     (void)sequence;
     alloy_cli_evaluation *e = user;
@@ -43,7 +44,8 @@ static alloy_status run(alloy_cli_evaluation *e, alloy_session *session, const a
     alloy_status status = alloy_cache_open(&cache, session, 0);
     if (status)
         return status;
-    alloy_forward_options options = {.logits = ALLOY_LOGITS_ALL, .hidden = hidden ? keep_hidden : NULL, .progress = show_progress, .user = e};
+    alloy_forward_options options = {
+        .logits = ALLOY_LOGITS_ALL, .hidden = hidden ? keep_hidden : NULL, .progress = show_progress, .user = e};
     status = alloy_forward(session, &(alloy_sequence){cache, ids->ids, ids->count}, 1, e->logits, &options);
     alloy_cli_progress_clear();
     alloy_cache_close(cache);

@@ -6,11 +6,11 @@
 
 typedef struct alloy_cli_evaluation {
     int64_t tokens, vocab, layers;
-    int64_t width;  /* floats of a hidden row */
-    float *logits;  /* [tokens, vocab] */
-    float **hidden; /* [layers] of [tokens, width]; NULL unless asked for */
+    int64_t width;       /* floats of a hidden row */
+    float *logits;       /* [tokens, vocab] */
+    float **hidden;      /* [layers] of [tokens, width]; NULL unless asked for */
     alloy_status status; /* of keeping hidden states */
-} alloy_cli_evaluation; /* {0} is empty */
+} alloy_cli_evaluation;  /* {0} is empty */
 
 /* The logits of every token, and the output of every layer where `hidden` says so. */
 alloy_status alloy_cli_evaluate(alloy_cli_evaluation *out, alloy_session *session, const alloy_ids *ids, bool hidden);

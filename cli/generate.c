@@ -63,7 +63,8 @@ static alloy_status open_tokenizer(const generate_options *o, const alloy_model 
 
 static alloy_status encode_prompt(const alloy_tokenizer *tokenizer, const alloy_text *text, alloy_ids *ids)
 {
-    alloy_status status = alloy_tokenizer_encode(tokenizer, alloy_text_get(text), text->size, ALLOY_ENCODE_ADD_SPECIAL, ids);
+    alloy_status status =
+        alloy_tokenizer_encode(tokenizer, alloy_text_get(text), text->size, ALLOY_ENCODE_ADD_SPECIAL, ids);
     if (!status && ids->count == 0)
         status = alloy_fail(ALLOY_ARG, "the prompt is empty, and the tokenizer puts no start token before it");
     return status;
@@ -106,7 +107,8 @@ static alloy_status read_sampling(const generate_options *o, const alloy_model *
     options->max_new_tokens = o->max_new_tokens.value;
     if (o->sample) {
         alloy_generation_config *file;
-        alloy_status status = alloy_generation_config_open(&file, alloy_model_folder(model), alloy_model_vocab_size(model));
+        alloy_status status =
+            alloy_generation_config_open(&file, alloy_model_folder(model), alloy_model_vocab_size(model));
         if (status)
             return status;
         settings = file_sampling(file);
@@ -121,8 +123,8 @@ static alloy_status read_sampling(const generate_options *o, const alloy_model *
 /* ---- While it runs ------------------------------------------------------------------------------------------------------------- */
 
 typedef struct stream {
-    bool silent;  /* nothing is shown before the end: JSON, or several outputs */
-    bool as_ids;  /* there is no tokenizer */
+    bool silent; /* nothing is shown before the end: JSON, or several outputs */
+    bool as_ids; /* there is no tokenizer */
     bool begun;
 } stream;
 
@@ -147,7 +149,8 @@ static bool on_piece(void *user, const alloy_piece *piece)
 
 /* ---- The command --------------------------------------------------------------------------------------------------------------- */
 
-static alloy_status run_session(const generate_options *o, alloy_session *session, const alloy_tokenizer *tokenizer, const alloy_ids *ids)
+static alloy_status run_session(const generate_options *o, alloy_session *session, const alloy_tokenizer *tokenizer,
+                                const alloy_ids *ids)
 {
     const alloy_model *model = alloy_session_model(session);
     stream s = {.silent = o->common.json || o->num_return_sequences.value > 1, .as_ids = tokenizer == NULL};
@@ -181,7 +184,8 @@ static alloy_status run_session(const generate_options *o, alloy_session *sessio
     return status;
 }
 
-static alloy_status run_model(const generate_options *o, const alloy_model *model, const alloy_text *text, alloy_ids *ids)
+static alloy_status run_model(const generate_options *o, const alloy_model *model, const alloy_text *text,
+                              alloy_ids *ids)
 {
     alloy_tokenizer *tokenizer = NULL;
     alloy_session *session = NULL;
@@ -221,37 +225,112 @@ static const alloy_cli_place places[] = {
 };
 
 static const alloy_cli_option flags[] = {
-    {.name = "prompt", .letter = 'p', .kind = ALLOY_CLI_TEXT, .offset = OPTION(prompt), .value = "TEXT", .help = "the text to continue"},
-    {.name = "file", .letter = 'f', .kind = ALLOY_CLI_TEXT, .offset = OPTION(file), .value = "FILE",
+    {.name = "prompt",
+     .letter = 'p',
+     .kind = ALLOY_CLI_TEXT,
+     .offset = OPTION(prompt),
+     .value = "TEXT",
+     .help = "the text to continue"},
+    {.name = "file",
+     .letter = 'f',
+     .kind = ALLOY_CLI_TEXT,
+     .offset = OPTION(file),
+     .value = "FILE",
      .help = "a file with the text to continue, - for standard input; one newline at its end is left out"},
-    {.name = "ids", .kind = ALLOY_CLI_TEXT, .offset = OPTION(ids), .value = "1,2,3", .help = "token ids to continue, exactly these"},
-    {.name = "max-new-tokens", .letter = 'n', .kind = ALLOY_CLI_INTEGER, .offset = OPTION(max_new_tokens), .value = "N", .most = 1e12,
+    {.name = "ids",
+     .kind = ALLOY_CLI_TEXT,
+     .offset = OPTION(ids),
+     .value = "1,2,3",
+     .help = "token ids to continue, exactly these"},
+    {.name = "max-new-tokens",
+     .letter = 'n',
+     .kind = ALLOY_CLI_INTEGER,
+     .offset = OPTION(max_new_tokens),
+     .value = "N",
+     .most = 1e12,
      .help = "stop after so many (default: 256); 0: when the context is full"},
-    {.name = "sample", .kind = ALLOY_CLI_SWITCH, .offset = OPTION(sample),
-     .help = "sample with the settings of the model's generation_config.json (without one: temperature 1, top-k 50); other flags win over it"},
-    {.name = "temperature", .kind = ALLOY_CLI_NUMBER, .offset = OPTION(temperature), .value = "X", .most = 1e6,
+    {.name = "sample",
+     .kind = ALLOY_CLI_SWITCH,
+     .offset = OPTION(sample),
+     .help = "sample with the settings of the model's generation_config.json (without one: temperature 1, top-k 50); "
+             "other flags win over it"},
+    {.name = "temperature",
+     .kind = ALLOY_CLI_NUMBER,
+     .offset = OPTION(temperature),
+     .value = "X",
+     .most = 1e6,
      .help = "divide logits by it; 0 (default): greedy"},
-    {.name = "top-k", .kind = ALLOY_CLI_INTEGER, .offset = OPTION(top_k), .value = "N", .most = MOST_TOP_K,
+    {.name = "top-k",
+     .kind = ALLOY_CLI_INTEGER,
+     .offset = OPTION(top_k),
+     .value = "N",
+     .most = MOST_TOP_K,
      .help = "choose among the N likeliest tokens; 0: all"},
-    {.name = "top-p", .kind = ALLOY_CLI_NUMBER, .offset = OPTION(top_p), .value = "X", .least = 1e-6, .most = 1,
+    {.name = "top-p",
+     .kind = ALLOY_CLI_NUMBER,
+     .offset = OPTION(top_p),
+     .value = "X",
+     .least = 1e-6,
+     .most = 1,
      .help = "choose among the likeliest tokens that together have this probability"},
-    {.name = "min-p", .kind = ALLOY_CLI_NUMBER, .offset = OPTION(min_p), .value = "X", .most = 1,
+    {.name = "min-p",
+     .kind = ALLOY_CLI_NUMBER,
+     .offset = OPTION(min_p),
+     .value = "X",
+     .most = 1,
      .help = "choose among tokens at least so likely as this share of the likeliest"},
-    {.name = "repetition-penalty", .kind = ALLOY_CLI_NUMBER, .offset = OPTION(repetition_penalty), .value = "X", .least = 1e-3, .most = 1000,
+    {.name = "repetition-penalty",
+     .kind = ALLOY_CLI_NUMBER,
+     .offset = OPTION(repetition_penalty),
+     .value = "X",
+     .least = 1e-3,
+     .most = 1000,
      .help = "divide positive logits of tokens in prompt or output by it, multiply negative ones; 1 (default): none"},
-    {.name = "presence-penalty", .kind = ALLOY_CLI_NUMBER, .offset = OPTION(presence_penalty), .value = "X", .least = -1000, .most = 1000,
+    {.name = "presence-penalty",
+     .kind = ALLOY_CLI_NUMBER,
+     .offset = OPTION(presence_penalty),
+     .value = "X",
+     .least = -1000,
+     .most = 1000,
      .help = "take it from logits of tokens in the output"},
-    {.name = "frequency-penalty", .kind = ALLOY_CLI_NUMBER, .offset = OPTION(frequency_penalty), .value = "X", .least = -1000, .most = 1000,
+    {.name = "frequency-penalty",
+     .kind = ALLOY_CLI_NUMBER,
+     .offset = OPTION(frequency_penalty),
+     .value = "X",
+     .least = -1000,
+     .most = 1000,
      .help = "take it from logits of tokens in the output, once for each time they occur"},
-    {.name = "seed", .kind = ALLOY_CLI_INTEGER, .offset = OPTION(seed), .value = "N", .most = 0x1p63,
+    {.name = "seed",
+     .kind = ALLOY_CLI_INTEGER,
+     .offset = OPTION(seed),
+     .value = "N",
+     .most = 0x1p63,
      .help = "of the random draws (default: 0); the same seed gives the same text on every machine"},
     {.name = "stop", .kind = ALLOY_CLI_TEXTS, .offset = OPTION(stop), .value = "TEXT", .help = "end before this text"},
-    {.name = "ignore-eos", .kind = ALLOY_CLI_SWITCH, .offset = OPTION(ignore_eos), .help = "go on past end-of-sequence tokens"},
-    {.name = "num-return-sequences", .kind = ALLOY_CLI_INTEGER, .offset = OPTION(num_return_sequences), .value = "N", .least = 1, .most = 1024,
+    {.name = "ignore-eos",
+     .kind = ALLOY_CLI_SWITCH,
+     .offset = OPTION(ignore_eos),
+     .help = "go on past end-of-sequence tokens"},
+    {.name = "num-return-sequences",
+     .kind = ALLOY_CLI_INTEGER,
+     .offset = OPTION(num_return_sequences),
+     .value = "N",
+     .least = 1,
+     .most = 1024,
      .help = "outputs to make from the one prompt, which is computed once (default: 1)"},
-    {.name = "logprobs", .kind = ALLOY_CLI_INTEGER, .offset = OPTION(logprobs), .value = "K", .least = 1, .most = 1000,
+    {.name = "logprobs",
+     .kind = ALLOY_CLI_INTEGER,
+     .offset = OPTION(logprobs),
+     .value = "K",
+     .least = 1,
+     .most = 1000,
      .help = "print the K likeliest tokens of each step and their log-probabilities"},
-    {.name = "chunk", .kind = ALLOY_CLI_INTEGER, .offset = OPTION(chunk), .value = "N", .least = 1, .most = 1 << 20,
+    {.name = "chunk",
+     .kind = ALLOY_CLI_INTEGER,
+     .offset = OPTION(chunk),
+     .value = "N",
+     .least = 1,
+     .most = 1 << 20,
      .help = "tokens of a forward in the prefill (default: 512); results do not depend on it"},
 };
 
@@ -260,9 +339,12 @@ static const generate_options defaults = {.max_new_tokens = {.value = DEFAULT_NE
 const alloy_cli_command alloy_cli_generate = {
     .name = "generate",
     .summary = "continue a text",
-    .about = "Continues a prompt and prints the new text as it comes. Greedy unless told otherwise: --sample, --temperature, --top-k, --top-p or --min-p "
-             "ask for sampling, and --seed fixes it. A text that is piped in is the prompt where none is given. The last line, on standard error, tells "
-             "how many tokens came, how fast, and how many bytes of weights each one read. Ctrl-C stops after the current token.",
+    .about = "Continues a prompt and prints the new text as it comes. Greedy unless told otherwise: --sample, "
+             "--temperature, --top-k, --top-p or --min-p "
+             "ask for sampling, and --seed fixes it. A text that is piped in is the prompt where none is given. The "
+             "last line, on standard error, tells "
+             "how many tokens came, how fast, and how many bytes of weights each one read. Ctrl-C stops after the "
+             "current token.",
     .examples = "  alloy generate examples/models/moby -p \"Call me\" --sample --seed 7\n"
                 "  alloy generate Qwen/Qwen3-0.6B -f story.txt -n 200 --temperature 0.7 --top-p 0.9\n"
                 "  echo \"The whale\" | alloy generate examples/models/moby --stop \".\" --json\n"

@@ -127,7 +127,8 @@ static void write_speed(alloy_json_writer *w, const alloy_usage *usage, const al
     alloy_json_write_object_end(w);
 }
 
-alloy_status alloy_cli_generation_json(const alloy_generation *generation, const alloy_model *model, const alloy_tokenizer *tokenizer)
+alloy_status alloy_cli_generation_json(const alloy_generation *generation, const alloy_model *model,
+                                       const alloy_tokenizer *tokenizer)
 {
     alloy_text text = {0};
     alloy_json_writer w;
@@ -214,5 +215,6 @@ void alloy_cli_generation_line(const alloy_generation *generation, const alloy_m
     alloy_cli_say("%lld tokens (%s): prefill %lld at %.1f tokens/s, decode %lld at %.1f tokens/s, %s read per token",
                   (long long)usage->completion_tokens, alloy_finish_name(finish), (long long)usage->computed_tokens,
                   rate(usage->computed_tokens, usage->prefill_seconds), (long long)usage->decode_tokens,
-                  rate(usage->decode_tokens, usage->decode_seconds), alloy_cli_bytes((double)alloy_model_bytes_per_token(model)));
+                  rate(usage->decode_tokens, usage->decode_seconds),
+                  alloy_cli_bytes((double)alloy_model_bytes_per_token(model)));
 }

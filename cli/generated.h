@@ -5,7 +5,8 @@
 #include "alloy/alloy.h"
 
 /* The JSON document: outputs, usage, speed. `tokenizer` may be NULL. */
-alloy_status alloy_cli_generation_json(const alloy_generation *generation, const alloy_model *model, const alloy_tokenizer *tokenizer);
+alloy_status alloy_cli_generation_json(const alloy_generation *generation, const alloy_model *model,
+                                       const alloy_tokenizer *tokenizer);
 
 /* What people read: the outputs (unless their text was streamed already), and log-probabilities where they were kept. */
 void alloy_cli_generation_text(const alloy_generation *generation, const alloy_tokenizer *tokenizer, bool streamed);

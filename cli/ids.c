@@ -91,7 +91,8 @@ static alloy_status parse_words(alloy_ids *ids, const char *text, size_t size, c
             return alloy_fail(wrong, "%s: \"%s\" is no token id, expected whole numbers between commas", where,
                               alloy_printable(text + at, end - at));
         if (!alloy_parse_int64(text + at, end - at, &id))
-            return alloy_fail(ALLOY_RANGE, "%s: token id %s is beyond 64 bits", where, alloy_printable(text + at, end - at));
+            return alloy_fail(ALLOY_RANGE, "%s: token id %s is beyond 64 bits", where,
+                              alloy_printable(text + at, end - at));
         alloy_status status = alloy_cli_ids_push(ids, id);
         if (status)
             return status;
@@ -118,7 +119,8 @@ alloy_status alloy_cli_ids_parse(alloy_ids *ids, const char *text, size_t size, 
 static alloy_status take_tensor(alloy_ids *ids, const alloy_stored_tensor *tensor, const char *path)
 {
     if (tensor->dtype != ALLOY_I64 && tensor->dtype != ALLOY_I32)
-        return alloy_fail(ALLOY_FORMAT, "%s: input_ids is %s, expected I64 or I32", path, alloy_dtype_name(tensor->dtype));
+        return alloy_fail(ALLOY_FORMAT, "%s: input_ids is %s, expected I64 or I32", path,
+                          alloy_dtype_name(tensor->dtype));
     size_t size = tensor->dtype == ALLOY_I64 ? sizeof(int64_t) : sizeof(int32_t);
     for (size_t at = 0; at < tensor->bytes; at += size) {
         int64_t wide;
@@ -156,7 +158,8 @@ alloy_status alloy_cli_ids_read(alloy_ids *ids, const char *path)
     alloy_text text = {0};
     alloy_status status = alloy_cli_read_file(&text, path);
     if (!status)
-        status = alloy_cli_ids_parse(ids, alloy_text_get(&text), text.size, strcmp(path, "-") ? path : "standard input", ALLOY_FORMAT);
+        status = alloy_cli_ids_parse(ids, alloy_text_get(&text), text.size, strcmp(path, "-") ? path : "standard input",
+                                     ALLOY_FORMAT);
     alloy_text_free(&text);
     return status;
 }

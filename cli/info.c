@@ -25,9 +25,9 @@ typedef struct sums {
 
 typedef struct facts {
     sums parameters;
-    uint64_t weight_bytes;   /* of the files; 0 without */
-    uint64_t row_bytes;      /* cache that grows with each token, fp32 */
-    uint64_t fixed_bytes;    /* cache that does not grow: windows (full) and states */
+    uint64_t weight_bytes; /* of the files; 0 without */
+    uint64_t row_bytes;    /* cache that grows with each token, fp32 */
+    uint64_t fixed_bytes;  /* cache that does not grow: windows (full) and states */
 } facts;
 
 static alloy_status add_parameter(void *user, const alloy_parameter *p)
@@ -79,7 +79,8 @@ static const char *dtype_name(const alloy_model *m)
 static int64_t end_of_run(const alloy_config *c, int64_t i)
 {
     int64_t end = i + 1;
-    while (end < c->num_hidden_layers && strcmp(c->layers[end].mixer, c->layers[i].mixer) == 0 && strcmp(c->layers[end].ffn, c->layers[i].ffn) == 0)
+    while (end < c->num_hidden_layers && strcmp(c->layers[end].mixer, c->layers[i].mixer) == 0 &&
+           strcmp(c->layers[end].ffn, c->layers[i].ffn) == 0)
         end++;
     return end;
 }
@@ -87,8 +88,9 @@ static int64_t end_of_run(const alloy_config *c, int64_t i)
 static alloy_status print_text(const alloy_model *m, const facts *f)
 {
     const alloy_config *c = &m->config;
-    alloy_cli_print("%s: %s, %lld layers, hidden %lld, vocabulary %lld, context %lld\n\n", m->files.path ? m->files.path : "config", c->model_type,
-                    (long long)c->num_hidden_layers, (long long)c->hidden_size, (long long)c->vocab_size, (long long)c->max_position_embeddings);
+    alloy_cli_print("%s: %s, %lld layers, hidden %lld, vocabulary %lld, context %lld\n\n",
+                    m->files.path ? m->files.path : "config", c->model_type, (long long)c->num_hidden_layers,
+                    (long long)c->hidden_size, (long long)c->vocab_size, (long long)c->max_position_embeddings);
     alloy_cli_table table;
     alloy_cli_table_open(&table, ">layers|mixer|ffn");
     for (int64_t i = 0, end; i < c->num_hidden_layers; i = end) {
@@ -101,13 +103,16 @@ static alloy_status print_text(const alloy_model *m, const facts *f)
         alloy_cli_table_cell(&table, "%s", c->layers[i].ffn);
     }
     alloy_cli_table_print(&table);
-    alloy_cli_print("\nparameters  %s (%s active)\n", alloy_cli_grouped(f->parameters.total), alloy_cli_grouped(f->parameters.active));
+    alloy_cli_print("\nparameters  %s (%s active)\n", alloy_cli_grouped(f->parameters.total),
+                    alloy_cli_grouped(f->parameters.active));
     if (m->weights)
-        alloy_cli_print("weights     %s of %s in %lld files; %lld tensors skipped\n", alloy_cli_bytes((double)f->weight_bytes), dtype_name(m),
+        alloy_cli_print("weights     %s of %s in %lld files; %lld tensors skipped\n",
+                        alloy_cli_bytes((double)f->weight_bytes), dtype_name(m),
                         (long long)alloy_weights_file_count(m->weights), (long long)m->skipped);
-    alloy_cli_print("cache       %s a token, %s fixed, %s at the whole context (f32)\n", alloy_cli_bytes((double)f->row_bytes),
-                    alloy_cli_bytes((double)f->fixed_bytes),
-                    alloy_cli_bytes((double)f->row_bytes * (double)c->max_position_embeddings + (double)f->fixed_bytes));
+    alloy_cli_print(
+        "cache       %s a token, %s fixed, %s at the whole context (f32)\n", alloy_cli_bytes((double)f->row_bytes),
+        alloy_cli_bytes((double)f->fixed_bytes),
+        alloy_cli_bytes((double)f->row_bytes * (double)c->max_position_embeddings + (double)f->fixed_bytes));
     return alloy_cli_flush();
 }
 
@@ -189,13 +194,15 @@ static alloy_status run(const void *options)
     return status;
 }
 
-static const alloy_cli_place places[] = {
-    {.name = "MODEL", .offset = offsetof(info_options, model), .help = "A model's folder, user/name in the Hub's cache, or a config.json"}};
+static const alloy_cli_place places[] = {{.name = "MODEL",
+                                          .offset = offsetof(info_options, model),
+                                          .help = "A model's folder, user/name in the Hub's cache, or a config.json"}};
 
 const alloy_cli_command alloy_cli_info = {
     .name = "info",
     .summary = "what a model is: layers, parameters, bytes, cache",
-    .about = "Shows the layers of a model, its parameters (total, and active for one token), the dtype and bytes of its weights, and how much cache a token takes. A "
+    .about = "Shows the layers of a model, its parameters (total, and active for one token), the dtype and bytes of "
+             "its weights, and how much cache a token takes. A "
              "config.json is enough.",
     .examples = "  alloy info examples/models/moby\n  alloy info examples/configs/readme.json --json\n",
     .places = places,

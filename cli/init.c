@@ -26,7 +26,10 @@ static void show_progress(void *user, uint64_t done, uint64_t bytes)
 
 static alloy_dtype dtype_named(const char *name)
 {
-    return !name ? ALLOY_DTYPE_NONE : strcmp(name, "bf16") == 0 ? ALLOY_BF16 : strcmp(name, "f16") == 0 ? ALLOY_F16 : ALLOY_F32;
+    return !name                       ? ALLOY_DTYPE_NONE
+           : strcmp(name, "bf16") == 0 ? ALLOY_BF16
+           : strcmp(name, "f16") == 0  ? ALLOY_F16
+                                       : ALLOY_F32;
 }
 
 /* The config as it is: what the user wrote is what lies beside the weights. */
@@ -70,9 +73,12 @@ static alloy_status run(const void *options)
 {
     const init_options *o = options;
     alloy_config *config = NULL;
-    alloy_init_options init = {.seed = (uint64_t)o->seed.value, .dtype = dtype_named(o->dtype),
-                               .max_shard_size = (uint64_t)o->max_shard_size.value, .progress = show_progress};
-    alloy_status status = o->out ? alloy_config_open(&config, o->config) : alloy_fail(ALLOY_ARG, "--out FOLDER is needed");
+    alloy_init_options init = {.seed = (uint64_t)o->seed.value,
+                               .dtype = dtype_named(o->dtype),
+                               .max_shard_size = (uint64_t)o->max_shard_size.value,
+                               .progress = show_progress};
+    alloy_status status =
+        o->out ? alloy_config_open(&config, o->config) : alloy_fail(ALLOY_ARG, "--out FOLDER is needed");
     if (!status)
         status = alloy_folder_create(o->out);
     if (!status)
@@ -86,21 +92,43 @@ static alloy_status run(const void *options)
 
 #define AT(field) offsetof(init_options, field)
 
-static const alloy_cli_place places[] = {{.name = "CONFIG", .offset = AT(config), .help = "A config.json, or a folder that holds one"}};
+static const alloy_cli_place places[] = {
+    {.name = "CONFIG", .offset = AT(config), .help = "A config.json, or a folder that holds one"}};
 
 static const alloy_cli_option flags[] = {
-    {.name = "out", .letter = 'o', .kind = ALLOY_CLI_TEXT, .offset = AT(out), .value = "FOLDER", .help = "Where to write the model"},
-    {.name = "seed", .kind = ALLOY_CLI_INTEGER, .offset = AT(seed), .value = "N", .least = 0, .most = 9e15, .help = "Of the draw (default: 0)"},
-    {.name = "dtype", .kind = ALLOY_CLI_CHOICE, .offset = AT(dtype), .value = "DTYPE", .choices = "f32 bf16 f16",
+    {.name = "out",
+     .letter = 'o',
+     .kind = ALLOY_CLI_TEXT,
+     .offset = AT(out),
+     .value = "FOLDER",
+     .help = "Where to write the model"},
+    {.name = "seed",
+     .kind = ALLOY_CLI_INTEGER,
+     .offset = AT(seed),
+     .value = "N",
+     .least = 0,
+     .most = 9e15,
+     .help = "Of the draw (default: 0)"},
+    {.name = "dtype",
+     .kind = ALLOY_CLI_CHOICE,
+     .offset = AT(dtype),
+     .value = "DTYPE",
+     .choices = "f32 bf16 f16",
      .help = "Of the weights (default: the config's)"},
-    {.name = "max-shard-size", .kind = ALLOY_CLI_INTEGER, .offset = AT(max_shard_size), .value = "BYTES", .least = 1, .most = 9e15,
+    {.name = "max-shard-size",
+     .kind = ALLOY_CLI_INTEGER,
+     .offset = AT(max_shard_size),
+     .value = "BYTES",
+     .least = 1,
+     .most = 9e15,
      .help = "Larger models are written as shards (default: 5000000000)"},
 };
 
 const alloy_cli_command alloy_cli_init = {
     .name = "init",
     .summary = "random weights for a config",
-    .about = "Writes a model folder with random weights: each element is drawn from (seed, name of its parameter, place in it), so the same seed gives the same "
+    .about = "Writes a model folder with random weights: each element is drawn from (seed, name of its parameter, "
+             "place in it), so the same seed gives the same "
              "bytes everywhere.",
     .examples = "  alloy init examples/configs/composed.json --out build/composed --seed 1\n",
     .places = places,

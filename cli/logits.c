@@ -28,7 +28,8 @@ static alloy_status save(const alloy_cli_evaluation *e, const char *path)
     for (int64_t i = 0; i < count && !status; i++) {
         bool is_logits = i == count - 1;
         snprintf(names[i], sizeof names[i], is_logits ? "logits" : "hidden.%lld", (long long)i);
-        tensors[i] = (alloy_saved_tensor){.name = names[i], .dtype = ALLOY_F32, .ndim = 2, .data = is_logits ? e->logits : e->hidden[i]};
+        tensors[i] = (alloy_saved_tensor){
+            .name = names[i], .dtype = ALLOY_F32, .ndim = 2, .data = is_logits ? e->logits : e->hidden[i]};
         tensors[i].shape[0] = (uint64_t)e->tokens;
         tensors[i].shape[1] = (uint64_t)(is_logits ? e->vocab : e->width);
     }
@@ -42,7 +43,8 @@ static alloy_status save(const alloy_cli_evaluation *e, const char *path)
 static alloy_status tell(const logits_options *o, const alloy_cli_evaluation *e)
 {
     if (!o->common.json) {
-        alloy_cli_say("%s: logits [%lld, %lld]%s", o->out, (long long)e->tokens, (long long)e->vocab, e->hidden ? " and hidden states" : "");
+        alloy_cli_say("%s: logits [%lld, %lld]%s", o->out, (long long)e->tokens, (long long)e->vocab,
+                      e->hidden ? " and hidden states" : "");
         return ALLOY_OK;
     }
     alloy_text text = {0};
@@ -68,7 +70,8 @@ static alloy_status run(const void *options)
     alloy_model *model = NULL;
     alloy_session *session = NULL;
     alloy_cli_evaluation e = {0};
-    alloy_status status = o->out ? alloy_cli_ids_given(&ids, o->ids, o->ids_file) : alloy_fail(ALLOY_ARG, "--out FILE is needed");
+    alloy_status status =
+        o->out ? alloy_cli_ids_given(&ids, o->ids, o->ids_file) : alloy_fail(ALLOY_ARG, "--out FILE is needed");
     if (!status)
         status = alloy_cli_open_model(&model, &o->common, o->model);
     if (!status)
@@ -88,22 +91,40 @@ static alloy_status run(const void *options)
 
 #define AT(field) offsetof(logits_options, field)
 
-static const alloy_cli_place places[] = {{.name = "MODEL", .offset = AT(model), .help = "A model's folder, or user/name in the Hub's cache"}};
+static const alloy_cli_place places[] = {
+    {.name = "MODEL", .offset = AT(model), .help = "A model's folder, or user/name in the Hub's cache"}};
 
 static const alloy_cli_option flags[] = {
     {.name = "ids", .kind = ALLOY_CLI_TEXT, .offset = AT(ids), .value = "1,2,3", .help = "Token ids"},
-    {.name = "ids-file", .kind = ALLOY_CLI_TEXT, .offset = AT(ids_file), .value = "FILE",
+    {.name = "ids-file",
+     .kind = ALLOY_CLI_TEXT,
+     .offset = AT(ids_file),
+     .value = "FILE",
      .help = "Token ids: a JSON list, words between white space, or a safetensors file with input_ids"},
-    {.name = "out", .letter = 'o', .kind = ALLOY_CLI_TEXT, .offset = AT(out), .value = "FILE", .help = "The safetensors file to write"},
-    {.name = "hidden", .kind = ALLOY_CLI_SWITCH, .offset = AT(hidden), .help = "Also the output of every layer: hidden.0, hidden.1, ..."},
-    {.name = "chunk", .kind = ALLOY_CLI_INTEGER, .offset = AT(chunk), .value = "N", .least = 1, .most = 1 << 20,
+    {.name = "out",
+     .letter = 'o',
+     .kind = ALLOY_CLI_TEXT,
+     .offset = AT(out),
+     .value = "FILE",
+     .help = "The safetensors file to write"},
+    {.name = "hidden",
+     .kind = ALLOY_CLI_SWITCH,
+     .offset = AT(hidden),
+     .help = "Also the output of every layer: hidden.0, hidden.1, ..."},
+    {.name = "chunk",
+     .kind = ALLOY_CLI_INTEGER,
+     .offset = AT(chunk),
+     .value = "N",
+     .least = 1,
+     .most = 1 << 20,
      .help = "Tokens of one forward (default: 512). Never changes a result"},
 };
 
 const alloy_cli_command alloy_cli_logits = {
     .name = "logits",
     .summary = "logits and hidden states of given ids, to a file",
-    .about = "Runs a model over given token ids and writes logits [tokens, vocab], f32, into a safetensors file; with --hidden also what every "
+    .about = "Runs a model over given token ids and writes logits [tokens, vocab], f32, into a safetensors file; with "
+             "--hidden also what every "
              "layer puts out.",
     .examples = "  alloy logits examples/models/moby --ids 1,2,3 --out logits.safetensors --hidden\n",
     .places = places,

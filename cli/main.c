@@ -25,7 +25,8 @@ static void print_overview(void)
                     alloy_version());
     for (int i = 0; i < COMMANDS; i++)
         alloy_cli_print("  %-12s %s\n", commands[i]->name, commands[i]->summary);
-    alloy_cli_print("\nalloy COMMAND --help explains a command, with examples. alloy --version prints the version.\n\nExit codes:");
+    alloy_cli_print(
+        "\nalloy COMMAND --help explains a command, with examples. alloy --version prints the version.\n\nExit codes:");
     for (int status = 0; status < ALLOY_STATUS_COUNT; status++)
         alloy_cli_print("%s%d %s", status ? ", " : " ", status, alloy_status_name((alloy_status)status));
     alloy_cli_print(", %d interrupted.\n", ALLOY_CLI_INTERRUPTED);

@@ -18,8 +18,8 @@ enum { FLUSH_AT = 64 * 1024 };
 static struct {
     alloy_text waiting; /* printed and not written yet */
     bool json, quiet, verbose;
-    bool printed;       /* anything */
-    int failure;        /* errno of the first write that failed */
+    bool printed; /* anything */
+    int failure;  /* errno of the first write that failed */
 } out;
 
 void alloy_cli_output_open(void)
@@ -185,7 +185,8 @@ int alloy_cli_output_close(alloy_status status)
         status = status ? status : ALLOY_IO;
     }
     if (close(STDOUT_FILENO) != 0 && !status) {
-        status = alloy_fail(ALLOY_IO, "standard output: %s", strerror(errno)); /* what a network file system reports only now */
+        status = alloy_fail(ALLOY_IO, "standard output: %s",
+                            strerror(errno)); /* what a network file system reports only now */
         alloy_cli_error("%s", alloy_error());
     }
     alloy_text_free(&out.waiting);

@@ -13,7 +13,7 @@ static const double FIRST_AFTER = 0.5, AGAIN_AFTER = 0.1; /* seconds */
 
 static struct {
     bool visible;
-    const char *label; /* of the bar that is running; NULL: none */
+    const char *label;     /* of the bar that is running; NULL: none */
     double started, drawn; /* seconds */
 } bar;
 
@@ -31,7 +31,8 @@ static void draw(const char *unit, int64_t done, int64_t total)
     for (int i = 0; i < BAR_WIDTH; i++)
         cells[i] = (double)i < share * BAR_WIDTH ? '#' : ' ';
     cells[BAR_WIDTH] = 0;
-    fprintf(stderr, "\r%s [%s] %3.0f%%  %lld/%lld %s\033[K", bar.label, cells, 100 * share, (long long)done, (long long)total, unit);
+    fprintf(stderr, "\r%s [%s] %3.0f%%  %lld/%lld %s\033[K", bar.label, cells, 100 * share, (long long)done,
+            (long long)total, unit);
     fflush(stderr);
     bar.visible = true;
 }

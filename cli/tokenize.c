@@ -120,7 +120,8 @@ static alloy_status read_text(const tokenize_options *o, alloy_text *text)
     if (given > 1)
         return alloy_fail(ALLOY_ARG, "one text is needed: TEXT, --file or --jsonl, not several of them");
     if (o->jsonl && o->common.json)
-        return alloy_fail(ALLOY_ARG, "--jsonl prints lines of JSON: --json, which promises one document, contradicts it");
+        return alloy_fail(ALLOY_ARG,
+                          "--jsonl prints lines of JSON: --json, which promises one document, contradicts it");
     if (o->text) {
         alloy_text_string(text, o->text);
         return alloy_text_status(text);
@@ -204,25 +205,42 @@ static alloy_status run_detokenize(const void *options)
 #define OPTION(field) offsetof(tokenize_options, field)
 
 static const alloy_cli_place tokenize_places[] = {
-    {.name = "MODEL", .offset = OPTION(model), .help = "a model's folder, its tokenizer.json, or user/name in the Hub's cache"},
-    {.name = "TEXT", .offset = OPTION(text), .optional = true, .help = "the text; without it (and without -f and --jsonl): standard input"},
+    {.name = "MODEL",
+     .offset = OPTION(model),
+     .help = "a model's folder, its tokenizer.json, or user/name in the Hub's cache"},
+    {.name = "TEXT",
+     .offset = OPTION(text),
+     .optional = true,
+     .help = "the text; without it (and without -f and --jsonl): standard input"},
 };
 
 static const alloy_cli_option tokenize_flags[] = {
-    {.name = "file", .letter = 'f', .kind = ALLOY_CLI_TEXT, .offset = OPTION(file), .value = "FILE",
+    {.name = "file",
+     .letter = 'f',
+     .kind = ALLOY_CLI_TEXT,
+     .offset = OPTION(file),
+     .value = "FILE",
      .help = "a file with the text, every byte of it; - for standard input"},
-    {.name = "jsonl", .kind = ALLOY_CLI_TEXT, .offset = OPTION(jsonl), .value = "FILE",
+    {.name = "jsonl",
+     .kind = ALLOY_CLI_TEXT,
+     .offset = OPTION(jsonl),
+     .value = "FILE",
      .help = "lines of {\"text\": ...}; prints lines of {\"ids\": [...]} in order"},
-    {.name = "no-special", .kind = ALLOY_CLI_SWITCH, .offset = OPTION(no_special),
+    {.name = "no-special",
+     .kind = ALLOY_CLI_SWITCH,
+     .offset = OPTION(no_special),
      .help = "without the special tokens that the tokenizer puts around a text"},
-    {.name = "special-as-text", .kind = ALLOY_CLI_SWITCH, .offset = OPTION(special_as_text),
+    {.name = "special-as-text",
+     .kind = ALLOY_CLI_SWITCH,
+     .offset = OPTION(special_as_text),
      .help = "special tokens that are spelled out in the text are text"},
 };
 
 const alloy_cli_command alloy_cli_tokenize = {
     .name = "tokenize",
     .summary = "text to token ids",
-    .about = "Prints the token ids of a text, as the tokenizers library gives them, special tokens of the post-processor included.",
+    .about = "Prints the token ids of a text, as the tokenizers library gives them, special tokens of the "
+             "post-processor included.",
     .examples = "  alloy tokenize Qwen/Qwen3-0.6B \"Hello, world\"\n"
                 "  alloy tokenize examples/models/moby -f chapter.txt --json\n"
                 "  alloy tokenize examples/models/moby --jsonl lines.jsonl > ids.jsonl\n",
@@ -235,21 +253,35 @@ const alloy_cli_command alloy_cli_tokenize = {
 };
 
 static const alloy_cli_place detokenize_places[] = {
-    {.name = "MODEL", .offset = OPTION(model), .help = "a model's folder, its tokenizer.json, or user/name in the Hub's cache"},
-    {.name = "IDS", .offset = OPTION(text), .optional = true, .help = "ids between commas; without them (and the flags below): standard input"},
+    {.name = "MODEL",
+     .offset = OPTION(model),
+     .help = "a model's folder, its tokenizer.json, or user/name in the Hub's cache"},
+    {.name = "IDS",
+     .offset = OPTION(text),
+     .optional = true,
+     .help = "ids between commas; without them (and the flags below): standard input"},
 };
 
 static const alloy_cli_option detokenize_flags[] = {
     {.name = "ids", .kind = ALLOY_CLI_TEXT, .offset = OPTION(ids), .value = "1,2,3", .help = "the ids"},
-    {.name = "ids-file", .letter = 'f', .kind = ALLOY_CLI_TEXT, .offset = OPTION(ids_file), .value = "FILE",
-     .help = "a JSON list, whole numbers between white space or commas, or a safetensors file with input_ids; - for standard input"},
-    {.name = "keep-special", .kind = ALLOY_CLI_SWITCH, .offset = OPTION(keep_special), .help = "special tokens are printed too"},
+    {.name = "ids-file",
+     .letter = 'f',
+     .kind = ALLOY_CLI_TEXT,
+     .offset = OPTION(ids_file),
+     .value = "FILE",
+     .help = "a JSON list, whole numbers between white space or commas, or a safetensors file with input_ids; - for "
+             "standard input"},
+    {.name = "keep-special",
+     .kind = ALLOY_CLI_SWITCH,
+     .offset = OPTION(keep_special),
+     .help = "special tokens are printed too"},
 };
 
 const alloy_cli_command alloy_cli_detokenize = {
     .name = "detokenize",
     .summary = "token ids to text",
-    .about = "Prints the text of token ids. Bytes that are no whole character at the end of a text are printed as U+FFFD.",
+    .about =
+        "Prints the text of token ids. Bytes that are no whole character at the end of a text are printed as U+FFFD.",
     .examples = "  alloy detokenize Qwen/Qwen3-0.6B 9707,11,1879\n"
                 "  alloy tokenize examples/models/moby \"Call me Ishmael.\" | alloy detokenize examples/models/moby\n",
     .places = detokenize_places,

@@ -48,7 +48,7 @@ typedef struct verification {
     const alloy_model *model;
     alloy_ids ids;
     int64_t vocab;
-    float *baseline, *logits;  /* [tokens, vocab] */
+    float *baseline, *logits; /* [tokens, vocab] */
     const char *cpus[MOST_VALUES];
     int cpu_count;
     setting runs[MOST_RUNS];
@@ -131,20 +131,23 @@ static alloy_sequence neighbour(const verification *v, alloy_cache *cache, int i
     return (alloy_sequence){cache, v->ids.ids + (v->ids.count - count) / (i + 1), count};
 }
 
-static alloy_status run_piece(verification *v, alloy_session *session, alloy_cache **caches, bool batch, int64_t at, int64_t count)
+static alloy_status run_piece(verification *v, alloy_session *session, alloy_cache **caches, bool batch, int64_t at,
+                              int64_t count)
 {
     alloy_sequence sequences[BATCH];
     int n = batch ? BATCH : 1, target = batch ? TARGET : 0;
     int64_t before = 0, rows = 0;
     for (int i = 0; i < n; i++) {
-        sequences[i] = i == target ? (alloy_sequence){caches[i], v->ids.ids + at, count} : neighbour(v, caches[i], i, at == 0);
+        sequences[i] =
+            i == target ? (alloy_sequence){caches[i], v->ids.ids + at, count} : neighbour(v, caches[i], i, at == 0);
         before += i < target ? sequences[i].count : 0;
         rows += sequences[i].count;
     }
     float *logits = alloy_memory_new((size_t)(rows * v->vocab), sizeof *logits);
     if (!logits)
         return ALLOY_NOMEM;
-    alloy_status status = alloy_forward(session, sequences, n, logits, &(alloy_forward_options){.logits = ALLOY_LOGITS_ALL});
+    alloy_status status =
+        alloy_forward(session, sequences, n, logits, &(alloy_forward_options){.logits = ALLOY_LOGITS_ALL});
     if (!status)
         memcpy(v->logits + at * v->vocab, logits + before * v->vocab, (size_t)(count * v->vocab) * sizeof *logits);
     alloy_memory_free(logits);
@@ -230,8 +233,8 @@ static void print_text(const verification *v)
         alloy_cli_table_cell(&table, "%s", cache_names[s->cache]);
         alloy_cli_table_cell(&table, "%s", v->cpus[s->cpu]);
         if (d->found)
-            alloy_cli_table_cell(&table, "DIFFER at token %lld, logit %lld: %a, not %a", (long long)d->token, (long long)d->logit, (double)d->value,
-                                 (double)d->baseline);
+            alloy_cli_table_cell(&table, "DIFFER at token %lld, logit %lld: %a, not %a", (long long)d->token,
+                                 (long long)d->logit, (double)d->value, (double)d->baseline);
         else
             alloy_cli_table_cell(&table, "same");
     }
@@ -239,7 +242,8 @@ static void print_text(const verification *v)
     for (int i = 0; i < alloy_kernels_count(); i++)
         if (missing_cpu(v, i))
             alloy_cli_print("not run: %s, which this processor or build does not have\n", missing_cpu(v, i));
-    alloy_cli_print("%d settings, %lld tokens, %lld logits each\n", v->run_count, (long long)v->ids.count, (long long)v->vocab);
+    alloy_cli_print("%d settings, %lld tokens, %lld logits each\n", v->run_count, (long long)v->ids.count,
+                    (long long)v->vocab);
 }
 
 static void write_text(alloy_json_writer *w, const char *key, const char *text)
@@ -296,7 +300,8 @@ static alloy_status report(const verification *v)
         different += v->differences[i].found;
     if (status || different == 0)
         return status;
-    return alloy_fail(ALLOY_DIFFERENT, "%s: %d of %d settings change the bits of the logits", v->o->model, different, v->run_count);
+    return alloy_fail(ALLOY_DIFFERENT, "%s: %d of %d settings change the bits of the logits", v->o->model, different,
+                      v->run_count);
 }
 
 /* ---- The command --------------------------------------------------------------------------------------------------------------------- */
@@ -323,7 +328,8 @@ static alloy_status verify(verification *v)
 {
     v->vocab = alloy_model_vocab_size(v->model);
     find_cpus(v);
-    alloy_status status = v->o->ids || v->o->ids_file ? alloy_cli_ids_given(&v->ids, v->o->ids, v->o->ids_file) : draw_ids(v);
+    alloy_status status =
+        v->o->ids || v->o->ids_file ? alloy_cli_ids_given(&v->ids, v->o->ids, v->o->ids_file) : draw_ids(v);
     if (status)
         return status;
     size_t numbers = (size_t)(v->ids.count * v->vocab);
@@ -353,21 +359,44 @@ static alloy_status run(const void *options)
 
 #define AT(field) offsetof(verify_options, field)
 
-static const alloy_cli_place places[] = {{.name = "MODEL", .offset = AT(model), .help = "A model's folder, or user/name in the Hub's cache"}};
+static const alloy_cli_place places[] = {
+    {.name = "MODEL", .offset = AT(model), .help = "A model's folder, or user/name in the Hub's cache"}};
 
 static const alloy_cli_option flags[] = {
-    {.name = "ids", .kind = ALLOY_CLI_TEXT, .offset = AT(ids), .value = "1,2,3", .help = "Token ids (default: drawn at random)"},
-    {.name = "ids-file", .kind = ALLOY_CLI_TEXT, .offset = AT(ids_file), .value = "FILE", .help = "The same from a file"},
-    {.name = "tokens", .letter = 'n', .kind = ALLOY_CLI_INTEGER, .offset = AT(tokens), .value = "N", .least = 1, .most = 1 << 20,
+    {.name = "ids",
+     .kind = ALLOY_CLI_TEXT,
+     .offset = AT(ids),
+     .value = "1,2,3",
+     .help = "Token ids (default: drawn at random)"},
+    {.name = "ids-file",
+     .kind = ALLOY_CLI_TEXT,
+     .offset = AT(ids_file),
+     .value = "FILE",
+     .help = "The same from a file"},
+    {.name = "tokens",
+     .letter = 'n',
+     .kind = ALLOY_CLI_INTEGER,
+     .offset = AT(tokens),
+     .value = "N",
+     .least = 1,
+     .most = 1 << 20,
      .help = "Tokens to draw (default: 200, which crosses blocks and chunks)"},
-    {.name = "seed", .kind = ALLOY_CLI_INTEGER, .offset = AT(seed), .value = "N", .least = 0, .most = 9e15, .help = "Of the draw (default: 0)"},
+    {.name = "seed",
+     .kind = ALLOY_CLI_INTEGER,
+     .offset = AT(seed),
+     .value = "N",
+     .least = 0,
+     .most = 9e15,
+     .help = "Of the draw (default: 0)"},
 };
 
 const alloy_cli_command alloy_cli_verify = {
     .name = "verify",
     .summary = "are the bits the same whatever the threads, chunks, batch, cache, processor?",
-    .about = "Computes the logits of a prompt under many settings and compares them bit for bit: threads 1, 2, 3, 8; chunks 1, 7, 64, 65 and whole; alone or "
-             "in a ragged batch of 5; cached or not; every instruction set that this machine has. Settings are tried in pairs. Exit code 1 when a bit differs.",
+    .about = "Computes the logits of a prompt under many settings and compares them bit for bit: threads 1, 2, 3, 8; "
+             "chunks 1, 7, 64, 65 and whole; alone or "
+             "in a ragged batch of 5; cached or not; every instruction set that this machine has. Settings are tried "
+             "in pairs. Exit code 1 when a bit differs.",
     .examples = "  alloy verify examples/models/moby\n  alloy verify tests/golden/qwen3_5 -n 150 --json\n",
     .places = places,
     .place_count = 1,

@@ -78,10 +78,28 @@ ALLOY_API void alloy_set_log(alloy_log_function *log, void *user);
 /* Dtypes that a safetensors file may hold; the names are those of the format. */
 typedef enum alloy_dtype {
     ALLOY_DTYPE_NONE = 0,
-    ALLOY_BOOL, ALLOY_U8, ALLOY_I8, ALLOY_I16, ALLOY_U16, ALLOY_I32, ALLOY_U32, ALLOY_I64, ALLOY_U64,
-    ALLOY_F16, ALLOY_BF16, ALLOY_F32, ALLOY_F64, ALLOY_C64,
-    ALLOY_F8_E4M3, ALLOY_F8_E5M2, ALLOY_F8_E8M0, ALLOY_F8_E4M3FNUZ, ALLOY_F8_E5M2FNUZ,
-    ALLOY_F4, ALLOY_F6_E2M3, ALLOY_F6_E3M2,
+    ALLOY_BOOL,
+    ALLOY_U8,
+    ALLOY_I8,
+    ALLOY_I16,
+    ALLOY_U16,
+    ALLOY_I32,
+    ALLOY_U32,
+    ALLOY_I64,
+    ALLOY_U64,
+    ALLOY_F16,
+    ALLOY_BF16,
+    ALLOY_F32,
+    ALLOY_F64,
+    ALLOY_C64,
+    ALLOY_F8_E4M3,
+    ALLOY_F8_E5M2,
+    ALLOY_F8_E8M0,
+    ALLOY_F8_E4M3FNUZ,
+    ALLOY_F8_E5M2FNUZ,
+    ALLOY_F4,
+    ALLOY_F6_E2M3,
+    ALLOY_F6_E3M2,
     ALLOY_DTYPE_COUNT
 } alloy_dtype;
 
@@ -114,7 +132,7 @@ ALLOY_API alloy_status alloy_config_write(const alloy_config *config, const char
 
 /* ---- Models ------------------------------------------------------------------------------------------------------------------- */
 
-typedef struct alloy_model alloy_model;   /* a config and its weights, in place */
+typedef struct alloy_model alloy_model; /* a config and its weights, in place */
 
 typedef struct alloy_load_options {
     int64_t num_layers;   /* run only the first so many layers; 0: all */
@@ -143,13 +161,15 @@ typedef struct alloy_session alloy_session; /* threads, kernels and scratch memo
 typedef struct alloy_cache alloy_cache;     /* the state of one sequence: keys and values, recurrent matrices, ... */
 
 typedef struct alloy_session_options {
-    int threads;          /* 0: one a processor */
-    const char *cpu;      /* "generic", "avx2", "avx512"; NULL: ALLOY_CPU from the environment, else the best this processor has */
+    int threads; /* 0: one a processor */
+    const char
+        *cpu; /* "generic", "avx2", "avx512"; NULL: ALLOY_CPU from the environment, else the best this processor has */
     int64_t chunk;        /* most tokens of one forward; longer batches are divided. 0: 512 */
     alloy_dtype kv_dtype; /* of keys and values in caches: F32 (also 0), BF16 or F16, rounded once when appended */
 } alloy_session_options;
 
-ALLOY_API alloy_status alloy_session_open(alloy_session **out, const alloy_model *model, const alloy_session_options *options);
+ALLOY_API alloy_status alloy_session_open(alloy_session **out, const alloy_model *model,
+                                          const alloy_session_options *options);
 ALLOY_API void alloy_session_close(alloy_session *session);
 ALLOY_API const alloy_model *alloy_session_model(const alloy_session *session);
 ALLOY_API const char *alloy_session_cpu(const alloy_session *session); /* "avx2" */
@@ -182,20 +202,22 @@ typedef enum alloy_logits_rows {
 
 /* Sees the output of every decoder layer: `rows` tokens beginning with token `first` of sequence `sequence` (counted from the start of this
  * call), `width` floats each (hc_mult * hidden_size where residuals carry several streams). */
-typedef void alloy_hidden_function(void *user, int64_t layer, int64_t sequence, int64_t first, int64_t rows, int64_t width, const float *hidden);
+typedef void alloy_hidden_function(void *user, int64_t layer, int64_t sequence, int64_t first, int64_t rows,
+                                   int64_t width, const float *hidden);
 
 typedef struct alloy_forward_options {
     alloy_logits_rows logits;
     alloy_hidden_function *hidden; /* may be NULL */
-    bool (*progress)(void *user, int64_t done, int64_t tokens); /* after each chunk; may be NULL; false stops with ALLOY_OK at `done` tokens */
+    bool (*progress)(void *user, int64_t done,
+                     int64_t tokens); /* after each chunk; may be NULL; false stops with ALLOY_OK at `done` tokens */
     void *user;
 } alloy_forward_options;
 
 /* Runs a ragged batch and appends it to the caches, which must be different ones. `logits` has room for the rows asked for. Errors: RANGE for an id
  * outside the vocabulary (nothing has run then), CONTEXT when a cache would pass its context (nothing has run), NOMEM, RANGE for logits or router scores that are
  * not finite. After an error in mid-run the caches that were being filled are empty. `options` may be NULL. */
-ALLOY_API alloy_status alloy_forward(alloy_session *session, const alloy_sequence *sequences, int64_t count, float *logits,
-                                     const alloy_forward_options *options);
+ALLOY_API alloy_status alloy_forward(alloy_session *session, const alloy_sequence *sequences, int64_t count,
+                                     float *logits, const alloy_forward_options *options);
 
 /* ---- Tokenizers ---------------------------------------------------------------------------------------------------------------
  *
@@ -239,13 +261,13 @@ enum {
 
 /* Appends the ids of a text to `ids`. LIMIT for more than 2^31 bytes, or when a regular expression of the file needs more steps than honest
  * ones do; `ids` is as before then. */
-ALLOY_API alloy_status alloy_tokenizer_encode(const alloy_tokenizer *tokenizer, const char *text, size_t size, unsigned flags,
-                                              alloy_ids *ids);
+ALLOY_API alloy_status alloy_tokenizer_encode(const alloy_tokenizer *tokenizer, const char *text, size_t size,
+                                              unsigned flags, alloy_ids *ids);
 
 /* The text of ids, with a NUL behind its *size bytes; free it with alloy_free. Ids that have no token (a model's logits may be wider than its
  * vocabulary) have no text; RANGE for those below 0 or above 2^32 - 1. `skip_special`: special tokens have none. `size` may be NULL. */
-ALLOY_API alloy_status alloy_tokenizer_decode(const alloy_tokenizer *tokenizer, const int64_t *ids, int64_t count, bool skip_special,
-                                              char **text, size_t *size);
+ALLOY_API alloy_status alloy_tokenizer_decode(const alloy_tokenizer *tokenizer, const int64_t *ids, int64_t count,
+                                              bool skip_special, char **text, size_t *size);
 ALLOY_API void alloy_free(void *memory);
 
 /* One more than the largest id. */
@@ -284,13 +306,15 @@ ALLOY_API alloy_status alloy_decoder_finish(alloy_decoder *decoder, const char *
  * presence penalty, temperature, top_k, top_p, min_p, draw. All zero: greedy, the largest logit, ties to the lower id.
  * The draw is a function of (seed, number of the output among those of its prompt, position), so neighbours in a batch do not matter. */
 typedef struct alloy_sampling {
-    double temperature;        /* logits are divided by it; 0: greedy, and top_k, top_p and min_p have nothing to do. 0..1000000 */
-    int64_t top_k;             /* only the k likeliest, ties to the lower id; 0: all */
-    double top_p;              /* only the likeliest whose probabilities reach this sum; 0 or 1: all. 0..1 */
-    double min_p;              /* only those at least so likely as this share of the likeliest; 0: all. 0..1 */
-    double repetition_penalty; /* logits of ids in the prompt and the output: divided by it if positive, else multiplied. 0 or 1: none. 0..1000 */
-    double presence_penalty;   /* taken once from logits of ids in the output. -1000..1000 */
-    double frequency_penalty;  /* taken from logits of ids in the output once for each time they occur. -1000..1000 */
+    double
+        temperature; /* logits are divided by it; 0: greedy, and top_k, top_p and min_p have nothing to do. 0..1000000 */
+    int64_t top_k;   /* only the k likeliest, ties to the lower id; 0: all */
+    double top_p;    /* only the likeliest whose probabilities reach this sum; 0 or 1: all. 0..1 */
+    double min_p;    /* only those at least so likely as this share of the likeliest; 0: all. 0..1 */
+    double
+        repetition_penalty; /* logits of ids in the prompt and the output: divided by it if positive, else multiplied. 0 or 1: none. 0..1000 */
+    double presence_penalty;  /* taken once from logits of ids in the output. -1000..1000 */
+    double frequency_penalty; /* taken from logits of ids in the output once for each time they occur. -1000..1000 */
     uint64_t seed;
 } alloy_sampling;
 
@@ -313,11 +337,12 @@ typedef struct alloy_logprob {
 
 /* One new token while it is made. */
 typedef struct alloy_piece {
-    int64_t output;       /* whose it is: 0 .. prompts * num_return_sequences - 1 */
+    int64_t output; /* whose it is: 0 .. prompts * num_return_sequences - 1 */
     int64_t id;
-    const char *text;     /* what can be shown now: whole characters, nothing that may belong to a stop text; often empty. Until the callback returns */
-    size_t text_size;     /* bytes */
-    alloy_finish finish;  /* not NONE with the last piece of an output, which brings what was held back */
+    const char *
+        text; /* what can be shown now: whole characters, nothing that may belong to a stop text; often empty. Until the callback returns */
+    size_t text_size;    /* bytes */
+    alloy_finish finish; /* not NONE with the last piece of an output, which brings what was held back */
 } alloy_piece;
 
 typedef struct alloy_prompt {
@@ -329,28 +354,32 @@ typedef struct alloy_generate_options {
     alloy_sampling sampling;
     int64_t max_new_tokens;       /* of each output; 0: until the context is full */
     int64_t num_return_sequences; /* outputs of each prompt, which is computed once; 0: 1. At most 1024 */
-    const char *const *stop;      /* [stop_count] texts that end an output and are not part of its text. UTF-8, 1 to 1024 bytes, at most 64; a tokenizer is needed */
+    const char *const *
+        stop; /* [stop_count] texts that end an output and are not part of its text. UTF-8, 1 to 1024 bytes, at most 64; a tokenizer is needed */
     int64_t stop_count;
-    bool ignore_eos;              /* goes on past end-of-sequence ids */
-    const int64_t *eos_ids;       /* [eos_count] ids that end an output; NULL: generation_config.json's, else the config's */
+    bool ignore_eos;        /* goes on past end-of-sequence ids */
+    const int64_t *eos_ids; /* [eos_count] ids that end an output; NULL: generation_config.json's, else the config's */
     int64_t eos_count;
-    int64_t logprobs;             /* so many likeliest ids are kept at each step, and the chosen id's own; 0: none are. At most 1000 */
-    int64_t context;              /* most tokens of a prompt and its output; 0: the model's */
-    bool (*progress)(void *user, int64_t done, int64_t tokens); /* while prompts are computed; may be NULL; false cancels */
-    bool (*stream)(void *user, const alloy_piece *piece);       /* each new token; may be NULL; false cancels all outputs */
+    int64_t
+        logprobs; /* so many likeliest ids are kept at each step, and the chosen id's own; 0: none are. At most 1000 */
+    int64_t context; /* most tokens of a prompt and its output; 0: the model's */
+    bool (*progress)(void *user, int64_t done,
+                     int64_t tokens);                     /* while prompts are computed; may be NULL; false cancels */
+    bool (*stream)(void *user, const alloy_piece *piece); /* each new token; may be NULL; false cancels all outputs */
     void *user;
 } alloy_generate_options;
 
 /* One finished output. */
 typedef struct alloy_output {
-    const int64_t *ids;   /* [count] the new ids, an end-of-sequence id and those of a stop text included */
+    const int64_t *ids; /* [count] the new ids, an end-of-sequence id and those of a stop text included */
     int64_t count;
-    const char *text;     /* without end-of-sequence, special tokens and the stop text; a NUL behind it. "" without a tokenizer */
-    size_t text_size;     /* bytes */
+    const char
+        *text; /* without end-of-sequence, special tokens and the stop text; a NUL behind it. "" without a tokenizer */
+    size_t text_size; /* bytes */
     alloy_finish finish;
-    const float *logprobs;            /* [count] of the new ids; NULL unless asked for */
-    const alloy_logprob *likeliest;   /* [count, likeliest_count], the likeliest first; NULL unless asked for */
-    int64_t likeliest_count;          /* `logprobs` of the options, or the vocabulary if that is smaller */
+    const float *logprobs;          /* [count] of the new ids; NULL unless asked for */
+    const alloy_logprob *likeliest; /* [count, likeliest_count], the likeliest first; NULL unless asked for */
+    int64_t likeliest_count;        /* `logprobs` of the options, or the vocabulary if that is smaller */
 } alloy_output;
 
 /* What was done for it, over all prompts and outputs. */
@@ -371,7 +400,8 @@ typedef struct alloy_generation alloy_generation;
  * Errors: ARG (an empty prompt, contradictory options), RANGE (an option, or an id outside the vocabulary; logits that are not finite are never made
  * a token), CONTEXT (a prompt leaves no room for a new token), NOMEM. `options` may be NULL. */
 ALLOY_API alloy_status alloy_generate(alloy_generation **out, alloy_session *session, const alloy_tokenizer *tokenizer,
-                                      const alloy_prompt *prompts, int64_t count, const alloy_generate_options *options);
+                                      const alloy_prompt *prompts, int64_t count,
+                                      const alloy_generate_options *options);
 ALLOY_API void alloy_generation_close(alloy_generation *generation);
 
 /* Outputs 0 .. count - 1, those of the first prompt first; NULL outside. */

@@ -39,7 +39,12 @@ extern "C" {
  * Every number is within its field's range: widths at most 2^20, heads and their sizes 2^16, layers 100,000, so that no product of two of them with a
  * width overflows 63 bits. How fields go together (do heads divide?) is the module's to check. */
 
-typedef enum alloy_rope_type { ALLOY_ROPE_DEFAULT, ALLOY_ROPE_LINEAR, ALLOY_ROPE_YARN, ALLOY_ROPE_LLAMA3 } alloy_rope_type;
+typedef enum alloy_rope_type {
+    ALLOY_ROPE_DEFAULT,
+    ALLOY_ROPE_LINEAR,
+    ALLOY_ROPE_YARN,
+    ALLOY_ROPE_LLAMA3
+} alloy_rope_type;
 
 typedef struct alloy_rope {
     alloy_rope_type type;
@@ -56,15 +61,16 @@ typedef struct alloy_rope {
 
 /* One depth of the model. */
 typedef struct alloy_layer {
-    const char *mixer;          /* name in the registry */
+    const char *mixer; /* name in the registry */
     const char *ffn;
-    const alloy_config *mixer_config; /* the view for its mixer (FFN): this config with what layer_overrides says for that module or depth */
+    const alloy_config *
+        mixer_config; /* the view for its mixer (FFN): this config with what layer_overrides says for that module or depth */
     const alloy_config *ffn_config;
 } alloy_layer;
 
 struct alloy_config {
     /* The model. */
-    const char *model_type;          /* as in the file */
+    const char *model_type; /* as in the file */
     int64_t vocab_size;
     int64_t hidden_size;
     int64_t num_hidden_layers;
@@ -72,12 +78,12 @@ struct alloy_config {
     double initializer_range;        /* standard deviation of `alloy init` */
     const char *hidden_act;          /* "silu" */
     bool tie_word_embeddings;
-    int64_t bos_token_id;            /* -1: none */
-    int64_t pad_token_id;            /* -1: none */
-    const int64_t *eos_token_ids;    /* [eos_token_count] */
+    int64_t bos_token_id;         /* -1: none */
+    int64_t pad_token_id;         /* -1: none */
+    const int64_t *eos_token_ids; /* [eos_token_count] */
     int64_t eos_token_count;
-    alloy_dtype dtype;               /* of new weights and of the roofline */
-    const alloy_layer *layers;       /* [num_hidden_layers]; NULL in a layer's view */
+    alloy_dtype dtype;         /* of new weights and of the roofline */
+    const alloy_layer *layers; /* [num_hidden_layers]; NULL in a layer's view */
 
     /* Norms. */
     double rms_norm_eps;
@@ -92,20 +98,21 @@ struct alloy_config {
     bool attention_bias;        /* q, k, v projections */
     bool attention_output_bias; /* o projection */
     bool attn_output_gate;
-    int64_t sliding_window;     /* tokens, the token itself included; 0: absent */
+    int64_t sliding_window; /* tokens, the token itself included; 0: absent */
 
     /* Delta net. */
-    int64_t linear_num_key_heads, linear_num_value_heads, linear_key_head_dim, linear_value_head_dim, linear_conv_kernel_dim;
+    int64_t linear_num_key_heads, linear_num_value_heads, linear_key_head_dim, linear_value_head_dim,
+        linear_conv_kernel_dim;
     bool linear_fused_inputs; /* new checkpoints hold the input projections fused, as Qwen3-Next's do */
 
     /* Feed-forward. */
     int64_t intermediate_size;
     bool mlp_bias;
-    int64_t num_experts;         /* also n_routed_experts, num_local_experts */
+    int64_t num_experts; /* also n_routed_experts, num_local_experts */
     int64_t num_experts_per_tok;
     int64_t moe_intermediate_size, shared_expert_intermediate_size;
     bool norm_topk_prob;
-    const char *scoring_func;    /* "softmax", "sigmoid", "sqrtsoftplus" */
+    const char *scoring_func; /* "softmax", "sigmoid", "sqrtsoftplus" */
     double routed_scaling_factor;
     double swiglu_limit;
     double router_aux_loss_coef;
@@ -117,13 +124,16 @@ struct alloy_config {
     int64_t hc_mult, hc_sinkhorn_iters;
     double hc_eps;
 
-    const struct alloy_config_extra *extra; /* the parser's: fields that have no member here, for alloy_config_get_*; NULL: none */
+    const struct alloy_config_extra
+        *extra; /* the parser's: fields that have no member here, for alloy_config_get_*; NULL: none */
 };
 
 /* A field that no built-in module knows (a plug-in's own), from the layer's view: overrides first, then the file. `fallback` where absent or null; a value
  * of another type fails with RANGE, naming the key. Fields that have a member above are found too. Thread safe. */
-ALLOY_API alloy_status alloy_config_get_int64(const alloy_config *config, const char *key, int64_t fallback, int64_t *out);
-ALLOY_API alloy_status alloy_config_get_double(const alloy_config *config, const char *key, double fallback, double *out);
+ALLOY_API alloy_status alloy_config_get_int64(const alloy_config *config, const char *key, int64_t fallback,
+                                              int64_t *out);
+ALLOY_API alloy_status alloy_config_get_double(const alloy_config *config, const char *key, double fallback,
+                                               double *out);
 
 /* For `check` functions: RANGE that names the key, the value and the range, unless least <= value <= most. */
 ALLOY_API alloy_status alloy_config_require(const char *key, int64_t value, int64_t least, int64_t most);
@@ -168,10 +178,12 @@ typedef struct alloy_span {
 /* What a forward may ask of its pass. */
 ALLOY_API int64_t alloy_pass_tokens(const alloy_pass *pass); /* rows of the batch, repeats included */
 ALLOY_API const alloy_span *alloy_pass_spans(const alloy_pass *pass, int64_t *count);
-ALLOY_API const int64_t *alloy_pass_ids(const alloy_pass *pass); /* [tokens], for modules that route by token; NULL in count */
+ALLOY_API const int64_t *alloy_pass_ids(
+    const alloy_pass *pass); /* [tokens], for modules that route by token; NULL in count */
 
 /* Stops the pass with an error; returns NULL, to be returned. */
-ALLOY_API void *alloy_pass_fail(alloy_pass *pass, alloy_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+ALLOY_API void *alloy_pass_fail(alloy_pass *pass, alloy_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* ---- Parameters and state -------------------------------------------------------------------------------------------------------- */
 
@@ -181,12 +193,12 @@ typedef struct alloy_state alloy_state; /* what one layer keeps, for every seque
 
 /* How `alloy init` draws a parameter, and what else is true of it. */
 enum {
-    ALLOY_INIT_NORMAL = 0,    /* mean 0, standard deviation initializer_range */
+    ALLOY_INIT_NORMAL = 0, /* mean 0, standard deviation initializer_range */
     ALLOY_INIT_ZEROS = 1,
     ALLOY_INIT_ONES = 2,
     ALLOY_INIT_LOG_UNIFORM = 3, /* log of uniform (0, 16]: A_log */
     ALLOY_INIT_MASK = 15,
-    ALLOY_KEEPS_F32 = 16,     /* transformers keeps it in fp32 whatever the model's dtype is */
+    ALLOY_KEEPS_F32 = 16, /* transformers keeps it in fp32 whatever the model's dtype is */
 };
 
 /* A shape: ALLOY_SHAPE(rows, columns). Ends with a 0. */
@@ -198,7 +210,8 @@ ALLOY_API void alloy_param(alloy_params *params, const char *name, size_t offset
 
 /* Declares routed experts: `name`.E.gate_proj.weight, .up_proj.weight, .down_proj.weight, or stacked `name`.gate_up_proj [E, 2I, H] and `name`.down_proj
  * [E, H, I]. `offset`: of an alloy_expert_weights. */
-ALLOY_API void alloy_param_experts(alloy_params *params, const char *name, size_t offset, int64_t experts, int64_t intermediate, int64_t hidden);
+ALLOY_API void alloy_param_experts(alloy_params *params, const char *name, size_t offset, int64_t experts,
+                                   int64_t intermediate, int64_t hidden);
 
 /* Checkpoints may hold the same thing in more than one layout. What is declared after alloy_params_layout(p, 1) belongs to layout 1, and so on; a file must hold one layout
  * whole, and the pointers of the others are NULL then. ALLOY_EVERY_LAYOUT ends the choice. New weights get layout 0, or the one that alloy_params_new_layout names. */
@@ -221,12 +234,14 @@ typedef struct alloy_mixer {
     const char *attr_name; /* the name its weights carry in a checkpoint: "self_attn" */
     const char *summary;   /* one line for `alloy modules` */
     alloy_mask_kind mask_kind;
-    size_t weights_size;   /* of the struct that `params` describes: pointers to alloy_weight and alloy_expert_weights only */
-    alloy_status (*check)(const alloy_config *config); /* are the fields that it reads sound? RANGE that names the key */
+    size_t
+        weights_size; /* of the struct that `params` describes: pointers to alloy_weight and alloy_expert_weights only */
+    alloy_status (*check)(
+        const alloy_config *config); /* are the fields that it reads sound? RANGE that names the key */
     void (*params)(alloy_params *params, const alloy_config *config);
     void (*state)(alloy_state_spec *spec, const alloy_config *config); /* NULL: keeps nothing */
-    alloy_tensor *(*forward)(alloy_pass *pass, const alloy_config *config, const void *weights, const alloy_state *state,
-                             alloy_tensor *x); /* [n, hidden] -> [n, hidden] */
+    alloy_tensor *(*forward)(alloy_pass *pass, const alloy_config *config, const void *weights,
+                             const alloy_state *state, alloy_tensor *x); /* [n, hidden] -> [n, hidden] */
 } alloy_mixer;
 
 typedef struct alloy_ffn {
@@ -258,16 +273,17 @@ ALLOY_API alloy_status alloy_plugin_load(const char *path);
 enum { ALLOY_ABI_VERSION = 1 };
 
 typedef struct alloy_plugin_info {
-    uint32_t abi_version; /* ALLOY_ABI_VERSION */
+    uint32_t abi_version;                                /* ALLOY_ABI_VERSION */
     uint32_t mixer_size, ffn_size, config_size, op_size; /* sizeof of the structs it was compiled with */
     const char *name;
 } alloy_plugin_info;
 
 /* Written once in a plug-in: ALLOY_PLUGIN("mamba2") { return alloy_register_mixer(&mamba2); } */
-#define ALLOY_PLUGIN(plugin_name)                                                                                                             \
-    __attribute__((visibility("default"))) const alloy_plugin_info alloy_plugin = {                                                          \
-        ALLOY_ABI_VERSION, sizeof(alloy_mixer), sizeof(alloy_ffn), sizeof(struct alloy_config), sizeof(alloy_op), plugin_name};              \
-    __attribute__((visibility("default"))) alloy_status alloy_plugin_init(void);                                                             \
+#define ALLOY_PLUGIN(plugin_name)                                                                                      \
+    __attribute__((visibility("default")))                                                                             \
+    const alloy_plugin_info alloy_plugin = {ALLOY_ABI_VERSION,           sizeof(alloy_mixer), sizeof(alloy_ffn),       \
+                                            sizeof(struct alloy_config), sizeof(alloy_op),    plugin_name};            \
+    __attribute__((visibility("default"))) alloy_status alloy_plugin_init(void);                                       \
     alloy_status alloy_plugin_init(void)
 
 /* ---- Built-in ops ----------------------------------------------------------------------------------------------------------------
@@ -278,10 +294,12 @@ typedef struct alloy_plugin_info {
 ALLOY_API alloy_tensor *alloy_linear(alloy_pass *p, alloy_tensor *x, const alloy_weight *w, const alloy_weight *bias);
 
 /* y = x / sqrt(mean(x^2) + eps) * w over the last dimension (arXiv:1910.07467, eq. 4); unit_offset: (1 + w). w [d] or NULL. */
-ALLOY_API alloy_tensor *alloy_rms_norm(alloy_pass *p, alloy_tensor *x, const alloy_weight *w, double eps, bool unit_offset);
+ALLOY_API alloy_tensor *alloy_rms_norm(alloy_pass *p, alloy_tensor *x, const alloy_weight *w, double eps,
+                                       bool unit_offset);
 
 /* The delta net's gated norm: rms_norm(x) * w * silu(gate), over the last dimension; gate like x. */
-ALLOY_API alloy_tensor *alloy_gated_rms_norm(alloy_pass *p, alloy_tensor *x, const alloy_weight *w, alloy_tensor *gate, double eps);
+ALLOY_API alloy_tensor *alloy_gated_rms_norm(alloy_pass *p, alloy_tensor *x, const alloy_weight *w, alloy_tensor *gate,
+                                             double eps);
 
 /* y = x / sqrt(sum(x^2) + eps) * scale over the last dimension. */
 ALLOY_API alloy_tensor *alloy_l2_norm(alloy_pass *p, alloy_tensor *x, double eps, float scale);
@@ -292,7 +310,8 @@ ALLOY_API alloy_tensor *alloy_flatten(alloy_pass *p, alloy_tensor *x);
 
 /* Cuts each of `groups` equal groups of a row [n, groups * (w0 + w1 + ..)] into `parts` widths; part i of all groups side by side is parts[i] [n, groups * w_i]. Returns
  * parts[0]. All of parts are NULL on failure. */
-ALLOY_API alloy_tensor *alloy_split(alloy_pass *p, alloy_tensor *x, int64_t groups, int count, const int64_t *widths, alloy_tensor **parts);
+ALLOY_API alloy_tensor *alloy_split(alloy_pass *p, alloy_tensor *x, int64_t groups, int count, const int64_t *widths,
+                                    alloy_tensor **parts);
 
 /* Rows of `count` tensors side by side: [n, sum of widths]. */
 ALLOY_API alloy_tensor *alloy_concat(alloy_pass *p, int count, alloy_tensor **parts);
@@ -306,35 +325,39 @@ ALLOY_API alloy_rows *alloy_append(alloy_pass *p, const alloy_state *s, int part
 
 /* Causal softmax attention with grouped heads. q [n, heads, d]; keys rows of kv_heads * d, values of kv_heads * dv; y [n, heads, dv]. window 0: all positions, else a token at t sees
  * t - window + 1 .. t. */
-ALLOY_API alloy_tensor *alloy_attention(alloy_pass *p, alloy_tensor *q, alloy_rows *keys, alloy_rows *values, int64_t kv_heads, float scale,
-                                        int64_t window);
+ALLOY_API alloy_tensor *alloy_attention(alloy_pass *p, alloy_tensor *q, alloy_rows *keys, alloy_rows *values,
+                                        int64_t kv_heads, float scale, int64_t window);
 
 /* Depthwise causal convolution over tokens, then SiLU: y[t][c] = silu(sum_j w[c][j] x[t - taps + 1 + j][c]). x [n, channels], w [channels, 1, taps] or [channels, taps]. The tail of taps - 1
  * rows is the fixed part `part` of the state. */
-ALLOY_API alloy_tensor *alloy_conv1d_silu(alloy_pass *p, alloy_tensor *x, const alloy_weight *w, const alloy_state *s, int part);
+ALLOY_API alloy_tensor *alloy_conv1d_silu(alloy_pass *p, alloy_tensor *x, const alloy_weight *w, const alloy_state *s,
+                                          int part);
 
 /* exp(-exp(A_log) * softplus(a + dt_bias)), the delta net's decay: a [n, heads] -> [n, heads]. */
-ALLOY_API alloy_tensor *alloy_decay(alloy_pass *p, alloy_tensor *a, const alloy_weight *A_log, const alloy_weight *dt_bias);
+ALLOY_API alloy_tensor *alloy_decay(alloy_pass *p, alloy_tensor *a, const alloy_weight *A_log,
+                                    const alloy_weight *dt_bias);
 
 /* The gated delta rule, token by token (arXiv:2412.06464, eq. 10): per value head S = decay S; S += k (beta (v - S^T k))^T; y = S^T q. q, k [n, key_heads, K] (normalised, q scaled), v [n, value_heads, V],
  * decay, beta [n, value_heads]; value head h reads key head h / (value_heads / key_heads). S is the fixed part `part` of the state, value_heads * K * V floats. */
-ALLOY_API alloy_tensor *alloy_delta_rule(alloy_pass *p, alloy_tensor *q, alloy_tensor *k, alloy_tensor *v, alloy_tensor *decay,
-                                         alloy_tensor *beta, const alloy_state *s, int part);
+ALLOY_API alloy_tensor *alloy_delta_rule(alloy_pass *p, alloy_tensor *q, alloy_tensor *k, alloy_tensor *v,
+                                         alloy_tensor *decay, alloy_tensor *beta, const alloy_state *s, int part);
 
 /* Element by element, shapes equal. */
 ALLOY_API alloy_tensor *alloy_add(alloy_pass *p, alloy_tensor *a, alloy_tensor *b);
 ALLOY_API alloy_tensor *alloy_multiply(alloy_pass *p, alloy_tensor *a, alloy_tensor *b);
 ALLOY_API alloy_tensor *alloy_silu(alloy_pass *p, alloy_tensor *x);
 ALLOY_API alloy_tensor *alloy_sigmoid(alloy_pass *p, alloy_tensor *x);
-ALLOY_API alloy_tensor *alloy_swiglu(alloy_pass *p, alloy_tensor *gate, alloy_tensor *up);       /* silu(gate) * up */
-ALLOY_API alloy_tensor *alloy_mul_sigmoid(alloy_pass *p, alloy_tensor *x, alloy_tensor *gate);   /* x * sigmoid(gate); gate like x, or [n, 1] */
+ALLOY_API alloy_tensor *alloy_swiglu(alloy_pass *p, alloy_tensor *gate, alloy_tensor *up); /* silu(gate) * up */
+ALLOY_API alloy_tensor *alloy_mul_sigmoid(alloy_pass *p, alloy_tensor *x,
+                                          alloy_tensor *gate); /* x * sigmoid(gate); gate like x, or [n, 1] */
 
 /* The k experts of each token and their weights, softmax over all of logits [n, experts] ranked by logit, ties to the lower expert; normalize: divided by the sum of the chosen. */
 typedef struct alloy_routes alloy_routes;
 ALLOY_API alloy_routes *alloy_route_softmax(alloy_pass *p, alloy_tensor *logits, int64_t k, bool normalize);
 
 /* y [n, H] = sum over a token's experts, in rising expert number, of weight * down(silu(gate x) * up x). */
-ALLOY_API alloy_tensor *alloy_experts(alloy_pass *p, alloy_tensor *x, alloy_routes *routes, const alloy_expert_weights *experts);
+ALLOY_API alloy_tensor *alloy_experts(alloy_pass *p, alloy_tensor *x, alloy_routes *routes,
+                                      const alloy_expert_weights *experts);
 
 /* ---- Ops of one's own ---------------------------------------------------------------------------------------------------------------
  *
@@ -361,7 +384,12 @@ typedef struct alloy_args {
 __extension__ typedef __int128 alloy_count;
 
 /* What cache traffic is made of. */
-typedef enum alloy_cache_kind { ALLOY_CACHE_KV, ALLOY_CACHE_INDEXER, ALLOY_CACHE_STATE, ALLOY_CACHE_CONV } alloy_cache_kind;
+typedef enum alloy_cache_kind {
+    ALLOY_CACHE_KV,
+    ALLOY_CACHE_INDEXER,
+    ALLOY_CACHE_STATE,
+    ALLOY_CACHE_CONV
+} alloy_cache_kind;
 
 /* The neutral record that an op emits in *count*; both accountings of the roofline are sums over records. Elements, not bytes: dtypes are the reader's. */
 typedef struct alloy_cost {
@@ -389,12 +417,12 @@ ALLOY_API void alloy_cost_vector(alloy_cost *cost, alloy_count flops);
 ALLOY_API void alloy_cost_classic(alloy_cost *cost, alloy_count flops);
 ALLOY_API void alloy_cost_weight(alloy_cost *cost, const alloy_weight *weight, alloy_count elements, double copies,
                                  double classic_copies);
-ALLOY_API void alloy_cost_cache(alloy_cost *cost, alloy_cache_kind kind, alloy_count read, alloy_count written, alloy_count classic_read,
-                                alloy_count classic_written);
+ALLOY_API void alloy_cost_cache(alloy_cost *cost, alloy_cache_kind kind, alloy_count read, alloy_count written,
+                                alloy_count classic_read, alloy_count classic_written);
 
 typedef struct alloy_op {
     const char *name;
-    void (*run)(const alloy_args *args);                     /* computes out from in; sequences' states by alloy_state_fixed */
+    void (*run)(const alloy_args *args); /* computes out from in; sequences' states by alloy_state_fixed */
     void (*count)(const alloy_args *args, alloy_cost *cost); /* from shapes and spans alone */
 } alloy_op;
 
@@ -407,7 +435,8 @@ ALLOY_API alloy_tensor *alloy_apply(alloy_pass *p, const alloy_op *op, const all
  * ALLOY_TASK_SCRATCH bytes). */
 enum { ALLOY_TASK_SCRATCH = 512 * 1024 };
 ALLOY_API float *alloy_state_fixed(const alloy_args *args, int64_t span);
-ALLOY_API void alloy_pass_parallel(alloy_pass *p, int64_t tasks, void (*task)(void *context, int64_t index, void *scratch), void *context);
+ALLOY_API void alloy_pass_parallel(alloy_pass *p, int64_t tasks,
+                                   void (*task)(void *context, int64_t index, void *scratch), void *context);
 
 /* Weights widened to fp32: `count` elements from `first`. */
 ALLOY_API void alloy_weight_read(const alloy_weight *weight, int64_t first, int64_t count, float *out);

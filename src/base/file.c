@@ -89,7 +89,8 @@ alloy_status alloy_file_open(alloy_file *file, const char *path, size_t most, bo
     size_t size = (size_t)info.st_size;
     alloy_status status = ALLOY_OK;
     if (size > most)
-        status = alloy_fail(ALLOY_LIMIT, "%s: %zu bytes, at most %zu are allowed here", alloy_printable_path(path), size, most);
+        status = alloy_fail(ALLOY_LIMIT, "%s: %zu bytes, at most %zu are allowed here", alloy_printable_path(path),
+                            size, most);
     if (!status && !(file->path = alloy_memory_string(path)))
         status = ALLOY_NOMEM;
     if (!status) {
@@ -121,7 +122,9 @@ alloy_status alloy_file_check(const alloy_file *file)
         return ALLOY_OK;
     if ((size_t)info.st_size == file->size)
         return ALLOY_OK;
-    return alloy_fail(ALLOY_IO, "%s: has %zu bytes, %zu when it was opened: it changed while it was in use (reading it into memory avoids that)",
+    return alloy_fail(ALLOY_IO,
+                      "%s: has %zu bytes, %zu when it was opened: it changed while it was in use (reading it into "
+                      "memory avoids that)",
                       alloy_printable_path(file->path), (size_t)info.st_size, file->size);
 }
 
@@ -135,7 +138,8 @@ alloy_status alloy_file_read(alloy_text *text, const char *path, size_t most)
     size_t size = (size_t)info.st_size;
     alloy_status status;
     if (size > most)
-        status = alloy_fail(ALLOY_LIMIT, "%s: %zu bytes, at most %zu are allowed here", alloy_printable_path(path), size, most);
+        status = alloy_fail(ALLOY_LIMIT, "%s: %zu bytes, at most %zu are allowed here", alloy_printable_path(path),
+                            size, most);
     else if (!alloy_text_reserve(text, size))
         status = ALLOY_NOMEM;
     else
@@ -230,7 +234,8 @@ alloy_status alloy_file_write(alloy_file_writer *writer, const void *bytes, size
 static alloy_status sync_folder_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
-    char *folder = slash ? alloy_memory_copy(path, slash == path ? 1 : (size_t)(slash - path)) : alloy_memory_string(".");
+    char *folder =
+        slash ? alloy_memory_copy(path, slash == path ? 1 : (size_t)(slash - path)) : alloy_memory_string(".");
     if (!folder)
         return ALLOY_NOMEM;
     alloy_status status = ALLOY_OK;

@@ -14,9 +14,9 @@
 
 /* The bytes of an open file: mapped, or read into memory. */
 typedef struct alloy_file {
-    char *path;          /* as opened, for messages */
-    const uint8_t *data; /* `size` bytes; not NULL even when empty */
-    size_t size;         /* bytes */
+    char *path;             /* as opened, for messages */
+    const uint8_t *data;    /* `size` bytes; not NULL even when empty */
+    size_t size;            /* bytes */
     uint64_t device, inode; /* of the file that was opened, for alloy_file_check */
     bool mapped;
 } alloy_file; /* {0} is closed */
@@ -50,13 +50,15 @@ typedef struct alloy_file_writer {
     char *temporary; /* the name that is written to */
     int descriptor;
     uint64_t written; /* bytes */
-} alloy_file_writer; /* {0} is closed */
+} alloy_file_writer;  /* {0} is closed */
 
 alloy_status alloy_file_create(alloy_file_writer *writer, const char *path);
 alloy_status alloy_file_write(alloy_file_writer *writer, const void *bytes, size_t size);
-alloy_status alloy_file_finish(alloy_file_writer *writer);  /* syncs and closes the temporary file: what is left is the rename. For sets of files; optional */
-alloy_status alloy_file_commit(alloy_file_writer *writer);  /* closes, also when it fails */
-void alloy_file_abandon(alloy_file_writer *writer);         /* closes and removes the temporary file; {0} is fine */
+alloy_status alloy_file_finish(
+    alloy_file_writer
+        *writer); /* syncs and closes the temporary file: what is left is the rename. For sets of files; optional */
+alloy_status alloy_file_commit(alloy_file_writer *writer); /* closes, also when it fails */
+void alloy_file_abandon(alloy_file_writer *writer);        /* closes and removes the temporary file; {0} is fine */
 
 /* The whole of it at once. */
 alloy_status alloy_file_replace(const char *path, const void *bytes, size_t size);

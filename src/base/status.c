@@ -24,8 +24,8 @@ alloy_status alloy_last_status(void)
 
 const char *alloy_status_name(alloy_status status)
 {
-    static const char *const names[] = {"OK",    "DIFFERENT", "ARG",   "FORMAT",  "LIMIT",      "RANGE",
-                                        "IO",    "NOMEM",     "TRUST", "CONTEXT", "UNSUPPORTED"};
+    static const char *const names[] = {"OK", "DIFFERENT", "ARG",   "FORMAT",  "LIMIT",      "RANGE",
+                                        "IO", "NOMEM",     "TRUST", "CONTEXT", "UNSUPPORTED"};
     _Static_assert(sizeof names / sizeof *names == ALLOY_STATUS_COUNT, "one name a status");
     return (unsigned)status < ALLOY_STATUS_COUNT ? names[status] : "?";
 }

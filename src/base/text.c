@@ -91,7 +91,8 @@ void alloy_text_free(alloy_text *text)
 
 alloy_status alloy_text_status(const alloy_text *text)
 {
-    return text->failed ? alloy_fail(ALLOY_NOMEM, "out of memory: a text of more than %zu bytes", text->size) : ALLOY_OK;
+    return text->failed ? alloy_fail(ALLOY_NOMEM, "out of memory: a text of more than %zu bytes", text->size)
+                        : ALLOY_OK;
 }
 
 const char *alloy_text_get(const alloy_text *text)
@@ -136,7 +137,8 @@ static bool starts_like_a_number(const char *string, size_t size)
     size_t i = string[0] == '-' || string[0] == '+';
     if (i < size && string[i] == '.')
         i++;
-    return i < size && string[i] >= '0' && string[i] <= '9' && !(i + 1 < size && (string[i + 1] == 'x' || string[i + 1] == 'X'));
+    return i < size && string[i] >= '0' && string[i] <= '9' &&
+           !(i + 1 < size && (string[i + 1] == 'x' || string[i + 1] == 'X'));
 }
 
 bool alloy_parse_double(const char *string, size_t size, double *out)

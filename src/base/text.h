@@ -15,7 +15,7 @@ typedef struct alloy_text {
     size_t size;     /* bytes */
     size_t capacity; /* bytes allocated */
     bool failed;     /* an append found no memory */
-} alloy_text; /* {0} is empty */
+} alloy_text;        /* {0} is empty */
 
 void alloy_text_append(alloy_text *text, const void *bytes, size_t size);
 void alloy_text_string(alloy_text *text, const char *string);

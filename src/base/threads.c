@@ -19,7 +19,8 @@ alloy_status alloy_team_open(alloy_team *team, int threads)
 {
     *team = (alloy_team){0};
     if (threads < 0 || threads > ALLOY_MOST_THREADS)
-        return alloy_fail(ALLOY_RANGE, "threads: %d, expected 1 to %d (0: one a processor)", threads, ALLOY_MOST_THREADS);
+        return alloy_fail(ALLOY_RANGE, "threads: %d, expected 1 to %d (0: one a processor)", threads,
+                          ALLOY_MOST_THREADS);
     if (threads == 0)
         threads = alloy_processors();
     team->scratch = alloy_memory_zeroed((size_t)threads, sizeof *team->scratch);

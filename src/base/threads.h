@@ -16,8 +16,8 @@ enum { ALLOY_MOST_THREADS = 1024, ALLOY_SCRATCH_BYTES = 512 * 1024 };
 
 /* A team of workers with their scratch buffers. One parallel loop at a time; calls from one thread at a time. */
 typedef struct alloy_team {
-    int threads;        /* workers, at least 1 */
-    uint8_t **scratch;  /* [threads] 2 * ALLOY_SCRATCH_BYTES each, aligned to ALLOY_ALIGNMENT */
+    int threads;       /* workers, at least 1 */
+    uint8_t **scratch; /* [threads] 2 * ALLOY_SCRATCH_BYTES each, aligned to ALLOY_ALIGNMENT */
 } alloy_team;
 
 /* threads 0: as many as this process may use processors. ALLOY_RANGE outside 0..ALLOY_MOST_THREADS. */

@@ -26,17 +26,17 @@ typedef struct run {
     alloy_session *session;
     const alloy_prompt *prompts; /* [prompt_count] */
     int64_t prompt_count;
-    int64_t per_prompt;          /* outputs of each */
+    int64_t per_prompt; /* outputs of each */
     int64_t vocab_size;
-    int64_t context;             /* most tokens of prompt and output */
+    int64_t context; /* most tokens of prompt and output */
     const alloy_generate_options *options;
     alloy_output_rules rules;
     alloy_stops stops;
     alloy_sampler sampler;
-    alloy_cache **caches;        /* [outputs]; NULL for outputs that have ended */
-    int64_t *live;               /* [live_count] outputs that go on, rising */
+    alloy_cache **caches; /* [outputs]; NULL for outputs that have ended */
+    int64_t *live;        /* [live_count] outputs that go on, rising */
     int64_t live_count;
-    float *logits;               /* [live_count, vocab_size], room for all outputs */
+    float *logits; /* [live_count, vocab_size], room for all outputs */
     bool cancelled;
     alloy_generation_config *file; /* owns eos ids; or NULL */
     alloy_generation *generation;
@@ -48,7 +48,8 @@ static alloy_status require(const char *name, int64_t value, int64_t least, int6
 {
     if (value >= least && value <= most)
         return ALLOY_OK;
-    return alloy_fail(ALLOY_RANGE, "%s is %lld, expected %lld to %lld", name, (long long)value, (long long)least, (long long)most);
+    return alloy_fail(ALLOY_RANGE, "%s is %lld, expected %lld to %lld", name, (long long)value, (long long)least,
+                      (long long)most);
 }
 
 static alloy_status check_options(const run *r)
@@ -71,10 +72,12 @@ static alloy_status check_prompts(const run *r)
         return alloy_fail(ALLOY_ARG, "%lld prompts: at least one is needed", (long long)r->prompt_count);
     for (int64_t p = 0; p < r->prompt_count; p++) {
         if (r->prompts[p].count < 1)
-            return alloy_fail(ALLOY_ARG, "prompt %lld is empty: generation needs at least one token to begin with", (long long)p);
+            return alloy_fail(ALLOY_ARG, "prompt %lld is empty: generation needs at least one token to begin with",
+                              (long long)p);
         if (r->prompts[p].count >= r->context)
-            return alloy_fail(ALLOY_CONTEXT, "prompt %lld has %lld tokens, which leaves no room for a new one in a context of %lld", (long long)p,
-                              (long long)r->prompts[p].count, (long long)r->context);
+            return alloy_fail(ALLOY_CONTEXT,
+                              "prompt %lld has %lld tokens, which leaves no room for a new one in a context of %lld",
+                              (long long)p, (long long)r->prompts[p].count, (long long)r->context);
     }
     return ALLOY_OK;
 }
@@ -170,7 +173,8 @@ static alloy_status share_prompts(run *r)
 {
     for (int64_t i = r->generation->count - 1; i > 0; i--) {
         int64_t prompt = i / r->per_prompt, first = prompt * r->per_prompt;
-        memmove(r->logits + i * r->vocab_size, r->logits + prompt * r->vocab_size, (size_t)r->vocab_size * sizeof *r->logits);
+        memmove(r->logits + i * r->vocab_size, r->logits + prompt * r->vocab_size,
+                (size_t)r->vocab_size * sizeof *r->logits);
         alloy_status status = i == first ? ALLOY_OK : alloy_cache_copy(&r->caches[i], r->caches[first]);
         if (status)
             return status;
@@ -236,7 +240,8 @@ static alloy_status feed(run *r, alloy_sequence *sequences)
 {
     for (int64_t row = 0; row < r->live_count; row++) {
         const alloy_growing_output *output = &r->generation->outputs[r->live[row]];
-        sequences[row] = (alloy_sequence){.cache = r->caches[r->live[row]], .ids = &output->ids[output->count - 1], .count = 1};
+        sequences[row] =
+            (alloy_sequence){.cache = r->caches[r->live[row]], .ids = &output->ids[output->count - 1], .count = 1};
     }
     r->generation->usage.decode_tokens += r->live_count;
     r->generation->usage.decode_steps++;

@@ -35,7 +35,8 @@ static bool is_eos(const alloy_output_rules *rules, int64_t id)
 }
 
 /* Adds text; a stop text in it ends the output, and the text before it. */
-static alloy_status add_text(alloy_growing_output *output, const alloy_output_rules *rules, const char *text, size_t size)
+static alloy_status add_text(alloy_growing_output *output, const alloy_output_rules *rules, const char *text,
+                             size_t size)
 {
     size_t known = output->text.size, at;
     alloy_text_append(&output->text, text, size);
@@ -84,8 +85,8 @@ alloy_status alloy_output_end(alloy_growing_output *output, const alloy_output_r
     return status ? status : add_text(output, rules, text, size);
 }
 
-alloy_status alloy_output_keep_logprobs(alloy_growing_output *output, const alloy_output_rules *rules, alloy_sampler *sampler,
-                                        const float *logits)
+alloy_status alloy_output_keep_logprobs(alloy_growing_output *output, const alloy_output_rules *rules,
+                                        alloy_sampler *sampler, const float *logits)
 {
     if (rules->likeliest_count == 0)
         return ALLOY_OK;
@@ -99,8 +100,8 @@ alloy_status alloy_output_keep_logprobs(alloy_growing_output *output, const allo
     if (!likeliest)
         return ALLOY_NOMEM;
     output->likeliest = likeliest;
-    return alloy_sampler_logprobs(sampler, logits, output->ids[row], &logprobs[row], &likeliest[row * rules->likeliest_count],
-                                  rules->likeliest_count);
+    return alloy_sampler_logprobs(sampler, logits, output->ids[row], &logprobs[row],
+                                  &likeliest[row * rules->likeliest_count], rules->likeliest_count);
 }
 
 alloy_piece alloy_output_show(alloy_growing_output *output, const alloy_output_rules *rules)

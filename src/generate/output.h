@@ -16,21 +16,21 @@ typedef struct alloy_output_rules {
     const int64_t *eos_ids;           /* [eos_count]; none where eos is ignored */
     int64_t eos_count;
     const alloy_stops *stops;
-    int64_t likeliest_count;          /* ids kept a step; 0: no log-probabilities */
+    int64_t likeliest_count; /* ids kept a step; 0: no log-probabilities */
 } alloy_output_rules;
 
 typedef struct alloy_growing_output {
-    alloy_output view;        /* made by alloy_output_finish_view */
-    int64_t *ids;             /* [count] of room [capacity] */
+    alloy_output view; /* made by alloy_output_finish_view */
+    int64_t *ids;      /* [count] of room [capacity] */
     int64_t count, capacity;
-    int64_t most;             /* ids that it may have */
-    float *logprobs;          /* [count] of room [logprob_capacity]; NULL unless kept */
+    int64_t most;    /* ids that it may have */
+    float *logprobs; /* [count] of room [logprob_capacity]; NULL unless kept */
     int64_t logprob_capacity;
     alloy_logprob *likeliest; /* [count, likeliest_count] of room [likeliest_capacity] rows */
     int64_t likeliest_capacity;
-    alloy_decoder *decoder;   /* NULL without a tokenizer */
+    alloy_decoder *decoder; /* NULL without a tokenizer */
     alloy_text text;
-    size_t shown;             /* bytes of text handed to the stream */
+    size_t shown; /* bytes of text handed to the stream */
     alloy_finish finish;
 } alloy_growing_output;
 
@@ -41,8 +41,8 @@ void alloy_output_close(alloy_growing_output *output);
 alloy_status alloy_output_push(alloy_growing_output *output, const alloy_output_rules *rules, int64_t id);
 
 /* Keeps the log-probabilities of the id pushed last, from the logits it was drawn from. */
-alloy_status alloy_output_keep_logprobs(alloy_growing_output *output, const alloy_output_rules *rules, alloy_sampler *sampler,
-                                        const float *logits);
+alloy_status alloy_output_keep_logprobs(alloy_growing_output *output, const alloy_output_rules *rules,
+                                        alloy_sampler *sampler, const float *logits);
 
 /* Ends it: what the decoder holds back is flushed. */
 alloy_status alloy_output_end(alloy_growing_output *output, const alloy_output_rules *rules, alloy_finish finish);

@@ -56,14 +56,16 @@ static bool ranks(const alloy_sampler *sampler)
     return sampler->sampling.top_k < sampler->vocab_size || sampler->sampling.top_p < 1;
 }
 
-alloy_status alloy_sampler_open(alloy_sampler *sampler, const alloy_sampling *sampling, const alloy_kernels *kernels, int64_t vocab_size)
+alloy_status alloy_sampler_open(alloy_sampler *sampler, const alloy_sampling *sampling, const alloy_kernels *kernels,
+                                int64_t vocab_size)
 {
     *sampler = (alloy_sampler){0};
     alloy_status status = alloy_sampling_check(sampling);
     if (status)
         return status;
     size_t vocab = (size_t)vocab_size;
-    *sampler = (alloy_sampler){.kernels = kernels, .vocab_size = vocab_size, .sampling = with_defaults(*sampling, vocab_size)};
+    *sampler =
+        (alloy_sampler){.kernels = kernels, .vocab_size = vocab_size, .sampling = with_defaults(*sampling, vocab_size)};
     sampler->scores = alloy_memory_new(vocab, sizeof *sampler->scores);
     sampler->weights = alloy_memory_new(vocab, sizeof *sampler->weights);
     bool sound = sampler->scores && sampler->weights;
@@ -234,12 +236,14 @@ static double weight_of_top_k(alloy_sampler *sampler, int64_t *left)
 static int64_t draw_ranked(alloy_sampler *sampler, float least, double uniform)
 {
     heap_of_all(sampler, sampler->scores);
-    const alloy_candidate *ranked = sampler->candidates + sampler->vocab_size; /* the k-th best, from 1, is ranked[-k] */
+    const alloy_candidate *ranked =
+        sampler->candidates + sampler->vocab_size; /* the k-th best, from 1, is ranked[-k] */
     int64_t left = sampler->vocab_size;
     double limit = weight_of_top_k(sampler, &left) * sampler->sampling.top_p, kept_weight = 0;
     int64_t kept = 0;
     while (kept < sampler->sampling.top_k && (kept == 0 || kept_weight < limit)) {
-        const alloy_candidate *next = kept < sampler->vocab_size - left ? &ranked[-kept - 1] : pop(sampler->candidates, &left);
+        const alloy_candidate *next =
+            kept < sampler->vocab_size - left ? &ranked[-kept - 1] : pop(sampler->candidates, &left);
         if (next->weight < least)
             break;
         kept_weight += (double)next->weight;
@@ -259,8 +263,9 @@ static alloy_status not_finite(const float *scores, int64_t count, const alloy_h
     int64_t id = 0;
     while (id + 1 < count && isfinite(scores[id]))
         id++;
-    return alloy_fail(ALLOY_RANGE, "the logit of id %lld at position %lld is %s%s: no token can be chosen", (long long)id,
-                      (long long)(history->prompt_count + history->output_count), isnan(scores[id]) ? "NaN" : "infinite", what);
+    return alloy_fail(ALLOY_RANGE, "the logit of id %lld at position %lld is %s%s: no token can be chosen",
+                      (long long)id, (long long)(history->prompt_count + history->output_count),
+                      isnan(scores[id]) ? "NaN" : "infinite", what);
 }
 
 alloy_status alloy_sampler_next(alloy_sampler *sampler, const float *logits, const alloy_history *history, int64_t *id)
@@ -300,7 +305,8 @@ alloy_status alloy_sampler_logprobs(alloy_sampler *sampler, const float *logits,
     int64_t left = sampler->vocab_size;
     for (int64_t i = 0; i < count; i++) {
         const alloy_candidate *next = pop(sampler->candidates, &left);
-        likeliest[i] = (alloy_logprob){.id = next->id, .logprob = (float)((double)next->score - (double)most - log_total)};
+        likeliest[i] =
+            (alloy_logprob){.id = next->id, .logprob = (float)((double)next->score - (double)most - log_total)};
     }
     return ALLOY_OK;
 }

@@ -21,12 +21,12 @@ typedef struct alloy_candidate {
 /* Scratch of one step; serves any number of sequences, one after the other. */
 typedef struct alloy_sampler {
     const alloy_kernels *kernels;
-    alloy_sampling sampling;     /* sound; 0 replaced where it means "none" */
+    alloy_sampling sampling; /* sound; 0 replaced where it means "none" */
     int64_t vocab_size;
-    float *scores;               /* [vocab_size] logits after penalties */
-    float *weights;              /* [vocab_size] */
-    int64_t *occurrences;        /* [vocab_size] of an id in the output; all zero between calls. NULL without penalties */
-    uint8_t *seen;               /* [vocab_size] id occurs in prompt or output; all zero between calls. NULL without penalties */
+    float *scores;        /* [vocab_size] logits after penalties */
+    float *weights;       /* [vocab_size] */
+    int64_t *occurrences; /* [vocab_size] of an id in the output; all zero between calls. NULL without penalties */
+    uint8_t *seen; /* [vocab_size] id occurs in prompt or output; all zero between calls. NULL without penalties */
     alloy_candidate *candidates; /* [vocab_size]; NULL where nothing is ranked */
 } alloy_sampler;                 /* {0} is closed */
 
@@ -36,13 +36,14 @@ typedef struct alloy_history {
     int64_t prompt_count;
     const int64_t *output; /* [output_count] */
     int64_t output_count;
-    uint64_t sequence;     /* number among the outputs of this prompt */
+    uint64_t sequence; /* number among the outputs of this prompt */
 } alloy_history;
 
 /* RANGE, naming the field, where a setting cannot be meant. */
 alloy_status alloy_sampling_check(const alloy_sampling *sampling);
 
-alloy_status alloy_sampler_open(alloy_sampler *sampler, const alloy_sampling *sampling, const alloy_kernels *kernels, int64_t vocab_size);
+alloy_status alloy_sampler_open(alloy_sampler *sampler, const alloy_sampling *sampling, const alloy_kernels *kernels,
+                                int64_t vocab_size);
 void alloy_sampler_close(alloy_sampler *sampler);
 
 /* The next id. `logits` [vocab_size] are left alone. */

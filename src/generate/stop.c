@@ -18,7 +18,8 @@ alloy_status alloy_stops_open(alloy_stops *stops, const char *const *texts, int6
         if (size == 0)
             return alloy_fail(ALLOY_ARG, "stop text %lld is empty", (long long)i);
         if (size > ALLOY_LONGEST_STOP)
-            return alloy_fail(ALLOY_LIMIT, "stop text %lld has %zu bytes, at most %d are possible", (long long)i, size, ALLOY_LONGEST_STOP);
+            return alloy_fail(ALLOY_LIMIT, "stop text %lld has %zu bytes, at most %d are possible", (long long)i, size,
+                              ALLOY_LONGEST_STOP);
         if (alloy_utf8_valid(texts[i], size) != size)
             return alloy_fail(ALLOY_ARG, "stop text \"%s\" is not UTF-8", alloy_printable(texts[i], size));
         stops->sizes[i] = size;

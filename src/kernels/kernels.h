@@ -28,14 +28,14 @@ typedef struct alloy_linear_job {
     int64_t y_stride;
     const float *x; /* [n, k] */
     int64_t x_stride;
-    int64_t n;        /* tokens, at least 1 */
-    int64_t k;        /* elements of a dot, at least 1 */
-    const void *w;    /* [rows, k] of dtype, widened exactly */
+    int64_t n;         /* tokens, at least 1 */
+    int64_t k;         /* elements of a dot, at least 1 */
+    const void *w;     /* [rows, k] of dtype, widened exactly */
     alloy_dtype dtype; /* F32, BF16 or F16 */
-    int64_t w_stride; /* bytes between rows */
-    int64_t rows;     /* at least 1 */
+    int64_t w_stride;  /* bytes between rows */
+    int64_t rows;      /* at least 1 */
     const float *bias; /* [rows] or NULL */
-    float scale;      /* 1: exact, no step */
+    float scale;       /* 1: exact, no step */
 } alloy_linear_job;
 
 /* One block of at most 64 keys for `rows` queries that share them (the heads of a group, and tokens of a tile). For query row i, with the keys
@@ -46,7 +46,7 @@ typedef struct alloy_linear_job {
 typedef struct alloy_attention_block {
     const float *q; /* [rows, d] */
     int64_t q_stride;
-    int64_t rows; /* 1..64 */
+    int64_t rows;   /* 1..64 */
     const float *k; /* [64, d], the block's first key */
     int64_t k_stride;
     const float *v; /* [64, dv] */
@@ -114,24 +114,26 @@ typedef struct alloy_kernels {
 
     /* Merges the span (m2, l2, o2) into (m, l, o), row by row: m' = max(m, m2); c = exp(m - m'), c2 = exp(m2 - m'); l = fma(l2, c2, l * c);
      * o = fma(o2, c2, o * c); m = m'. Both m -infinity: left alone. o, o2 [rows, dv], contiguous. */
-    void (*attention_merge)(float *m, float *l, float *o, const float *m2, const float *l2, const float *o2, int64_t rows, int64_t dv);
+    void (*attention_merge)(float *m, float *l, float *o, const float *m2, const float *l2, const float *o2,
+                            int64_t rows, int64_t dv);
 
     /* y row = o row * (1 / l). */
     void (*attention_finish)(float *y, int64_t y_stride, const float *l, const float *o, int64_t rows, int64_t dv);
 
     /* ---- One element at a time; y may be any of the inputs ---- */
 
-    void (*add)(float *y, const float *a, const float *b, int64_t n);              /* a + b */
-    void (*multiply)(float *y, const float *a, const float *b, int64_t n);         /* a * b */
-    void (*silu)(float *y, const float *x, int64_t n);                             /* x * sigmoid(x) */
-    void (*sigmoid)(float *y, const float *x, int64_t n);                          /* 1 / (1 + exp(-x)) */
+    void (*add)(float *y, const float *a, const float *b, int64_t n);      /* a + b */
+    void (*multiply)(float *y, const float *a, const float *b, int64_t n); /* a * b */
+    void (*silu)(float *y, const float *x, int64_t n);                     /* x * sigmoid(x) */
+    void (*sigmoid)(float *y, const float *x, int64_t n);                  /* 1 / (1 + exp(-x)) */
     void (*exp)(float *y, const float *x, int64_t n);
     void (*multiply_silu)(float *y, const float *x, const float *gate, int64_t n);    /* silu(gate) * x */
     void (*multiply_sigmoid)(float *y, const float *x, const float *gate, int64_t n); /* x * sigmoid(gate) */
 
     /* Rotates halves of the leading 2 * half channels of each of `heads` heads of d; the rest is copied. y may be x.
      * y[i] = fma(x[i], cos[i], -(x[i + half] * sin[i])); y[i + half] = fma(x[i + half], cos[i], x[i] * sin[i]). (arXiv:2104.09864, eq. 34) */
-    void (*rotary)(float *y, const float *x, int64_t heads, int64_t d, int64_t half, const float *cos, const float *sin);
+    void (*rotary)(float *y, const float *x, int64_t heads, int64_t d, int64_t half, const float *cos,
+                   const float *sin);
 
     /* ---- Conversions ---- */
 

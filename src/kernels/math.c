@@ -139,14 +139,16 @@ static pair sin_cos_reduced(double r, double low)
 
 void alloy_sin_cos64(double x, double *sin, double *cos)
 {
-    static const double half_pi_1 = 0x1.921fb54442d18p+0, half_pi_2 = 0x1.1a62633145c07p-54, two_over_pi = 0x1.45f306dc9c883p-1;
+    static const double half_pi_1 = 0x1.921fb54442d18p+0, half_pi_2 = 0x1.1a62633145c07p-54,
+                        two_over_pi = 0x1.45f306dc9c883p-1;
     if (!(fabs(x) <= 0x1p40)) {
         *sin = *cos = NAN;
         return;
     }
     double n = floor(x * two_over_pi + 0.5);
     pair first = two_product(n, half_pi_1), second = two_product(n, half_pi_2);
-    pair r = two_sum(x - first.high, -first.low); /* the difference is exact: both lie within a factor of two, or n is 0 */
+    pair r =
+        two_sum(x - first.high, -first.low); /* the difference is exact: both lie within a factor of two, or n is 0 */
     r = add(r, (pair){-second.high, -second.low});
     pair both = sin_cos_reduced(r.high, r.low);
     int quarter = (int)(n - 4 * floor(n / 4));

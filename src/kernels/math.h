@@ -3,9 +3,9 @@
 #ifndef ALLOY_KERNELS_MATH_H
 #define ALLOY_KERNELS_MATH_H
 
-double alloy_exp64(double x);            /* error below 1 ulp */
-double alloy_log64(double x);            /* error below 1 ulp */
-double alloy_pow64(double x, double y);  /* x > 0; relative error below 1e-15 for results from 1e-100 to 1e100 */
+double alloy_exp64(double x);           /* error below 1 ulp */
+double alloy_log64(double x);           /* error below 1 ulp */
+double alloy_pow64(double x, double y); /* x > 0; relative error below 1e-15 for results from 1e-100 to 1e100 */
 
 /* sin and cos of x, |x| <= 2^40; absolute error below 1e-15 for |x| <= 2^20. */
 void alloy_sin_cos64(double x, double *sin, double *cos);

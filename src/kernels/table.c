@@ -29,7 +29,8 @@ static bool has_avx2(void)
 #ifdef ALLOY_HAVE_AVX2
     unsigned eax, ebx, ecx = 0, edx;
     __builtin_cpu_init();
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C);
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __get_cpuid(1, &eax, &ebx, &ecx, &edx) &&
+           (ecx & bit_F16C);
 #else
     return false;
 #endif
@@ -38,8 +39,8 @@ static bool has_avx2(void)
 static bool has_avx512(void)
 {
 #ifdef ALLOY_HAVE_AVX512
-    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vl");
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 #else
     return false;
 #endif
@@ -85,8 +86,9 @@ static const alloy_kernels *unknown(const char *name)
     for (int i = 0; i < TABLES; i++)
         names[i] = tables[i].name;
     const char *nearest = alloy_nearest_name(name, names, TABLES);
-    alloy_fail(ALLOY_ARG, "instruction set \"%s\" is not known (generic, avx2, avx512)%s%s%s", alloy_printable(name, strlen(name)),
-               nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
+    alloy_fail(ALLOY_ARG, "instruction set \"%s\" is not known (generic, avx2, avx512)%s%s%s",
+               alloy_printable(name, strlen(name)), nearest ? "; did you mean " : "", nearest ? nearest : "",
+               nearest ? "?" : "");
     return NULL;
 }
 
@@ -99,8 +101,8 @@ const alloy_kernels *alloy_kernels_get(const char *name)
             continue;
         if (tables[i].kernels && tables[i].present())
             return tables[i].kernels;
-        alloy_fail(ALLOY_UNSUPPORTED, "instruction set \"%s\": %s does not have it; use %s", name, tables[i].kernels ? "this processor" : "this build",
-                   best()->name);
+        alloy_fail(ALLOY_UNSUPPORTED, "instruction set \"%s\": %s does not have it; use %s", name,
+                   tables[i].kernels ? "this processor" : "this build", best()->name);
         return NULL;
     }
     return unknown(name);

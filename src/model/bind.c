@@ -23,10 +23,11 @@ struct problems {
 
 struct binder {
     alloy_model *model;
-    const char *prefix;        /* "model." or "model.language_model." */
-    alloy_name_table used;     /* names of tensors that are bound */
+    const char *prefix;    /* "model." or "model.language_model." */
+    alloy_name_table used; /* names of tensors that are bound */
     struct problems missing, misshapen, unused;
-    alloy_status status;       /* what ended the binding at once: NOMEM, a file that cannot be opened, a dtype that is not implemented */
+    alloy_status
+        status; /* what ended the binding at once: NOMEM, a file that cannot be opened, a dtype that is not implemented */
 };
 
 static void add_problem(struct problems *problems, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -56,7 +57,8 @@ static bool usable_dtype(struct binder *b, const alloy_stored_tensor *t)
 {
     if (t->dtype == ALLOY_F32 || t->dtype == ALLOY_BF16 || t->dtype == ALLOY_F16)
         return true;
-    b->status = alloy_fail(ALLOY_UNSUPPORTED, "%s: weights of dtype %s are not implemented; F32, BF16 and F16 are", t->name, alloy_dtype_name(t->dtype));
+    b->status = alloy_fail(ALLOY_UNSUPPORTED, "%s: weights of dtype %s are not implemented; F32, BF16 and F16 are",
+                           t->name, alloy_dtype_name(t->dtype));
     return false;
 }
 
@@ -153,13 +155,15 @@ static void view_experts(alloy_weight *out, const alloy_weight *whole, int64_t a
 {
     int64_t row_bytes = whole->shape[2] * alloy_dtype_bits(whole->dtype) / 8;
     for (int64_t e = 0; e < whole->shape[0]; e++) {
-        out[e] = (alloy_weight){.name = whole->name, .dtype = whole->dtype, .ndim = 2, .shape = {rows, whole->shape[2], 1, 1}};
+        out[e] = (alloy_weight){
+            .name = whole->name, .dtype = whole->dtype, .ndim = 2, .shape = {rows, whole->shape[2], 1, 1}};
         if (whole->data)
             out[e].data = (const char *)whole->data + (e * whole->shape[1] + at) * row_bytes;
     }
 }
 
-static void bind_stacked(struct binder *b, const char *base, const alloy_param_spec *spec, alloy_weight *gate, alloy_weight *up, alloy_weight *down)
+static void bind_stacked(struct binder *b, const char *base, const alloy_param_spec *spec, alloy_weight *gate,
+                         alloy_weight *up, alloy_weight *down)
 {
     char name[LONGEST_NAME];
     int64_t inner = spec->shape[0], hidden = spec->shape[1];
@@ -177,7 +181,8 @@ static void bind_stacked(struct binder *b, const char *base, const alloy_param_s
 static void bind_experts(struct binder *b, const char *base, const alloy_param_spec *spec, alloy_expert_weights *out)
 {
     size_t count = (size_t)spec->experts;
-    alloy_weight *gate = take(b, count, sizeof *gate), *up = take(b, count, sizeof *up), *down = take(b, count, sizeof *down);
+    alloy_weight *gate = take(b, count, sizeof *gate), *up = take(b, count, sizeof *up),
+                 *down = take(b, count, sizeof *down);
     if (b->status)
         return;
     *out = (alloy_expert_weights){spec->experts, gate, up, down};
@@ -200,9 +205,11 @@ static void bind_experts(struct binder *b, const char *base, const alloy_param_s
 
 /* ---- Modules ---- */
 
-static void full_name(const struct binder *b, char name[LONGEST_NAME], int64_t layer, const char *attr_name, const char *relative)
+static void full_name(const struct binder *b, char name[LONGEST_NAME], int64_t layer, const char *attr_name,
+                      const char *relative)
 {
-    snprintf(name, LONGEST_NAME, "%slayers.%lld.%s%s%s", b->prefix, (long long)layer, attr_name, relative ? "." : "", relative ? relative : "");
+    snprintf(name, LONGEST_NAME, "%slayers.%lld.%s%s%s", b->prefix, (long long)layer, attr_name, relative ? "." : "",
+             relative ? relative : "");
 }
 
 /* The layout of which the file holds any tensor; that of new weights where it holds none. */
@@ -218,7 +225,8 @@ static int layout_of(const struct binder *b, int64_t layer, const char *attr_nam
 }
 
 /* Fills a module's struct of weights. */
-static void *bind_module(struct binder *b, int64_t layer, const char *attr_name, size_t size, const alloy_params *params)
+static void *bind_module(struct binder *b, int64_t layer, const char *attr_name, size_t size,
+                         const alloy_params *params)
 {
     char *weights = take(b, 1, size);
     int layout = layout_of(b, layer, attr_name, params);
@@ -323,15 +331,16 @@ static void tell(alloy_text *text, const struct problems *problems, const char *
 {
     if (problems->count == 0)
         return;
-    alloy_text_format(text, "%s%lld %s: %s%s", text->size ? "; " : "", (long long)problems->count, what, alloy_text_get(&problems->list),
-                      problems->count > MOST_LISTED ? ", ..." : "");
+    alloy_text_format(text, "%s%lld %s: %s%s", text->size ? "; " : "", (long long)problems->count, what,
+                      alloy_text_get(&problems->list), problems->count > MOST_LISTED ? ", ..." : "");
 }
 
 static alloy_status judge(struct binder *b, bool allow_unused)
 {
     alloy_text text = {0};
     if (allow_unused && b->unused.count) {
-        alloy_warn("%s: %lld tensors are not used: %s", b->model->files.path, (long long)b->unused.count, alloy_text_get(&b->unused.list));
+        alloy_warn("%s: %lld tensors are not used: %s", b->model->files.path, (long long)b->unused.count,
+                   alloy_text_get(&b->unused.list));
         b->unused.count = 0;
     }
     tell(&text, &b->missing, "missing tensors");

@@ -5,15 +5,18 @@
 #include "base/status.h"
 #include "model/session.h"
 
-static alloy_status new_cache(alloy_cache **out, const alloy_model *model, int64_t context, int64_t chunk, alloy_dtype rows_dtype)
+static alloy_status new_cache(alloy_cache **out, const alloy_model *model, int64_t context, int64_t chunk,
+                              alloy_dtype rows_dtype)
 {
     alloy_cache *cache = alloy_memory_zeroed(1, sizeof *cache);
-    alloy_state_block *blocks = cache ? alloy_memory_zeroed((size_t)model->config.num_hidden_layers, sizeof *blocks) : NULL;
+    alloy_state_block *blocks =
+        cache ? alloy_memory_zeroed((size_t)model->config.num_hidden_layers, sizeof *blocks) : NULL;
     if (!blocks) {
         alloy_memory_free(cache);
         return ALLOY_NOMEM;
     }
-    *cache = (alloy_cache){.model = model, .blocks = blocks, .context = context, .chunk = chunk, .rows_dtype = rows_dtype};
+    *cache =
+        (alloy_cache){.model = model, .blocks = blocks, .context = context, .chunk = chunk, .rows_dtype = rows_dtype};
     *out = cache;
     return ALLOY_OK;
 }
@@ -23,7 +26,8 @@ alloy_status alloy_cache_open(alloy_cache **out, const alloy_session *session, i
     *out = NULL;
     int64_t most = session->model->config.max_position_embeddings;
     if (context < 0)
-        return alloy_fail(ALLOY_RANGE, "context: %lld tokens, expected 1 or more (0: the model's %lld)", (long long)context, (long long)most);
+        return alloy_fail(ALLOY_RANGE, "context: %lld tokens, expected 1 or more (0: the model's %lld)",
+                          (long long)context, (long long)most);
     return new_cache(out, session->model, context ? context : most, session->chunk, session->kv_dtype);
 }
 
@@ -59,7 +63,8 @@ alloy_status alloy_cache_copy(alloy_cache **out, const alloy_cache *cache)
         return status;
     copy->length = cache->length;
     for (int64_t i = 0; i < cache->model->config.num_hidden_layers && !status; i++)
-        status = alloy_state_copy(&copy->blocks[i], &cache->blocks[i], &cache->model->layers[i].state, cache->rows_dtype);
+        status =
+            alloy_state_copy(&copy->blocks[i], &cache->blocks[i], &cache->model->layers[i].state, cache->rows_dtype);
     if (status) {
         alloy_cache_close(copy);
         return status;
@@ -83,13 +88,16 @@ static const char *layer_that_cannot_be_cut(const alloy_model *model)
 alloy_status alloy_cache_truncate(alloy_cache *cache, int64_t length)
 {
     if (length < 0 || length > cache->length)
-        return alloy_fail(ALLOY_RANGE, "truncate to %lld tokens: the cache holds %lld", (long long)length, (long long)cache->length);
+        return alloy_fail(ALLOY_RANGE, "truncate to %lld tokens: the cache holds %lld", (long long)length,
+                          (long long)cache->length);
     if (length == cache->length)
         return ALLOY_OK;
     const char *mixer = layer_that_cannot_be_cut(cache->model);
     if (length > 0 && mixer)
-        return alloy_fail(ALLOY_UNSUPPORTED, "truncate to %lld tokens: the state of %s cannot be cut; begin anew and compute the prefix again",
-                          (long long)length, mixer);
+        return alloy_fail(
+            ALLOY_UNSUPPORTED,
+            "truncate to %lld tokens: the state of %s cannot be cut; begin anew and compute the prefix again",
+            (long long)length, mixer);
     if (length == 0)
         alloy_cache_clear(cache);
     cache->length = length;
@@ -99,7 +107,8 @@ alloy_status alloy_cache_truncate(alloy_cache *cache, int64_t length)
 alloy_status alloy_cache_reserve(alloy_cache *cache, int64_t length)
 {
     for (int64_t i = 0; i < cache->model->config.num_hidden_layers; i++) {
-        alloy_status status = alloy_state_reserve(&cache->blocks[i], &cache->model->layers[i].state, cache->rows_dtype, length, cache->chunk);
+        alloy_status status = alloy_state_reserve(&cache->blocks[i], &cache->model->layers[i].state, cache->rows_dtype,
+                                                  length, cache->chunk);
         if (status)
             return status;
     }

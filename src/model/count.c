@@ -12,7 +12,8 @@ static alloy_status measure_batch(const alloy_count_request *r, int64_t *tokens,
         const alloy_span *s = &r->spans[i];
         int64_t rows;
         if (s->count < 1 || s->past < 0 || s->repeat < 1)
-            return alloy_fail(ALLOY_RANGE, "sequences: %lld x %lld new tokens on %lld", (long long)s->repeat, (long long)s->count, (long long)s->past);
+            return alloy_fail(ALLOY_RANGE, "sequences: %lld x %lld new tokens on %lld", (long long)s->repeat,
+                              (long long)s->count, (long long)s->past);
         if (!alloy_int64_multiply(s->count, s->repeat, &rows) || !alloy_int64_add(*tokens, rows, tokens) ||
             !alloy_int64_add(*sequences, s->repeat, sequences))
             return alloy_fail(ALLOY_LIMIT, "a batch of more than 2^63 tokens");
@@ -20,7 +21,8 @@ static alloy_status measure_batch(const alloy_count_request *r, int64_t *tokens,
     return ALLOY_OK;
 }
 
-alloy_status alloy_model_count(const alloy_model *model, const alloy_count_request *r, alloy_record_function *record, void *user)
+alloy_status alloy_model_count(const alloy_model *model, const alloy_count_request *r, alloy_record_function *record,
+                               void *user)
 {
     int64_t tokens, sequences;
     alloy_status status = measure_batch(r, &tokens, &sequences);
@@ -32,9 +34,17 @@ alloy_status alloy_model_count(const alloy_model *model, const alloy_count_reque
     if (states) {
         for (size_t l = 0; l < layers; l++)
             states[l].spec = &model->layers[l].state;
-        alloy_pass pass = {.reading = ALLOY_READ_COUNT, .arena = arena, .tables = tables, .tokens = tokens, .spans = r->spans,
-                           .span_count = r->span_count, .model = r->model, .record = record, .record_user = user};
-        alloy_decoder_forward(&pass, model, &(alloy_decode){.states = states, .row_count = r->all_logits ? tokens : sequences});
+        alloy_pass pass = {.reading = ALLOY_READ_COUNT,
+                           .arena = arena,
+                           .tables = tables,
+                           .tokens = tokens,
+                           .spans = r->spans,
+                           .span_count = r->span_count,
+                           .model = r->model,
+                           .record = record,
+                           .record_user = user};
+        alloy_decoder_forward(&pass, model,
+                              &(alloy_decode){.states = states, .row_count = r->all_logits ? tokens : sequences});
         status = pass.status;
     }
     alloy_arena_free(arena);
@@ -47,13 +57,15 @@ static void add_weight_bytes(void *user, const alloy_site *site, const char *op,
     (void)site, (void)op;
     double *bytes = user;
     for (int i = 0; i < cost->weights; i++)
-        *bytes += (double)cost->weight[i].elements * cost->weight[i].copies * alloy_dtype_bits(cost->weight[i].weight->dtype) / 8;
+        *bytes += (double)cost->weight[i].elements * cost->weight[i].copies *
+                  alloy_dtype_bits(cost->weight[i].weight->dtype) / 8;
 }
 
 uint64_t alloy_model_bytes_per_token(const alloy_model *model)
 {
     double bytes = 0;
     alloy_span decode = {.count = 1, .past = 1, .repeat = 1};
-    alloy_status status = alloy_model_count(model, &(alloy_count_request){.spans = &decode, .span_count = 1}, add_weight_bytes, &bytes);
+    alloy_status status =
+        alloy_model_count(model, &(alloy_count_request){.spans = &decode, .span_count = 1}, add_weight_bytes, &bytes);
     return status ? 0 : (uint64_t)(bytes + 0.5);
 }

@@ -8,11 +8,12 @@
 typedef struct alloy_count_request {
     const alloy_span *spans; /* [span_count]; `first` is not read */
     int64_t span_count;
-    bool all_logits;         /* every row, else each sequence's last */
+    bool all_logits; /* every row, else each sequence's last */
     alloy_count_model model;
 } alloy_count_request;
 
 /* Calls `record` for each op in order. The model may be described only (alloy_model_describe). Touches no weight and no state. */
-alloy_status alloy_model_count(const alloy_model *model, const alloy_count_request *request, alloy_record_function *record, void *user);
+alloy_status alloy_model_count(const alloy_model *model, const alloy_count_request *request,
+                               alloy_record_function *record, void *user);
 
 #endif

@@ -17,7 +17,8 @@ static alloy_tensor *new_stream(alloy_pass *p, const alloy_model *m)
 {
     alloy_arena *arena = p->arena;
     p->arena = p->tables;
-    alloy_tensor *h = alloy_tensor_new(p, 2, (int64_t[]){p->tokens, m->residual->streams(&m->config) * m->config.hidden_size});
+    alloy_tensor *h =
+        alloy_tensor_new(p, 2, (int64_t[]){p->tokens, m->residual->streams(&m->config) * m->config.hidden_size});
     p->arena = arena;
     return h;
 }
@@ -31,7 +32,8 @@ static void keep(struct stream *s, const alloy_tensor *h, alloy_arena_mark mark)
 }
 
 /* What the module sees: `before`, then the layer's norm. */
-static alloy_tensor *enter(struct stream *s, int64_t layer, const char *module, const alloy_weight *norm, alloy_tensor **carry)
+static alloy_tensor *enter(struct stream *s, int64_t layer, const char *module, const alloy_weight *norm,
+                           alloy_tensor **carry)
 {
     const alloy_config *c = &s->m->config;
     s->p->site = (alloy_site){ALLOY_SITE_RESIDUAL, layer, module};
@@ -40,7 +42,8 @@ static alloy_tensor *enter(struct stream *s, int64_t layer, const char *module, 
     return alloy_rms_norm(s->p, x, norm, c->rms_norm_eps, c->rms_norm_unit_offset);
 }
 
-static void leave(struct stream *s, int64_t layer, const char *module, alloy_tensor *carry, alloy_tensor *y, alloy_arena_mark mark)
+static void leave(struct stream *s, int64_t layer, const char *module, alloy_tensor *carry, alloy_tensor *y,
+                  alloy_arena_mark mark)
 {
     s->p->site = (alloy_site){ALLOY_SITE_RESIDUAL, layer, module};
     keep(s, s->m->residual->after(s->p, &s->m->config, NULL, s->h, carry, y), mark);
@@ -79,7 +82,8 @@ static void head(struct stream *s, const alloy_decode *d)
     alloy_pass *p = s->p;
     alloy_arena_mark mark = alloy_arena_here(p->arena);
     p->site = (alloy_site){ALLOY_SITE_FINAL_NORM, -1, ""};
-    alloy_tensor *x = alloy_rms_norm(p, alloy_pick_rows(p, s->h, d->rows, d->row_count), s->m->final_norm, c->rms_norm_eps, c->rms_norm_unit_offset);
+    alloy_tensor *x = alloy_rms_norm(p, alloy_pick_rows(p, s->h, d->rows, d->row_count), s->m->final_norm,
+                                     c->rms_norm_eps, c->rms_norm_unit_offset);
     p->site.kind = ALLOY_SITE_HEAD;
     alloy_tensor *logits = alloy_linear_into(p, x, s->m->head, d->logits);
     if (logits && logits->data && !p->kernels->all_finite(logits->data, alloy_tensor_size(logits)))

@@ -12,7 +12,7 @@ typedef struct alloy_decode {
     const alloy_state *states; /* [layers] */
     const int64_t *rows;       /* [row_count] rows of the batch whose logits are wanted; NULL in count */
     int64_t row_count;
-    float *logits;             /* [row_count, vocab]; NULL in count */
+    float *logits;                    /* [row_count, vocab]; NULL in count */
     alloy_layer_function *each_layer; /* may be NULL */
     void *user;
 } alloy_decode;

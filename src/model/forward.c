@@ -12,19 +12,19 @@
 struct work {
     alloy_session *session;
     const alloy_sequence *sequences;
-    int64_t count;                        /* sequences */
+    int64_t count; /* sequences */
     const alloy_forward_options *options;
-    float *logits;                        /* next row to be written */
-    int64_t tokens, done;                 /* in all; in finished passes */
-    int64_t sequence, offset;             /* the next token: number `offset` of sequence `sequence` */
+    float *logits;            /* next row to be written */
+    int64_t tokens, done;     /* in all; in finished passes */
+    int64_t sequence, offset; /* the next token: number `offset` of sequence `sequence` */
 
     /* The pass that runs. */
-    alloy_span *spans;                    /* [count] */
-    int64_t *span_sequence;               /* [count] number of the span's sequence */
+    alloy_span *spans;      /* [count] */
+    int64_t *span_sequence; /* [count] number of the span's sequence */
     int64_t span_count, rows_wanted;
-    int64_t *ids, *rows;                  /* [chunk] */
-    alloy_state *states;                  /* [layers] */
-    alloy_state_block **blocks;           /* [layers, count] */
+    int64_t *ids, *rows;        /* [chunk] */
+    alloy_state *states;        /* [layers] */
+    alloy_state_block **blocks; /* [layers, count] */
 };
 
 static alloy_status check_sequence(const struct work *w, int64_t i)
@@ -33,18 +33,20 @@ static alloy_status check_sequence(const struct work *w, int64_t i)
     int64_t vocab = w->session->model->config.vocab_size;
     if (s->count < 1)
         return alloy_fail(ALLOY_ARG, "sequence %lld: no new tokens", (long long)i);
-    if (s->cache->model != w->session->model || s->cache->chunk < w->session->chunk || s->cache->rows_dtype != w->session->kv_dtype)
-        return alloy_fail(ALLOY_ARG, "sequence %lld: its cache was made for another model or other session options", (long long)i);
+    if (s->cache->model != w->session->model || s->cache->chunk < w->session->chunk ||
+        s->cache->rows_dtype != w->session->kv_dtype)
+        return alloy_fail(ALLOY_ARG, "sequence %lld: its cache was made for another model or other session options",
+                          (long long)i);
     for (int64_t j = 0; j < i; j++)
         if (w->sequences[j].cache == s->cache)
             return alloy_fail(ALLOY_ARG, "sequences %lld and %lld share a cache", (long long)j, (long long)i);
     for (int64_t t = 0; t < s->count; t++)
         if (s->ids[t] < 0 || s->ids[t] >= vocab)
-            return alloy_fail(ALLOY_RANGE, "token id %lld at place %lld of sequence %lld: the model knows 0 to %lld", (long long)s->ids[t],
-                              (long long)t, (long long)i, (long long)vocab - 1);
+            return alloy_fail(ALLOY_RANGE, "token id %lld at place %lld of sequence %lld: the model knows 0 to %lld",
+                              (long long)s->ids[t], (long long)t, (long long)i, (long long)vocab - 1);
     if (s->count > s->cache->context - s->cache->length)
-        return alloy_fail(ALLOY_CONTEXT, "sequence %lld: %lld tokens behind %lld pass the context of %lld", (long long)i, (long long)s->count,
-                          (long long)s->cache->length, (long long)s->cache->context);
+        return alloy_fail(ALLOY_CONTEXT, "sequence %lld: %lld tokens behind %lld pass the context of %lld",
+                          (long long)i, (long long)s->count, (long long)s->cache->length, (long long)s->cache->context);
     return ALLOY_OK;
 }
 
@@ -62,7 +64,8 @@ static alloy_status check(struct work *w)
 
 static alloy_status make_room(struct work *w)
 {
-    size_t layers = (size_t)w->session->model->config.num_hidden_layers, count = (size_t)w->count, chunk = (size_t)w->session->chunk;
+    size_t layers = (size_t)w->session->model->config.num_hidden_layers, count = (size_t)w->count,
+           chunk = (size_t)w->session->chunk;
     w->spans = alloy_memory_new(count, sizeof *w->spans);
     w->span_sequence = alloy_memory_new(count, sizeof *w->span_sequence);
     w->ids = alloy_memory_new(chunk, sizeof *w->ids);
@@ -91,7 +94,8 @@ static void add_span(struct work *w, int64_t filled, int64_t count)
     bool ends = w->offset + count == s->count;
     for (int64_t t = 0; t < count; t++) {
         w->ids[filled + t] = s->ids[w->offset + t];
-        if (w->options->logits == ALLOY_LOGITS_ALL || (w->options->logits == ALLOY_LOGITS_LAST && ends && t == count - 1))
+        if (w->options->logits == ALLOY_LOGITS_ALL ||
+            (w->options->logits == ALLOY_LOGITS_LAST && ends && t == count - 1))
             w->rows[w->rows_wanted++] = filled + t;
     }
     w->offset = ends ? 0 : w->offset + count;
@@ -147,10 +151,21 @@ static alloy_status run_pass(struct work *w, int64_t tokens)
     alloy_status status = reserve(w);
     if (status)
         return status;
-    alloy_pass pass = {.reading = ALLOY_READ_RUN, .arena = s->arena, .tables = s->tables, .tokens = tokens, .spans = w->spans,
-                       .span_count = w->span_count, .ids = w->ids, .kernels = s->kernels, .team = &s->team};
-    alloy_decode decode = {.states = w->states, .rows = w->rows, .row_count = w->rows_wanted, .logits = w->logits,
-                           .each_layer = w->options->hidden ? show_layer : NULL, .user = w};
+    alloy_pass pass = {.reading = ALLOY_READ_RUN,
+                       .arena = s->arena,
+                       .tables = s->tables,
+                       .tokens = tokens,
+                       .spans = w->spans,
+                       .span_count = w->span_count,
+                       .ids = w->ids,
+                       .kernels = s->kernels,
+                       .team = &s->team};
+    alloy_decode decode = {.states = w->states,
+                           .rows = w->rows,
+                           .row_count = w->rows_wanted,
+                           .logits = w->logits,
+                           .each_layer = w->options->hidden ? show_layer : NULL,
+                           .user = w};
     alloy_arena_mark mark = alloy_arena_here(s->arena), tables = alloy_arena_here(s->tables);
     alloy_decoder_forward(&pass, s->model, &decode);
     alloy_arena_cut(s->arena, mark);
@@ -191,7 +206,11 @@ alloy_status alloy_forward(alloy_session *session, const alloy_sequence *sequenc
                            const alloy_forward_options *options)
 {
     static const alloy_forward_options defaults = {0};
-    struct work w = {.session = session, .sequences = sequences, .count = count, .logits = logits, .options = options ? options : &defaults};
+    struct work w = {.session = session,
+                     .sequences = sequences,
+                     .count = count,
+                     .logits = logits,
+                     .options = options ? options : &defaults};
     alloy_status status = run(&w);
     free_room(&w);
     return status;

@@ -129,7 +129,8 @@ static alloy_dtype dtype_of(const alloy_config *config, alloy_dtype asked)
 
 alloy_status alloy_model_init(const alloy_config *config, const char *folder, const alloy_init_options *options)
 {
-    struct writer w = {.config = config, .options = options, .dtype = dtype_of(config, options->dtype), .arena = alloy_arena_new()};
+    struct writer w = {
+        .config = config, .options = options, .dtype = dtype_of(config, options->dtype), .arena = alloy_arena_new()};
     alloy_status status = w.arena ? alloy_modules_check(config) : ALLOY_NOMEM;
     if (!status)
         status = alloy_parameters(config, add, &w);

@@ -6,8 +6,8 @@
 
 typedef struct alloy_init_options {
     uint64_t seed;
-    alloy_dtype dtype;      /* F32, BF16, F16; 0: the config's, else F32 */
-    uint64_t max_shard_size; /* bytes; 0: 5 * 10^9 */
+    alloy_dtype dtype;                                           /* F32, BF16, F16; 0: the config's, else F32 */
+    uint64_t max_shard_size;                                     /* bytes; 0: 5 * 10^9 */
     void (*progress)(void *user, uint64_t done, uint64_t bytes); /* may be NULL */
     void *user;
 } alloy_init_options;

@@ -14,7 +14,8 @@ static alloy_status take_modules(alloy_model *m)
         return status;
     m->residual = alloy_residual_of(&m->config);
     m->arena = alloy_arena_new();
-    m->layers = m->arena ? alloy_arena_take_zeroed(m->arena, (size_t)m->config.num_hidden_layers, sizeof *m->layers) : NULL;
+    m->layers =
+        m->arena ? alloy_arena_take_zeroed(m->arena, (size_t)m->config.num_hidden_layers, sizeof *m->layers) : NULL;
     if (!m->layers)
         return ALLOY_NOMEM;
     for (int64_t i = 0; i < m->config.num_hidden_layers; i++) {

@@ -16,21 +16,21 @@ typedef struct alloy_model_layer {
     const alloy_mixer *mixer;
     const alloy_ffn *ffn;
     const alloy_config *mixer_config, *ffn_config;
-    void *mixer_weights, *ffn_weights; /* the modules' own structs */
+    void *mixer_weights, *ffn_weights;                    /* the modules' own structs */
     const alloy_weight *input_norm, *post_attention_norm; /* [hidden] */
     alloy_state_spec state;
 } alloy_model_layer;
 
 struct alloy_model {
-    alloy_config config;        /* num_hidden_layers: those that are run */
-    alloy_config *parsed;       /* owns what config points to; NULL when it is someone else's */
+    alloy_config config;  /* num_hidden_layers: those that are run */
+    alloy_config *parsed; /* owns what config points to; NULL when it is someone else's */
     alloy_model_files files;
-    alloy_weights *weights;     /* NULL: described only, nothing to compute with */
-    alloy_arena *arena;         /* owns all below */
+    alloy_weights *weights; /* NULL: described only, nothing to compute with */
+    alloy_arena *arena;     /* owns all below */
     const alloy_residual *residual;
-    alloy_model_layer *layers;  /* [config.num_hidden_layers] */
+    alloy_model_layer *layers;                         /* [config.num_hidden_layers] */
     const alloy_weight *embedding, *final_norm, *head; /* [vocab, hidden], [hidden], [vocab, hidden]; tied: the same */
-    int64_t skipped;            /* tensors of the files that no text model uses: vision towers, MTP heads */
+    int64_t skipped; /* tensors of the files that no text model uses: vision towers, MTP heads */
 };
 
 /* A model without weights, for the count reading: shapes as the config says, dtypes the config's. Borrows the config. */

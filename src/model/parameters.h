@@ -14,8 +14,8 @@ typedef struct alloy_parameter {
     const char *name; /* full */
     int ndim;
     int64_t shape[ALLOY_MOST_DIMS];
-    int flags;        /* ALLOY_INIT_*, ALLOY_KEEPS_F32 */
-    int64_t expert;   /* number of the routed expert it belongs to; -1: of none */
+    int flags;      /* ALLOY_INIT_*, ALLOY_KEEPS_F32 */
+    int64_t expert; /* number of the routed expert it belongs to; -1: of none */
 } alloy_parameter;
 
 typedef alloy_status alloy_parameter_function(void *user, const alloy_parameter *parameter);

@@ -11,8 +11,8 @@ struct alloy_session {
     const alloy_model *model;
     const alloy_kernels *kernels;
     alloy_team team;
-    int64_t chunk;        /* most tokens of one pass */
-    alloy_dtype kv_dtype; /* of caches: F32, BF16, F16 */
+    int64_t chunk;               /* most tokens of one pass */
+    alloy_dtype kv_dtype;        /* of caches: F32, BF16, F16 */
     alloy_arena *arena, *tables; /* of the pass that runs */
 };
 

@@ -13,8 +13,10 @@ typedef struct alloy_residual {
     const char *name;
     size_t weights_size;
     int64_t (*streams)(const alloy_config *config);
-    alloy_tensor *(*before)(alloy_pass *pass, const alloy_config *config, const void *weights, alloy_tensor *h, alloy_tensor **carry);
-    alloy_tensor *(*after)(alloy_pass *pass, const alloy_config *config, const void *weights, alloy_tensor *h, alloy_tensor *carry, alloy_tensor *y);
+    alloy_tensor *(*before)(alloy_pass *pass, const alloy_config *config, const void *weights, alloy_tensor *h,
+                            alloy_tensor **carry);
+    alloy_tensor *(*after)(alloy_pass *pass, const alloy_config *config, const void *weights, alloy_tensor *h,
+                           alloy_tensor *carry, alloy_tensor *y);
 } alloy_residual;
 
 /* The residual of a config; NULL with the thread's text set. */
@@ -25,13 +27,13 @@ alloy_status alloy_modules_check(const alloy_config *config);
 
 /* Parameters that one module declares, in the order of its calls. */
 typedef struct alloy_param_spec {
-    const char *name;   /* relative to the module */
-    size_t offset;      /* in its struct of weights */
+    const char *name; /* relative to the module */
+    size_t offset;    /* in its struct of weights */
     int ndim;
     int64_t shape[ALLOY_MOST_DIMS];
-    int flags;          /* ALLOY_INIT_*, ALLOY_KEEPS_F32 */
-    int layout;         /* ALLOY_EVERY_LAYOUT, or the layout it belongs to */
-    int64_t experts;    /* 0: one weight; else routed experts, shape [I, H] of gate and up */
+    int flags;       /* ALLOY_INIT_*, ALLOY_KEEPS_F32 */
+    int layout;      /* ALLOY_EVERY_LAYOUT, or the layout it belongs to */
+    int64_t experts; /* 0: one weight; else routed experts, shape [I, H] of gate and up */
 } alloy_param_spec;
 
 enum { ALLOY_MOST_PARAMS = 48 };

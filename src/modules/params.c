@@ -16,7 +16,8 @@ static alloy_param_spec *next(alloy_params *params, const char *name, size_t off
         return NULL;
     }
     alloy_param_spec *spec = &params->param[params->count++];
-    *spec = (alloy_param_spec){.name = name, .offset = offset, .shape = {1, 1, 1, 1}, .flags = flags, .layout = params->layout};
+    *spec = (alloy_param_spec){
+        .name = name, .offset = offset, .shape = {1, 1, 1, 1}, .flags = flags, .layout = params->layout};
     return spec;
 }
 
@@ -29,7 +30,8 @@ void alloy_param(alloy_params *params, const char *name, size_t offset, const in
         spec->shape[spec->ndim] = shape[spec->ndim];
 }
 
-void alloy_param_experts(alloy_params *params, const char *name, size_t offset, int64_t experts, int64_t intermediate, int64_t hidden)
+void alloy_param_experts(alloy_params *params, const char *name, size_t offset, int64_t experts, int64_t intermediate,
+                         int64_t hidden)
 {
     alloy_param_spec *spec = next(params, name, offset, ALLOY_INIT_NORMAL);
     if (!spec)

@@ -9,18 +9,22 @@
 #include "base/text.h"
 #include "modules/modules.h"
 
-extern const alloy_mixer alloy_qwen3_attention, alloy_qwen3_attention_sliding, alloy_llama_attention, alloy_llama_attention_sliding, alloy_qwen3_5_gdn;
+extern const alloy_mixer alloy_qwen3_attention, alloy_qwen3_attention_sliding, alloy_llama_attention,
+    alloy_llama_attention_sliding, alloy_qwen3_5_gdn;
 extern const alloy_ffn alloy_qwen3_mlp, alloy_qwen3_moe, alloy_qwen3_5_moe;
 extern const alloy_residual alloy_pre_norm;
 
 enum { MOST_MODULES = 256 };
 
 static const alloy_mixer *mixers[MOST_MODULES] = {
-    &alloy_qwen3_attention, &alloy_qwen3_attention_sliding, &alloy_qwen3_5_gdn, &alloy_llama_attention, &alloy_llama_attention_sliding,
+    &alloy_qwen3_attention, &alloy_qwen3_attention_sliding, &alloy_qwen3_5_gdn,
+    &alloy_llama_attention, &alloy_llama_attention_sliding,
 };
 
 static const alloy_ffn *ffns[MOST_MODULES] = {
-    &alloy_qwen3_mlp, &alloy_qwen3_moe, &alloy_qwen3_5_moe,
+    &alloy_qwen3_mlp,
+    &alloy_qwen3_moe,
+    &alloy_qwen3_5_moe,
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -42,8 +46,8 @@ static void fail_unknown(const char *kind, const char *name, const char *const *
     for (size_t i = 0; i < count; i++)
         alloy_text_format(&list, "%s%s", i ? ", " : "", known[i]);
     const char *nearest = alloy_nearest_name(name, known, count);
-    alloy_fail(ALLOY_FORMAT, "unknown %s \"%s\"%s%s%s; known: %s", kind, alloy_printable(name, strlen(name)), nearest ? ", did you mean \"" : "",
-               nearest ? nearest : "", nearest ? "\"?" : "", alloy_text_get(&list));
+    alloy_fail(ALLOY_FORMAT, "unknown %s \"%s\"%s%s%s; known: %s", kind, alloy_printable(name, strlen(name)),
+               nearest ? ", did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "", alloy_text_get(&list));
     alloy_text_free(&list);
 }
 
@@ -75,7 +79,8 @@ const alloy_ffn *alloy_ffn_by_name(const char *name)
 
 static alloy_status fail_incomplete(const char *kind, const char *name)
 {
-    return alloy_fail(ALLOY_ARG, "%s %s: name, attr_name, params, forward and weights_size are needed", kind, name ? name : "(no name)");
+    return alloy_fail(ALLOY_ARG, "%s %s: name, attr_name, params, forward and weights_size are needed", kind,
+                      name ? name : "(no name)");
 }
 
 alloy_status alloy_register_mixer(const alloy_mixer *mixer)

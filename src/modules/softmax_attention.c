@@ -22,18 +22,20 @@ alloy_status alloy_softmax_attention_check(const alloy_config *c, bool sliding)
     if (status)
         return status;
     if (c->num_attention_heads % c->num_key_value_heads != 0)
-        return alloy_fail(ALLOY_RANGE, "num_attention_heads: %lld does not divide into num_key_value_heads = %lld groups",
+        return alloy_fail(ALLOY_RANGE,
+                          "num_attention_heads: %lld does not divide into num_key_value_heads = %lld groups",
                           (long long)c->num_attention_heads, (long long)c->num_key_value_heads);
     double rotated = (double)c->head_dim * c->rope.partial_rotary_factor;
     if (!(rotated >= 1) || rotated > (double)c->head_dim)
-        return alloy_fail(ALLOY_RANGE, "partial_rotary_factor: %g of head_dim %lld, expected 1 to %lld channels", c->rope.partial_rotary_factor,
-                          (long long)c->head_dim, (long long)c->head_dim);
+        return alloy_fail(ALLOY_RANGE, "partial_rotary_factor: %g of head_dim %lld, expected 1 to %lld channels",
+                          c->rope.partial_rotary_factor, (long long)c->head_dim, (long long)c->head_dim);
     return ALLOY_OK;
 }
 
 void alloy_softmax_attention_params(alloy_params *p, const alloy_config *c, bool q_k_norm)
 {
-    int64_t hidden = c->hidden_size, heads = c->num_attention_heads * c->head_dim, kv = c->num_key_value_heads * c->head_dim;
+    int64_t hidden = c->hidden_size, heads = c->num_attention_heads * c->head_dim,
+            kv = c->num_key_value_heads * c->head_dim;
     int64_t q = q_k_norm && c->attn_output_gate ? 2 * heads : heads;
     int norm = c->rms_norm_unit_offset ? ALLOY_INIT_ZEROS : ALLOY_INIT_ONES;
 #define AT(field) offsetof(struct alloy_softmax_attention_weights, field)
@@ -69,8 +71,9 @@ static alloy_tensor *positioned(alloy_pass *p, const alloy_config *c, alloy_tens
     return alloy_rotary(p, x, &c->rope);
 }
 
-alloy_tensor *alloy_softmax_attention_forward(alloy_pass *p, const alloy_config *c, const struct alloy_softmax_attention_weights *w,
-                                              const alloy_state *s, alloy_tensor *x, int64_t window, bool gated)
+alloy_tensor *alloy_softmax_attention_forward(alloy_pass *p, const alloy_config *c,
+                                              const struct alloy_softmax_attention_weights *w, const alloy_state *s,
+                                              alloy_tensor *x, int64_t window, bool gated)
 {
     int64_t heads = c->num_attention_heads, kv_heads = c->num_key_value_heads;
     alloy_tensor *q = alloy_linear(p, x, w->q_proj, w->q_bias), *gate = NULL; /* [n, heads * (d, or d and its gate)] */
@@ -84,7 +87,8 @@ alloy_tensor *alloy_softmax_attention_forward(alloy_pass *p, const alloy_config 
     q = positioned(p, c, alloy_heads(p, q, heads), w->q_norm);
     k = positioned(p, c, k, w->k_norm);
     float scale = (float)(1 / sqrt((double)c->head_dim));
-    alloy_tensor *y = alloy_attention(p, q, alloy_append(p, s, KEYS, k), alloy_append(p, s, VALUES, v), kv_heads, scale, window);
+    alloy_tensor *y =
+        alloy_attention(p, q, alloy_append(p, s, KEYS, k), alloy_append(p, s, VALUES, v), kv_heads, scale, window);
     y = alloy_flatten(p, y);
     if (gate)
         y = alloy_mul_sigmoid(p, y, gate);

@@ -20,7 +20,8 @@ void alloy_softmax_attention_params(alloy_params *p, const alloy_config *c, bool
 void alloy_softmax_attention_state(alloy_state_spec *s, const alloy_config *c, int64_t window);
 
 /* window 0: all positions. The gate is there when the config says attn_output_gate and `gated` allows it. */
-alloy_tensor *alloy_softmax_attention_forward(alloy_pass *p, const alloy_config *c, const struct alloy_softmax_attention_weights *w,
-                                              const alloy_state *s, alloy_tensor *x, int64_t window, bool gated);
+alloy_tensor *alloy_softmax_attention_forward(alloy_pass *p, const alloy_config *c,
+                                              const struct alloy_softmax_attention_weights *w, const alloy_state *s,
+                                              alloy_tensor *x, int64_t window, bool gated);
 
 #endif

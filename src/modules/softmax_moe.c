@@ -19,14 +19,16 @@ alloy_status alloy_softmax_moe_check(const alloy_config *c)
 
 void alloy_softmax_moe_params(alloy_params *p, const alloy_config *c, size_t offset)
 {
-    alloy_param(p, "gate.weight", offset + offsetof(struct alloy_softmax_moe_weights, gate), ALLOY_SHAPE(c->num_experts, c->hidden_size),
-                ALLOY_INIT_NORMAL);
-    alloy_param_experts(p, "experts", offset + offsetof(struct alloy_softmax_moe_weights, experts), c->num_experts, c->moe_intermediate_size,
-                        c->hidden_size);
+    alloy_param(p, "gate.weight", offset + offsetof(struct alloy_softmax_moe_weights, gate),
+                ALLOY_SHAPE(c->num_experts, c->hidden_size), ALLOY_INIT_NORMAL);
+    alloy_param_experts(p, "experts", offset + offsetof(struct alloy_softmax_moe_weights, experts), c->num_experts,
+                        c->moe_intermediate_size, c->hidden_size);
 }
 
-alloy_tensor *alloy_softmax_moe_forward(alloy_pass *p, const alloy_config *c, const struct alloy_softmax_moe_weights *w, alloy_tensor *x)
+alloy_tensor *alloy_softmax_moe_forward(alloy_pass *p, const alloy_config *c, const struct alloy_softmax_moe_weights *w,
+                                        alloy_tensor *x)
 {
-    alloy_routes *routes = alloy_route_softmax(p, alloy_linear(p, x, w->gate, NULL), c->num_experts_per_tok, c->norm_topk_prob);
+    alloy_routes *routes =
+        alloy_route_softmax(p, alloy_linear(p, x, w->gate, NULL), c->num_experts_per_tok, c->norm_topk_prob);
     return alloy_experts(p, x, routes, &w->experts);
 }

@@ -14,6 +14,7 @@ alloy_status alloy_softmax_moe_check(const alloy_config *c);
 /* `offset`: of the weights in the module's struct. */
 void alloy_softmax_moe_params(alloy_params *p, const alloy_config *c, size_t offset);
 
-alloy_tensor *alloy_softmax_moe_forward(alloy_pass *p, const alloy_config *c, const struct alloy_softmax_moe_weights *w, alloy_tensor *x);
+alloy_tensor *alloy_softmax_moe_forward(alloy_pass *p, const alloy_config *c, const struct alloy_softmax_moe_weights *w,
+                                        alloy_tensor *x);
 
 #endif

@@ -10,7 +10,8 @@ struct alloy_swiglu_weights {
 };
 
 /* `offset`: of the weights in the module's struct. A shared expert's names begin with "shared_expert."; it never has biases. */
-void alloy_swiglu_params(alloy_params *p, bool shared_expert, size_t offset, int64_t hidden, int64_t intermediate, bool bias);
+void alloy_swiglu_params(alloy_params *p, bool shared_expert, size_t offset, int64_t hidden, int64_t intermediate,
+                         bool bias);
 
 alloy_tensor *alloy_swiglu_forward(alloy_pass *p, const struct alloy_swiglu_weights *w, alloy_tensor *x);
 

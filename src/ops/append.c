@@ -11,7 +11,8 @@ static void append_span(const alloy_args *a, int64_t i)
     for (int64_t t = 0; t < span->count;) {
         int64_t slot = (span->past + t) % store->capacity;
         int64_t rows = store->capacity - slot < span->count - t ? store->capacity - slot : span->count - t;
-        a->pass->kernels->narrow((char *)store->data + slot * row_bytes, a->in[0]->data + (span->first + t) * part->width, a->state->rows_dtype,
+        a->pass->kernels->narrow((char *)store->data + slot * row_bytes,
+                                 a->in[0]->data + (span->first + t) * part->width, a->state->rows_dtype,
                                  rows * part->width);
         t += rows;
     }
@@ -43,8 +44,10 @@ alloy_rows *alloy_append(alloy_pass *p, const alloy_state *s, int part, alloy_te
 {
     if (alloy_pass_stopped(p, x))
         return NULL;
-    if (part < 0 || part >= s->spec->count || s->spec->part[part].kind != ALLOY_STATE_ROWS || s->spec->part[part].width != alloy_row_size(x))
-        return alloy_shape_fail(p, "append", "part %d of the state does not keep rows of %lld", part, (long long)alloy_row_size(x));
+    if (part < 0 || part >= s->spec->count || s->spec->part[part].kind != ALLOY_STATE_ROWS ||
+        s->spec->part[part].width != alloy_row_size(x))
+        return alloy_shape_fail(p, "append", "part %d of the state does not keep rows of %lld", part,
+                                (long long)alloy_row_size(x));
     alloy_rows *rows = alloy_arena_take(p->arena, 1, sizeof *rows);
     if (!rows)
         return alloy_pass_fail(p, ALLOY_NOMEM, "out of memory");

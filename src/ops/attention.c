@@ -26,7 +26,7 @@ struct tiling {
     const struct options *o;
     int64_t heads, d, dv, group; /* group: query heads of a key-value head */
     int64_t tokens_a_tile;
-    const int64_t *first_tile;   /* [spans + 1] tiles before each span, of one key-value head */
+    const int64_t *first_tile; /* [spans + 1] tiles before each span, of one key-value head */
 };
 
 /* The rows of one tile, in the worker's scratch. */
@@ -34,12 +34,12 @@ struct tile {
     const struct tiling *tiling;
     const alloy_span *span;
     int64_t span_index, kv_head;
-    int64_t token, tokens, rows; /* first token within the span; rows = tokens * group */
-    float *q;                    /* [rows, d] */
-    float *m, *l, *o;            /* [rows], [rows], [rows, dv]: all key spans so far */
+    int64_t token, tokens, rows;     /* first token within the span; rows = tokens * group */
+    float *q;                        /* [rows, d] */
+    float *m, *l, *o;                /* [rows], [rows], [rows, dv]: all key spans so far */
     float *span_m, *span_l, *span_o; /* the key span in work */
-    float *wide_k, *wide_v;      /* [64, d], [64, dv]: a block widened from a 16-bit cache */
-    int32_t *from, *to;          /* [rows] */
+    float *wide_k, *wide_v;          /* [64, d], [64, dv]: a block widened from a 16-bit cache */
+    int32_t *from, *to;              /* [rows] */
     void *kernel_scratch;
 };
 
@@ -87,14 +87,15 @@ static void clear(float *m, float *l, float *o, int64_t rows, int64_t dv)
 static void gather_queries(const struct tile *tile)
 {
     const struct tiling *g = tile->tiling;
-    const float *q = g->args->in[0]->data + ((tile->span->first + tile->token) * g->heads + tile->kv_head * g->group) * g->d;
+    const float *q =
+        g->args->in[0]->data + ((tile->span->first + tile->token) * g->heads + tile->kv_head * g->group) * g->d;
     for (int64_t t = 0; t < tile->tokens; t++)
         memcpy(tile->q + t * g->group * g->d, q + t * g->heads * g->d, (size_t)(g->group * g->d) * sizeof *q);
 }
 
 /* One head's part of a block of rows, in place or widened. */
-static const float *block_of(const struct tile *tile, const alloy_rows *rows, int64_t position, int64_t width, float *wide, int64_t keys,
-                             int64_t *stride)
+static const float *block_of(const struct tile *tile, const alloy_rows *rows, int64_t position, int64_t width,
+                             float *wide, int64_t keys, int64_t *stride)
 {
     const alloy_state *state = rows->state;
     const alloy_state_store *store = &state->blocks[tile->span_index]->store[rows->part];
@@ -135,8 +136,18 @@ static void take_block(const struct tile *tile, int64_t position)
     int64_t keys = visible(tile, position);
     if (keys == 0)
         return;
-    alloy_attention_block block = {.q = tile->q, .q_stride = g->d, .rows = tile->rows, .from = tile->from, .to = tile->to, .d = g->d, .dv = g->dv,
-                                   .scale = g->o->scale, .m = tile->span_m, .l = tile->span_l, .o = tile->span_o, .o_stride = g->dv};
+    alloy_attention_block block = {.q = tile->q,
+                                   .q_stride = g->d,
+                                   .rows = tile->rows,
+                                   .from = tile->from,
+                                   .to = tile->to,
+                                   .d = g->d,
+                                   .dv = g->dv,
+                                   .scale = g->o->scale,
+                                   .m = tile->span_m,
+                                   .l = tile->span_l,
+                                   .o = tile->span_o,
+                                   .o_stride = g->dv};
     block.k = block_of(tile, g->o->keys, position, g->d, tile->wide_k, keys, &block.k_stride);
     block.v = block_of(tile, g->o->values, position, g->dv, tile->wide_v, keys, &block.v_stride);
     g->args->pass->kernels->attention_block(&block, tile->kernel_scratch);
@@ -155,7 +166,8 @@ static void take_keys(const struct tile *tile)
         clear(tile->span_m, tile->span_l, tile->span_o, tile->rows, g->dv);
         for (int64_t block = key_span > begin ? key_span : begin / BLOCK * BLOCK; block < last; block += BLOCK)
             take_block(tile, block);
-        kernels->attention_merge(tile->m, tile->l, tile->o, tile->span_m, tile->span_l, tile->span_o, tile->rows, g->dv);
+        kernels->attention_merge(tile->m, tile->l, tile->o, tile->span_m, tile->span_l, tile->span_o, tile->rows,
+                                 g->dv);
     }
 }
 
@@ -176,7 +188,8 @@ static void run_tile(void *context, int64_t index, void *scratch)
     take_keys(&tile);
     float *y = g->args->out[0]->data + ((tile.span->first + tile.token) * g->heads + tile.kv_head * g->group) * g->dv;
     for (int64_t t = 0; t < tile.tokens; t++)
-        p->kernels->attention_finish(y + t * g->heads * g->dv, g->dv, tile.l + t * g->group, tile.o + t * g->group * g->dv, g->group, g->dv);
+        p->kernels->attention_finish(y + t * g->heads * g->dv, g->dv, tile.l + t * g->group,
+                                     tile.o + t * g->group * g->dv, g->group, g->dv);
 }
 
 static int64_t tokens_a_tile(int64_t group, int64_t d, int64_t dv)
@@ -191,7 +204,8 @@ static void run(const alloy_args *a)
 {
     alloy_pass *p = a->pass;
     const struct options *o = a->options;
-    struct tiling g = {.args = a, .o = o, .heads = a->in[0]->shape[1], .d = a->in[0]->shape[2], .dv = a->out[0]->shape[2]};
+    struct tiling g = {
+        .args = a, .o = o, .heads = a->in[0]->shape[1], .d = a->in[0]->shape[2], .dv = a->out[0]->shape[2]};
     g.group = g.heads / o->kv_heads;
     g.tokens_a_tile = tokens_a_tile(g.group, g.d, g.dv);
     int64_t *first_tile = alloy_arena_take(p->arena, (size_t)p->span_count + 1, sizeof *first_tile);
@@ -218,7 +232,8 @@ static alloy_count pairs(alloy_count n, alloy_count window)
 static void count(const alloy_args *a, alloy_cost *cost)
 {
     const struct options *o = a->options;
-    alloy_count heads = a->in[0]->shape[1], d = a->in[0]->shape[2], dv = a->out[0]->shape[2], width = o->kv_heads * (d + dv);
+    alloy_count heads = a->in[0]->shape[1], d = a->in[0]->shape[2], dv = a->out[0]->shape[2],
+                width = o->kv_heads * (d + dv);
     for (int64_t i = 0; i < a->pass->span_count; i++) {
         const alloy_span *s = &a->pass->spans[i];
         alloy_count repeat = s->repeat, q = s->count, past = s->past, total = q + past, window = o->window;
@@ -243,17 +258,22 @@ static int64_t head_width(const alloy_rows *rows, int64_t kv_heads)
     return rows->state->spec->part[rows->part].width / kv_heads;
 }
 
-alloy_tensor *alloy_attention(alloy_pass *p, alloy_tensor *q, alloy_rows *keys, alloy_rows *values, int64_t kv_heads, float scale, int64_t window)
+alloy_tensor *alloy_attention(alloy_pass *p, alloy_tensor *q, alloy_rows *keys, alloy_rows *values, int64_t kv_heads,
+                              float scale, int64_t window)
 {
     if (alloy_pass_stopped(p, q) || !keys || !values)
         return NULL;
     if (q->ndim != 3 || kv_heads < 1 || q->shape[1] % kv_heads != 0 || head_width(keys, kv_heads) != q->shape[2])
-        return alloy_shape_fail(p, "attention", "queries [n, %lld, %lld] over %lld key heads of %lld", (long long)q->shape[1],
-                                (long long)q->shape[2], (long long)kv_heads, (long long)head_width(keys, kv_heads ? kv_heads : 1));
+        return alloy_shape_fail(p, "attention", "queries [n, %lld, %lld] over %lld key heads of %lld",
+                                (long long)q->shape[1], (long long)q->shape[2], (long long)kv_heads,
+                                (long long)head_width(keys, kv_heads ? kv_heads : 1));
     int64_t group = q->shape[1] / kv_heads, dv = head_width(values, kv_heads);
     if (group > MOST_ROWS || tile_bytes(group, q->shape[2], dv) > ALLOY_TASK_SCRATCH)
-        return alloy_pass_fail(p, ALLOY_UNSUPPORTED, "attention: %lld heads of %lld that share a key head", (long long)group, (long long)q->shape[2]);
+        return alloy_pass_fail(p, ALLOY_UNSUPPORTED, "attention: %lld heads of %lld that share a key head",
+                               (long long)group, (long long)q->shape[2]);
     alloy_tensor *y = alloy_tensor_new(p, 3, (int64_t[]){q->shape[0], q->shape[1], dv});
     struct options options = {kv_heads, window, scale, keys, values};
-    return y ? alloy_apply(p, &attention, &(alloy_args){.in = {q}, .out = {y}, .options = &options, .options_size = sizeof options}) : NULL;
+    return y ? alloy_apply(p, &attention,
+                           &(alloy_args){.in = {q}, .out = {y}, .options = &options, .options_size = sizeof options})
+             : NULL;
 }

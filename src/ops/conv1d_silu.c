@@ -98,11 +98,15 @@ alloy_tensor *alloy_conv1d_silu(alloy_pass *p, alloy_tensor *x, const alloy_weig
     if (alloy_pass_stopped(p, x))
         return NULL;
     int64_t taps = taps_of(w), channels = alloy_row_size(x);
-    if (w->ndim < 2 || w->shape[0] != channels || w->shape[0] * taps != w->shape[0] * w->shape[1] * w->shape[2] || taps < 2 || taps > MOST_TAPS)
-        return alloy_shape_fail(p, "conv1d_silu", "%s [%lld, .., %lld] over %lld channels; 2 to %d taps are possible", w->name,
-                                (long long)w->shape[0], (long long)taps, (long long)channels, MOST_TAPS);
+    if (w->ndim < 2 || w->shape[0] != channels || w->shape[0] * taps != w->shape[0] * w->shape[1] * w->shape[2] ||
+        taps < 2 || taps > MOST_TAPS)
+        return alloy_shape_fail(p, "conv1d_silu", "%s [%lld, .., %lld] over %lld channels; 2 to %d taps are possible",
+                                w->name, (long long)w->shape[0], (long long)taps, (long long)channels, MOST_TAPS);
     if (part < 0 || part >= s->spec->count || s->spec->part[part].width != (taps - 1) * channels)
-        return alloy_shape_fail(p, "conv1d_silu", "part %d of the state does not keep %lld rows of %lld", part, (long long)taps - 1, (long long)channels);
+        return alloy_shape_fail(p, "conv1d_silu", "part %d of the state does not keep %lld rows of %lld", part,
+                                (long long)taps - 1, (long long)channels);
     alloy_tensor *y = alloy_tensor_like(p, x);
-    return y ? alloy_apply(p, &conv1d_silu, &(alloy_args){.in = {x}, .out = {y}, .weight = {w}, .state = s, .part = part}) : NULL;
+    return y ? alloy_apply(p, &conv1d_silu,
+                           &(alloy_args){.in = {x}, .out = {y}, .weight = {w}, .state = s, .part = part})
+             : NULL;
 }

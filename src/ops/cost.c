@@ -16,7 +16,8 @@ void alloy_cost_classic(alloy_cost *cost, alloy_count flops)
     cost->classic_flops += flops;
 }
 
-void alloy_cost_weight(alloy_cost *cost, const alloy_weight *weight, alloy_count elements, double copies, double classic_copies)
+void alloy_cost_weight(alloy_cost *cost, const alloy_weight *weight, alloy_count elements, double copies,
+                       double classic_copies)
 {
     if (!weight || cost->weights == ALLOY_MOST_WEIGHTS)
         return;
@@ -27,8 +28,8 @@ void alloy_cost_weight(alloy_cost *cost, const alloy_weight *weight, alloy_count
     cost->weight[i].classic_copies = classic_copies;
 }
 
-void alloy_cost_cache(alloy_cost *cost, alloy_cache_kind kind, alloy_count read, alloy_count written, alloy_count classic_read,
-                      alloy_count classic_written)
+void alloy_cost_cache(alloy_cost *cost, alloy_cache_kind kind, alloy_count read, alloy_count written,
+                      alloy_count classic_read, alloy_count classic_written)
 {
     if (cost->caches == ALLOY_MOST_CACHE_ROWS)
         return;

@@ -31,15 +31,16 @@ static void decay_rows(void *context, int64_t first, int64_t count, void *scratc
     for (int64_t h = 0; h < d->heads; h++) {
         double rate = alloy_exp64((double)d->A_log[h]);
         for (int64_t t = first; t < first + count; t++)
-            d->y[t * d->heads + h] = (float)alloy_exp64(-rate * softplus((double)d->a[t * d->heads + h] + (double)d->dt_bias[h]));
+            d->y[t * d->heads + h] =
+                (float)alloy_exp64(-rate * softplus((double)d->a[t * d->heads + h] + (double)d->dt_bias[h]));
     }
 }
 
 static void run(const alloy_args *a)
 {
     alloy_pass *p = a->pass;
-    struct decays d = {a->in[0]->data, alloy_weight_widened(p, a->weight[0]), alloy_weight_widened(p, a->weight[1]), a->out[0]->data,
-                       alloy_row_size(a->in[0])};
+    struct decays d = {a->in[0]->data, alloy_weight_widened(p, a->weight[0]), alloy_weight_widened(p, a->weight[1]),
+                       a->out[0]->data, alloy_row_size(a->in[0])};
     if (d.A_log && d.dt_bias)
         alloy_pass_ranges(p, a->in[0]->shape[0], ROWS_A_PIECE, decay_rows, &d);
 }
@@ -61,7 +62,8 @@ alloy_tensor *alloy_decay(alloy_pass *p, alloy_tensor *a, const alloy_weight *A_
         return NULL;
     int64_t heads = alloy_row_size(a);
     if (A_log->shape[0] != heads || dt_bias->shape[0] != heads)
-        return alloy_shape_fail(p, "decay", "%s has %lld elements, a has rows of %lld", A_log->name, (long long)A_log->shape[0], (long long)heads);
+        return alloy_shape_fail(p, "decay", "%s has %lld elements, a has rows of %lld", A_log->name,
+                                (long long)A_log->shape[0], (long long)heads);
     alloy_tensor *y = alloy_tensor_like(p, a);
     return y ? alloy_apply(p, &decay, &(alloy_args){.in = {a}, .out = {y}, .weight = {A_log, dt_bias}}) : NULL;
 }

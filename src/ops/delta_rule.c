@@ -16,16 +16,28 @@ static void step(void *context, int64_t index, void *scratch)
     (void)scratch;
     const struct steps *s = context;
     const alloy_args *a = s->args;
-    int64_t column = index % s->pieces * COLUMNS_A_PIECE, head = index / s->pieces % s->value_heads, i = index / s->pieces / s->value_heads;
+    int64_t column = index % s->pieces * COLUMNS_A_PIECE, head = index / s->pieces % s->value_heads,
+            i = index / s->pieces / s->value_heads;
     const alloy_span *span = &a->pass->spans[i];
     int64_t key_head = head / (s->value_heads / s->key_heads), scalar = span->first * s->value_heads + head;
     int64_t key_at = (span->first * s->key_heads + key_head) * s->keys, value_at = scalar * s->columns + column;
-    alloy_delta_job job = {
-        .state = alloy_state_fixed(a, i) + head * s->keys * s->columns + column, .state_stride = s->columns, .keys = s->keys,
-        .columns = s->columns - column < COLUMNS_A_PIECE ? s->columns - column : COLUMNS_A_PIECE, .tokens = span->count,
-        .q = a->in[0]->data + key_at, .k = a->in[1]->data + key_at, .q_stride = s->key_heads * s->keys, .k_stride = s->key_heads * s->keys,
-        .v = a->in[2]->data + value_at, .v_stride = s->value_heads * s->columns, .decay = a->in[3]->data + scalar, .beta = a->in[4]->data + scalar,
-        .decay_stride = s->value_heads, .beta_stride = s->value_heads, .y = a->out[0]->data + value_at, .y_stride = s->value_heads * s->columns};
+    alloy_delta_job job = {.state = alloy_state_fixed(a, i) + head * s->keys * s->columns + column,
+                           .state_stride = s->columns,
+                           .keys = s->keys,
+                           .columns = s->columns - column < COLUMNS_A_PIECE ? s->columns - column : COLUMNS_A_PIECE,
+                           .tokens = span->count,
+                           .q = a->in[0]->data + key_at,
+                           .k = a->in[1]->data + key_at,
+                           .q_stride = s->key_heads * s->keys,
+                           .k_stride = s->key_heads * s->keys,
+                           .v = a->in[2]->data + value_at,
+                           .v_stride = s->value_heads * s->columns,
+                           .decay = a->in[3]->data + scalar,
+                           .beta = a->in[4]->data + scalar,
+                           .decay_stride = s->value_heads,
+                           .beta_stride = s->value_heads,
+                           .y = a->out[0]->data + value_at,
+                           .y_stride = s->value_heads * s->columns};
     a->pass->kernels->delta_rule(&job);
 }
 
@@ -56,7 +68,8 @@ static void count(const alloy_args *a, alloy_cost *cost)
             alloy_cost_tensor(cost, sequences * chunked(tokens, k, v, s->past == 0));
         else
             alloy_cost_vector(cost, sequences * tokens * (7 * k * v + 2 * v));
-        alloy_cost_classic(cost, sequences * tokens * (tokens > CHUNK ? 2 * CHUNK * (3 * k + 2 * v) + 4 * k * v : 7 * k * v));
+        alloy_cost_classic(cost,
+                           sequences * tokens * (tokens > CHUNK ? 2 * CHUNK * (3 * k + 2 * v) + 4 * k * v : 7 * k * v));
         read += s->past > 0 ? sequences * k * v : 0;
         written += sequences * k * v;
         classic_read += s->past > 0 ? sequences * k * v : 0;
@@ -66,20 +79,23 @@ static void count(const alloy_args *a, alloy_cost *cost)
 
 static const alloy_op delta_rule = {"delta_rule", run, count};
 
-alloy_tensor *alloy_delta_rule(alloy_pass *p, alloy_tensor *q, alloy_tensor *k, alloy_tensor *v, alloy_tensor *decay, alloy_tensor *beta,
-                               const alloy_state *s, int part)
+alloy_tensor *alloy_delta_rule(alloy_pass *p, alloy_tensor *q, alloy_tensor *k, alloy_tensor *v, alloy_tensor *decay,
+                               alloy_tensor *beta, const alloy_state *s, int part)
 {
     if (alloy_pass_stopped(p, q) || !k || !v || !decay || !beta)
         return NULL;
     int64_t heads = v->shape[1];
-    if (!alloy_same_shape(q, k) || q->ndim != 3 || v->ndim != 3 || heads % q->shape[1] != 0 || alloy_row_size(decay) != heads ||
-        alloy_row_size(beta) != heads)
-        return alloy_shape_fail(p, "delta_rule", "keys [n, %lld, %lld], values [n, %lld, %lld], decay and beta rows of %lld and %lld",
-                                (long long)q->shape[1], (long long)q->shape[2], (long long)heads, (long long)v->shape[2],
-                                (long long)alloy_row_size(decay), (long long)alloy_row_size(beta));
+    if (!alloy_same_shape(q, k) || q->ndim != 3 || v->ndim != 3 || heads % q->shape[1] != 0 ||
+        alloy_row_size(decay) != heads || alloy_row_size(beta) != heads)
+        return alloy_shape_fail(
+            p, "delta_rule", "keys [n, %lld, %lld], values [n, %lld, %lld], decay and beta rows of %lld and %lld",
+            (long long)q->shape[1], (long long)q->shape[2], (long long)heads, (long long)v->shape[2],
+            (long long)alloy_row_size(decay), (long long)alloy_row_size(beta));
     if (part < 0 || part >= s->spec->count || s->spec->part[part].width != heads * q->shape[2] * v->shape[2])
-        return alloy_shape_fail(p, "delta_rule", "part %d of the state does not keep %lld matrices of %lld x %lld", part, (long long)heads,
-                                (long long)q->shape[2], (long long)v->shape[2]);
+        return alloy_shape_fail(p, "delta_rule", "part %d of the state does not keep %lld matrices of %lld x %lld",
+                                part, (long long)heads, (long long)q->shape[2], (long long)v->shape[2]);
     alloy_tensor *y = alloy_tensor_like(p, v);
-    return y ? alloy_apply(p, &delta_rule, &(alloy_args){.in = {q, k, v, decay, beta}, .out = {y}, .state = s, .part = part}) : NULL;
+    return y ? alloy_apply(p, &delta_rule,
+                           &(alloy_args){.in = {q, k, v, decay, beta}, .out = {y}, .state = s, .part = part})
+             : NULL;
 }

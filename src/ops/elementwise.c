@@ -141,8 +141,8 @@ static alloy_tensor *apply_two(alloy_pass *p, const alloy_op *op, alloy_tensor *
     if (alloy_pass_stopped(p, a) || !b)
         return NULL;
     if (alloy_tensor_size(a) != alloy_tensor_size(b) || a->shape[0] != b->shape[0])
-        return alloy_shape_fail(p, op->name, "%lld rows of %lld and %lld rows of %lld", (long long)a->shape[0], (long long)alloy_row_size(a),
-                                (long long)b->shape[0], (long long)alloy_row_size(b));
+        return alloy_shape_fail(p, op->name, "%lld rows of %lld and %lld rows of %lld", (long long)a->shape[0],
+                                (long long)alloy_row_size(a), (long long)b->shape[0], (long long)alloy_row_size(b));
     alloy_tensor *y = alloy_tensor_like(p, a);
     return y ? alloy_apply(p, op, &(alloy_args){.in = {a, b}, .out = {y}}) : NULL;
 }

@@ -32,7 +32,8 @@ alloy_tensor *alloy_embedding(alloy_pass *p, const alloy_weight *w)
 {
     for (int64_t t = 0; p->ids && t < p->tokens; t++)
         if (p->ids[t] < 0 || p->ids[t] >= w->shape[0])
-            return alloy_pass_fail(p, ALLOY_RANGE, "token id %lld, the model knows 0 to %lld", (long long)p->ids[t], (long long)w->shape[0] - 1);
+            return alloy_pass_fail(p, ALLOY_RANGE, "token id %lld, the model knows 0 to %lld", (long long)p->ids[t],
+                                   (long long)w->shape[0] - 1);
     alloy_tensor *y = alloy_tensor_new(p, 2, (int64_t[]){p->tokens, w->shape[1]});
     return y ? alloy_apply(p, &embedding, &(alloy_args){.out = {y}, .weight = {w}}) : NULL;
 }

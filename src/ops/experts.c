@@ -17,11 +17,11 @@ struct work {
     const alloy_args *args;
     const struct options *o;
     int64_t hidden, intermediate, rows; /* rows: tokens * per_token */
-    int64_t *first;       /* [experts + 1] rows before each expert */
-    int64_t *row;         /* [tokens, per_token] the row of each choice */
-    int64_t *token;       /* [rows] */
-    float *x, *gate, *up, *y; /* [rows, hidden], [rows, I], [rows, I], [rows, hidden] */
-    alloy_linear_job *jobs;   /* [2 * experts] */
+    int64_t *first;                     /* [experts + 1] rows before each expert */
+    int64_t *row;                       /* [tokens, per_token] the row of each choice */
+    int64_t *token;                     /* [rows] */
+    float *x, *gate, *up, *y;           /* [rows, hidden], [rows, I], [rows, I], [rows, hidden] */
+    alloy_linear_job *jobs;             /* [2 * experts] */
 };
 
 static void *take(alloy_pass *p, int64_t count, size_t size)
@@ -33,10 +33,13 @@ static void *take(alloy_pass *p, int64_t count, size_t size)
 static bool take_all(struct work *w)
 {
     alloy_pass *p = w->args->pass;
-    return (w->first = take(p, w->o->experts->count + 1, sizeof *w->first)) && (w->row = take(p, w->rows, sizeof *w->row)) &&
-           (w->token = take(p, w->rows, sizeof *w->token)) && (w->x = take(p, w->rows * w->hidden, sizeof *w->x)) &&
-           (w->gate = take(p, w->rows * w->intermediate, sizeof *w->gate)) && (w->up = take(p, w->rows * w->intermediate, sizeof *w->up)) &&
-           (w->y = take(p, w->rows * w->hidden, sizeof *w->y)) && (w->jobs = take(p, 2 * w->o->experts->count, sizeof *w->jobs));
+    return (w->first = take(p, w->o->experts->count + 1, sizeof *w->first)) &&
+           (w->row = take(p, w->rows, sizeof *w->row)) && (w->token = take(p, w->rows, sizeof *w->token)) &&
+           (w->x = take(p, w->rows * w->hidden, sizeof *w->x)) &&
+           (w->gate = take(p, w->rows * w->intermediate, sizeof *w->gate)) &&
+           (w->up = take(p, w->rows * w->intermediate, sizeof *w->up)) &&
+           (w->y = take(p, w->rows * w->hidden, sizeof *w->y)) &&
+           (w->jobs = take(p, 2 * w->o->experts->count, sizeof *w->jobs));
 }
 
 /* Counting sort of the choices by expert. */
@@ -64,7 +67,8 @@ static void gather(void *context, int64_t first, int64_t count, void *scratch)
     (void)scratch;
     const struct work *w = context;
     for (int64_t row = first; row < first + count; row++)
-        memcpy(w->x + row * w->hidden, w->args->in[0]->data + w->token[row] * w->hidden, (size_t)w->hidden * sizeof(float));
+        memcpy(w->x + row * w->hidden, w->args->in[0]->data + w->token[row] * w->hidden,
+               (size_t)w->hidden * sizeof(float));
 }
 
 /* One product for every expert that has tokens; returns the number of jobs. */
@@ -73,7 +77,8 @@ static int64_t add_jobs(const struct work *w, int64_t count, const alloy_weight 
     for (int64_t e = 0; e < w->o->experts->count; e++) {
         int64_t row = w->first[e], rows = w->first[e + 1] - row;
         if (rows > 0)
-            w->jobs[count++] = alloy_linear_job_of(&weights[e], x + row * weights[e].shape[1], rows, y + row * weights[e].shape[0]);
+            w->jobs[count++] =
+                alloy_linear_job_of(&weights[e], x + row * weights[e].shape[1], rows, y + row * weights[e].shape[0]);
     }
     return count;
 }
@@ -103,7 +108,10 @@ static void run(const alloy_args *a)
 {
     const struct options *o = a->options;
     const alloy_expert_weights *e = o->experts;
-    struct work w = {.args = a, .o = o, .hidden = alloy_row_size(a->in[0]), .intermediate = e->gate[0].shape[0],
+    struct work w = {.args = a,
+                     .o = o,
+                     .hidden = alloy_row_size(a->in[0]),
+                     .intermediate = e->gate[0].shape[0],
                      .rows = o->routes->tokens * o->routes->per_token};
     if (!take_all(&w))
         return;
@@ -133,8 +141,9 @@ static void count(const alloy_args *a, alloy_cost *cost)
     const alloy_count_model *model = &a->pass->model;
     alloy_count rows = (alloy_count)o->routes->tokens * o->routes->per_token, hidden = alloy_row_size(a->in[0]);
     alloy_count inner = o->experts->gate[0].shape[0], experts = o->experts->count;
-    double read = model->experts_read ? model->experts_read(model->user, o->experts->count, o->routes->per_token, o->routes->tokens)
-                                      : even_routing(o->experts->count, o->routes->per_token, o->routes->tokens);
+    double read = model->experts_read
+                      ? model->experts_read(model->user, o->experts->count, o->routes->per_token, o->routes->tokens)
+                      : even_routing(o->experts->count, o->routes->per_token, o->routes->tokens);
     double classic_read = (double)(rows < experts ? rows : experts);
     alloy_cost_tensor(cost, rows * 6 * hidden * inner);
     alloy_cost_vector(cost, 5 * rows * inner + 2 * rows * hidden);
@@ -151,9 +160,12 @@ alloy_tensor *alloy_experts(alloy_pass *p, alloy_tensor *x, alloy_routes *routes
     if (alloy_pass_stopped(p, x) || !routes)
         return NULL;
     if (routes->experts != experts->count || experts->gate[0].shape[1] != alloy_row_size(x))
-        return alloy_shape_fail(p, "experts", "%lld experts of rows of %lld; routes over %lld, x has rows of %lld", (long long)experts->count,
-                                (long long)experts->gate[0].shape[1], (long long)routes->experts, (long long)alloy_row_size(x));
+        return alloy_shape_fail(p, "experts", "%lld experts of rows of %lld; routes over %lld, x has rows of %lld",
+                                (long long)experts->count, (long long)experts->gate[0].shape[1],
+                                (long long)routes->experts, (long long)alloy_row_size(x));
     alloy_tensor *y = alloy_tensor_new(p, 2, (int64_t[]){x->shape[0], alloy_row_size(x)});
     struct options options = {routes, experts};
-    return y ? alloy_apply(p, &experts_op, &(alloy_args){.in = {x}, .out = {y}, .options = &options, .options_size = sizeof options}) : NULL;
+    return y ? alloy_apply(p, &experts_op,
+                           &(alloy_args){.in = {x}, .out = {y}, .options = &options, .options_size = sizeof options})
+             : NULL;
 }

@@ -55,8 +55,17 @@ void alloy_run_linear_jobs(alloy_pass *p, const alloy_linear_job *jobs, int64_t 
 
 alloy_linear_job alloy_linear_job_of(const alloy_weight *w, const float *x, int64_t n, float *y)
 {
-    return (alloy_linear_job){.y = y, .y_stride = w->shape[0], .x = x, .x_stride = w->shape[1], .n = n, .k = w->shape[1], .w = w->data,
-                              .dtype = w->dtype, .w_stride = w->shape[1] * alloy_dtype_bits(w->dtype) / 8, .rows = w->shape[0], .scale = 1};
+    return (alloy_linear_job){.y = y,
+                              .y_stride = w->shape[0],
+                              .x = x,
+                              .x_stride = w->shape[1],
+                              .n = n,
+                              .k = w->shape[1],
+                              .w = w->data,
+                              .dtype = w->dtype,
+                              .w_stride = w->shape[1] * alloy_dtype_bits(w->dtype) / 8,
+                              .rows = w->shape[0],
+                              .scale = 1};
 }
 
 static void run(const alloy_args *a)
@@ -85,13 +94,13 @@ static const alloy_op linear = {"linear", run, count};
 static bool fits(alloy_pass *p, const alloy_tensor *x, const alloy_weight *w, const alloy_weight *bias)
 {
     if (!w || w->ndim != 2 || w->shape[1] != alloy_row_size(x)) {
-        alloy_shape_fail(p, "linear", "%s takes rows of %lld, x has rows of %lld", w ? w->name : "(no weight)", w ? (long long)w->shape[1] : 0,
-                         (long long)alloy_row_size(x));
+        alloy_shape_fail(p, "linear", "%s takes rows of %lld, x has rows of %lld", w ? w->name : "(no weight)",
+                         w ? (long long)w->shape[1] : 0, (long long)alloy_row_size(x));
         return false;
     }
     if (bias && (bias->ndim != 1 || bias->shape[0] != w->shape[0])) {
-        alloy_shape_fail(p, "linear", "%s has %lld elements, %s has %lld rows", bias->name, (long long)bias->shape[0], w->name,
-                         (long long)w->shape[0]);
+        alloy_shape_fail(p, "linear", "%s has %lld elements, %s has %lld rows", bias->name, (long long)bias->shape[0],
+                         w->name, (long long)w->shape[0]);
         return false;
     }
     return true;

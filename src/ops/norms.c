@@ -38,8 +38,13 @@ static void l2_rows(void *context, int64_t first, int64_t count, void *scratch)
 static struct rows rows_of(const alloy_args *a)
 {
     const struct options *o = a->options;
-    return (struct rows){.kernels = a->pass->kernels, .x = a->in[0]->data, .gate = a->in[1] ? a->in[1]->data : NULL, .y = a->out[0]->data,
-                         .d = alloy_last_dimension(a->in[0]), .eps = o->eps, .scale = o->scale};
+    return (struct rows){.kernels = a->pass->kernels,
+                         .x = a->in[0]->data,
+                         .gate = a->in[1] ? a->in[1]->data : NULL,
+                         .y = a->out[0]->data,
+                         .d = alloy_last_dimension(a->in[0]),
+                         .eps = o->eps,
+                         .scale = o->scale};
 }
 
 static void run_rows(const alloy_args *a, struct rows *rows, alloy_range_task *task)
@@ -86,31 +91,36 @@ static const alloy_op rms_norm = {"rms_norm", run_rms, count_rms};
 static const alloy_op gated_rms_norm = {"gated_rms_norm", run_rms, count_rms};
 static const alloy_op l2_norm = {"l2_norm", run_l2, count_l2};
 
-static alloy_tensor *apply(alloy_pass *p, const alloy_op *op, alloy_tensor *x, const alloy_weight *w, alloy_tensor *gate,
-                           const struct options *options)
+static alloy_tensor *apply(alloy_pass *p, const alloy_op *op, alloy_tensor *x, const alloy_weight *w,
+                           alloy_tensor *gate, const struct options *options)
 {
     if (alloy_pass_stopped(p, x))
         return NULL;
     if (w && (w->ndim != 1 || w->shape[0] != alloy_last_dimension(x)))
-        return alloy_shape_fail(p, op->name, "%s has %lld elements, x has rows of %lld", w->name, (long long)w->shape[0],
-                                (long long)alloy_last_dimension(x));
+        return alloy_shape_fail(p, op->name, "%s has %lld elements, x has rows of %lld", w->name,
+                                (long long)w->shape[0], (long long)alloy_last_dimension(x));
     alloy_tensor *y = alloy_tensor_like(p, x);
-    return y ? alloy_apply(p, op, &(alloy_args){.in = {x, gate}, .out = {y}, .weight = {w}, .options = options, .options_size = sizeof *options})
+    return y ? alloy_apply(
+                   p, op,
+                   &(alloy_args){
+                       .in = {x, gate}, .out = {y}, .weight = {w}, .options = options, .options_size = sizeof *options})
              : NULL;
 }
 
 alloy_tensor *alloy_rms_norm(alloy_pass *p, alloy_tensor *x, const alloy_weight *w, double eps, bool unit_offset)
 {
-    return apply(p, &rms_norm, x, w, NULL, &(struct options){.eps = (float)eps, .scale = 1, .unit_offset = unit_offset});
+    return apply(p, &rms_norm, x, w, NULL,
+                 &(struct options){.eps = (float)eps, .scale = 1, .unit_offset = unit_offset});
 }
 
-alloy_tensor *alloy_gated_rms_norm(alloy_pass *p, alloy_tensor *x, const alloy_weight *w, alloy_tensor *gate, double eps)
+alloy_tensor *alloy_gated_rms_norm(alloy_pass *p, alloy_tensor *x, const alloy_weight *w, alloy_tensor *gate,
+                                   double eps)
 {
     if (alloy_pass_stopped(p, x) || !gate)
         return NULL;
     if (alloy_tensor_size(gate) != alloy_tensor_size(x))
-        return alloy_shape_fail(p, "gated_rms_norm", "a gate of %lld elements for x of %lld", (long long)alloy_tensor_size(gate),
-                                (long long)alloy_tensor_size(x));
+        return alloy_shape_fail(p, "gated_rms_norm", "a gate of %lld elements for x of %lld",
+                                (long long)alloy_tensor_size(gate), (long long)alloy_tensor_size(x));
     return apply(p, &gated_rms_norm, x, w, gate, &(struct options){.eps = (float)eps, .scale = 1});
 }
 

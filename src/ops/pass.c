@@ -123,7 +123,8 @@ alloy_tensor *alloy_apply(alloy_pass *p, const alloy_op *op, const alloy_args *a
     return p->status ? NULL : call.out[0];
 }
 
-void alloy_pass_parallel(alloy_pass *p, int64_t tasks, void (*task)(void *context, int64_t index, void *scratch), void *context)
+void alloy_pass_parallel(alloy_pass *p, int64_t tasks, void (*task)(void *context, int64_t index, void *scratch),
+                         void *context)
 {
     alloy_parallel(p->team, tasks, task, context);
 }

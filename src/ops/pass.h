@@ -15,15 +15,17 @@ typedef enum alloy_reading { ALLOY_READ_RUN, ALLOY_READ_COUNT } alloy_reading;
 
 /* How *count* models what depends on the data or the engine. */
 typedef struct alloy_count_model {
-    double (*experts_read)(void *user, int64_t experts, int64_t per_token, int64_t tokens); /* expected distinct experts; NULL: even routing */
-    bool delta_in_chunks; /* the delta rule counted as chunks of products where a sequence brings more than 64 tokens, else step by step */
+    double (*experts_read)(void *user, int64_t experts, int64_t per_token,
+                           int64_t tokens); /* expected distinct experts; NULL: even routing */
+    bool
+        delta_in_chunks; /* the delta rule counted as chunks of products where a sequence brings more than 64 tokens, else step by step */
     void *user;
 } alloy_count_model;
 
 /* Where in the model an op runs. */
 typedef enum alloy_site_kind {
     ALLOY_SITE_EMBEDDING,
-    ALLOY_SITE_NORM,     /* the norm before a mixer or FFN */
+    ALLOY_SITE_NORM, /* the norm before a mixer or FFN */
     ALLOY_SITE_MIXER,
     ALLOY_SITE_FFN,
     ALLOY_SITE_RESIDUAL, /* around a mixer or FFN */
@@ -33,8 +35,9 @@ typedef enum alloy_site_kind {
 
 typedef struct alloy_site {
     alloy_site_kind kind;
-    int64_t layer;      /* -1 outside the layers */
-    const char *module; /* its name in the registry; of a norm or residual: of what it surrounds; "" outside the layers */
+    int64_t layer; /* -1 outside the layers */
+    const char
+        *module; /* its name in the registry; of a norm or residual: of what it surrounds; "" outside the layers */
 } alloy_site;
 
 /* Receives each op's record. */
@@ -53,7 +56,7 @@ struct alloy_pass {
     int64_t tokens;
     const alloy_span *spans; /* [span_count], rows in order */
     int64_t span_count;
-    const int64_t *ids;      /* [tokens]; NULL in count */
+    const int64_t *ids; /* [tokens]; NULL in count */
 
     /* Run. */
     const alloy_kernels *kernels;
@@ -90,7 +93,8 @@ static inline int64_t alloy_last_dimension(const alloy_tensor *x)
 
 static inline bool alloy_same_shape(const alloy_tensor *a, const alloy_tensor *b)
 {
-    return a->shape[0] == b->shape[0] && a->shape[1] == b->shape[1] && a->shape[2] == b->shape[2] && a->shape[3] == b->shape[3];
+    return a->shape[0] == b->shape[0] && a->shape[1] == b->shape[1] && a->shape[2] == b->shape[2] &&
+           a->shape[3] == b->shape[3];
 }
 
 /* A tensor over numbers that are there already, `data`; NULL in count. */

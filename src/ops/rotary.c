@@ -16,8 +16,8 @@ static void rotate(void *context, int64_t first, int64_t count, void *scratch)
     const struct rotation *r = context;
     int64_t half = r->table->half, width = alloy_row_size(r->x);
     for (int64_t t = first; t < first + count; t++)
-        r->kernels->rotary(r->y + t * width, r->x->data + t * width, r->x->shape[1], r->x->shape[2], half, r->table->cos + t * half,
-                           r->table->sin + t * half);
+        r->kernels->rotary(r->y + t * width, r->x->data + t * width, r->x->shape[1], r->x->shape[2], half,
+                           r->table->cos + t * half, r->table->sin + t * half);
 }
 
 static void run(const alloy_args *a)
@@ -43,7 +43,10 @@ alloy_tensor *alloy_rotary(alloy_pass *p, alloy_tensor *x, const alloy_rope *rop
         return NULL;
     int64_t channels = x->ndim == 3 ? alloy_rotary_channels(rope, x->shape[2]) : -1;
     if (channels < 2 || channels > x->shape[2])
-        return alloy_shape_fail(p, "rotary", "%lld rotated channels of heads of %lld", (long long)channels, (long long)x->shape[2]);
+        return alloy_shape_fail(p, "rotary", "%lld rotated channels of heads of %lld", (long long)channels,
+                                (long long)x->shape[2]);
     alloy_tensor *y = alloy_tensor_like(p, x);
-    return y ? alloy_apply(p, &rotary, &(alloy_args){.in = {x}, .out = {y}, .options = rope, .options_size = sizeof *rope}) : NULL;
+    return y ? alloy_apply(p, &rotary,
+                           &(alloy_args){.in = {x}, .out = {y}, .options = rope, .options_size = sizeof *rope})
+             : NULL;
 }

@@ -32,7 +32,8 @@ static double pair_of_rotations(const alloy_rope *rope, int64_t width, double ro
 
 static void yarn(const alloy_rope *rope, int64_t width, double *f)
 {
-    double low = pair_of_rotations(rope, width, rope->beta_fast), high = pair_of_rotations(rope, width, rope->beta_slow);
+    double low = pair_of_rotations(rope, width, rope->beta_fast),
+           high = pair_of_rotations(rope, width, rope->beta_slow);
     if (rope->truncate) {
         low = floor(low);
         high = -floor(-high);
@@ -118,10 +119,13 @@ static void fill_span(const struct fill *fill, const alloy_span *span)
 
 static bool same_rope(const alloy_rope *a, const alloy_rope *b)
 {
-    return a->type == b->type && a->theta == b->theta && a->factor == b->factor && a->partial_rotary_factor == b->partial_rotary_factor &&
-           a->original_max_position_embeddings == b->original_max_position_embeddings && a->attention_factor == b->attention_factor &&
-           a->mscale == b->mscale && a->mscale_all_dim == b->mscale_all_dim && a->beta_fast == b->beta_fast && a->beta_slow == b->beta_slow &&
-           a->truncate == b->truncate && a->low_freq_factor == b->low_freq_factor && a->high_freq_factor == b->high_freq_factor;
+    return a->type == b->type && a->theta == b->theta && a->factor == b->factor &&
+           a->partial_rotary_factor == b->partial_rotary_factor &&
+           a->original_max_position_embeddings == b->original_max_position_embeddings &&
+           a->attention_factor == b->attention_factor && a->mscale == b->mscale &&
+           a->mscale_all_dim == b->mscale_all_dim && a->beta_fast == b->beta_fast && a->beta_slow == b->beta_slow &&
+           a->truncate == b->truncate && a->low_freq_factor == b->low_freq_factor &&
+           a->high_freq_factor == b->high_freq_factor;
 }
 
 const alloy_rotary_table *alloy_rotary_table_of(alloy_pass *p, const alloy_rope *rope, int64_t head_dim)
@@ -133,7 +137,8 @@ const alloy_rotary_table *alloy_rotary_table_of(alloy_pass *p, const alloy_rope 
     alloy_rotary_table *table = alloy_arena_take(p->tables, 1, sizeof *table);
     double *frequencies = alloy_arena_take(p->tables, (size_t)half, sizeof *frequencies);
     size_t numbers = (size_t)(p->tokens * half);
-    float *cos = alloy_arena_take(p->tables, numbers, sizeof *cos), *sin = alloy_arena_take(p->tables, numbers, sizeof *sin);
+    float *cos = alloy_arena_take(p->tables, numbers, sizeof *cos),
+          *sin = alloy_arena_take(p->tables, numbers, sizeof *sin);
     if (!table || !frequencies || !cos || !sin) {
         p->status = ALLOY_NOMEM;
         return NULL;

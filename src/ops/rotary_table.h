@@ -11,9 +11,9 @@
 
 struct alloy_rotary_table {
     alloy_rope rope;
-    int64_t width;     /* r: int(head_dim * partial_rotary_factor); may be odd */
-    int64_t half;      /* rotated pairs: ceil(r / 2) */
-    float *cos, *sin;  /* [tokens, half] */
+    int64_t width;    /* r: int(head_dim * partial_rotary_factor); may be odd */
+    int64_t half;     /* rotated pairs: ceil(r / 2) */
+    float *cos, *sin; /* [tokens, half] */
     alloy_rotary_table *next;
 };
 

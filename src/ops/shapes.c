@@ -18,7 +18,8 @@ alloy_tensor *alloy_heads(alloy_pass *p, alloy_tensor *x, int64_t heads)
         return NULL;
     int64_t width = alloy_row_size(x);
     if (heads < 1 || width % heads != 0)
-        return alloy_shape_fail(p, "heads", "rows of %lld do not divide into %lld heads", (long long)width, (long long)heads);
+        return alloy_shape_fail(p, "heads", "rows of %lld do not divide into %lld heads", (long long)width,
+                                (long long)heads);
     return alloy_tensor_over(p, x->data, 3, (int64_t[]){x->shape[0], heads, width / heads});
 }
 
@@ -74,7 +75,8 @@ static void run_concat(const alloy_args *a)
 static const alloy_op split = {"split", run_split, no_cost};
 static const alloy_op concat = {"concat", run_concat, no_cost};
 
-alloy_tensor *alloy_split(alloy_pass *p, alloy_tensor *x, int64_t groups, int count, const int64_t *widths, alloy_tensor **parts)
+alloy_tensor *alloy_split(alloy_pass *p, alloy_tensor *x, int64_t groups, int count, const int64_t *widths,
+                          alloy_tensor **parts)
 {
     for (int i = 0; i < count; i++)
         parts[i] = NULL;
@@ -85,7 +87,8 @@ alloy_tensor *alloy_split(alloy_pass *p, alloy_tensor *x, int64_t groups, int co
     for (int i = 0; i < count && i < MOST_PARTS; i++)
         sum += options.width[i] = widths[i];
     if (count < 1 || count > MOST_PARTS || groups < 1 || sum * groups != alloy_row_size(x))
-        return alloy_shape_fail(p, "split", "%lld groups of %lld from rows of %lld", (long long)groups, (long long)sum, (long long)alloy_row_size(x));
+        return alloy_shape_fail(p, "split", "%lld groups of %lld from rows of %lld", (long long)groups, (long long)sum,
+                                (long long)alloy_row_size(x));
     alloy_args args = {.in = {x}, .options = &options, .options_size = sizeof options};
     for (int i = 0; i < count; i++)
         if (!(args.out[i] = alloy_tensor_new(p, 2, (int64_t[]){x->shape[0], groups * widths[i]})))
@@ -136,5 +139,7 @@ alloy_tensor *alloy_pick_rows(alloy_pass *p, alloy_tensor *x, const int64_t *row
         return NULL;
     struct pick pick = {rows, count};
     alloy_tensor *y = alloy_tensor_new(p, x->ndim, (int64_t[]){count, x->shape[1], x->shape[2], x->shape[3]});
-    return y ? alloy_apply(p, &pick_rows, &(alloy_args){.in = {x}, .out = {y}, .options = &pick, .options_size = sizeof pick}) : NULL;
+    return y ? alloy_apply(p, &pick_rows,
+                           &(alloy_args){.in = {x}, .out = {y}, .options = &pick, .options_size = sizeof pick})
+             : NULL;
 }

@@ -11,7 +11,8 @@
 static void keep(alloy_state_spec *spec, alloy_state_part part)
 {
     if (spec->count == ALLOY_MOST_STATE_PARTS) {
-        spec->status = alloy_fail(ALLOY_LIMIT, "state part %s: a mixer keeps at most %d parts", part.name, ALLOY_MOST_STATE_PARTS);
+        spec->status =
+            alloy_fail(ALLOY_LIMIT, "state part %s: a mixer keeps at most %d parts", part.name, ALLOY_MOST_STATE_PARTS);
         return;
     }
     spec->part[spec->count++] = part;
@@ -40,13 +41,15 @@ static alloy_status reserve_fixed(alloy_state_store *store, const alloy_state_pa
 }
 
 /* Rows to allocate for `length` tokens: a growing list doubles, a ring is made once. */
-static alloy_status rows_needed(const alloy_state_store *store, const alloy_state_part *part, int64_t length, int64_t chunk, int64_t *out)
+static alloy_status rows_needed(const alloy_state_store *store, const alloy_state_part *part, int64_t length,
+                                int64_t chunk, int64_t *out)
 {
     int64_t rows = length;
     if (part->window > 0) {
         int64_t ring;
         if (!alloy_int64_add(part->window - 1, chunk, &ring))
-            return alloy_fail(ALLOY_LIMIT, "a window of %lld tokens and a chunk of %lld", (long long)part->window, (long long)chunk);
+            return alloy_fail(ALLOY_LIMIT, "a window of %lld tokens and a chunk of %lld", (long long)part->window,
+                              (long long)chunk);
         rows = ring;
     } else if (rows > store->capacity && store->capacity > 0 && rows < store->capacity + store->capacity / 2) {
         rows = store->capacity + store->capacity / 2;
@@ -57,7 +60,8 @@ static alloy_status rows_needed(const alloy_state_store *store, const alloy_stat
     return ALLOY_OK;
 }
 
-static alloy_status reserve_rows(alloy_state_store *store, const alloy_state_part *part, alloy_dtype rows_dtype, int64_t length, int64_t chunk)
+static alloy_status reserve_rows(alloy_state_store *store, const alloy_state_part *part, alloy_dtype rows_dtype,
+                                 int64_t length, int64_t chunk)
 {
     int64_t rows = 0;
     alloy_status status = rows_needed(store, part, length, chunk, &rows);
@@ -74,12 +78,14 @@ static alloy_status reserve_rows(alloy_state_store *store, const alloy_state_par
     return ALLOY_OK;
 }
 
-alloy_status alloy_state_reserve(alloy_state_block *block, const alloy_state_spec *spec, alloy_dtype rows_dtype, int64_t length, int64_t chunk)
+alloy_status alloy_state_reserve(alloy_state_block *block, const alloy_state_spec *spec, alloy_dtype rows_dtype,
+                                 int64_t length, int64_t chunk)
 {
     for (int i = 0; i < spec->count; i++) {
         const alloy_state_part *part = &spec->part[i];
-        alloy_status status = part->kind == ALLOY_STATE_FIXED ? reserve_fixed(&block->store[i], part)
-                                                              : reserve_rows(&block->store[i], part, rows_dtype, length, chunk);
+        alloy_status status = part->kind == ALLOY_STATE_FIXED
+                                  ? reserve_fixed(&block->store[i], part)
+                                  : reserve_rows(&block->store[i], part, rows_dtype, length, chunk);
         if (status)
             return status;
     }
@@ -97,10 +103,12 @@ static size_t store_bytes(const alloy_state_store *store, const alloy_state_part
 {
     if (!store->data)
         return 0;
-    return part->kind == ALLOY_STATE_FIXED ? (size_t)part->width * sizeof(float) : (size_t)store->capacity * row_bytes(part, rows_dtype);
+    return part->kind == ALLOY_STATE_FIXED ? (size_t)part->width * sizeof(float)
+                                           : (size_t)store->capacity * row_bytes(part, rows_dtype);
 }
 
-alloy_status alloy_state_copy(alloy_state_block *to, const alloy_state_block *from, const alloy_state_spec *spec, alloy_dtype rows_dtype)
+alloy_status alloy_state_copy(alloy_state_block *to, const alloy_state_block *from, const alloy_state_spec *spec,
+                              alloy_dtype rows_dtype)
 {
     for (int i = 0; i < spec->count; i++) {
         size_t bytes = store_bytes(&from->store[i], &spec->part[i], rows_dtype);

@@ -47,13 +47,15 @@ struct alloy_state {
 };
 
 /* Makes the memory for `length` tokens in all, of which a forward brings at most `chunk` at once. Rows that are there stay. NOMEM, LIMIT. */
-alloy_status alloy_state_reserve(alloy_state_block *block, const alloy_state_spec *spec, alloy_dtype rows_dtype, int64_t length, int64_t chunk);
+alloy_status alloy_state_reserve(alloy_state_block *block, const alloy_state_spec *spec, alloy_dtype rows_dtype,
+                                 int64_t length, int64_t chunk);
 
 /* Begins anew: fixed parts are zeros. Keeps the memory. */
 void alloy_state_clear(alloy_state_block *block, const alloy_state_spec *spec);
 
 /* Copies all of `from` into `to`, an empty block. */
-alloy_status alloy_state_copy(alloy_state_block *to, const alloy_state_block *from, const alloy_state_spec *spec, alloy_dtype rows_dtype);
+alloy_status alloy_state_copy(alloy_state_block *to, const alloy_state_block *from, const alloy_state_spec *spec,
+                              alloy_dtype rows_dtype);
 
 void alloy_state_free(alloy_state_block *block);
 

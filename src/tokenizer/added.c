@@ -81,7 +81,8 @@ static uint32_t make_child(alloy_added_set *set, uint32_t node, uint8_t byte)
     if (node == 0) {
         set->first[byte] = there;
     } else {
-        *edge_place(set, ((uint64_t)node << 8 | byte) + 1) = (struct alloy_added_edge){((uint64_t)node << 8 | byte) + 1, there};
+        *edge_place(set, ((uint64_t)node << 8 | byte) + 1) =
+            (struct alloy_added_edge){((uint64_t)node << 8 | byte) + 1, there};
         set->edge_count++;
     }
     return there;
@@ -101,8 +102,8 @@ alloy_status alloy_added_set_add(alloy_added_set *set, const char *text, size_t 
     if (size == 0)
         return alloy_fail(ALLOY_FORMAT, "an added token without text");
     if (size > ALLOY_ADDED_MOST_BYTES)
-        return alloy_fail(ALLOY_LIMIT, "added token \"%s\": %zu bytes, at most %d are allowed", alloy_printable(text, size), size,
-                          ALLOY_ADDED_MOST_BYTES);
+        return alloy_fail(ALLOY_LIMIT, "added token \"%s\": %zu bytes, at most %d are allowed",
+                          alloy_printable(text, size), size, ALLOY_ADDED_MOST_BYTES);
     if (set->node_count == 0) {
         new_node(set);
         if (set->node_count == 0)
@@ -129,7 +130,8 @@ alloy_status alloy_added_set_add(alloy_added_set *set, const char *text, size_t 
 /* ---- Searching ---------------------------------------------------------------------------------------------------------------- */
 
 /* The next token at or behind `from`: its bytes are [*start, *end). NULL: none. */
-static const alloy_added_token *find_next(const alloy_added_set *set, const char *text, size_t size, size_t from, size_t *start, size_t *end)
+static const alloy_added_token *find_next(const alloy_added_set *set, const char *text, size_t size, size_t from,
+                                          size_t *start, size_t *end)
 {
     const uint8_t *s = (const uint8_t *)text;
     if (set->only_first == -2)
@@ -197,12 +199,13 @@ static size_t space_behind(const uint8_t *s, size_t size, size_t start)
     return start;
 }
 
-alloy_status alloy_added_divide(const alloy_added_set *set, const char *text, size_t size, bool skip_special, alloy_stretch_function *take,
-                                void *user)
+alloy_status alloy_added_divide(const alloy_added_set *set, const char *text, size_t size, bool skip_special,
+                                alloy_stretch_function *take, void *user)
 {
     const uint8_t *s = (const uint8_t *)text;
     size_t done = 0, from = 0, start, end;
-    size_t space_start = 1, space_end = 0; /* white space behind a token, walked over once however many tokens lie in it */
+    size_t space_start = 1,
+           space_end = 0; /* white space behind a token, walked over once however many tokens lie in it */
     const alloy_added_token *token;
     while ((token = find_next(set, text, size, from, &start, &end))) {
         from = end;

@@ -27,13 +27,13 @@ typedef struct alloy_added_set {
     struct alloy_added_edge {
         uint64_t from; /* node << 8 | byte, + 1; 0: empty */
         uint32_t to;
-    } *edges; /* hash table */
+    } * edges;                     /* hash table */
     size_t edge_slots, edge_count; /* slots: a power of two */
     uint64_t seed;                 /* odd */
     uint32_t first[256];           /* the node behind the root by byte; 0: none */
     int only_first;                /* the byte that all tokens begin with; -1: they differ; -2: no token */
     alloy_code_set word;           /* what words are made of; empty until a single_word token comes */
-} alloy_added_set; /* alloy_added_set_open makes an empty one */
+} alloy_added_set;                 /* alloy_added_set_open makes an empty one */
 
 void alloy_added_set_open(alloy_added_set *set);
 void alloy_added_set_close(alloy_added_set *set);
@@ -45,7 +45,7 @@ alloy_status alloy_added_set_add(alloy_added_set *set, const char *text, size_t 
 typedef alloy_status alloy_stretch_function(void *user, const alloy_added_token *token, size_t start, size_t end);
 
 /* Hands over the stretches of valid UTF-8 in their order. `skip_special`: special tokens are passed over as text. */
-alloy_status alloy_added_divide(const alloy_added_set *set, const char *text, size_t size, bool skip_special, alloy_stretch_function *take,
-                                void *user);
+alloy_status alloy_added_divide(const alloy_added_set *set, const char *text, size_t size, bool skip_special,
+                                alloy_stretch_function *take, void *user);
 
 #endif

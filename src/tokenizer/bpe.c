@@ -12,12 +12,12 @@
 #include "tokenizer/ids.h"
 
 enum {
-    SHORT = 64,               /* symbols of a short piece */
-    CUT_BITS = 22,            /* of the table of cuts: 512 KiB */
-    CUT_FROM = 16,            /* bytes of a piece worth cutting */
-    CACHE_ENTRIES = 1 << 15,  /* 2 MiB */
-    CACHED_BYTES = 24,        /* of a piece in the cache, at most */
-    CACHED_IDS = 9,           /* of its ids, at most */
+    SHORT = 64,              /* symbols of a short piece */
+    CUT_BITS = 22,           /* of the table of cuts: 512 KiB */
+    CUT_FROM = 16,           /* bytes of a piece worth cutting */
+    CACHE_ENTRIES = 1 << 15, /* 2 MiB */
+    CACHED_BYTES = 24,       /* of a piece in the cache, at most */
+    CACHED_IDS = 9,          /* of its ids, at most */
 };
 
 /* A piece in the cache, one cache line. Every place of the table holds the last piece that hashed to it. */
@@ -33,7 +33,7 @@ struct alloy_bpe_scratch {
     struct cached *cache; /* [CACHE_ENTRIES] */
     uint32_t *symbols;    /* [symbol_capacity] */
     size_t symbol_count, symbol_capacity;
-    alloy_text spelled;   /* a piece in byte characters; a symbol with prefix and suffix */
+    alloy_text spelled; /* a piece in byte characters; a symbol with prefix and suffix */
     alloy_text symbol;
     alloy_long_scratch *long_scratch;
 };
@@ -55,24 +55,27 @@ static uint32_t find_result(const alloy_bpe *bpe, const char *text, size_t size)
     int64_t guess = bpe->merge_count > 0 ? (int64_t)bpe->merges[bpe->merge_count - 1].id : -1;
     for (int i = 0; i < 2 && guess >= 0 && guess + i < v->count; i++) {
         const alloy_vocabulary_token *token = &v->tokens[guess + i];
-        if (token->flags & ALLOY_TOKEN_OF_MODEL && token->size == size && memcmp(v->text.bytes + token->at, text, size) == 0)
+        if (token->flags & ALLOY_TOKEN_OF_MODEL && token->size == size &&
+            memcmp(v->text.bytes + token->at, text, size) == 0)
             return (uint32_t)(guess + i);
     }
     return alloy_vocabulary_find(v, text, size);
 }
 
-static alloy_status fail_merge(const alloy_bpe *bpe, const char *what, const char *left, size_t left_size, const char *right,
-                               size_t right_size)
+static alloy_status fail_merge(const alloy_bpe *bpe, const char *what, const char *left, size_t left_size,
+                               const char *right, size_t right_size)
 {
-    return alloy_fail(ALLOY_FORMAT, "merge %lld, \"%s\" and \"%s\": %s", (long long)bpe->merge_count, alloy_printable(left, left_size),
-                      alloy_printable(right, right_size), what);
+    return alloy_fail(ALLOY_FORMAT, "merge %lld, \"%s\" and \"%s\": %s", (long long)bpe->merge_count,
+                      alloy_printable(left, left_size), alloy_printable(right, right_size), what);
 }
 
-alloy_status alloy_bpe_add_merge(alloy_bpe *bpe, const char *left, size_t left_size, const char *right, size_t right_size)
+alloy_status alloy_bpe_add_merge(alloy_bpe *bpe, const char *left, size_t left_size, const char *right,
+                                 size_t right_size)
 {
     char text[512];
     size_t skip = bpe->prefix.size;
-    alloy_merge merge = {alloy_vocabulary_find(bpe->vocabulary, left, left_size), alloy_vocabulary_find(bpe->vocabulary, right, right_size), 0};
+    alloy_merge merge = {alloy_vocabulary_find(bpe->vocabulary, left, left_size),
+                         alloy_vocabulary_find(bpe->vocabulary, right, right_size), 0};
     if (merge.left == ALLOY_NO_TOKEN || merge.right == ALLOY_NO_TOKEN)
         return fail_merge(bpe, "not both are tokens of the vocabulary", left, left_size, right, right_size);
     if (left_size == 0 || right_size <= skip)
@@ -144,7 +147,8 @@ static alloy_status make_cuts(alloy_bpe *bpe)
         const alloy_merge *merge = &bpe->merges[rank];
         const char *left = alloy_vocabulary_text(v, merge->left), *right = alloy_vocabulary_text(v, merge->right);
         size_t length;
-        size_t bit = cut_bit(last_code(left, v->tokens[merge->left].size), alloy_code_at((const uint8_t *)right, &length));
+        size_t bit =
+            cut_bit(last_code(left, v->tokens[merge->left].size), alloy_code_at((const uint8_t *)right, &length));
         bpe->cuts[bit / 64] |= (uint64_t)1 << bit % 64;
     }
     return ALLOY_OK;
@@ -250,8 +254,8 @@ static bool add_symbol(alloy_bpe_scratch *s, uint32_t id)
 /* ---- Symbols ------------------------------------------------------------------------------------------------------------------ */
 
 /* The text of the symbol that a character begins as, with prefix and suffix where it has them. */
-static uint32_t symbol_id(const alloy_bpe *bpe, alloy_bpe_scratch *s, const char *text, size_t size, bool first, bool last, const char **symbol,
-                          size_t *symbol_size)
+static uint32_t symbol_id(const alloy_bpe *bpe, alloy_bpe_scratch *s, const char *text, size_t size, bool first,
+                          bool last, const char **symbol, size_t *symbol_size)
 {
     *symbol = text;
     *symbol_size = size;
@@ -381,7 +385,8 @@ static alloy_status merge_piece(const alloy_bpe *bpe, alloy_bpe_scratch *s, cons
         if (id != ALLOY_NO_TOKEN)
             return add_symbol(s, id) ? ALLOY_OK : ALLOY_NOMEM;
     }
-    alloy_status status = bpe->bytes_known ? add_byte_symbols(bpe, s, piece, size) : add_symbols(bpe, s, spelled, spelled_size);
+    alloy_status status =
+        bpe->bytes_known ? add_byte_symbols(bpe, s, piece, size) : add_symbols(bpe, s, spelled, spelled_size);
     if (status)
         return status;
     if (s->symbol_count > SHORT)
@@ -410,7 +415,8 @@ static inline size_t cache_key(const char *piece, size_t size, uint64_t key[3])
     } else if (size >= 4) {
         key[0] = load(piece, 4) | load(piece + size - 4, 4) << 32;
     } else {
-        key[0] = (uint64_t)(uint8_t)piece[0] | (uint64_t)(uint8_t)piece[size / 2] << 8 | (uint64_t)(uint8_t)piece[size - 1] << 16;
+        key[0] = (uint64_t)(uint8_t)piece[0] | (uint64_t)(uint8_t)piece[size / 2] << 8 |
+                 (uint64_t)(uint8_t)piece[size - 1] << 16;
     }
     uint64_t hash = key[0] * 0x9E3779B97F4A7C15u ^ (key[1] + size) * 0xC2B2AE3D27D4EB4Fu ^ key[2] * 0x165667B19E3779F9u;
     hash ^= hash >> 29;
@@ -427,7 +433,8 @@ static alloy_status append_symbols(const alloy_bpe_scratch *s, alloy_ids *ids)
     return ALLOY_OK;
 }
 
-static alloy_status encode_cached(const alloy_bpe *bpe, alloy_bpe_scratch *s, const char *piece, size_t size, alloy_ids *ids)
+static alloy_status encode_cached(const alloy_bpe *bpe, alloy_bpe_scratch *s, const char *piece, size_t size,
+                                  alloy_ids *ids)
 {
     uint64_t key[3];
     struct cached *cached = NULL;
@@ -458,7 +465,8 @@ static alloy_status encode_cached(const alloy_bpe *bpe, alloy_bpe_scratch *s, co
 static inline bool edges_of(const alloy_bpe *bpe, const char *text, size_t length, uint32_t *first, uint32_t *last)
 {
     size_t unused;
-    bool known = (length == 1 ? bpe->ascii_ids[(uint8_t)text[0]] : alloy_vocabulary_find(bpe->vocabulary, text, length)) != ALLOY_NO_TOKEN;
+    bool known = (length == 1 ? bpe->ascii_ids[(uint8_t)text[0]]
+                              : alloy_vocabulary_find(bpe->vocabulary, text, length)) != ALLOY_NO_TOKEN;
     *first = *last = known ? alloy_code_at((const uint8_t *)text, &unused) : '<';
     if (!known)
         *last = '>';
@@ -466,7 +474,8 @@ static inline bool edges_of(const alloy_bpe *bpe, const char *text, size_t lengt
 }
 
 /* Encodes the parts of a piece that no merge can join. */
-static alloy_status encode_in_parts(const alloy_bpe *bpe, alloy_bpe_scratch *s, const char *piece, size_t size, alloy_ids *ids)
+static alloy_status encode_in_parts(const alloy_bpe *bpe, alloy_bpe_scratch *s, const char *piece, size_t size,
+                                    alloy_ids *ids)
 {
     size_t start = 0;
     uint32_t first, last, last_before = 0;
@@ -489,7 +498,8 @@ static alloy_status encode_in_parts(const alloy_bpe *bpe, alloy_bpe_scratch *s, 
     return encode_cached(bpe, s, piece + start, size - start, ids);
 }
 
-alloy_status alloy_bpe_encode(const alloy_bpe *bpe, alloy_bpe_scratch *scratch, const char *piece, size_t size, alloy_ids *ids)
+alloy_status alloy_bpe_encode(const alloy_bpe *bpe, alloy_bpe_scratch *scratch, const char *piece, size_t size,
+                              alloy_ids *ids)
 {
     if (bpe->cuts && size >= CUT_FROM)
         return encode_in_parts(bpe, scratch, piece, size, ids);

@@ -21,7 +21,7 @@ typedef struct alloy_bpe {
     int64_t merge_count, merge_capacity;
     struct alloy_merge_slot {
         uint32_t left, right, rank, id; /* left ALLOY_NO_TOKEN: empty */
-    } *slots;
+    } * slots;
     size_t slot_count; /* a power of two */
     uint64_t seeds[2]; /* of the hash of pairs; the second is odd */
 
@@ -35,16 +35,17 @@ typedef struct alloy_bpe {
     alloy_text prefix;  /* of symbols that do not begin a piece (continuing_subword_prefix) */
     alloy_text suffix;  /* of the symbol that ends a piece (end_of_word_suffix) */
 
-    uint32_t unknown_id;        /* ALLOY_NO_TOKEN: there is none */
-    uint32_t byte_ids[256];     /* of the byte characters if bytes_known, else of <0x00>..<0xFF> */
-    uint32_t ascii_ids[128];    /* of the single characters */
-    bool all_bytes;             /* byte_fallback: each of the 256 has its token */
-    uint64_t *cuts;             /* bits: can a merge join a symbol ending and one beginning so? NULL: pieces are not cut */
+    uint32_t unknown_id;     /* ALLOY_NO_TOKEN: there is none */
+    uint32_t byte_ids[256];  /* of the byte characters if bytes_known, else of <0x00>..<0xFF> */
+    uint32_t ascii_ids[128]; /* of the single characters */
+    bool all_bytes;          /* byte_fallback: each of the 256 has its token */
+    uint64_t *cuts;          /* bits: can a merge join a symbol ending and one beginning so? NULL: pieces are not cut */
 } alloy_bpe;
 
 /* Merges are added in the order of their rank, when the vocabulary is finished. FORMAT where a part or the result is no token, or a part
  * adds nothing (so that merges only ever lengthen). */
-alloy_status alloy_bpe_add_merge(alloy_bpe *bpe, const char *left, size_t left_size, const char *right, size_t right_size);
+alloy_status alloy_bpe_add_merge(alloy_bpe *bpe, const char *left, size_t left_size, const char *right,
+                                 size_t right_size);
 
 /* All is added and set: makes the tables. */
 alloy_status alloy_bpe_finish(alloy_bpe *bpe);
@@ -56,7 +57,8 @@ alloy_status alloy_bpe_scratch_open(alloy_bpe_scratch **out);
 void alloy_bpe_scratch_close(alloy_bpe_scratch *scratch);
 
 /* Appends the ids of a piece (valid UTF-8, not empty). */
-alloy_status alloy_bpe_encode(const alloy_bpe *bpe, alloy_bpe_scratch *scratch, const char *piece, size_t size, alloy_ids *ids);
+alloy_status alloy_bpe_encode(const alloy_bpe *bpe, alloy_bpe_scratch *scratch, const char *piece, size_t size,
+                              alloy_ids *ids);
 
 /* ---- For bpe_long.c ----------------------------------------------------------------------------------------------------------- */
 

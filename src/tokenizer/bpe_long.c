@@ -33,7 +33,7 @@ struct alloy_long_scratch {
     size_t capacity;
     struct node *nodes; /* [node_capacity] */
     int64_t node_count, node_capacity;
-    uint32_t spare; /* nodes to use again, + 1 */
+    uint32_t spare;         /* nodes to use again, + 1 */
     struct bucket *buckets; /* [bucket_count] by rank; all empty between pieces */
     int64_t bucket_count;
     uint32_t *heap; /* [heap_count] ranks, the lowest first */
@@ -169,7 +169,8 @@ static bool wait_at(const alloy_bpe *bpe, alloy_long_scratch *s, const uint32_t 
     return !merge || bucket_add(s, merge->rank, place);
 }
 
-static bool merge_at(const alloy_bpe *bpe, alloy_long_scratch *s, uint32_t *symbols, uint32_t place, const alloy_merge *merge)
+static bool merge_at(const alloy_bpe *bpe, alloy_long_scratch *s, uint32_t *symbols, uint32_t place,
+                     const alloy_merge *merge)
 {
     uint32_t right = s->after[place];
     if (symbols[place] != merge->left || right == NONE || symbols[right] != merge->right)

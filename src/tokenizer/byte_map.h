@@ -19,7 +19,10 @@ static inline uint32_t alloy_byte_to_code(uint8_t byte)
 static inline int alloy_code_to_byte(uint32_t code)
 {
     if (code >= 0x100)
-        return code <= 0x120 ? (int)(code - 0x100) : code <= 0x142 ? (int)(code - 0x121 + 0x7F) : code == 0x143 ? 0xAD : -1;
+        return code <= 0x120   ? (int)(code - 0x100)
+               : code <= 0x142 ? (int)(code - 0x121 + 0x7F)
+               : code == 0x143 ? 0xAD
+                               : -1;
     return code <= 0x20 || (code >= 0x7F && code <= 0xA0) || code == 0xAD ? -1 : (int)code;
 }
 

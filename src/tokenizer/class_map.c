@@ -12,7 +12,7 @@ enum { PAGE = 256, PAGES = ALLOY_UNICODE_END >> 8, MOST_CLASSES = 256 };
 
 /* Runs of code points: the next begins at edges[i]. */
 struct runs {
-    uint32_t *edges; /* [count], rising, begins with 0 */
+    uint32_t *edges;  /* [count], rising, begins with 0 */
     uint8_t *classes; /* [count] */
     size_t count;
     const alloy_code_set *sets;
@@ -79,7 +79,7 @@ static alloy_status find_classes(struct runs *runs, int *class_count)
         if (class < 0)
             status = alloy_fail(ALLOY_LIMIT, "more than %d different classes of characters", MOST_CLASSES);
         else
-            runs->classes[i] = (uint8_t)class;
+            runs->classes[i] = (uint8_t) class;
     }
     alloy_memory_free(in);
     alloy_memory_free(next);

@@ -16,7 +16,7 @@ typedef struct alloy_class_map {
     uint8_t *blocks;                        /* [block_count][256] */
     size_t block_count;
     int class_count; /* 1 to 256 */
-} alloy_class_map; /* {0} is closed */
+} alloy_class_map;   /* {0} is closed */
 
 /* Characters that are in the same of the sets share a class, others do not. `of_set[s][c]` tells whether class c is in set s; it has
  * `count` rows. ALLOY_LIMIT when more than 256 classes are needed. */

@@ -115,8 +115,8 @@ static void read_field(alloy_json *json, const alloy_json_string_view *key, allo
         c->single = read_part(json, c);
     else if (alloy_json_key_is(key, "special_tokens"))
         c->special_tokens = read_part(json, c);
-    else if (alloy_json_key_is(key, "normalizers") || alloy_json_key_is(key, "pretokenizers") || alloy_json_key_is(key, "decoders") ||
-             alloy_json_key_is(key, "processors"))
+    else if (alloy_json_key_is(key, "normalizers") || alloy_json_key_is(key, "pretokenizers") ||
+             alloy_json_key_is(key, "decoders") || alloy_json_key_is(key, "processors"))
         *items = read_part(json, c);
     else
         alloy_json_skip(json);
@@ -175,23 +175,24 @@ bool alloy_component_is(const alloy_component *c, const char *type)
 
 alloy_status alloy_component_unsupported(const alloy_component *c, const char *known)
 {
-    return alloy_fail(ALLOY_FORMAT, "%s: type \"%s\" is not supported; supported are %s", c->name, alloy_printable(c->type.bytes, c->type.size),
-                      known);
+    return alloy_fail(ALLOY_FORMAT, "%s: type \"%s\" is not supported; supported are %s", c->name,
+                      alloy_printable(c->type.bytes, c->type.size), known);
 }
 
 alloy_status alloy_component_one_character(const alloy_component *c, const char *field, const alloy_text *text)
 {
     if (text->size > 0 && alloy_code_length((uint8_t)text->bytes[0]) == text->size)
         return ALLOY_OK;
-    return alloy_fail(ALLOY_FORMAT, "%s: %s: \"%s\" is \"%s\", one character is expected", c->name, alloy_text_get(&c->type), field,
-                      alloy_printable(alloy_text_get(text), text->size));
+    return alloy_fail(ALLOY_FORMAT, "%s: %s: \"%s\" is \"%s\", one character is expected", c->name,
+                      alloy_text_get(&c->type), field, alloy_printable(alloy_text_get(text), text->size));
 }
 
 alloy_status alloy_component_pattern(const alloy_component *c, alloy_pattern *pattern)
 {
     alloy_status status;
     if (!c->has_pattern || c->pattern.size == 0)
-        return alloy_fail(ALLOY_FORMAT, "%s: %s: a \"pattern\" that is not empty is expected", c->name, alloy_text_get(&c->type));
+        return alloy_fail(ALLOY_FORMAT, "%s: %s: a \"pattern\" that is not empty is expected", c->name,
+                          alloy_text_get(&c->type));
     if (c->regex)
         status = alloy_pattern_open_regex(pattern, c->pattern.bytes, c->pattern.size);
     else
@@ -208,8 +209,8 @@ alloy_status alloy_component_prepend(const alloy_component *c, alloy_prepend *pr
             *prepend = c->has_add_prefix_space && !c->add_prefix_space ? ALLOY_PREPEND_NEVER : (alloy_prepend)i;
             return ALLOY_OK;
         }
-    return alloy_fail(ALLOY_FORMAT, "%s: Metaspace: \"prepend_scheme\" is \"%s\"; always, first or never is expected", c->name,
-                      alloy_printable(scheme, strlen(scheme)));
+    return alloy_fail(ALLOY_FORMAT, "%s: Metaspace: \"prepend_scheme\" is \"%s\"; always, first or never is expected",
+                      c->name, alloy_printable(scheme, strlen(scheme)));
 }
 
 alloy_status alloy_component_copy(alloy_text *to, const alloy_text *from)

@@ -31,8 +31,9 @@ alloy_status alloy_decoder_chain_finish(alloy_decoder_chain *chain)
         bool per_token = stage->kind == ALLOY_DECODE_BYTE_LEVEL || stage->kind == ALLOY_DECODE_BYTE_FALLBACK ||
                          (stage->kind == ALLOY_DECODE_REPLACE && stage->pattern.kind == ALLOY_PATTERN_REGEX);
         if (fused && per_token)
-            return alloy_fail(ALLOY_FORMAT, "decoder: ByteLevel, ByteFallback or a Replace by Regex behind Fuse or ByteLevel is not "
-                                            "supported: it would need the whole text at once");
+            return alloy_fail(ALLOY_FORMAT,
+                              "decoder: ByteLevel, ByteFallback or a Replace by Regex behind Fuse or ByteLevel is not "
+                              "supported: it would need the whole text at once");
         fused |= stage->kind == ALLOY_DECODE_BYTE_LEVEL || stage->kind == ALLOY_DECODE_FUSE;
     }
     return ALLOY_OK;
@@ -152,13 +153,17 @@ static alloy_status take_byte_level(struct flow flow, const char *token, size_t 
 
 static int hex_digit(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 /* The byte of "<0xNN>"; -1: another token. */
 static int byte_of(const char *token, size_t size)
 {
-    if (size != 6 || memcmp(token, "<0x", 3) != 0 || token[5] != '>' || hex_digit(token[3]) < 0 || hex_digit(token[4]) < 0)
+    if (size != 6 || memcmp(token, "<0x", 3) != 0 || token[5] != '>' || hex_digit(token[3]) < 0 ||
+        hex_digit(token[4]) < 0)
         return -1;
     return hex_digit(token[3]) << 4 | hex_digit(token[4]);
 }
@@ -216,7 +221,9 @@ static size_t strip_front(const alloy_text *content, const char *text, size_t si
 static size_t strip_back(const alloy_text *content, const char *text, size_t size, int64_t most)
 {
     size_t off = 0;
-    for (; most > 0 && size - off >= content->size && has_content(content, text + size - off - content->size, content->size); most--)
+    for (; most > 0 && size - off >= content->size &&
+           has_content(content, text + size - off - content->size, content->size);
+         most--)
         off += content->size;
     return off;
 }
@@ -262,8 +269,8 @@ static alloy_status finish_strip(struct flow flow, const alloy_decoder_stage *st
 /* ---- Replace and Metaspace ---------------------------------------------------------------------------------------------------- */
 
 /* Appends `text` with its matches replaced; *rest is where the last match ended. */
-static alloy_status replace_matches(struct flow flow, const alloy_decoder_stage *stage, const char *text, size_t size, alloy_text *out,
-                                    size_t *rest)
+static alloy_status replace_matches(struct flow flow, const alloy_decoder_stage *stage, const char *text, size_t size,
+                                    alloy_text *out, size_t *rest)
 {
     alloy_pattern_scan *scan = &flow.run->stages[flow.stage].scan;
     alloy_status status = alloy_pattern_scan_begin(scan, &stage->pattern, text, size, &flow.run->fuel);
@@ -279,7 +286,8 @@ static alloy_status replace_matches(struct flow flow, const alloy_decoder_stage 
 }
 
 /* One long token: a match may go on in the next chunk, so as much as could begin one waits, in whole characters. */
-static alloy_status replace_fused(struct flow flow, const alloy_decoder_stage *stage, const char *text, size_t size, bool at_end)
+static alloy_status replace_fused(struct flow flow, const alloy_decoder_stage *stage, const char *text, size_t size,
+                                  bool at_end)
 {
     alloy_text *kept = kept_of(flow), *made = made_of(flow);
     size_t rest;
@@ -309,7 +317,8 @@ static alloy_status take_replace(struct flow flow, const alloy_decoder_stage *st
     return status ? status : pass_made(flow, true);
 }
 
-static alloy_status take_metaspace(struct flow flow, const alloy_decoder_stage *stage, const char *text, size_t size, bool begins)
+static alloy_status take_metaspace(struct flow flow, const alloy_decoder_stage *stage, const char *text, size_t size,
+                                   bool begins)
 {
     int64_t *tokens = &flow.run->stages[flow.stage].seen;
     bool first = stage->fused || *tokens == 0;
@@ -380,7 +389,8 @@ static alloy_status finish_stage(struct flow flow)
     }
 }
 
-alloy_status alloy_decoder_run_push(const alloy_decoder_chain *chain, alloy_decoder_run *run, const char *token, size_t size)
+alloy_status alloy_decoder_run_push(const alloy_decoder_chain *chain, alloy_decoder_run *run, const char *token,
+                                    size_t size)
 {
     run->fuel = FUEL;
     return take((struct flow){chain, run, 0}, token, size, true);

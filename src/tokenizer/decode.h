@@ -49,14 +49,15 @@ typedef struct alloy_decoder_run {
         int64_t seen;    /* STRIP: characters taken off so far, -1: no more; METASPACE, JOIN: tokens */
         alloy_pattern_scan scan;
     } stages[ALLOY_MOST_DECODER_STAGES];
-    uint64_t fuel; /* steps left for regular expressions */
+    uint64_t fuel;  /* steps left for regular expressions */
     alloy_text out; /* what has become certain */
 } alloy_decoder_run;
 
 void alloy_decoder_run_free(alloy_decoder_run *run);
 
 /* A token comes in, appending to run->out. */
-alloy_status alloy_decoder_run_push(const alloy_decoder_chain *chain, alloy_decoder_run *run, const char *token, size_t size);
+alloy_status alloy_decoder_run_push(const alloy_decoder_chain *chain, alloy_decoder_run *run, const char *token,
+                                    size_t size);
 
 /* No more tokens: what was kept back goes out too, and the run is at the start again. */
 alloy_status alloy_decoder_run_finish(const alloy_decoder_chain *chain, alloy_decoder_run *run);

@@ -101,7 +101,8 @@ static void order_marks(alloy_form_scratch *scratch, size_t count)
 }
 
 /* The characters of text that belong together, in their normal form. */
-static alloy_status apply_to_stretch(alloy_form form, alloy_form_scratch *scratch, const uint8_t *text, size_t size, alloy_text *out)
+static alloy_status apply_to_stretch(alloy_form form, alloy_form_scratch *scratch, const uint8_t *text, size_t size,
+                                     alloy_text *out)
 {
     bool compose = form == ALLOY_NFC || form == ALLOY_NFKC, compatible = form == ALLOY_NFKC || form == ALLOY_NFKD;
     utf8proc_option_t decompose = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | (compatible ? UTF8PROC_COMPAT : 0);
@@ -131,13 +132,13 @@ static alloy_status apply_to_stretch(alloy_form form, alloy_form_scratch *scratc
     return ALLOY_OK;
 }
 
-alloy_status alloy_form_apply(const alloy_form_map *map, alloy_form form, alloy_form_scratch *scratch, const char *text, size_t size,
-                              alloy_text *out)
+alloy_status alloy_form_apply(const alloy_form_map *map, alloy_form form, alloy_form_scratch *scratch, const char *text,
+                              size_t size, alloy_text *out)
 {
     const uint8_t *s = (const uint8_t *)text;
-    size_t copied = 0;          /* what is in `out` already */
-    size_t before = 0;          /* the character before `at`, which a change may reach */
-    bool reachable = false;     /* is there one? */
+    size_t copied = 0;      /* what is in `out` already */
+    size_t before = 0;      /* the character before `at`, which a change may reach */
+    bool reachable = false; /* is there one? */
     size_t length;
     for (size_t at = 0; at < size;) {
         uint8_t kind = s[at] < 0x80 ? LEFT_ALONE : map->kind[alloy_class_of(&map->map, alloy_code_at(s + at, &length))];
@@ -148,7 +149,8 @@ alloy_status alloy_form_apply(const alloy_form_map *map, alloy_form form, alloy_
             continue;
         }
         size_t first = reachable ? before : at;
-        while (at < size && s[at] >= 0x80 && map->kind[alloy_class_of(&map->map, alloy_code_at(s + at, &length))] == MAY_CHANGE)
+        while (at < size && s[at] >= 0x80 &&
+               map->kind[alloy_class_of(&map->map, alloy_code_at(s + at, &length))] == MAY_CHANGE)
             at += length;
         alloy_text_append(out, s + copied, first - copied);
         alloy_status status = apply_to_stretch(form, scratch, s + first, at - first, out);

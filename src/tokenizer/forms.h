@@ -14,7 +14,8 @@ typedef enum alloy_form { ALLOY_NFC, ALLOY_NFD, ALLOY_NFKC, ALLOY_NFKD } alloy_f
 /* Which characters a form may change. */
 typedef struct alloy_form_map {
     alloy_class_map map;
-    uint8_t kind[256]; /* by class: 0 left alone, 1 may change, 2 inert (left alone, and never in reach of what may change) */
+    uint8_t kind
+        [256]; /* by class: 0 left alone, 1 may change, 2 inert (left alone, and never in reach of what may change) */
 } alloy_form_map;
 
 alloy_status alloy_form_map_open(alloy_form_map *map, alloy_form form);
@@ -29,7 +30,7 @@ typedef struct alloy_form_scratch {
 void alloy_form_scratch_free(alloy_form_scratch *scratch);
 
 /* Appends the normal form of valid UTF-8 to `out`. Linear in `size`, however many marks stand in a row. */
-alloy_status alloy_form_apply(const alloy_form_map *map, alloy_form form, alloy_form_scratch *scratch, const char *text, size_t size,
-                              alloy_text *out);
+alloy_status alloy_form_apply(const alloy_form_map *map, alloy_form form, alloy_form_scratch *scratch, const char *text,
+                              size_t size, alloy_text *out);
 
 #endif

@@ -22,10 +22,11 @@ struct listed {
 
 struct loader {
     alloy_tokenizer *tokenizer;
-    const char *name; /* of the file */
+    const char *name;      /* of the file */
     struct listed *listed; /* [listed_count] */
     int64_t listed_count, listed_capacity;
-    alloy_json_string_view normalizer, pretokenizer, decoder, post_processor, truncation, padding; /* size 0: absent or null */
+    alloy_json_string_view normalizer, pretokenizer, decoder, post_processor, truncation,
+        padding; /* size 0: absent or null */
     bool has_model;
 };
 
@@ -90,7 +91,8 @@ static void read_version(alloy_json *json)
         return;
     alloy_json_string_view version = alloy_json_string(json);
     if (!json->status && !alloy_json_key_is(&version, "1.0"))
-        alloy_json_fail(json, ALLOY_FORMAT, "version \"%s\" is not supported, \"1.0\" is", alloy_printable(version.bytes, version.size));
+        alloy_json_fail(json, ALLOY_FORMAT, "version \"%s\" is not supported, \"1.0\" is",
+                        alloy_printable(version.bytes, version.size));
 }
 
 static void read_section(struct loader *l, alloy_json *json, const alloy_json_string_view *key)
@@ -124,7 +126,8 @@ static void read_section(struct loader *l, alloy_json *json, const alloy_json_st
 
 /* ---- Putting it together ------------------------------------------------------------------------------------------------------ */
 
-static alloy_status load_part(struct loader *l, const char *name, const alloy_json_string_view *raw, alloy_part *part, alloy_text *full_name)
+static alloy_status load_part(struct loader *l, const char *name, const alloy_json_string_view *raw, alloy_part *part,
+                              alloy_text *full_name)
 {
     alloy_text_clear(full_name);
     alloy_text_format(full_name, "%s: %s", l->name, name);
@@ -142,7 +145,8 @@ static alloy_status load_parts(struct loader *l)
         status = alloy_load_normalizer(&t->normalizer, part);
     if (!status && l->pretokenizer.size && !(status = load_part(l, "pre_tokenizer", &l->pretokenizer, &part, &name)))
         status = alloy_load_pretokenizer(&t->pretokenizer, part);
-    if (!status && l->post_processor.size && !(status = load_part(l, "post_processor", &l->post_processor, &part, &name)))
+    if (!status && l->post_processor.size &&
+        !(status = load_part(l, "post_processor", &l->post_processor, &part, &name)))
         status = alloy_load_post_processor(&t->post_processor, part);
     if (!status && l->decoder.size && !(status = load_part(l, "decoder", &l->decoder, &part, &name)))
         status = alloy_load_decoder(&t->decoder, part);
@@ -179,8 +183,10 @@ static alloy_status complete_decoder(struct loader *l)
         longest = v->tokens[id].size > longest ? v->tokens[id].size : longest;
     for (int64_t i = 0; i < chain->count; i++)
         if (chain->stages[i].start > (int64_t)longest || chain->stages[i].stop > (int64_t)longest)
-            return alloy_fail(ALLOY_FORMAT, "%s: decoder: Strip takes %lld off the start and %lld off the end, and no token is that long", l->name,
-                              (long long)chain->stages[i].start, (long long)chain->stages[i].stop);
+            return alloy_fail(
+                ALLOY_FORMAT,
+                "%s: decoder: Strip takes %lld off the start and %lld off the end, and no token is that long", l->name,
+                (long long)chain->stages[i].start, (long long)chain->stages[i].stop);
     alloy_status status = alloy_decoder_chain_finish(chain);
     return status ? alloy_fail_in(status, l->name) : ALLOY_OK;
 }
@@ -200,18 +206,19 @@ static alloy_status place_token(struct loader *l, const struct listed *listed, i
     int64_t next = *largest >= v->model_count ? *largest + 1 : v->model_count;
     if (listed->id != (known ? (int64_t)*id : next)) {
         if (alloy_vocabulary_has(v, listed->id))
-            return alloy_fail(ALLOY_FORMAT, "%s: added token \"%s\" has id %lld, which is that of token \"%s\"", l->name, shown,
-                              (long long)listed->id,
+            return alloy_fail(ALLOY_FORMAT, "%s: added token \"%s\" has id %lld, which is that of token \"%s\"",
+                              l->name, shown, (long long)listed->id,
                               alloy_printable(alloy_vocabulary_text(v, listed->id), v->tokens[listed->id].size));
         if (listed->id >= 2 * v->model_count + l->listed_count + SPARE_IDS)
-            return alloy_fail(ALLOY_FORMAT, "%s: added token \"%s\": id %lld is far beyond the number of tokens", l->name, shown,
-                              (long long)listed->id);
-        alloy_warn("%s: added token \"%s\" gets id %lld, not %lld as the file says (the tokenizers library counts so)", l->name, shown,
-                   (long long)(known ? (int64_t)*id : next), (long long)listed->id);
+            return alloy_fail(ALLOY_FORMAT, "%s: added token \"%s\": id %lld is far beyond the number of tokens",
+                              l->name, shown, (long long)listed->id);
+        alloy_warn("%s: added token \"%s\" gets id %lld, not %lld as the file says (the tokenizers library counts so)",
+                   l->name, shown, (long long)(known ? (int64_t)*id : next), (long long)listed->id);
     }
     if (!known) {
         if (alloy_vocabulary_has(v, next))
-            return alloy_fail(ALLOY_FORMAT, "%s: added token \"%s\" would get id %lld, which another token has", l->name, shown, (long long)next);
+            return alloy_fail(ALLOY_FORMAT, "%s: added token \"%s\" would get id %lld, which another token has",
+                              l->name, shown, (long long)next);
         *id = (uint32_t)next;
         alloy_status status = alloy_vocabulary_place(v, listed->text.bytes, listed->text.size, *id);
         if (status)
@@ -246,7 +253,8 @@ static alloy_status check_listed_ids(const struct loader *l)
 
 /* Puts a token among those that are looked for. One that is looked for in normalized text decodes to its normalized form (as in
  * `tokenizers` since 0.23). */
-static alloy_status look_for(struct loader *l, const struct listed *listed, uint32_t id, alloy_normalizer_scratch *scratch)
+static alloy_status look_for(struct loader *l, const struct listed *listed, uint32_t id,
+                             alloy_normalizer_scratch *scratch)
 {
     alloy_tokenizer *t = l->tokenizer;
     alloy_added_token token = {id, listed->single_word, listed->left_strip, listed->right_strip, listed->special};
@@ -300,7 +308,8 @@ static alloy_status check_byte_tokens(const struct loader *l)
     for (int64_t id = 0; id < v->count && used; id++) {
         const char *text = v->tokens[id].size == 6 ? alloy_vocabulary_text(v, id) : NULL;
         if (text && memcmp(text, "<0x", 3) == 0 && text[5] == '>' && !(is_hex(text[3]) && is_hex(text[4])))
-            return alloy_fail(ALLOY_FORMAT, "%s: token \"%s\" is no byte: <0x00> to <0xFF> are expected", l->name, alloy_printable(text, 6));
+            return alloy_fail(ALLOY_FORMAT, "%s: token \"%s\" is no byte: <0x00> to <0xFF> are expected", l->name,
+                              alloy_printable(text, 6));
     }
     return ALLOY_OK;
 }

@@ -40,7 +40,8 @@ static void read_vocabulary(struct model *m)
 {
     alloy_json_string_view key;
     if (alloy_json_peek(m->json) == ALLOY_JSON_ARRAY) {
-        alloy_json_fail(m->json, ALLOY_FORMAT, "a vocabulary in a list belongs to a Unigram model, which is not supported: only BPE is");
+        alloy_json_fail(m->json, ALLOY_FORMAT,
+                        "a vocabulary in a list belongs to a Unigram model, which is not supported: only BPE is");
         return;
     }
     alloy_json_object(m->json);
@@ -90,7 +91,8 @@ static void read_merge_pair(struct model *m, alloy_json *json)
     if (json->status)
         return;
     if (count != 2) {
-        alloy_json_fail(json, ALLOY_FORMAT, "merge %lld has %d parts, 2 are expected", (long long)m->bpe->merge_count, count);
+        alloy_json_fail(json, ALLOY_FORMAT, "merge %lld has %d parts, 2 are expected", (long long)m->bpe->merge_count,
+                        count);
         return;
     }
     size_t sizes[2];
@@ -132,14 +134,16 @@ static void read_option_text(struct model *m, alloy_text *text, bool *has)
     if (has)
         *has = true;
     if (text == &m->bpe->prefix && text->size > 0 && m->merges_read)
-        alloy_json_fail(m->json, ALLOY_FORMAT, "continuing_subword_prefix stands behind the merges that it changes: not supported");
+        alloy_json_fail(m->json, ALLOY_FORMAT,
+                        "continuing_subword_prefix stands behind the merges that it changes: not supported");
 }
 
 static void read_type(struct model *m)
 {
     alloy_json_string_view type = alloy_json_string(m->json);
     if (!m->json->status && !alloy_json_key_is(&type, "BPE"))
-        alloy_json_fail(m->json, ALLOY_FORMAT, "model type \"%s\" is not supported: only BPE is", alloy_printable(type.bytes, type.size));
+        alloy_json_fail(m->json, ALLOY_FORMAT, "model type \"%s\" is not supported: only BPE is",
+                        alloy_printable(type.bytes, type.size));
 }
 
 static void read_dropout(struct model *m)

@@ -13,7 +13,8 @@ enum { MOST_NORMALIZERS = 32 };
 
 static alloy_normalizer_step *new_normalizer(alloy_normalizer *normalizer, alloy_normalizer_kind kind)
 {
-    alloy_normalizer_step *steps = alloy_memory_grow(normalizer->steps, normalizer->count, &normalizer->capacity, sizeof *steps);
+    alloy_normalizer_step *steps =
+        alloy_memory_grow(normalizer->steps, normalizer->count, &normalizer->capacity, sizeof *steps);
     if (!steps)
         return NULL;
     normalizer->steps = steps;
@@ -66,7 +67,9 @@ static alloy_status take_normalizer(void *target, const alloy_component *c)
         return ALLOY_OK;
     }
     if (alloy_component_is(c, "Prepend"))
-        return (step = new_normalizer(normalizer, ALLOY_NORMALIZE_PREPEND)) ? alloy_component_copy(&step->content, &c->prepend) : ALLOY_NOMEM;
+        return (step = new_normalizer(normalizer, ALLOY_NORMALIZE_PREPEND))
+                   ? alloy_component_copy(&step->content, &c->prepend)
+                   : ALLOY_NOMEM;
     if (alloy_component_is(c, "Replace")) {
         if (!(step = new_normalizer(normalizer, ALLOY_NORMALIZE_REPLACE)))
             return ALLOY_NOMEM;
@@ -76,7 +79,9 @@ static alloy_status take_normalizer(void *target, const alloy_component *c)
         return status ? status : alloy_component_copy(&step->content, &c->content);
     }
     if (alloy_component_is(c, "Precompiled") && (!c->has_charsmap || !is_base64(&c->charsmap)))
-        return alloy_fail(ALLOY_FORMAT, "%s: Precompiled: \"precompiled_charsmap\" is not base64 (and Precompiled is not supported)", c->name);
+        return alloy_fail(ALLOY_FORMAT,
+                          "%s: Precompiled: \"precompiled_charsmap\" is not base64 (and Precompiled is not supported)",
+                          c->name);
     return alloy_component_unsupported(c, known);
 }
 
@@ -93,7 +98,8 @@ static alloy_pretokenizer_step *new_step(alloy_pretokenizer *pretokenizer, alloy
         alloy_fail(ALLOY_LIMIT, "pre_tokenizer: more than %d steps", ALLOY_MOST_PRETOKENIZER_STEPS);
         return NULL;
     }
-    alloy_pretokenizer_step *steps = alloy_memory_grow(pretokenizer->steps, pretokenizer->count, &pretokenizer->capacity, sizeof *steps);
+    alloy_pretokenizer_step *steps =
+        alloy_memory_grow(pretokenizer->steps, pretokenizer->count, &pretokenizer->capacity, sizeof *steps);
     if (!steps)
         return NULL;
     pretokenizer->steps = steps;
@@ -101,8 +107,8 @@ static alloy_pretokenizer_step *new_step(alloy_pretokenizer *pretokenizer, alloy
     return &steps[pretokenizer->count++];
 }
 
-static alloy_status add_text_step(alloy_pretokenizer *pretokenizer, alloy_pretokenizer_kind kind, const char *content, size_t size,
-                                  bool first_only)
+static alloy_status add_text_step(alloy_pretokenizer *pretokenizer, alloy_pretokenizer_kind kind, const char *content,
+                                  size_t size, bool first_only)
 {
     alloy_pretokenizer_step *step = new_step(pretokenizer, kind);
     if (!step)
@@ -132,8 +138,10 @@ static alloy_status read_behavior(const alloy_component *c, alloy_split_behavior
             return ALLOY_OK;
         }
     return alloy_fail(ALLOY_FORMAT,
-                      "%s: %s: \"behavior\" is \"%s\"; Removed, Isolated, MergedWithPrevious, MergedWithNext or Contiguous is expected",
-                      c->name, alloy_text_get(&c->type), alloy_printable(alloy_text_get(&c->behavior), c->behavior.size));
+                      "%s: %s: \"behavior\" is \"%s\"; Removed, Isolated, MergedWithPrevious, MergedWithNext or "
+                      "Contiguous is expected",
+                      c->name, alloy_text_get(&c->type),
+                      alloy_printable(alloy_text_get(&c->behavior), c->behavior.size));
 }
 
 static alloy_status add_split(alloy_pretokenizer *pretokenizer, const alloy_component *c)
@@ -177,7 +185,8 @@ static alloy_status add_metaspace(alloy_pretokenizer *pretokenizer, const alloy_
     if (!status)
         status = add_text_step(pretokenizer, ALLOY_PRETOKENIZE_REPLACE, mark->bytes, mark->size, false);
     if (!status && prepend != ALLOY_PREPEND_NEVER)
-        status = add_text_step(pretokenizer, ALLOY_PRETOKENIZE_PREFIX, mark->bytes, mark->size, prepend == ALLOY_PREPEND_FIRST);
+        status = add_text_step(pretokenizer, ALLOY_PRETOKENIZE_PREFIX, mark->bytes, mark->size,
+                               prepend == ALLOY_PREPEND_FIRST);
     if (status || !c->split)
         return status;
     alloy_pretokenizer_step *step = new_step(pretokenizer, ALLOY_PRETOKENIZE_SPLIT);
@@ -205,7 +214,8 @@ static alloy_status add_punctuation(alloy_pretokenizer *pretokenizer, const allo
 static alloy_status add_length(alloy_pretokenizer *pretokenizer, const alloy_component *c)
 {
     if (c->length < 1)
-        return alloy_fail(ALLOY_FORMAT, "%s: FixedLength: \"length\" is %lld, at least 1 is expected", c->name, (long long)c->length);
+        return alloy_fail(ALLOY_FORMAT, "%s: FixedLength: \"length\" is %lld, at least 1 is expected", c->name,
+                          (long long)c->length);
     alloy_pretokenizer_step *step = new_step(pretokenizer, ALLOY_PRETOKENIZE_LENGTH);
     if (!step)
         return alloy_last_status();
@@ -215,7 +225,8 @@ static alloy_status add_length(alloy_pretokenizer *pretokenizer, const alloy_com
 
 static alloy_status take_pretokenizer(void *target, const alloy_component *c)
 {
-    static const char known[] = "Sequence, Split, ByteLevel, Metaspace, Digits, Punctuation, FixedLength, WhitespaceSplit";
+    static const char known[] =
+        "Sequence, Split, ByteLevel, Metaspace, Digits, Punctuation, FixedLength, WhitespaceSplit";
     alloy_code_set set = {0};
     if (alloy_component_is(c, "Split"))
         return add_split(target, c);
@@ -275,7 +286,8 @@ static alloy_status fill_decoder(alloy_decoder_stage *stage, const alloy_compone
 
 static alloy_status take_decoder(void *target, const alloy_component *c)
 {
-    static const char *const names[] = {"ByteLevel", "ByteFallback", "Fuse", "Strip", "Replace", "Metaspace"}; /* as in alloy_decoder_kind */
+    static const char *const names[] = {"ByteLevel", "ByteFallback", "Fuse",
+                                        "Strip",     "Replace",      "Metaspace"}; /* as in alloy_decoder_kind */
     alloy_decoder_chain *chain = target;
     int kind = 0;
     while (kind < 6 && !alloy_component_is(c, names[kind]))
@@ -315,8 +327,8 @@ alloy_status alloy_check_truncation(alloy_part part)
             alloy_json_skip(&json);
     alloy_status status = alloy_json_close(&json);
     if (!status && stride >= length)
-        status = alloy_fail(ALLOY_FORMAT, "%s: \"stride\" %llu is not below \"max_length\" %llu", part.name, (unsigned long long)stride,
-                            (unsigned long long)length);
+        status = alloy_fail(ALLOY_FORMAT, "%s: \"stride\" %llu is not below \"max_length\" %llu", part.name,
+                            (unsigned long long)stride, (unsigned long long)length);
     return status;
 }
 

@@ -72,7 +72,8 @@ static void read_piece_id(alloy_json *json, alloy_text *id)
 }
 
 /* One piece, {"SpecialToken": {"id": ...}} or {"Sequence": {"id": "A"}}. */
-static alloy_status read_piece(alloy_json *json, const alloy_component *c, alloy_ids *before, alloy_ids *after, int *sequences)
+static alloy_status read_piece(alloy_json *json, const alloy_component *c, alloy_ids *before, alloy_ids *after,
+                               int *sequences)
 {
     alloy_json_string_view key;
     alloy_text id = {0};

@@ -41,8 +41,8 @@ static void strip(const alloy_normalizer_step *step, const char **text, size_t *
     *size = end - first;
 }
 
-static alloy_status replace(const alloy_normalizer_step *step, alloy_pattern_scan *scan, const char *text, size_t size, uint64_t *fuel,
-                            alloy_text *out)
+static alloy_status replace(const alloy_normalizer_step *step, alloy_pattern_scan *scan, const char *text, size_t size,
+                            uint64_t *fuel, alloy_text *out)
 {
     alloy_status status = alloy_pattern_scan_begin(scan, &step->pattern, text, size, fuel);
     size_t copied = 0, start, end;
@@ -91,8 +91,8 @@ static alloy_status lowercase(const char *text, size_t size, alloy_text *out)
     return alloy_text_status(out);
 }
 
-static alloy_status apply(const alloy_normalizer_step *step, alloy_normalizer_scratch *scratch, const char *text, size_t size,
-                          uint64_t *fuel, alloy_text *out)
+static alloy_status apply(const alloy_normalizer_step *step, alloy_normalizer_scratch *scratch, const char *text,
+                          size_t size, uint64_t *fuel, alloy_text *out)
 {
     switch (step->kind) {
     case ALLOY_NORMALIZE_FORM:
@@ -109,8 +109,8 @@ static alloy_status apply(const alloy_normalizer_step *step, alloy_normalizer_sc
     }
 }
 
-alloy_status alloy_normalize(const alloy_normalizer *normalizer, alloy_normalizer_scratch *scratch, const char *text, size_t size,
-                             uint64_t *fuel, const char **out, size_t *out_size)
+alloy_status alloy_normalize(const alloy_normalizer *normalizer, alloy_normalizer_scratch *scratch, const char *text,
+                             size_t size, uint64_t *fuel, const char **out, size_t *out_size)
 {
     int turn = 0;
     for (int64_t i = 0; i < normalizer->count; i++) {

@@ -8,10 +8,10 @@
 #include "tokenizer/pattern.h"
 
 typedef enum alloy_normalizer_kind {
-    ALLOY_NORMALIZE_FORM,      /* NFC, NFD, NFKC, NFKD */
-    ALLOY_NORMALIZE_STRIP,     /* white space at the ends */
-    ALLOY_NORMALIZE_REPLACE,   /* every match by `content` */
-    ALLOY_NORMALIZE_PREPEND,   /* `content` before text that is not empty */
+    ALLOY_NORMALIZE_FORM,    /* NFC, NFD, NFKC, NFKD */
+    ALLOY_NORMALIZE_STRIP,   /* white space at the ends */
+    ALLOY_NORMALIZE_REPLACE, /* every match by `content` */
+    ALLOY_NORMALIZE_PREPEND, /* `content` before text that is not empty */
     ALLOY_NORMALIZE_LOWERCASE,
 } alloy_normalizer_kind;
 
@@ -40,7 +40,7 @@ typedef struct alloy_normalizer_scratch {
 void alloy_normalizer_scratch_free(alloy_normalizer_scratch *scratch);
 
 /* The normalized form of valid UTF-8; *out is `text` itself or lies in `scratch`. */
-alloy_status alloy_normalize(const alloy_normalizer *normalizer, alloy_normalizer_scratch *scratch, const char *text, size_t size,
-                             uint64_t *fuel, const char **out, size_t *out_size);
+alloy_status alloy_normalize(const alloy_normalizer *normalizer, alloy_normalizer_scratch *scratch, const char *text,
+                             size_t size, uint64_t *fuel, const char **out, size_t *out_size);
 
 #endif

@@ -39,7 +39,8 @@ void alloy_pattern_scan_close(alloy_pattern_scan *scan)
     *scan = (alloy_pattern_scan){0};
 }
 
-alloy_status alloy_pattern_scan_begin(alloy_pattern_scan *scan, const alloy_pattern *pattern, const char *text, size_t size, uint64_t *fuel)
+alloy_status alloy_pattern_scan_begin(alloy_pattern_scan *scan, const alloy_pattern *pattern, const char *text,
+                                      size_t size, uint64_t *fuel)
 {
     scan->pattern = pattern;
     scan->text = text;
@@ -55,7 +56,8 @@ static bool next_string(alloy_pattern_scan *scan, size_t *start, size_t *end)
 {
     const alloy_pattern *pattern = scan->pattern;
     const char *from = scan->text + scan->at;
-    const char *hit = scan->size > scan->at ? memmem(from, scan->size - scan->at, pattern->string, pattern->size) : NULL;
+    const char *hit =
+        scan->size > scan->at ? memmem(from, scan->size - scan->at, pattern->string, pattern->size) : NULL;
     if (!hit)
         return false;
     *start = (size_t)(hit - scan->text);
@@ -83,6 +85,7 @@ alloy_status alloy_pattern_scan_next(alloy_pattern_scan *scan, bool *found, size
 {
     if (scan->pattern->kind == ALLOY_PATTERN_REGEX)
         return alloy_regex_scan_next(scan->regex, found, start, end);
-    *found = scan->pattern->kind == ALLOY_PATTERN_STRING ? next_string(scan, start, end) : next_of_set(scan, start, end);
+    *found =
+        scan->pattern->kind == ALLOY_PATTERN_STRING ? next_string(scan, start, end) : next_of_set(scan, start, end);
     return ALLOY_OK;
 }

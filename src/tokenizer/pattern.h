@@ -30,7 +30,8 @@ typedef struct alloy_pattern_scan {
 } alloy_pattern_scan;
 
 void alloy_pattern_scan_close(alloy_pattern_scan *scan);
-alloy_status alloy_pattern_scan_begin(alloy_pattern_scan *scan, const alloy_pattern *pattern, const char *text, size_t size, uint64_t *fuel);
+alloy_status alloy_pattern_scan_begin(alloy_pattern_scan *scan, const alloy_pattern *pattern, const char *text,
+                                      size_t size, uint64_t *fuel);
 alloy_status alloy_pattern_scan_next(alloy_pattern_scan *scan, bool *found, size_t *start, size_t *end);
 
 #endif

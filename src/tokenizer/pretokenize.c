@@ -53,7 +53,8 @@ static alloy_status leave(struct split *split)
     split->waiting = false;
     if (!waiting || split->end == split->start)
         return ALLOY_OK;
-    return pass_on(split->walk, split->text + split->start, split->end - split->start, split->at_start && split->start == 0);
+    return pass_on(split->walk, split->text + split->start, split->end - split->start,
+                   split->at_start && split->start == 0);
 }
 
 /* Does this stretch join the one before it? */
@@ -91,7 +92,8 @@ static alloy_status split_text(struct walk walk, const char *text, size_t size, 
 {
     const alloy_pretokenizer_step *step = &walk.pretokenizer->steps[walk.step];
     alloy_pattern_scan *scan = &walk.scratch->steps[walk.step].scan;
-    struct split split = {.walk = {walk.pretokenizer, walk.scratch, walk.step + 1}, .step = step, .text = text, .at_start = at_start};
+    struct split split = {
+        .walk = {walk.pretokenizer, walk.scratch, walk.step + 1}, .step = step, .text = text, .at_start = at_start};
     alloy_status status = alloy_pattern_scan_begin(scan, &step->pattern, text, size, walk.scratch->fuel);
     size_t done = 0, start, end;
     bool found;
@@ -183,8 +185,8 @@ static alloy_status pass_on(struct walk walk, const char *text, size_t size, boo
     }
 }
 
-alloy_status alloy_pretokenize(const alloy_pretokenizer *pretokenizer, alloy_pretokenizer_scratch *scratch, const char *text, size_t size,
-                               bool at_start)
+alloy_status alloy_pretokenize(const alloy_pretokenizer *pretokenizer, alloy_pretokenizer_scratch *scratch,
+                               const char *text, size_t size, bool at_start)
 {
     return size == 0 ? ALLOY_OK : pass_on((struct walk){pretokenizer, scratch, 0}, text, size, at_start);
 }

@@ -63,7 +63,7 @@ typedef struct alloy_pretokenizer_scratch {
 void alloy_pretokenizer_scratch_free(alloy_pretokenizer_scratch *scratch);
 
 /* Cuts valid UTF-8 and hands every piece that is not empty to scratch->take. `at_start`: the text begins where the user's text does. */
-alloy_status alloy_pretokenize(const alloy_pretokenizer *pretokenizer, alloy_pretokenizer_scratch *scratch, const char *text, size_t size,
-                               bool at_start);
+alloy_status alloy_pretokenize(const alloy_pretokenizer *pretokenizer, alloy_pretokenizer_scratch *scratch,
+                               const char *text, size_t size, bool at_start);
 
 #endif

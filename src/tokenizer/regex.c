@@ -14,9 +14,9 @@
 #include "tokenizer/regex_parse.h"
 
 enum {
-    FIRST_STEPS = 256,        /* of a match, not charged */
-    MOST_STEPS = 1 << 30,     /* of a match */
-    MOST_HEAP = 48 * 1024,    /* KiB of backtracking memory of the interpreter */
+    FIRST_STEPS = 256,     /* of a match, not charged */
+    MOST_STEPS = 1 << 30,  /* of a match */
+    MOST_HEAP = 48 * 1024, /* KiB of backtracking memory of the interpreter */
     CLASSES = 256,
 };
 
@@ -24,9 +24,9 @@ struct alloy_regex {
     pcre2_general_context *memory;
     pcre2_code *code;
     alloy_class_map map;
-    bool compiled;          /* to machine code */
-    bool has_width;         /* no match is empty */
-    bool starts[CLASSES];   /* a match may begin with this class */
+    bool compiled;        /* to machine code */
+    bool has_width;       /* no match is empty */
+    bool starts[CLASSES]; /* a match may begin with this class */
 };
 
 struct alloy_regex_scan {
@@ -113,17 +113,19 @@ static alloy_status write_pattern(alloy_text *out, const alloy_regex_parts *part
     return alloy_text_status(out);
 }
 
-static pcre2_code *compile(const alloy_regex *regex, const alloy_text *pattern, uint32_t options, char *message, size_t message_size)
+static pcre2_code *compile(const alloy_regex *regex, const alloy_text *pattern, uint32_t options, char *message,
+                           size_t message_size)
 {
+    enum { HEAP_FAILED = 121 };
     pcre2_compile_context *context = pcre2_compile_context_create(regex->memory);
-    int error = 0;
     PCRE2_SIZE at;
     pcre2_code *code = NULL;
+    *error = 0;
     if (context)
         code = pcre2_compile((PCRE2_SPTR)alloy_text_get(pattern), pattern->size,
-                             options | PCRE2_NEVER_BACKSLASH_C | PCRE2_NEVER_UTF | PCRE2_NEVER_UCP | PCRE2_DOTALL, &error, &at, context);
-    if (!code)
-        pcre2_get_error_message(error, (PCRE2_UCHAR *)message, message_size);
+                             options | PCRE2_NEVER_BACKSLASH_C | PCRE2_NEVER_UTF | PCRE2_NEVER_UCP | PCRE2_DOTALL, error, &at, context);
+    if (*error == HEAP_FAILED)
+        *error = 0;
     pcre2_compile_context_free(context);
     return code;
 }
@@ -142,17 +144,23 @@ static void find_starts(alloy_regex *regex, const pcre2_code *free_code)
         regex->starts[c] = kind == 1 ? c == unit : bits ? bits[c / 8] >> (c % 8) & 1 : true;
 }
 
-static alloy_status compile_pattern(alloy_regex *regex, const alloy_text *pattern, const char *source, size_t source_size)
+static alloy_status compile_pattern(alloy_regex *regex, const alloy_text *pattern, const char *source,
+                                    size_t source_size)
 {
-    char message[160] = "out of memory";
-    pcre2_code *free_code = compile(regex, pattern, 0, message, sizeof message);
+    int error;
+    pcre2_code *free_code = compile(regex, pattern, 0, &error);
     if (free_code) {
         find_starts(regex, free_code);
-        regex->code = compile(regex, pattern, PCRE2_ANCHORED, message, sizeof message);
+        regex->code = compile(regex, pattern, PCRE2_ANCHORED, &error);
         pcre2_code_free(free_code);
     }
-    if (!regex->code)
+    if (!regex->code && error == 0)
+        return alloy_fail(ALLOY_NOMEM, "out of memory: a regular expression");
+    if (!regex->code) {
+        char message[160] = "";
+        pcre2_get_error_message(error, (PCRE2_UCHAR *)message, sizeof message);
         return alloy_fail(ALLOY_FORMAT, "regular expression \"%s\": %s", alloy_printable(source, source_size), message);
+    }
     regex->compiled = pcre2_jit_compile(regex->code, PCRE2_JIT_COMPLETE) == 0;
     return ALLOY_OK;
 }
@@ -240,7 +248,8 @@ void alloy_regex_scan_close(alloy_regex_scan *scan)
     alloy_memory_free(scan);
 }
 
-alloy_status alloy_regex_scan_begin(alloy_regex_scan *scan, const alloy_regex *regex, const char *text, size_t size, uint64_t *fuel)
+alloy_status alloy_regex_scan_begin(alloy_regex_scan *scan, const alloy_regex *regex, const char *text, size_t size,
+                                    uint64_t *fuel)
 {
     if (size > scan->capacity) {
         size_t capacity = size + size / 2 + 64;
@@ -282,7 +291,8 @@ static int match_once(alloy_regex_scan *scan)
 
 static alloy_status fail_limit(void)
 {
-    return alloy_fail(ALLOY_LIMIT, "a regular expression of the tokenizer needs more steps on this text than are allowed");
+    return alloy_fail(ALLOY_LIMIT,
+                      "a regular expression of the tokenizer needs more steps on this text than are allowed");
 }
 
 /* Is there a match that begins at scan->at? Its end in *end. */
@@ -307,7 +317,9 @@ static alloy_status match_here(alloy_regex_scan *scan, bool *found, size_t *end)
         return ALLOY_OK;
     if (result == PCRE2_ERROR_HEAPLIMIT || result == PCRE2_ERROR_DEPTHLIMIT)
         return fail_limit();
-    return result == PCRE2_ERROR_NOMEMORY ? ALLOY_NOMEM : alloy_fail(ALLOY_FORMAT, "a regular expression failed: PCRE2 error %d", result);
+    return result == PCRE2_ERROR_NOMEMORY
+               ? ALLOY_NOMEM
+               : alloy_fail(ALLOY_FORMAT, "a regular expression failed: PCRE2 error %d", result);
 }
 
 /* Moves to a later character and keeps at_byte with it. */

@@ -28,7 +28,8 @@ alloy_status alloy_regex_scan_open(alloy_regex_scan **out);
 void alloy_regex_scan_close(alloy_regex_scan *scan);
 
 /* Begins a walk over valid UTF-8, which must stay until its end, as must *fuel (steps left, see above). */
-alloy_status alloy_regex_scan_begin(alloy_regex_scan *scan, const alloy_regex *regex, const char *text, size_t size, uint64_t *fuel);
+alloy_status alloy_regex_scan_begin(alloy_regex_scan *scan, const alloy_regex *regex, const char *text, size_t size,
+                                    uint64_t *fuel);
 
 /* The next match, leftmost, never overlapping the last: its bytes are [*start, *end). *found is false at the end. */
 alloy_status alloy_regex_scan_next(alloy_regex_scan *scan, bool *found, size_t *start, size_t *end);

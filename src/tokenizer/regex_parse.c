@@ -32,8 +32,8 @@ struct parser {
 static void fail(struct parser *p, const char *what)
 {
     if (!p->status)
-        p->status = alloy_fail(ALLOY_FORMAT, "regular expression \"%s\": at byte %zu: %s", alloy_printable(p->pattern, p->size), p->at,
-                               what);
+        p->status = alloy_fail(ALLOY_FORMAT, "regular expression \"%s\": at byte %zu: %s",
+                               alloy_printable(p->pattern, p->size), p->at, what);
     p->at = p->size;
 }
 
@@ -66,7 +66,8 @@ static void emit_set(struct parser *p, alloy_code_set *set)
     if (i == ALLOY_REGEX_MOST_SETS) {
         fail(p, "more sets of characters than are allowed here");
     } else if (i == parts->set_count) {
-        alloy_code_set *grown = alloy_memory_grow(parts->sets, parts->set_count, &parts->set_capacity, sizeof *parts->sets);
+        alloy_code_set *grown =
+            alloy_memory_grow(parts->sets, parts->set_count, &parts->set_capacity, sizeof *parts->sets);
         if (!grown || set->failed) {
             p->status = ALLOY_NOMEM;
         } else {
@@ -130,7 +131,8 @@ static void emit_character(struct parser *p, uint32_t code)
         return;
     }
     char lower = (char)(code | 32);
-    if ((before == 's' && (lower == 's' || lower == 't')) || (before == 'f' && (lower == 'f' || lower == 'i' || lower == 'l')))
+    if ((before == 's' && (lower == 's' || lower == 't')) ||
+        (before == 'f' && (lower == 'f' || lower == 'i' || lower == 'l')))
         fail(p, "letters under (?i) that one character folds to (ss, st, ff, fi, fl) are not supported");
     alloy_code_set set = {0};
     add_folds(&set, lower);
@@ -153,7 +155,10 @@ static uint32_t take_character(struct parser *p)
 
 static int hex_digit(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 /* At least `least` and at most `most` hexadecimal digits. */
@@ -381,7 +386,7 @@ static bool take_group(struct parser *p, int depth)
     static const struct {
         const char *opens, *becomes;
         bool looks;
-    } kinds[] = {{"?:", "(?:", false}, {"?>", "(?>", false}, {"?=", "(?=", true},  {"?!", "(?!", true},
+    } kinds[] = {{"?:", "(?:", false},  {"?>", "(?>", false},  {"?=", "(?=", true},   {"?!", "(?!", true},
                  {"?<=", "(?<=", true}, {"?<!", "(?<!", true}, {"?i:", "(?:", false}, {"?-i:", "(?:", false}};
     size_t kind = 0;
     bool ignore_case = p->ignore_case;
@@ -578,8 +583,8 @@ alloy_status alloy_regex_parse(alloy_regex_parts *parts, const char *pattern, si
     *parts = (alloy_regex_parts){0};
     struct parser p = {.pattern = pattern, .size = size, .parts = parts};
     if (size > MOST_BYTES)
-        return alloy_fail(ALLOY_LIMIT, "regular expression \"%s\": %zu bytes, at most %d are allowed", alloy_printable(pattern, size), size,
-                          MOST_BYTES);
+        return alloy_fail(ALLOY_LIMIT, "regular expression \"%s\": %zu bytes, at most %d are allowed",
+                          alloy_printable(pattern, size), size, MOST_BYTES);
     p.ignore_case = take(&p, "(?i)");
     take_alternation(&p, 0);
     if (!p.status && p.at < size)

@@ -164,7 +164,8 @@ static alloy_status take_normalized(void *user, const alloy_added_token *token, 
     alloy_encoder *e = user;
     if (token)
         return alloy_ids_add(e->ids, token->id) ? ALLOY_OK : ALLOY_NOMEM;
-    return alloy_pretokenize(&e->tokenizer->pretokenizer, &e->pretokenizer, e->normalized + start, end - start, e->at_start && start == 0);
+    return alloy_pretokenize(&e->tokenizer->pretokenizer, &e->pretokenizer, e->normalized + start, end - start,
+                             e->at_start && start == 0);
 }
 
 /* A stretch of the text as it stands: a token, or text to normalize. */
@@ -175,7 +176,8 @@ static alloy_status take_plain(void *user, const alloy_added_token *token, size_
     if (token)
         return alloy_ids_add(e->ids, token->id) ? ALLOY_OK : ALLOY_NOMEM;
     size_t size;
-    alloy_status status = alloy_normalize(&t->normalizer, &e->normalizer, e->text + start, end - start, &e->fuel, &e->normalized, &size);
+    alloy_status status =
+        alloy_normalize(&t->normalizer, &e->normalizer, e->text + start, end - start, &e->fuel, &e->normalized, &size);
     if (status)
         return status;
     if (size >= UINT32_MAX / 2)
@@ -222,7 +224,8 @@ static alloy_status encode(alloy_encoder *e, const char *text, size_t size, unsi
     return status;
 }
 
-alloy_status alloy_tokenizer_encode(const alloy_tokenizer *tokenizer, const char *text, size_t size, unsigned flags, alloy_ids *ids)
+alloy_status alloy_tokenizer_encode(const alloy_tokenizer *tokenizer, const char *text, size_t size, unsigned flags,
+                                    alloy_ids *ids)
 {
     enum { LARGE = 1 << 20 };
     if (!tokenizer || (!text && size > 0) || !ids)
@@ -302,8 +305,8 @@ alloy_status alloy_decoder_finish(alloy_decoder *decoder, const char **text, siz
     return status;
 }
 
-alloy_status alloy_tokenizer_decode(const alloy_tokenizer *tokenizer, const int64_t *ids, int64_t count, bool skip_special, char **text,
-                                    size_t *size)
+alloy_status alloy_tokenizer_decode(const alloy_tokenizer *tokenizer, const int64_t *ids, int64_t count,
+                                    bool skip_special, char **text, size_t *size)
 {
     if (!tokenizer || (!ids && count > 0) || !text)
         return alloy_fail(ALLOY_ARG, "alloy_tokenizer_decode: a NULL argument");
@@ -356,5 +359,6 @@ const char *alloy_tokenizer_token(const alloy_tokenizer *tokenizer, int64_t id, 
 
 bool alloy_tokenizer_is_special(const alloy_tokenizer *tokenizer, int64_t id)
 {
-    return alloy_vocabulary_has(&tokenizer->vocabulary, id) && tokenizer->vocabulary.tokens[id].flags & ALLOY_TOKEN_SPECIAL;
+    return alloy_vocabulary_has(&tokenizer->vocabulary, id) &&
+           tokenizer->vocabulary.tokens[id].flags & ALLOY_TOKEN_SPECIAL;
 }

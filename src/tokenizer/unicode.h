@@ -13,9 +13,36 @@ enum { ALLOY_UNICODE_END = 0x110000 };
 
 /* General categories, in the order of the table. */
 typedef enum alloy_unicode_category {
-    ALLOY_CN, ALLOY_LU, ALLOY_LL, ALLOY_LT, ALLOY_LM, ALLOY_LO, ALLOY_MN, ALLOY_MC, ALLOY_ME, ALLOY_ND, ALLOY_NL, ALLOY_NO,
-    ALLOY_PC, ALLOY_PD, ALLOY_PS, ALLOY_PE, ALLOY_PI, ALLOY_PF, ALLOY_PO, ALLOY_SM, ALLOY_SC, ALLOY_SK, ALLOY_SO,
-    ALLOY_ZS, ALLOY_ZL, ALLOY_ZP, ALLOY_CC, ALLOY_CF, ALLOY_CS, ALLOY_CO,
+    ALLOY_CN,
+    ALLOY_LU,
+    ALLOY_LL,
+    ALLOY_LT,
+    ALLOY_LM,
+    ALLOY_LO,
+    ALLOY_MN,
+    ALLOY_MC,
+    ALLOY_ME,
+    ALLOY_ND,
+    ALLOY_NL,
+    ALLOY_NO,
+    ALLOY_PC,
+    ALLOY_PD,
+    ALLOY_PS,
+    ALLOY_PE,
+    ALLOY_PI,
+    ALLOY_PF,
+    ALLOY_PO,
+    ALLOY_SM,
+    ALLOY_SC,
+    ALLOY_SK,
+    ALLOY_SO,
+    ALLOY_ZS,
+    ALLOY_ZL,
+    ALLOY_ZP,
+    ALLOY_CC,
+    ALLOY_CF,
+    ALLOY_CS,
+    ALLOY_CO,
     ALLOY_CATEGORY_COUNT
 } alloy_unicode_category;
 
@@ -25,7 +52,8 @@ typedef struct alloy_unicode_list {
     size_t count; /* even */
 } alloy_unicode_list;
 
-extern const alloy_unicode_list alloy_unicode_categories; /* not a set: where runs of a category begin, code * 32 + category */
+extern const alloy_unicode_list
+    alloy_unicode_categories; /* not a set: where runs of a category begin, code * 32 + category */
 
 extern const alloy_unicode_list alloy_unicode_white_space;   /* White_Space: \s */
 extern const alloy_unicode_list alloy_unicode_word_symbols;  /* Alphabetic and neither letter, mark nor letter number */
@@ -33,12 +61,13 @@ extern const alloy_unicode_list alloy_unicode_join_control;  /* Join_Control */
 extern const alloy_unicode_list alloy_unicode_numbers_17;    /* N, of Unicode 17 */
 extern const alloy_unicode_list alloy_unicode_punctuation_8; /* P, of Unicode 8 */
 extern const alloy_unicode_list alloy_unicode_unassigned_9;  /* Cn, of Unicode 9 */
-extern const alloy_unicode_list alloy_unicode_nfc_active;    /* what NFC may change, reorder or join to what stands before */
+extern const alloy_unicode_list
+    alloy_unicode_nfc_active; /* what NFC may change, reorder or join to what stands before */
 
 /* Scripts (not script extensions). */
-extern const alloy_unicode_list alloy_unicode_arabic, alloy_unicode_cyrillic, alloy_unicode_devanagari, alloy_unicode_greek,
-    alloy_unicode_han, alloy_unicode_hangul, alloy_unicode_hebrew, alloy_unicode_hiragana, alloy_unicode_katakana,
-    alloy_unicode_latin, alloy_unicode_thai;
+extern const alloy_unicode_list alloy_unicode_arabic, alloy_unicode_cyrillic, alloy_unicode_devanagari,
+    alloy_unicode_greek, alloy_unicode_han, alloy_unicode_hangul, alloy_unicode_hebrew, alloy_unicode_hiragana,
+    alloy_unicode_katakana, alloy_unicode_latin, alloy_unicode_thai;
 
 /* Characters first, first + step, ..., last have their small letters `delta` further on. */
 typedef struct alloy_unicode_lower_run {

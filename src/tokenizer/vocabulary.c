@@ -36,7 +36,8 @@ static alloy_status add_entry(alloy_vocabulary *vocabulary, const char *text, si
 alloy_status alloy_vocabulary_add(alloy_vocabulary *vocabulary, const char *text, size_t size, int64_t id)
 {
     if (id < 0 || id >= (int64_t)ALLOY_NO_TOKEN)
-        return alloy_fail(ALLOY_FORMAT, "token \"%s\": id %lld is outside 0..4294967294", alloy_printable(text, size), (long long)id);
+        return alloy_fail(ALLOY_FORMAT, "token \"%s\": id %lld is outside 0..4294967294", alloy_printable(text, size),
+                          (long long)id);
     if (size > vocabulary->longest)
         vocabulary->longest = size;
     return add_entry(vocabulary, text, size, (uint32_t)id);
@@ -96,7 +97,8 @@ static alloy_status place_tokens(alloy_vocabulary *vocabulary)
         alloy_vocabulary_token *token = &vocabulary->tokens[entry->id];
         const char *text = vocabulary->text.bytes;
         if (token->flags != 0)
-            return alloy_fail(ALLOY_FORMAT, "tokens \"%s\" and \"%s\" have the same id %u", alloy_printable(text + token->at, token->size),
+            return alloy_fail(ALLOY_FORMAT, "tokens \"%s\" and \"%s\" have the same id %u",
+                              alloy_printable(text + token->at, token->size),
                               alloy_printable(text + entry->at, entry->size), entry->id);
         *token = (alloy_vocabulary_token){entry->at, entry->size, ALLOY_TOKEN_OF_MODEL, 0};
     }

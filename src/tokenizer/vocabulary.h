@@ -14,7 +14,11 @@
 
 #define ALLOY_NO_TOKEN UINT32_MAX
 
-enum { ALLOY_TOKEN_OF_MODEL = 1, ALLOY_TOKEN_ADDED = 2, ALLOY_TOKEN_SPECIAL = 4 }; /* flags of a token; 0: the id has no token */
+enum {
+    ALLOY_TOKEN_OF_MODEL = 1,
+    ALLOY_TOKEN_ADDED = 2,
+    ALLOY_TOKEN_SPECIAL = 4
+}; /* flags of a token; 0: the id has no token */
 
 typedef struct alloy_vocabulary_token {
     uint32_t at;   /* offset of its text in `text` */
@@ -32,13 +36,13 @@ typedef struct alloy_vocabulary {
     struct alloy_vocabulary_slot {
         uint32_t tag;   /* of the text's hash */
         uint32_t entry; /* id + 1; 0: empty */
-    } *slots;
+    } * slots;
     size_t slot_count; /* a power of two; at most 5/8 are taken */
     size_t used;
     alloy_hash_key key;
     struct alloy_vocabulary_entry {
         uint32_t at, size, id;
-    } *entries; /* [entry_count] the model's tokens while the vocabulary is read; later texts to decode to */
+    } * entries; /* [entry_count] the model's tokens while the vocabulary is read; later texts to decode to */
     int64_t entry_count, entry_capacity;
 } alloy_vocabulary; /* {0} is empty */
 

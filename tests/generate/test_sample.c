@@ -110,7 +110,8 @@ static void logits_that_are_not_finite_are_never_a_token(void **state)
             logits[13] = bad[i];
             int64_t prompt[3] = {1, 2, 3}, id;
             alloy_history history = {.prompt = prompt, .prompt_count = 3};
-            expect_failure(alloy_sampler_next(&sampler, logits, &history, &id), ALLOY_RANGE, "id 13", "position 3", i ? "infinite" : "NaN");
+            expect_failure(alloy_sampler_next(&sampler, logits, &history, &id), ALLOY_RANGE, "id 13", "position 3",
+                           i ? "infinite" : "NaN");
             alloy_sampler_close(&sampler);
         }
 }
@@ -139,8 +140,10 @@ static void check_distribution(alloy_sampling sampling)
     for (int i = 0; i < VOCAB; i++) {
         double share = (double)drawn[i] / DRAWS, tolerance = 5 * sqrt(p[i] * (1 - p[i]) / DRAWS) + 1e-9;
         if (p[i] == 0 ? drawn[i] != 0 : fabs(share - p[i]) > tolerance)
-            fail_msg("temperature %g top_k %lld top_p %g min_p %g: id %d was drawn %d times of %d, its probability is %g", sampling.temperature,
-                     (long long)sampling.top_k, sampling.top_p, sampling.min_p, i, drawn[i], DRAWS, p[i]);
+            fail_msg(
+                "temperature %g top_k %lld top_p %g min_p %g: id %d was drawn %d times of %d, its probability is %g",
+                sampling.temperature, (long long)sampling.top_k, sampling.top_p, sampling.min_p, i, drawn[i], DRAWS,
+                p[i]);
     }
 }
 
@@ -154,9 +157,13 @@ static void draws_follow_the_distribution_of_transformers(void **state)
         for (int k = 0; k < 4; k++)
             for (int p = 0; p < 4; p++)
                 for (int m = 0; m < 2; m++)
-                    if (++seed % 3 == 0 || k == 2) /* a third of the product and all of one column: the rest adds only time */
-                        check_distribution((alloy_sampling){.temperature = temperatures[t], .top_k = top_ks[k], .top_p = top_ps[p],
-                                                            .min_p = min_ps[m], .seed = seed});
+                    if (++seed % 3 == 0 ||
+                        k == 2) /* a third of the product and all of one column: the rest adds only time */
+                        check_distribution((alloy_sampling){.temperature = temperatures[t],
+                                                            .top_k = top_ks[k],
+                                                            .top_p = top_ps[p],
+                                                            .min_p = min_ps[m],
+                                                            .seed = seed});
 }
 
 static void a_draw_depends_on_seed_sequence_and_position_only(void **state)
@@ -195,7 +202,8 @@ static void penalties_treat_each_id_once_and_count_the_output(void **state)
     const int64_t prompt[] = {1, 2, 1}, output[] = {2, 3, 3};
     alloy_history history = {.prompt = prompt, .prompt_count = 3, .output = output, .output_count = 3};
     alloy_sampler sampler;
-    open_sampler(&sampler, (alloy_sampling){.repetition_penalty = 1.25, .frequency_penalty = 0.5, .presence_penalty = 0.25});
+    open_sampler(&sampler,
+                 (alloy_sampling){.repetition_penalty = 1.25, .frequency_penalty = 0.5, .presence_penalty = 0.25});
     float logits[VOCAB];
     for (int i = 0; i < VOCAB; i++)
         logits[i] = -8;
@@ -266,8 +274,10 @@ static void settings_outside_their_range_are_refused(void **state)
 {
     (void)state;
     alloy_sampler sampler;
-#define refused(field, number)                                                                                                                \
-    expect_failure(alloy_sampler_open(&sampler, &(alloy_sampling){.field = number}, alloy_kernels_get("generic"), VOCAB), ALLOY_RANGE, #field)
+#define refused(field, number)                                                                                         \
+    expect_failure(                                                                                                    \
+        alloy_sampler_open(&sampler, &(alloy_sampling){.field = number}, alloy_kernels_get("generic"), VOCAB),         \
+        ALLOY_RANGE, #field)
     refused(temperature, -1);
     refused(temperature, NAN);
     refused(temperature, INFINITY);

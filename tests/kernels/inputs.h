@@ -11,12 +11,12 @@
 
 /* Kinds of numbers. */
 typedef enum kind {
-    PLAIN,     /* -1 to 1 */
-    WIDE,      /* 2^-40 to 2^40, either sign */
-    TINY,      /* denormals, and products that are */
+    PLAIN,      /* -1 to 1 */
+    WIDE,       /* 2^-40 to 2^40, either sign */
+    TINY,       /* denormals, and products that are */
     CANCELLING, /* huge numbers, each followed by nearly its negative */
-    SPECIAL,   /* infinities, NaNs, zeros of either sign, the largest and smallest numbers among plain ones */
-    ANY_BITS,  /* anything that 32 bits can be */
+    SPECIAL,    /* infinities, NaNs, zeros of either sign, the largest and smallest numbers among plain ones */
+    ANY_BITS,   /* anything that 32 bits can be */
     KINDS
 } kind;
 
@@ -54,8 +54,8 @@ static inline uint32_t bits_of(float x)
 
 static inline float special(source *s)
 {
-    static const uint32_t specials[] = {0x7f800000, 0xff800000, 0x7fc00001, 0xffc12345, 0x7f800001, 0, 0x80000000,
-                                        1,          0x80000001, 0x7fffff,   0x800000,   0x7f7fffff, 0xff7fffff};
+    static const uint32_t specials[] = {0x7f800000, 0xff800000, 0x7fc00001, 0xffc12345, 0x7f800001, 0, 0x80000000, 1,
+                                        0x80000001, 0x7fffff,   0x800000,   0x7f7fffff, 0xff7fffff};
     return from_bits(specials[between(s, 0, sizeof specials / sizeof *specials - 1)]);
 }
 

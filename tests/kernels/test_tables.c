@@ -31,8 +31,9 @@ static void compare(trial *t, const float *plain, const float *tried, int64_t co
     if (at < 0)
         return;
     if (!t->silent && t->differences < 5)
-        print_error("%s %s, %s numbers, %s: place %lld is %a (%08x), in plain C %a (%08x)\n", t->tried->name, t->row, kind_names[t->kind], what,
-                    (long long)at, tried[at], bits_of(tried[at]), plain[at], bits_of(plain[at]));
+        print_error("%s %s, %s numbers, %s: place %lld is %a (%08x), in plain C %a (%08x)\n", t->tried->name, t->row,
+                    kind_names[t->kind], what, (long long)at, tried[at], bits_of(tried[at]), plain[at],
+                    bits_of(plain[at]));
     t->differences++;
 }
 
@@ -78,20 +79,31 @@ static void linear_of(trial *t, alloy_dtype dtype, int64_t n, int64_t rows, int6
     source *s = &t->source;
     char what[120];
     int64_t size = dtype == ALLOY_F32 ? 4 : 2, x_stride = k + between(s, 0, 3), w_stride = k * size + between(s, 0, 3);
-    int64_t x_count = (n - 1) * x_stride + k, w_bytes = (rows - 1) * w_stride + k * size, y_stride = rows + between(s, 0, 3);
+    int64_t x_count = (n - 1) * x_stride + k, w_bytes = (rows - 1) * w_stride + k * size,
+            y_stride = rows + between(s, 0, 3);
     float *x = numbers(s, t->kind, x_count), *values = numbers(s, t->kind, rows * k), *bias = numbers(s, t->kind, rows);
     char *memory = malloc((size_t)w_bytes + 1), *w = memory + 1;
     memset(memory, 0, (size_t)w_bytes + 1);
     for (int64_t r = 0; r < rows; r++)
         t->plain->narrow(w + r * w_stride, values + r * k, dtype, k);
-    alloy_linear_job job = {.y_stride = y_stride, .x = x, .x_stride = x_stride, .n = n, .k = k, .w = w, .dtype = dtype,
-                            .w_stride = w_stride, .rows = rows, .bias = between(s, 0, 1) ? bias : NULL, .scale = between(s, 0, 1) ? 1 : 0.37f};
+    alloy_linear_job job = {.y_stride = y_stride,
+                            .x = x,
+                            .x_stride = x_stride,
+                            .n = n,
+                            .k = k,
+                            .w = w,
+                            .dtype = dtype,
+                            .w_stride = w_stride,
+                            .rows = rows,
+                            .bias = between(s, 0, 1) ? bias : NULL,
+                            .scale = between(s, 0, 1) ? 1 : 0.37f};
     outputs o = make_outputs(NULL, n * y_stride);
     for (int run = 0; run < 2; run++) {
         job.y = output(&o, run);
         table(t, run)->linear(&job, t->scratch);
     }
-    snprintf(what, sizeof what, "%s n=%lld rows=%lld k=%lld", alloy_dtype_name(dtype), (long long)n, (long long)rows, (long long)k);
+    snprintf(what, sizeof what, "%s n=%lld rows=%lld k=%lld", alloy_dtype_name(dtype), (long long)n, (long long)rows,
+             (long long)k);
     compare_outputs(t, &o, what);
     free(x), free(values), free(bias), free(memory);
 }
@@ -99,7 +111,8 @@ static void linear_of(trial *t, alloy_dtype dtype, int64_t n, int64_t rows, int6
 static void linear(trial *t)
 {
     static const alloy_dtype dtypes[] = {ALLOY_F32, ALLOY_BF16, ALLOY_F16};
-    static const int64_t ks[] = {1, 2, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 255, 256, 257, 264, 265, 300, 511, 513, 769};
+    static const int64_t ks[] = {1,  2,   7,   8,   9,   15,  16,  17,  24,  31, 32,
+                                 33, 255, 256, 257, 264, 265, 300, 511, 513, 769};
     for (size_t i = 0; i < sizeof ks / sizeof *ks; i++)
         for (int d = 0; d < 3; d++) {
             linear_of(t, dtypes[d], between(&t->source, 1, 12), between(&t->source, 1, 12), ks[i]);
@@ -109,14 +122,16 @@ static void linear(trial *t)
         for (int64_t rows = 1; rows <= 9; rows++)
             linear_of(t, dtypes[(n + rows) % 3], n, rows, between(&t->source, 1, 70));
     for (int d = 0; d < 3; d++)
-        linear_of(t, dtypes[d], between(&t->source, 96, 101), between(&t->source, 127, 133), between(&t->source, 500, 600));
+        linear_of(t, dtypes[d], between(&t->source, 96, 101), between(&t->source, 127, 133),
+                  between(&t->source, 500, 600));
 }
 
 static void norm_of(trial *t, int64_t rows, int64_t d, int which, bool in_place)
 {
     char what[80];
     source *s = &t->source;
-    float *x = numbers(s, t->kind, rows * d), *w = numbers(s, t->kind, d), eps = between(s, 0, 3) ? 1e-6f : 0, scale = (float)uniform(s);
+    float *x = numbers(s, t->kind, rows * d), *w = numbers(s, t->kind, d), eps = between(s, 0, 3) ? 1e-6f : 0,
+          scale = (float)uniform(s);
     const float *weights = between(s, 0, 3) ? w : NULL;
     outputs o = make_outputs(x, rows * d);
     for (int run = 0; run < 2; run++) {
@@ -192,10 +207,20 @@ static void attention_of(trial *t, int64_t rows, int64_t d, int64_t dv)
     source *s = &t->source;
     int32_t from[64], to[64];
     int64_t places = between(s, 0, 2) ? between(s, 1, 64) : 64, o_stride = dv + between(s, 0, 3);
-    alloy_attention_block b = {.q_stride = d + between(s, 0, 3), .rows = rows, .k_stride = d + between(s, 0, 3), .v_stride = dv + between(s, 0, 3),
-                               .from = from, .to = to, .d = d, .dv = dv, .scale = (float)uniform(s), .o_stride = o_stride};
-    float *q = numbers(s, t->kind, (rows - 1) * b.q_stride + d), *k = numbers(s, t->kind, (places - 1) * b.k_stride + d);
-    float *v = numbers(s, t->kind, (places - 1) * b.v_stride + dv), *m = numbers(s, PLAIN, rows), *l = numbers(s, PLAIN, rows);
+    alloy_attention_block b = {.q_stride = d + between(s, 0, 3),
+                               .rows = rows,
+                               .k_stride = d + between(s, 0, 3),
+                               .v_stride = dv + between(s, 0, 3),
+                               .from = from,
+                               .to = to,
+                               .d = d,
+                               .dv = dv,
+                               .scale = (float)uniform(s),
+                               .o_stride = o_stride};
+    float *q = numbers(s, t->kind, (rows - 1) * b.q_stride + d),
+          *k = numbers(s, t->kind, (places - 1) * b.k_stride + d);
+    float *v = numbers(s, t->kind, (places - 1) * b.v_stride + dv), *m = numbers(s, PLAIN, rows),
+          *l = numbers(s, PLAIN, rows);
     float *start = numbers(s, t->kind, rows * o_stride);
     see(s, from, to, rows, places);
     spoil_unseen(k, v, &b, places);
@@ -278,19 +303,29 @@ static void delta_of(trial *t, int64_t keys, int64_t columns, int64_t tokens)
     char what[80];
     source *s = &t->source;
     int64_t stride = columns + between(s, 0, 3);
-    alloy_delta_job job = {.state_stride = stride, .keys = keys, .columns = columns, .tokens = tokens, .q_stride = keys + between(s, 0, 3),
-                           .k_stride = keys + between(s, 0, 3), .v_stride = columns + between(s, 0, 3), .decay_stride = between(s, 1, 3),
-                           .beta_stride = between(s, 1, 3), .y_stride = columns + between(s, 0, 3)};
-    float *q = numbers(s, t->kind, (tokens - 1) * job.q_stride + keys), *k = numbers(s, t->kind, (tokens - 1) * job.k_stride + keys);
+    alloy_delta_job job = {.state_stride = stride,
+                           .keys = keys,
+                           .columns = columns,
+                           .tokens = tokens,
+                           .q_stride = keys + between(s, 0, 3),
+                           .k_stride = keys + between(s, 0, 3),
+                           .v_stride = columns + between(s, 0, 3),
+                           .decay_stride = between(s, 1, 3),
+                           .beta_stride = between(s, 1, 3),
+                           .y_stride = columns + between(s, 0, 3)};
+    float *q = numbers(s, t->kind, (tokens - 1) * job.q_stride + keys),
+          *k = numbers(s, t->kind, (tokens - 1) * job.k_stride + keys);
     float *v = numbers(s, t->kind, (tokens - 1) * job.v_stride + columns), *state = numbers(s, t->kind, keys * stride);
-    float *decay = numbers(s, t->kind, tokens * job.decay_stride), *beta = numbers(s, t->kind, tokens * job.beta_stride);
+    float *decay = numbers(s, t->kind, tokens * job.decay_stride),
+          *beta = numbers(s, t->kind, tokens * job.beta_stride);
     outputs states = make_outputs(state, keys * stride), y = make_outputs(NULL, tokens * job.y_stride);
     job.q = q, job.k = k, job.v = v, job.decay = decay, job.beta = beta;
     for (int run = 0; run < 2; run++) {
         job.state = output(&states, run), job.y = output(&y, run);
         table(t, run)->delta_rule(&job);
     }
-    snprintf(what, sizeof what, "keys=%lld columns=%lld tokens=%lld", (long long)keys, (long long)columns, (long long)tokens);
+    snprintf(what, sizeof what, "keys=%lld columns=%lld tokens=%lld", (long long)keys, (long long)columns,
+             (long long)tokens);
     compare_outputs(t, &states, what), compare_outputs(t, &y, what);
     free(q), free(k), free(v), free(state), free(decay), free(beta);
 }
@@ -311,14 +346,30 @@ static void delta_rule(trial *t)
 static void call(const alloy_kernels *k, int which, float *y, const float *a, const float *b, int64_t n)
 {
     switch (which) {
-    case 0: k->add(y, a, b, n); break;
-    case 1: k->multiply(y, a, b, n); break;
-    case 2: k->silu(y, a, n); break;
-    case 3: k->sigmoid(y, a, n); break;
-    case 4: k->exp(y, a, n); break;
-    case 5: k->multiply_silu(y, a, b, n); break;
-    case 6: k->multiply_sigmoid(y, a, b, n); break;
-    default: k->add_scaled(y, b[0], a, n); break;
+    case 0:
+        k->add(y, a, b, n);
+        break;
+    case 1:
+        k->multiply(y, a, b, n);
+        break;
+    case 2:
+        k->silu(y, a, n);
+        break;
+    case 3:
+        k->sigmoid(y, a, n);
+        break;
+    case 4:
+        k->exp(y, a, n);
+        break;
+    case 5:
+        k->multiply_silu(y, a, b, n);
+        break;
+    case 6:
+        k->multiply_sigmoid(y, a, b, n);
+        break;
+    default:
+        k->add_scaled(y, b[0], a, n);
+        break;
     }
 }
 
@@ -331,16 +382,17 @@ static void elements(trial *t, int which)
                 a[i] = 120 * (float)uniform(&t->source) - 60, b[i] = 220 * (float)uniform(&t->source) - 110;
             outputs y = make_outputs(place == 2 ? b : a, n);
             for (int run = 0; run < 2; run++)
-                call(table(t, run), which, output(&y, run), place == 1 ? output(&y, run) : a, place == 2 && which != 7 ? output(&y, run) : b, n);
+                call(table(t, run), which, output(&y, run), place == 1 ? output(&y, run) : a,
+                     place == 2 && which != 7 ? output(&y, run) : b, n);
             compare_outputs(t, &y, place == 0 ? "apart" : "in place");
             free(a), free(b);
         }
 }
 
-#define ELEMENTS(NAME, WHICH)                                                                                                                            \
-    static void NAME(trial *t)                                                                                                                           \
-    {                                                                                                                                                    \
-        elements(t, WHICH);                                                                                                                              \
+#define ELEMENTS(NAME, WHICH)                                                                                          \
+    static void NAME(trial *t)                                                                                         \
+    {                                                                                                                  \
+        elements(t, WHICH);                                                                                            \
     }
 ELEMENTS(add, 0)
 ELEMENTS(multiply, 1)
@@ -424,14 +476,31 @@ static const struct {
     const char *name;
     void (*run)(trial *t);
 } rows[] = {
-    {"linear", linear}, {"rms_norm", rms_norm}, {"l2_norm", l2_norm}, {"softmax", softmax}, {"attention_block", attention_block},
-    {"conv1d", conv1d}, {"delta_rule", delta_rule}, {"add_scaled", add_scaled}, {"attention_merge", attention_merge},
-    {"attention_finish", attention_finish}, {"add", add}, {"multiply", multiply}, {"silu", silu}, {"sigmoid", sigmoid}, {"exp", exponential},
-    {"multiply_silu", multiply_silu}, {"multiply_sigmoid", multiply_sigmoid}, {"rotary", rotary}, {"widen", widen},
-    {"narrow", narrow}, {"all_finite", all_finite},
+    {"linear", linear},
+    {"rms_norm", rms_norm},
+    {"l2_norm", l2_norm},
+    {"softmax", softmax},
+    {"attention_block", attention_block},
+    {"conv1d", conv1d},
+    {"delta_rule", delta_rule},
+    {"add_scaled", add_scaled},
+    {"attention_merge", attention_merge},
+    {"attention_finish", attention_finish},
+    {"add", add},
+    {"multiply", multiply},
+    {"silu", silu},
+    {"sigmoid", sigmoid},
+    {"exp", exponential},
+    {"multiply_silu", multiply_silu},
+    {"multiply_sigmoid", multiply_sigmoid},
+    {"rotary", rotary},
+    {"widen", widen},
+    {"narrow", narrow},
+    {"all_finite", all_finite},
 };
 enum { ROWS = sizeof rows / sizeof *rows };
-_Static_assert(ROWS * sizeof(void (*)(void)) + sizeof(char *) == sizeof(alloy_kernels), "a new row of the table needs its comparison here");
+_Static_assert(ROWS * sizeof(void (*)(void)) + sizeof(char *) == sizeof(alloy_kernels),
+               "a new row of the table needs its comparison here");
 
 static sigjmp_buf before_crash;
 
@@ -465,7 +534,8 @@ static int64_t try_row(trial *t, int row, uint64_t seed)
 
 static trial against_plain(const alloy_kernels *tried)
 {
-    return (trial){.plain = alloy_kernels_get("generic"), .tried = tried, .scratch = alloy_memory_aligned(ALLOY_SCRATCH_BYTES, 1)};
+    return (trial){
+        .plain = alloy_kernels_get("generic"), .tried = tried, .scratch = alloy_memory_aligned(ALLOY_SCRATCH_BYTES, 1)};
 }
 
 static uint64_t seed_of_run(void)
@@ -517,10 +587,13 @@ static void broken_linear(const alloy_linear_job *job, void *scratch)
         for (int64_t r = 0; r < job->rows; r++) {
             float lanes[8] = {0}, w;
             for (int64_t k = 0; k < job->k; k++) {
-                alloy_kernels_get("generic")->widen(&w, (const char *)job->w + r * job->w_stride + k * (job->dtype == ALLOY_F32 ? 4 : 2), job->dtype, 1);
+                alloy_kernels_get("generic")->widen(
+                    &w, (const char *)job->w + r * job->w_stride + k * (job->dtype == ALLOY_F32 ? 4 : 2), job->dtype,
+                    1);
                 lanes[k % 8] = fmaf(job->x[t * job->x_stride + k], w, lanes[k % 8]);
             }
-            float sum = ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+            float sum =
+                ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
             job->y[t * job->y_stride + r] = (sum + (job->bias ? job->bias[r] : 0)) * job->scale;
         }
 }

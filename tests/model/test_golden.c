@@ -19,7 +19,7 @@ enum { MOST_LAYERS = 64 };
 /* What a case expects. */
 struct expected {
     alloy_safetensors tensors;
-    double logits_bound;               /* largest error of transformers' fp32 */
+    double logits_bound; /* largest error of transformers' fp32 */
     double hidden_bound[MOST_LAYERS];
     int layers;
 };
@@ -88,7 +88,8 @@ static double largest_error(const float *ours, const uint8_t *oracle, int64_t co
     return most;
 }
 
-static void see_hidden(void *user, int64_t layer, int64_t sequence, int64_t first, int64_t rows, int64_t width, const float *hidden)
+static void see_hidden(void *user, int64_t layer, int64_t sequence, int64_t first, int64_t rows, int64_t width,
+                       const float *hidden)
 {
     (void)sequence;
     struct errors *errors = user;
@@ -161,7 +162,8 @@ static void check_case(const char *folder)
     snprintf(path, sizeof path, "%s/expected.safetensors", folder);
     assert_int_equal(alloy_safetensors_open(&e.tensors, path, true), ALLOY_OK);
     read_bounds(&e, folder);
-    if (alloy_model_open(&model, folder, NULL) || alloy_session_open(&session, model, &(alloy_session_options){.threads = 2, .chunk = 100}))
+    if (alloy_model_open(&model, folder, NULL) ||
+        alloy_session_open(&session, model, &(alloy_session_options){.threads = 2, .chunk = 100}))
         fail_msg("%s", alloy_error());
     const alloy_stored_tensor *t = tensor(&e, "input_ids");
     int64_t count = (int64_t)t->shape[0], *ids = malloc((size_t)t->bytes);
@@ -208,7 +210,8 @@ int main(int count, char **arguments)
     if (count > 1) {
         int failed = 0;
         for (int i = 1; i < count; i++) {
-            const struct CMUnitTest one[] = {cmocka_unit_test_prestate(cases_named_on_the_command_line_are, arguments[i])};
+            const struct CMUnitTest one[] = {
+                cmocka_unit_test_prestate(cases_named_on_the_command_line_are, arguments[i])};
             failed += cmocka_run_group_tests(one, NULL, NULL);
         }
         return failed;

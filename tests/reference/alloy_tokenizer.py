@@ -76,7 +76,9 @@ class Tokenizer:
         array = (c_int64 * len(ids))(*ids)
         text, size = c_void_p(), c_size_t()
         self.library.check(
-            self.library.lib.alloy_tokenizer_decode(self.handle, array, len(ids), skip_special, byref(text), byref(size))
+            self.library.lib.alloy_tokenizer_decode(
+                self.handle, array, len(ids), skip_special, byref(text), byref(size)
+            )
         )
         try:
             return ctypes.string_at(text.value, size.value).decode()

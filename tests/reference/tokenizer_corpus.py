@@ -1,6 +1,6 @@
 """Text to compare tokenizers on: real text of this machine, and text made from a seed to be as mixed as can be.
 
-    python tokenizer_corpus.py [--megabytes 6] [--seed 1] OUTPUT
+python tokenizer_corpus.py [--megabytes 6] [--seed 1] OUTPUT
 """
 
 import argparse
@@ -36,14 +36,112 @@ SCRIPTS = {  # ranges of letters and marks
     "math": [(0x1D400, 0x1D7FF), (0x2200, 0x22FF)],
     "newer": [(0x10D40, 0x10D8F), (0x11380, 0x113E2), (0x16D40, 0x16D79), (0x1E5D0, 0x1E5FF), (0x1CC00, 0x1CEB3)],
 }
-MARKS = [*range(0x300, 0x370), *range(0x1AB0, 0x1ACF), *range(0x20D0, 0x20F1), *range(0xFE20, 0xFE30), 0x345, 0x327, 0x323]
-SPACES = [" ", " ", " ", " ", "  ", "   ", "\t", "\n", "\n\n", "\r\n", "\r", "\u00a0", "\u3000", "\u2003", "\u2028", "\u200b", "\x0b", "\x85"]
+MARKS = [
+    *range(0x300, 0x370),
+    *range(0x1AB0, 0x1ACF),
+    *range(0x20D0, 0x20F1),
+    *range(0xFE20, 0xFE30),
+    0x345,
+    0x327,
+    0x323,
+]
+SPACES = [
+    " ",
+    " ",
+    " ",
+    " ",
+    "  ",
+    "   ",
+    "\t",
+    "\n",
+    "\n\n",
+    "\r\n",
+    "\r",
+    "\u00a0",
+    "\u3000",
+    "\u2003",
+    "\u2028",
+    "\u200b",
+    "\x0b",
+    "\x85",
+]
 SPACES += ["\u180e", "\ufeff", "\x1f", " \n", "\n ", " \r\n \t", "        ", "\u202f", "\x00"]
-EMOJI = ["😀", "❤️", "👩‍👩‍👧‍👦", "🏳️‍🌈", "👍🏽", "🇩🇪", "🇯🇵", "1️⃣", "\U0001fa77", "\U0001fae8", "🧑🏿‍🚀", "\u200d", "\ufe0f"]
-CONTRACTIONS = ["'s", "'S", "'t", "'re", "'RE", "'ve", "'m", "'ll", "'LL", "'d", "'\u017f", "’s", "'", "''", "'x", " 's"]
-CODE = ["for (int i = 0; i < n; i++) {\n    x[i] += y[i] * 2.5e-3;\n}\n", "def f(x):\n\treturn x ** 2  # ok\n", "</div>\n\n<br/>", "\\frac{a}{b}"]
-CODE += ['{"key": [1, 2.0, null], "k2": "v\\n"}', "SELECT * FROM t WHERE a<>b;", "::std::vector<int>", "$HOME/.bashrc && echo $?", "https://example.org/a?b=c&d=%20"]
-PUNCTUATION = [".", ",", "!", "?", "...", "—", "«", "»", "、", "。", "，", "¿", "…", "--", "“", "”", "(", ")", "[", "]", "#", "@", "/", "\\", "€", "§", "·", "~"]
+EMOJI = [
+    "😀",
+    "❤️",
+    "👩‍👩‍👧‍👦",
+    "🏳️‍🌈",
+    "👍🏽",
+    "🇩🇪",
+    "🇯🇵",
+    "1️⃣",
+    "\U0001fa77",
+    "\U0001fae8",
+    "🧑🏿‍🚀",
+    "\u200d",
+    "\ufe0f",
+]
+CONTRACTIONS = [
+    "'s",
+    "'S",
+    "'t",
+    "'re",
+    "'RE",
+    "'ve",
+    "'m",
+    "'ll",
+    "'LL",
+    "'d",
+    "'\u017f",
+    "’s",
+    "'",
+    "''",
+    "'x",
+    " 's",
+]
+CODE = [
+    "for (int i = 0; i < n; i++) {\n    x[i] += y[i] * 2.5e-3;\n}\n",
+    "def f(x):\n\treturn x ** 2  # ok\n",
+    "</div>\n\n<br/>",
+    "\\frac{a}{b}",
+]
+CODE += [
+    '{"key": [1, 2.0, null], "k2": "v\\n"}',
+    "SELECT * FROM t WHERE a<>b;",
+    "::std::vector<int>",
+    "$HOME/.bashrc && echo $?",
+    "https://example.org/a?b=c&d=%20",
+]
+PUNCTUATION = [
+    ".",
+    ",",
+    "!",
+    "?",
+    "...",
+    "—",
+    "«",
+    "»",
+    "、",
+    "。",
+    "，",
+    "¿",
+    "…",
+    "--",
+    "“",
+    "”",
+    "(",
+    ")",
+    "[",
+    "]",
+    "#",
+    "@",
+    "/",
+    "\\",
+    "€",
+    "§",
+    "·",
+    "~",
+]
 
 
 def letter(random, ranges):
@@ -54,7 +152,9 @@ def letter(random, ranges):
 def word(random, ranges):
     letters = [letter(random, ranges) for _ in range(random.choice([1, 1, 2, 3, 4, 5, 6, 8, 12, 30]))]
     if random.random() < 0.1:
-        letters.insert(random.randrange(len(letters) + 1), "".join(chr(random.choice(MARKS)) for _ in range(random.randint(1, 4))))
+        letters.insert(
+            random.randrange(len(letters) + 1), "".join(chr(random.choice(MARKS)) for _ in range(random.randint(1, 4)))
+        )
     return "".join(letters)
 
 
@@ -107,7 +207,11 @@ def mixed_document(random, size, special=()):
 
 
 def real_texts():
-    patterns = ["build/cache/moby/**/data/*.txt", "/usr/share/common-licenses/*", sysconfig.get_path("stdlib") + "/*.py"]
+    patterns = [
+        "build/cache/moby/**/data/*.txt",
+        "/usr/share/common-licenses/*",
+        sysconfig.get_path("stdlib") + "/*.py",
+    ]
     patterns += ["docs/*.md", "src/*/*.c", "/usr/share/perl/5*/unicore/*.pl", "/usr/share/i18n/locales/*"]
     for pattern in patterns:
         for path in sorted(glob.glob(pattern, recursive=True)):
@@ -133,16 +237,72 @@ def corpus(megabytes, seed, special=()):
 
 def edge_cases(special=()):
     """Small texts where tokenizers go wrong, and every character in a few contexts."""
-    yield from ["", " ", "  ", "\n", "\r\n", "\x00", "a", " a", "a ", " a ", "\n\na", "a\n\n", "'s", "can't", "CAN'T", "\u0130", "ﬁ", "ß", "ſ", "K", "㎏"]
-    yield from ["e\u0301", "\u0301", "a\u0345\u0301\u0327", "\u1100\u1161\u11a8", "\uac00\u11a8", "\u09c7\u09be", "\u0f71\u0f72\u0f80", "\u212b", "\ufb1d"]
+    yield from [
+        "",
+        " ",
+        "  ",
+        "\n",
+        "\r\n",
+        "\x00",
+        "a",
+        " a",
+        "a ",
+        " a ",
+        "\n\na",
+        "a\n\n",
+        "'s",
+        "can't",
+        "CAN'T",
+        "\u0130",
+        "ﬁ",
+        "ß",
+        "ſ",
+        "K",
+        "㎏",
+    ]
+    yield from [
+        "e\u0301",
+        "\u0301",
+        "a\u0345\u0301\u0327",
+        "\u1100\u1161\u11a8",
+        "\uac00\u11a8",
+        "\u09c7\u09be",
+        "\u0f71\u0f72\u0f80",
+        "\u212b",
+        "\ufb1d",
+    ]
     yield from ["a" * n for n in (2, 3, 31, 63, 64, 65, 66, 127, 1000, 5000)]
     yield from [" " * n for n in (2, 3, 4, 15, 16, 17, 33, 64, 65, 127, 1000)]
-    yield from ["ab" * 500, "abc" * 300, "\n" * 300, "\t" * 70, "é" * 200, "漢" * 200, "\u0301" * 300, "👩‍👩‍👧‍👦" * 100, "1234567890" * 20, "=-" * 200]
+    yield from [
+        "ab" * 500,
+        "abc" * 300,
+        "\n" * 300,
+        "\t" * 70,
+        "é" * 200,
+        "漢" * 200,
+        "\u0301" * 300,
+        "👩‍👩‍👧‍👦" * 100,
+        "1234567890" * 20,
+        "=-" * 200,
+    ]
     for a in special:
-        yield from [a, " " + a, a + " ", "x" + a + "y", a + a, "  " + a + "\n\n", a[:-1], a[1:], a.upper(), "x " + a + " y"]
+        yield from [
+            a,
+            " " + a,
+            a + " ",
+            "x" + a + "y",
+            a + a,
+            "  " + a + "\n\n",
+            a[:-1],
+            a[1:],
+            a.upper(),
+            "x " + a + " y",
+        ]
         yield from [a + b for b in special[:8]]
     codes = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
-    interesting = [c for c in codes if c < 0x3400 or 0xA000 <= c < 0xAC00 or 0xF900 <= c < 0x18000 or 0x1A000 <= c < 0x20000]
+    interesting = [
+        c for c in codes if c < 0x3400 or 0xA000 <= c < 0xAC00 or 0xF900 <= c < 0x18000 or 0x1A000 <= c < 0x20000
+    ]
     for context in ("{}", "a{}b ", " {}1", "{0}{0}\n", "e{}\u0301 ", "\u0301{}\u0327 "):
         for start in range(0, len(interesting), 4096):
             yield "".join(context.format(chr(c)) for c in interesting[start : start + 4096])

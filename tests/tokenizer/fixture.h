@@ -10,12 +10,13 @@ struct parts {
 };
 
 /* Letters, the mark of Llama-2, and a few words: "hello" = hel + lo, "low" = lo + w. */
-#define PLAIN_VOCABULARY \
-    "{\"<unk>\":0,\"h\":1,\"e\":2,\"l\":3,\"o\":4,\"w\":5,\"\xE2\x96\x81\":6,\"he\":7,\"hel\":8,\"lo\":9,\"hello\":10,\"low\":11,\" \":12,\"1\":13,\"!\":14}"
+#define PLAIN_VOCABULARY                                                                                               \
+    "{\"<unk>\":0,\"h\":1,\"e\":2,\"l\":3,\"o\":4,\"w\":5,\"\xE2\x96\x81\":6,\"he\":7,\"hel\":8,\"lo\":9,\"hello\":"   \
+    "10,\"low\":11,\" \":12,\"1\":13,\"!\":14}"
 #define PLAIN_MERGES "[\"h e\",\"he l\",\"l o\",\"hel lo\",\"lo w\"]"
 #define PLAIN_MODEL "{\"type\":\"BPE\",\"vocab\":" PLAIN_VOCABULARY ",\"merges\":" PLAIN_MERGES "}"
 
-#define SPLIT(pattern, behavior) \
+#define SPLIT(pattern, behavior)                                                                                       \
     "{\"type\":\"Split\",\"pattern\":" pattern ",\"behavior\":\"" behavior "\",\"invert\":false}"
 #define ADDED(id, content, more) "{\"id\":" #id ",\"content\":\"" content "\"" more "}"
 
@@ -36,10 +37,12 @@ static inline alloy_status open_parts(alloy_tokenizer **tokenizer, struct parts 
 {
     static char json[1 << 20];
     int size = snprintf(json, sizeof json,
-                        "{\"version\":\"1.0\",\"truncation\":%s,\"padding\":%s,\"added_tokens\":%s,\"normalizer\":%s,\"pre_tokenizer\":%s,"
+                        "{\"version\":\"1.0\",\"truncation\":%s,\"padding\":%s,\"added_tokens\":%s,\"normalizer\":%s,"
+                        "\"pre_tokenizer\":%s,"
                         "\"post_processor\":%s,\"decoder\":%s,\"model\":%s}",
-                        or_null(parts.truncation), or_null(parts.padding), parts.added ? parts.added : "[]", or_null(parts.normalizer),
-                        or_null(parts.pretokenizer), or_null(parts.post), or_null(parts.decoder), parts.model ? parts.model : PLAIN_MODEL);
+                        or_null(parts.truncation), or_null(parts.padding), parts.added ? parts.added : "[]",
+                        or_null(parts.normalizer), or_null(parts.pretokenizer), or_null(parts.post),
+                        or_null(parts.decoder), parts.model ? parts.model : PLAIN_MODEL);
     assert_in_range(size, 1, sizeof json - 1);
     return open_text(tokenizer, json, (size_t)size);
 }
@@ -68,12 +71,15 @@ static inline const char *ids_of(const alloy_tokenizer *tokenizer, const char *t
 #define expect_ids(tokenizer, text, expected) expect_text(ids_of((tokenizer), (text), strlen(text), 0), (expected))
 
 /* A tokenizer of these parts cuts the text so. */
-#define expect_cut(given, text, expected)                         \
-    do {                                                          \
-        alloy_tokenizer *cutting = sound((struct parts)given);    \
-        expect_ids(cutting, text, expected);                      \
-        alloy_tokenizer_close(cutting);                           \
+#define expect_cut(given, text, expected)                                                                              \
+    do {                                                                                                               \
+        alloy_tokenizer *cutting = sound((struct parts)given);                                                         \
+        expect_ids(cutting, text, expected);                                                                           \
+        alloy_tokenizer_close(cutting);                                                                                \
     } while (0)
-#define PARTS(...) {__VA_ARGS__}
+#define PARTS(...)                                                                                                     \
+    {                                                                                                                  \
+        __VA_ARGS__                                                                                                    \
+    }
 
 #endif

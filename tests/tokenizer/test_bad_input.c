@@ -1,12 +1,12 @@
 /* Bad tokenizer.json files (T1 to T16), bad calls (P1 to P5), and texts that must not take longer than others (T17). */
 #include "tokenizer/fixture.h"
 
-#define refuse(status, given, ...)                                        \
-    do {                                                                  \
-        alloy_tokenizer *refused;                                         \
-        struct parts bad = given;                                         \
-        expect_failure(open_parts(&refused, bad), (status), __VA_ARGS__); \
-        assert_null(refused);                                             \
+#define refuse(status, given, ...)                                                                                     \
+    do {                                                                                                               \
+        alloy_tokenizer *refused;                                                                                      \
+        struct parts bad = given;                                                                                      \
+        expect_failure(open_parts(&refused, bad), (status), __VA_ARGS__);                                              \
+        assert_null(refused);                                                                                          \
     } while (0)
 
 #define VOCABULARY(vocabulary) "{\"type\":\"BPE\",\"vocab\":" vocabulary ",\"merges\":[]}"
@@ -34,8 +34,10 @@ static void an_added_token_has_text(void **state) /* T5 */
     (void)state;
     refuse(ALLOY_FORMAT, PARTS(.added = "[" ADDED(15, "", "") "]"), "added token", "empty");
     refuse(ALLOY_FORMAT, PARTS(.added = "[{\"id\":15}]"), "added token", "content");
-    refuse(ALLOY_FORMAT, PARTS(.added = "[" ADDED(15, " ", ",\"normalized\":true") "]",
-                               .normalizer = "{\"type\":\"Strip\",\"strip_left\":true,\"strip_right\":true}"), "added token", "normalized");
+    refuse(ALLOY_FORMAT,
+           PARTS(.added = "[" ADDED(15, " ", ",\"normalized\":true") "]",
+                 .normalizer = "{\"type\":\"Strip\",\"strip_left\":true,\"strip_right\":true}"),
+           "added token", "normalized");
 }
 
 static void merges_join_known_tokens_to_known_ones(void **state) /* T6 to T8 */
@@ -51,14 +53,16 @@ static void merges_join_known_tokens_to_known_ones(void **state) /* T6 to T8 */
     refuse(ALLOY_FORMAT, PARTS(.model = MERGES("[1]")), "string");
     /* a merge that gives back one of its parts would go round for ever */
     refuse(ALLOY_FORMAT,
-           PARTS(.model = "{\"type\":\"BPE\",\"continuing_subword_prefix\":\"##\",\"vocab\":{\"a\":0,\"##\":1},\"merges\":[\"a ##\"]}"),
+           PARTS(.model = "{\"type\":\"BPE\",\"continuing_subword_prefix\":\"##\",\"vocab\":{\"a\":0,\"##\":1},"
+                          "\"merges\":[\"a ##\"]}"),
            "adds nothing");
 }
 
 static void ten_million_merges_are_too_many(void **state) /* T8 */
 {
     (void)state;
-    const char head[] = "{\"model\":{\"type\":\"BPE\",\"vocab\":" PLAIN_VOCABULARY ",\"merges\":[\"h e\"", tail[] = "]}}";
+    const char head[] = "{\"model\":{\"type\":\"BPE\",\"vocab\":" PLAIN_VOCABULARY ",\"merges\":[\"h e\"",
+               tail[] = "]}}";
     size_t count = ALLOY_TEST_SANITIZED ? 100000 : 10000000, size = sizeof head - 1;
     char *json = malloc(sizeof head + sizeof tail + 6 * count);
     assert_non_null(json);
@@ -74,8 +78,12 @@ static void ten_million_merges_are_too_many(void **state) /* T8 */
 static void byte_tokens_are_bytes(void **state) /* T9 */
 {
     (void)state;
-    refuse(ALLOY_FORMAT, PARTS(.model = "{\"type\":\"BPE\",\"byte_fallback\":true,\"vocab\":{\"<0x-1>\":0},\"merges\":[]}"), "<0x-1>", "byte");
-    refuse(ALLOY_FORMAT, PARTS(.model = "{\"type\":\"BPE\",\"byte_fallback\":true,\"vocab\":{\"<0xZZ>\":0},\"merges\":[]}"), "<0xZZ>", "byte");
+    refuse(ALLOY_FORMAT,
+           PARTS(.model = "{\"type\":\"BPE\",\"byte_fallback\":true,\"vocab\":{\"<0x-1>\":0},\"merges\":[]}"), "<0x-1>",
+           "byte");
+    refuse(ALLOY_FORMAT,
+           PARTS(.model = "{\"type\":\"BPE\",\"byte_fallback\":true,\"vocab\":{\"<0xZZ>\":0},\"merges\":[]}"), "<0xZZ>",
+           "byte");
 }
 
 static void regular_expressions_are_compiled_with_care(void **state) /* T11 to T13 */
@@ -100,7 +108,8 @@ static void large_regular_expressions_are_refused(void **state) /* T12 */
     alloy_tokenizer *tokenizer;
     alloy_status status = open_parts(&tokenizer, (struct parts){.pretokenizer = pattern});
     assert_true(status == ALLOY_FORMAT || status == ALLOY_LIMIT);
-    status = open_parts(&tokenizer, (struct parts){.pretokenizer = SPLIT("{\"Regex\":\"((a{65535}){65535}){65535}\"}", "Isolated")});
+    status = open_parts(
+        &tokenizer, (struct parts){.pretokenizer = SPLIT("{\"Regex\":\"((a{65535}){65535}){65535}\"}", "Isolated")});
     assert_true(status == ALLOY_FORMAT || status == ALLOY_LIMIT);
 }
 
@@ -112,13 +121,14 @@ static void a_regular_expression_that_explodes_is_stopped(void **state) /* T10 *
     memset(text, 'h', sizeof text);
     text[sizeof text - 1] = 'w';
     alloy_ids ids = {0};
-    expect_failure(alloy_tokenizer_encode(tokenizer, text, sizeof text, 0, &ids), ALLOY_LIMIT, "regular expression", "steps");
+    expect_failure(alloy_tokenizer_encode(tokenizer, text, sizeof text, 0, &ids), ALLOY_LIMIT, "regular expression",
+                   "steps");
     assert_int_equal(ids.count, 0);
     alloy_ids_free(&ids);
     alloy_tokenizer_close(tokenizer);
 }
 
-#define TEMPLATE(single, special) \
+#define TEMPLATE(single, special)                                                                                      \
     "{\"type\":\"TemplateProcessing\",\"single\":" single ",\"pair\":[],\"special_tokens\":" special "}"
 #define A "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}"
 #define TOKEN(name) "{\"SpecialToken\":{\"id\":\"" name "\",\"type_id\":0}}"
@@ -127,9 +137,12 @@ static void templates_name_tokens_that_exist(void **state) /* T14 */
 {
     (void)state;
     refuse(ALLOY_FORMAT, PARTS(.post = TEMPLATE("[" TOKEN("<s>") "," A "]", "{}")), "post_processor", "<s>");
-    refuse(ALLOY_FORMAT, PARTS(.post = TEMPLATE("[" TOKEN("<s>") "," A "]", "{\"<s>\":{\"id\":\"<s>\",\"ids\":[99],\"tokens\":[\"<s>\"]}}")),
+    refuse(ALLOY_FORMAT,
+           PARTS(.post = TEMPLATE("[" TOKEN("<s>") "," A "]",
+                                  "{\"<s>\":{\"id\":\"<s>\",\"ids\":[99],\"tokens\":[\"<s>\"]}}")),
            "post_processor", "99");
-    refuse(ALLOY_FORMAT, PARTS(.post = TEMPLATE("[{\"Sequence\":{\"id\":\"B\",\"type_id\":0}}]", "{}")), "post_processor", "sequence A");
+    refuse(ALLOY_FORMAT, PARTS(.post = TEMPLATE("[{\"Sequence\":{\"id\":\"B\",\"type_id\":0}}]", "{}")),
+           "post_processor", "sequence A");
     refuse(ALLOY_FORMAT, PARTS(.post = TEMPLATE("[" A "," A "]", "{}")), "post_processor", "once");
     refuse(ALLOY_FORMAT, PARTS(.post = TEMPLATE("[]", "{}")), "post_processor", "once");
 }
@@ -137,25 +150,32 @@ static void templates_name_tokens_that_exist(void **state) /* T14 */
 static void sizes_that_make_no_sense_are_refused(void **state) /* T15 */
 {
     (void)state;
-    refuse(ALLOY_FORMAT, PARTS(.decoder = "{\"type\":\"Strip\",\"content\":\" \",\"start\":100000,\"stop\":0}"), "decoder", "Strip", "100000");
-    refuse(ALLOY_FORMAT, PARTS(.decoder = "{\"type\":\"Strip\",\"content\":\"ab\",\"start\":1,\"stop\":0}"), "decoder", "one character");
-    refuse(ALLOY_FORMAT, PARTS(.truncation = "{\"max_length\":4,\"stride\":4,\"strategy\":\"LongestFirst\"}"), "truncation", "stride");
+    refuse(ALLOY_FORMAT, PARTS(.decoder = "{\"type\":\"Strip\",\"content\":\" \",\"start\":100000,\"stop\":0}"),
+           "decoder", "Strip", "100000");
+    refuse(ALLOY_FORMAT, PARTS(.decoder = "{\"type\":\"Strip\",\"content\":\"ab\",\"start\":1,\"stop\":0}"), "decoder",
+           "one character");
+    refuse(ALLOY_FORMAT, PARTS(.truncation = "{\"max_length\":4,\"stride\":4,\"strategy\":\"LongestFirst\"}"),
+           "truncation", "stride");
     refuse(ALLOY_FORMAT, PARTS(.padding = "{\"strategy\":{\"Fixed\":0}}"), "padding", "0");
     refuse(ALLOY_FORMAT, PARTS(.pretokenizer = "{\"type\":\"FixedLength\",\"length\":0}"), "FixedLength", "0");
-    refuse(ALLOY_FORMAT, PARTS(.normalizer = "{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"?!\"}"), "normalizer", "base64");
+    refuse(ALLOY_FORMAT, PARTS(.normalizer = "{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"?!\"}"),
+           "normalizer", "base64");
 }
 
 static void what_is_not_known_is_named(void **state) /* T16 */
 {
     (void)state;
     refuse(ALLOY_FORMAT, PARTS(.normalizer = "{\"type\":\"Magic\"}"), "normalizer", "Magic", "NFC");
-    refuse(ALLOY_FORMAT, PARTS(.normalizer = "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFC\"},{\"type\":\"Magic\"}]}"), "Magic");
+    refuse(ALLOY_FORMAT,
+           PARTS(.normalizer = "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFC\"},{\"type\":\"Magic\"}]}"),
+           "Magic");
     refuse(ALLOY_FORMAT, PARTS(.pretokenizer = "{\"type\":\"Magic\"}"), "pre_tokenizer", "Magic", "ByteLevel");
     refuse(ALLOY_FORMAT, PARTS(.post = "{\"type\":\"Magic\"}"), "post_processor", "Magic", "TemplateProcessing");
     refuse(ALLOY_FORMAT, PARTS(.decoder = "{\"type\":\"Magic\"}"), "decoder", "Magic", "Fuse");
     refuse(ALLOY_FORMAT, PARTS(.model = "{\"type\":\"Unigram\",\"vocab\":[],\"merges\":[]}"), "Unigram", "BPE");
     refuse(ALLOY_FORMAT, PARTS(.model = "{\"type\":\"BPE\",\"dropout\":0.1,\"vocab\":{},\"merges\":[]}"), "dropout");
-    refuse(ALLOY_FORMAT, PARTS(.model = "{\"type\":\"BPE\",\"unk_token\":\"<?>\",\"vocab\":{\"a\":0},\"merges\":[]}"), "unk_token", "<?>");
+    refuse(ALLOY_FORMAT, PARTS(.model = "{\"type\":\"BPE\",\"unk_token\":\"<?>\",\"vocab\":{\"a\":0},\"merges\":[]}"),
+           "unk_token", "<?>");
     refuse(ALLOY_FORMAT, PARTS(.model = "{\"type\":\"BPE\",\"vocab\":{\"a\":0}}"), "merges");
     refuse(ALLOY_FORMAT, PARTS(.normalizer = "{\"type\":5}"), "string");
     refuse(ALLOY_FORMAT, PARTS(.normalizer = "{}"), "type");
@@ -176,7 +196,8 @@ static void a_file_that_is_no_tokenizer_is_refused(void **state)
 static void every_truncation_of_a_file_is_refused(void **state)
 {
     (void)state;
-    const char whole[] = "{\"added_tokens\":[" ADDED(15, "<x>", "") "],\"decoder\":{\"type\":\"Fuse\"},\"model\":" PLAIN_MODEL "}";
+    const char whole[] =
+        "{\"added_tokens\":[" ADDED(15, "<x>", "") "],\"decoder\":{\"type\":\"Fuse\"},\"model\":" PLAIN_MODEL "}";
     alloy_tokenizer *tokenizer;
     for (size_t size = 0; size < sizeof whole - 1; size++) {
         assert_int_equal(open_text(&tokenizer, whole, size), ALLOY_FORMAT);
@@ -194,16 +215,19 @@ static void bad_calls_are_refused(void **state)
     char *text;
     expect_failure(alloy_tokenizer_encode(tokenizer, NULL, 1, 0, &ids), ALLOY_ARG, "NULL");
     expect_failure(alloy_tokenizer_encode(tokenizer, "a", 1, 64, &ids), ALLOY_ARG, "flags");
-    expect_failure(alloy_tokenizer_encode(tokenizer, "a", ((size_t)1 << 31) + 1, 0, &ids), ALLOY_LIMIT, "2147483649"); /* P5 */
+    expect_failure(alloy_tokenizer_encode(tokenizer, "a", ((size_t)1 << 31) + 1, 0, &ids), ALLOY_LIMIT,
+                   "2147483649"); /* P5 */
     expect_failure(alloy_tokenizer_decode(tokenizer, (int64_t[]){-1}, 1, false, &text, NULL), ALLOY_RANGE, "-1");
-    expect_failure(alloy_tokenizer_decode(tokenizer, (int64_t[]){4294967296}, 1, false, &text, NULL), ALLOY_RANGE, "4294967296");
+    expect_failure(alloy_tokenizer_decode(tokenizer, (int64_t[]){4294967296}, 1, false, &text, NULL), ALLOY_RANGE,
+                   "4294967296");
     alloy_tokenizer_close(tokenizer);
 }
 
 /* ---- T17 ----------------------------------------------------------------------------------------------------------------------- */
 
-#define QWEN \
-    "{\"Regex\":\"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}| ?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+\"}"
+#define QWEN                                                                                                           \
+    "{\"Regex\":\"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}| "                     \
+    "?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+\"}"
 
 /* Seconds for `size` bytes of `unit` over and over. */
 static double seconds_for(const alloy_tokenizer *tokenizer, const char *unit, size_t size)
@@ -228,14 +252,16 @@ static double seconds_for(const alloy_tokenizer *tokenizer, const char *unit, si
 static void time_is_linear_in_any_text(void **state)
 {
     (void)state;
-    static const char *const units[] = {"h", " ", "\xCC\x81", "\xF0\x9F\x91\xA9\xE2\x80\x8D", "he", "l\xCC\xA7\xCC\x81", "\n", "1", "'"};
+    static const char *const units[] = {
+        "h", " ", "\xCC\x81", "\xF0\x9F\x91\xA9\xE2\x80\x8D", "he", "l\xCC\xA7\xCC\x81", "\n", "1", "'"};
     const char *const pretokenizers[] = {SPLIT(QWEN, "Isolated"), NULL};
     size_t size = ALLOY_TEST_SANITIZED ? 1 << 14 : 4 << 20;
     for (int p = 0; p < 2; p++) {
-        alloy_tokenizer *tokenizer = sound((struct parts){
-            .normalizer = "{\"type\":\"NFC\"}",
-            .pretokenizer = pretokenizers[p],
-            .model = "{\"type\":\"BPE\",\"unk_token\":\"<unk>\",\"vocab\":" PLAIN_VOCABULARY ",\"merges\":" PLAIN_MERGES "}"});
+        alloy_tokenizer *tokenizer =
+            sound((struct parts){.normalizer = "{\"type\":\"NFC\"}",
+                                 .pretokenizer = pretokenizers[p],
+                                 .model = "{\"type\":\"BPE\",\"unk_token\":\"<unk>\",\"vocab\":" PLAIN_VOCABULARY
+                                          ",\"merges\":" PLAIN_MERGES "}"});
         for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
             double quarter = seconds_for(tokenizer, units[i], size / 4), whole = seconds_for(tokenizer, units[i], size);
             if (!ALLOY_TEST_SANITIZED && whole > 10 * quarter + 0.1)

@@ -15,14 +15,17 @@ static alloy_status check(const alloy_config *c)
 {
     alloy_status status = alloy_softmax_moe_check(c);
     return status ? status
-                  : alloy_config_require("shared_expert_intermediate_size", c->shared_expert_intermediate_size, 1, INT64_C(1) << 31);
+                  : alloy_config_require("shared_expert_intermediate_size", c->shared_expert_intermediate_size, 1,
+                                         INT64_C(1) << 31);
 }
 
 static void params(alloy_params *p, const alloy_config *c)
 {
     alloy_softmax_moe_params(p, c, offsetof(struct weights, routed));
-    alloy_swiglu_params(p, true, offsetof(struct weights, shared), c->hidden_size, c->shared_expert_intermediate_size, false);
-    alloy_param(p, "shared_expert_gate.weight", offsetof(struct weights, shared_expert_gate), ALLOY_SHAPE(1, c->hidden_size), ALLOY_INIT_NORMAL);
+    alloy_swiglu_params(p, true, offsetof(struct weights, shared), c->hidden_size, c->shared_expert_intermediate_size,
+                        false);
+    alloy_param(p, "shared_expert_gate.weight", offsetof(struct weights, shared_expert_gate),
+                ALLOY_SHAPE(1, c->hidden_size), ALLOY_INIT_NORMAL);
 }
 
 static alloy_tensor *forward(alloy_pass *p, const alloy_config *c, const void *weights, alloy_tensor *x)

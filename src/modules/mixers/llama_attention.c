@@ -16,7 +16,8 @@ static void state(alloy_state_spec *s, const alloy_config *c)
     alloy_softmax_attention_state(s, c, 0);
 }
 
-static alloy_tensor *forward(alloy_pass *p, const alloy_config *c, const void *weights, const alloy_state *s, alloy_tensor *x)
+static alloy_tensor *forward(alloy_pass *p, const alloy_config *c, const void *weights, const alloy_state *s,
+                             alloy_tensor *x)
 {
     return alloy_softmax_attention_forward(p, c, weights, s, x, 0, false);
 }

@@ -75,10 +75,12 @@ static void params(alloy_params *p, const alloy_config *c)
     alloy_param(p, "in_proj_b.weight", AT(in_proj_b), ALLOY_SHAPE(heads, hidden), ALLOY_INIT_NORMAL);
     alloy_param(p, "in_proj_a.weight", AT(in_proj_a), ALLOY_SHAPE(heads, hidden), ALLOY_INIT_NORMAL);
     alloy_params_layout(p, 1);
-    alloy_param(p, "in_proj_qkvz.weight", AT(in_proj_qkvz), ALLOY_SHAPE(channels(c) + values(c), hidden), ALLOY_INIT_NORMAL);
+    alloy_param(p, "in_proj_qkvz.weight", AT(in_proj_qkvz), ALLOY_SHAPE(channels(c) + values(c), hidden),
+                ALLOY_INIT_NORMAL);
     alloy_param(p, "in_proj_ba.weight", AT(in_proj_ba), ALLOY_SHAPE(2 * heads, hidden), ALLOY_INIT_NORMAL);
     alloy_params_layout(p, ALLOY_EVERY_LAYOUT);
-    alloy_param(p, "conv1d.weight", AT(conv1d), ALLOY_SHAPE(channels(c), 1, c->linear_conv_kernel_dim), ALLOY_INIT_NORMAL);
+    alloy_param(p, "conv1d.weight", AT(conv1d), ALLOY_SHAPE(channels(c), 1, c->linear_conv_kernel_dim),
+                ALLOY_INIT_NORMAL);
     alloy_param(p, "A_log", AT(A_log), ALLOY_SHAPE(heads), ALLOY_INIT_LOG_UNIFORM | ALLOY_KEEPS_F32);
     alloy_param(p, "dt_bias", AT(dt_bias), ALLOY_SHAPE(heads), ALLOY_INIT_ONES | ALLOY_KEEPS_F32);
     alloy_param(p, "norm.weight", AT(norm), ALLOY_SHAPE(c->linear_value_head_dim), ALLOY_INIT_ONES);
@@ -88,32 +90,39 @@ static void params(alloy_params *p, const alloy_config *c)
 
 static void state(alloy_state_spec *s, const alloy_config *c)
 {
-    alloy_state_keep_fixed(s, "recurrent", c->linear_num_value_heads * c->linear_key_head_dim * c->linear_value_head_dim);
+    alloy_state_keep_fixed(s, "recurrent",
+                           c->linear_num_value_heads * c->linear_key_head_dim * c->linear_value_head_dim);
     alloy_state_keep_fixed(s, "tail", (c->linear_conv_kernel_dim - 1) * channels(c));
 }
 
 static struct inputs apart(alloy_pass *p, const struct weights *w, alloy_tensor *x)
 {
-    return (struct inputs){.qkv = alloy_linear(p, x, w->in_proj_qkv, NULL), .z = alloy_linear(p, x, w->in_proj_z, NULL),
-                           .b = alloy_linear(p, x, w->in_proj_b, NULL), .a = alloy_linear(p, x, w->in_proj_a, NULL)};
+    return (struct inputs){.qkv = alloy_linear(p, x, w->in_proj_qkv, NULL),
+                           .z = alloy_linear(p, x, w->in_proj_z, NULL),
+                           .b = alloy_linear(p, x, w->in_proj_b, NULL),
+                           .a = alloy_linear(p, x, w->in_proj_a, NULL)};
 }
 
 /* The outputs are sorted, not the weights: they stay where the file holds them, and each output is the same dot. */
 static struct inputs fused(alloy_pass *p, const alloy_config *c, const struct weights *w, alloy_tensor *x)
 {
-    int64_t ratio = c->linear_num_value_heads / c->linear_num_key_heads, k = c->linear_key_head_dim, v = ratio * c->linear_value_head_dim;
+    int64_t ratio = c->linear_num_value_heads / c->linear_num_key_heads, k = c->linear_key_head_dim,
+            v = ratio * c->linear_value_head_dim;
     alloy_tensor *qkvz[4], *ba[2];
-    alloy_split(p, alloy_linear(p, x, w->in_proj_qkvz, NULL), c->linear_num_key_heads, 4, (int64_t[]){k, k, v, v}, qkvz);
+    alloy_split(p, alloy_linear(p, x, w->in_proj_qkvz, NULL), c->linear_num_key_heads, 4, (int64_t[]){k, k, v, v},
+                qkvz);
     alloy_split(p, alloy_linear(p, x, w->in_proj_ba, NULL), c->linear_num_key_heads, 2, (int64_t[]){ratio, ratio}, ba);
     return (struct inputs){.qkv = alloy_concat(p, 3, qkvz), .z = qkvz[3], .b = ba[0], .a = ba[1]};
 }
 
-static alloy_tensor *forward(alloy_pass *p, const alloy_config *c, const void *weights, const alloy_state *s, alloy_tensor *x)
+static alloy_tensor *forward(alloy_pass *p, const alloy_config *c, const void *weights, const alloy_state *s,
+                             alloy_tensor *x)
 {
     const struct weights *w = weights;
     struct inputs in = w->in_proj_qkvz ? fused(p, c, w, x) : apart(p, w, x);
     alloy_tensor *qkv[3];
-    alloy_split(p, alloy_conv1d_silu(p, in.qkv, w->conv1d, s, TAIL), 1, 3, (int64_t[]){keys(c), keys(c), values(c)}, qkv);
+    alloy_split(p, alloy_conv1d_silu(p, in.qkv, w->conv1d, s, TAIL), 1, 3, (int64_t[]){keys(c), keys(c), values(c)},
+                qkv);
     float scale = (float)(1 / sqrt((double)c->linear_key_head_dim));
     alloy_tensor *q = alloy_l2_norm(p, alloy_heads(p, qkv[0], c->linear_num_key_heads), L2_NORM_EPS, scale);
     alloy_tensor *k = alloy_l2_norm(p, alloy_heads(p, qkv[1], c->linear_num_key_heads), L2_NORM_EPS, 1);

@@ -7,13 +7,15 @@ static int64_t streams(const alloy_config *config)
     return 1;
 }
 
-static alloy_tensor *before(alloy_pass *p, const alloy_config *c, const void *weights, alloy_tensor *h, alloy_tensor **carry)
+static alloy_tensor *before(alloy_pass *p, const alloy_config *c, const void *weights, alloy_tensor *h,
+                            alloy_tensor **carry)
 {
     (void)p, (void)c, (void)weights, (void)carry;
     return h;
 }
 
-static alloy_tensor *after(alloy_pass *p, const alloy_config *c, const void *weights, alloy_tensor *h, alloy_tensor *carry, alloy_tensor *y)
+static alloy_tensor *after(alloy_pass *p, const alloy_config *c, const void *weights, alloy_tensor *h,
+                           alloy_tensor *carry, alloy_tensor *y)
 {
     (void)c, (void)weights, (void)carry;
     return alloy_add(p, h, y);

@@ -150,7 +150,8 @@ ALLOY_INLINE vec v_scale(vec p, vec shifted)
 /* All bits set in lanes that are infinite or NaN, joined to `found`; did any lane have them? */
 ALLOY_INLINE vec v_find_infinite(vec found, vec x)
 {
-    __mmask16 infinite = _mm512_fpclass_ps_mask(x, 0x01 | 0x08 | 0x10 | 0x80); /* quiet NaN, +inf, -inf, signalling NaN */
+    __mmask16 infinite =
+        _mm512_fpclass_ps_mask(x, 0x01 | 0x08 | 0x10 | 0x80); /* quiet NaN, +inf, -inf, signalling NaN */
     return _mm512_mask_blend_ps(infinite, found, _mm512_castsi512_ps(_mm512_set1_epi32(-1)));
 }
 

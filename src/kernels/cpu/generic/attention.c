@@ -31,8 +31,8 @@ ALLOY_CLONES void alloy_generic_attention_block(const alloy_attention_block *blo
     }
 }
 
-ALLOY_CLONES void alloy_generic_attention_merge(float *m, float *l, float *o, const float *m2, const float *l2, const float *o2, int64_t rows,
-                                                int64_t dv)
+ALLOY_CLONES void alloy_generic_attention_merge(float *m, float *l, float *o, const float *m2, const float *l2,
+                                                const float *o2, int64_t rows, int64_t dv)
 {
     for (int64_t i = 0; i < rows; i++, o += dv, o2 += dv) {
         float most = alloy_max(m[i], m2[i]) + 0.0f;
@@ -46,7 +46,8 @@ ALLOY_CLONES void alloy_generic_attention_merge(float *m, float *l, float *o, co
     }
 }
 
-ALLOY_CLONES void alloy_generic_attention_finish(float *y, int64_t y_stride, const float *l, const float *o, int64_t rows, int64_t dv)
+ALLOY_CLONES void alloy_generic_attention_finish(float *y, int64_t y_stride, const float *l, const float *o,
+                                                 int64_t rows, int64_t dv)
 {
     for (int64_t i = 0; i < rows; i++) {
         float r = 1 / l[i];

@@ -60,7 +60,8 @@ ALLOY_CLONES void alloy_generic_multiply_sigmoid(float *y, const float *x, const
         y[i] = x[i] * alloy_sigmoid(gate[i]);
 }
 
-ALLOY_CLONES void alloy_generic_rotary(float *y, const float *x, int64_t heads, int64_t d, int64_t half, const float *cos, const float *sin)
+ALLOY_CLONES void alloy_generic_rotary(float *y, const float *x, int64_t heads, int64_t d, int64_t half,
+                                       const float *cos, const float *sin)
 {
     for (int64_t head = 0; head < heads; head++, x += d, y += d) {
         for (int64_t i = 0; i < half; i++) {

@@ -20,7 +20,7 @@
 #define ALLOY_EXP_LOWEST -104.0f /* below: half of the smallest denormal, rounds to +0 */
 #define ALLOY_EXP_HIGHEST 89.0f  /* above: infinite */
 #define ALLOY_EXP_LOG2E 0x1.715476p+0f
-#define ALLOY_EXP_ROUND 0x1.8p+23f     /* adding it rounds to an integer, which then lies in the low bits */
+#define ALLOY_EXP_ROUND 0x1.8p+23f      /* adding it rounds to an integer, which then lies in the low bits */
 #define ALLOY_EXP_LN2_HIGH 0x1.62e4p-1f /* 15 bits: x - n * high is exact */
 #define ALLOY_EXP_LN2_LOW 0x1.7f7d1cp-20f
 #define ALLOY_EXP_2 0x1.fffffcp-2f

@@ -15,8 +15,10 @@ void alloy_generic_attention_block(const alloy_attention_block *block, void *scr
 void alloy_generic_conv1d(float *y, const float *const *x, const float *w, int64_t taps, int64_t channels);
 void alloy_generic_delta_rule(const alloy_delta_job *job);
 void alloy_generic_add_scaled(float *y, float a, const float *x, int64_t n);
-void alloy_generic_attention_merge(float *m, float *l, float *o, const float *m2, const float *l2, const float *o2, int64_t rows, int64_t dv);
-void alloy_generic_attention_finish(float *y, int64_t y_stride, const float *l, const float *o, int64_t rows, int64_t dv);
+void alloy_generic_attention_merge(float *m, float *l, float *o, const float *m2, const float *l2, const float *o2,
+                                   int64_t rows, int64_t dv);
+void alloy_generic_attention_finish(float *y, int64_t y_stride, const float *l, const float *o, int64_t rows,
+                                    int64_t dv);
 
 void alloy_generic_add(float *y, const float *a, const float *b, int64_t n);
 void alloy_generic_multiply(float *y, const float *a, const float *b, int64_t n);
@@ -25,7 +27,8 @@ void alloy_generic_sigmoid(float *y, const float *x, int64_t n);
 void alloy_generic_exp(float *y, const float *x, int64_t n);
 void alloy_generic_multiply_silu(float *y, const float *x, const float *gate, int64_t n);
 void alloy_generic_multiply_sigmoid(float *y, const float *x, const float *gate, int64_t n);
-void alloy_generic_rotary(float *y, const float *x, int64_t heads, int64_t d, int64_t half, const float *cos, const float *sin);
+void alloy_generic_rotary(float *y, const float *x, int64_t heads, int64_t d, int64_t half, const float *cos,
+                          const float *sin);
 
 void alloy_generic_widen(float *y, const void *x, alloy_dtype dtype, int64_t n);
 void alloy_generic_narrow(void *y, const float *x, alloy_dtype dtype, int64_t n);

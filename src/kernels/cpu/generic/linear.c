@@ -9,7 +9,8 @@ ALLOY_INLINE float dot_weights(const float *x, const void *w, alloy_dtype dtype,
     float lanes[ALLOY_LANES] = {0};
     for (int64_t from = 0; from < k; from += ALLOY_LANES)
         for (int i = 0; i < ALLOY_LANES; i++)
-            lanes[i] = from + i < k ? fmaf(x[from + i], alloy_element(w, dtype, from + i), lanes[i]) : fmaf(0, 0, lanes[i]);
+            lanes[i] =
+                from + i < k ? fmaf(x[from + i], alloy_element(w, dtype, from + i), lanes[i]) : fmaf(0, 0, lanes[i]);
     return alloy_tree16(lanes);
 }
 

@@ -21,7 +21,8 @@ _Static_assert(sizeof(attention_scratch) <= ALLOY_SCRATCH_BYTES, "scratch");
 /* ---- Scores ---- */
 
 /* scores[i][j] = dot(q[i], k[j]) for `rows` queries and KEY_TILE keys */
-ALLOY_INLINE void score_tile(float scores[ROW_TILE][KEY_TILE], const float *const q[ROW_TILE], const float *const k[KEY_TILE], int64_t d, int rows)
+ALLOY_INLINE void score_tile(float scores[ROW_TILE][KEY_TILE], const float *const q[ROW_TILE],
+                             const float *const k[KEY_TILE], int64_t d, int rows)
 {
     vec lanes[ROW_TILE][KEY_TILE][PARTS];
     for (int p = 0; p < PARTS; p++) {
@@ -64,8 +65,8 @@ static int seen_places(const alloy_attention_block *block, int8_t places[ALLOY_A
     return count;
 }
 
-ALLOY_INLINE void score_rows(const alloy_attention_block *block, attention_scratch *scratch, int64_t i0, int rows, const float *const keys[KEY_TILE],
-                             const int8_t places[KEY_TILE])
+ALLOY_INLINE void score_rows(const alloy_attention_block *block, attention_scratch *scratch, int64_t i0, int rows,
+                             const float *const keys[KEY_TILE], const int8_t places[KEY_TILE])
 {
     float scores[ROW_TILE][KEY_TILE];
     const float *q[ROW_TILE];
@@ -116,8 +117,8 @@ ALLOY_INLINE float exponentials(const alloy_attention_block *block, float p[ALLO
 /* ---- P.V ---- */
 
 /* Columns [e, e + vectors * WIDTH) of o for `rows` rows: o = fma(p_j, v_j, o) for from <= j < to. */
-ALLOY_INLINE void value_tile(const alloy_attention_block *block, const attention_scratch *scratch, const int8_t *rows, int count, int vectors, int64_t e,
-                             int from, int to)
+ALLOY_INLINE void value_tile(const alloy_attention_block *block, const attention_scratch *scratch, const int8_t *rows,
+                             int count, int vectors, int64_t e, int from, int to)
 {
     vec a[VALUE_ROWS][VALUE_VECTORS];
     for (int i = 0; i < count; i++)
@@ -138,7 +139,8 @@ ALLOY_INLINE void value_tile(const alloy_attention_block *block, const attention
             v_store(block->o + rows[i] * block->o_stride + e + x * WIDTH, a[i][x]);
 }
 
-ALLOY_INLINE void value_columns(const alloy_attention_block *block, const attention_scratch *scratch, const int8_t *rows, int count, int from, int to)
+ALLOY_INLINE void value_columns(const alloy_attention_block *block, const attention_scratch *scratch,
+                                const int8_t *rows, int count, int from, int to)
 {
     int64_t e = 0;
     for (; e + VALUE_VECTORS * WIDTH <= block->dv; e += VALUE_VECTORS * WIDTH)
@@ -153,14 +155,16 @@ ALLOY_INLINE void value_columns(const alloy_attention_block *block, const attent
             }
 }
 
-static void value_row(const alloy_attention_block *block, const attention_scratch *scratch, int8_t row, int from, int to)
+static void value_row(const alloy_attention_block *block, const attention_scratch *scratch, int8_t row, int from,
+                      int to)
 {
     if (from < to)
         value_columns(block, scratch, &row, 1, from, to);
 }
 
 /* VALUE_ROWS rows, or the last few. */
-static void value_rows(const alloy_attention_block *block, const attention_scratch *scratch, const int8_t *rows, int count)
+static void value_rows(const alloy_attention_block *block, const attention_scratch *scratch, const int8_t *rows,
+                       int count)
 {
     int from = 0, to = ALLOY_ATTENTION_BLOCK; /* what all of them see */
     for (int i = 0; i < count; i++) {
@@ -201,7 +205,8 @@ static void attention_block(const alloy_attention_block *block, void *memory)
 
 /* ---- Spans ---- */
 
-static void attention_merge(float *m, float *l, float *o, const float *m2, const float *l2, const float *o2, int64_t rows, int64_t dv)
+static void attention_merge(float *m, float *l, float *o, const float *m2, const float *l2, const float *o2,
+                            int64_t rows, int64_t dv)
 {
     for (int64_t i = 0; i < rows; i++, o += dv, o2 += dv) {
         float most = alloy_max(m[i], m2[i]) + 0.0f;

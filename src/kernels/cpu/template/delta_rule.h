@@ -7,8 +7,8 @@
 enum {
     TILE_VECTORS = 2,
     CHAINS = 4,
-    COPIED_KEYS = 256,   /* the most keys of a tile that is copied */
-    COPIED_TOKENS = 3,   /* the fewest tokens for which it pays */
+    COPIED_KEYS = 256, /* the most keys of a tile that is copied */
+    COPIED_TOKENS = 3, /* the fewest tokens for which it pays */
 };
 
 /* chains[i % 4] += s[i] * x[i] is finished: (0 + 2) + (1 + 3) */
@@ -18,7 +18,8 @@ ALLOY_INLINE vec join_chains(vec chains[CHAINS])
 }
 
 /* s = s * decay; the column sums of s with k */
-ALLOY_INLINE void decay_and_read(vec sums[TILE_VECTORS], float *s, int64_t stride, const float *k, int64_t keys, float decay, int vectors)
+ALLOY_INLINE void decay_and_read(vec sums[TILE_VECTORS], float *s, int64_t stride, const float *k, int64_t keys,
+                                 float decay, int vectors)
 {
     vec chains[TILE_VECTORS][CHAINS];
     for (int x = 0; x < vectors; x++)
@@ -43,8 +44,8 @@ ALLOY_INLINE void decay_and_read(vec sums[TILE_VECTORS], float *s, int64_t strid
 }
 
 /* s = fma(k, u, s); the column sums of s with q */
-ALLOY_INLINE void write_and_read(vec sums[TILE_VECTORS], float *s, int64_t stride, const float *k, const float *q, int64_t keys, const vec u[TILE_VECTORS],
-                                 int vectors)
+ALLOY_INLINE void write_and_read(vec sums[TILE_VECTORS], float *s, int64_t stride, const float *k, const float *q,
+                                 int64_t keys, const vec u[TILE_VECTORS], int vectors)
 {
     vec chains[TILE_VECTORS][CHAINS];
     for (int x = 0; x < vectors; x++)
@@ -72,7 +73,8 @@ ALLOY_INLINE void write_and_read(vec sums[TILE_VECTORS], float *s, int64_t strid
 ALLOY_INLINE void delta_tokens(const alloy_delta_job *job, float *s, int64_t stride, int64_t column, int vectors)
 {
     for (int64_t t = 0; t < job->tokens; t++) {
-        const float *k = job->k + t * job->k_stride, *q = job->q + t * job->q_stride, *v = job->v + t * job->v_stride + column;
+        const float *k = job->k + t * job->k_stride, *q = job->q + t * job->q_stride,
+                    *v = job->v + t * job->v_stride + column;
         float *y = job->y + t * job->y_stride + column;
         vec sums[TILE_VECTORS], u[TILE_VECTORS];
         decay_and_read(sums, s, stride, k, job->keys, job->decay[t * job->decay_stride], vectors);

@@ -95,14 +95,16 @@ ALLOY_INLINE void rotate(float *y, const float *x, int64_t half, vec cosine, vec
     }
 }
 
-static void rotary(float *y, const float *x, int64_t heads, int64_t d, int64_t half, const float *cosines, const float *sines)
+static void rotary(float *y, const float *x, int64_t heads, int64_t d, int64_t half, const float *cosines,
+                   const float *sines)
 {
     for (int64_t head = 0; head < heads; head++, x += d, y += d) {
         int64_t i = 0;
         for (; i + WIDTH <= half; i += WIDTH)
             rotate(y + i, x + i, half, v_load(cosines + i), v_load(sines + i), WIDTH);
         if (i < half)
-            rotate(y + i, x + i, half, v_load_first(cosines + i, half - i), v_load_first(sines + i, half - i), half - i);
+            rotate(y + i, x + i, half, v_load_first(cosines + i, half - i), v_load_first(sines + i, half - i),
+                   half - i);
         for (i = 2 * half; i < d; i++)
             y[i] = x[i];
     }
@@ -120,7 +122,8 @@ static void conv1d(float *y, const float *const *x, const float *w, int64_t taps
     if (c < channels) {
         vec total = v_set(0);
         for (int64_t j = 0; j < taps; j++)
-            total = v_fma(v_load_first(w + j * channels + c, channels - c), v_load_first(x[j] + c, channels - c), total);
+            total =
+                v_fma(v_load_first(w + j * channels + c, channels - c), v_load_first(x[j] + c, channels - c), total);
         v_store_first(y + c, total, channels - c);
     }
 }

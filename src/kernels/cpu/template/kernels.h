@@ -18,13 +18,14 @@
 #include "kernels/cpu/template/attention.h"
 #include "kernels/cpu/template/delta_rule.h"
 
-#define ALLOY_TEMPLATE_TABLE(NAME)                                                                                                                       \
-    {                                                                                                                                                    \
-        .name = NAME, .linear = linear, .rms_norm = rms_norm, .l2_norm = l2_norm, .softmax = softmax, .attention_block = attention_block,                \
-        .conv1d = conv1d, .delta_rule = delta_rule, .add_scaled = add_scaled, .attention_merge = attention_merge,                                        \
-        .attention_finish = attention_finish, .add = add, .multiply = multiply, .silu = silu, .sigmoid = sigmoid, .exp = exponential,                    \
-        .multiply_silu = multiply_silu, .multiply_sigmoid = multiply_sigmoid, .rotary = rotary, .widen = widen, .narrow = narrow,        \
-        .all_finite = all_finite                                                                                                                         \
+#define ALLOY_TEMPLATE_TABLE(NAME)                                                                                     \
+    {                                                                                                                  \
+        .name = NAME, .linear = linear, .rms_norm = rms_norm, .l2_norm = l2_norm, .softmax = softmax,                  \
+        .attention_block = attention_block, .conv1d = conv1d, .delta_rule = delta_rule, .add_scaled = add_scaled,      \
+        .attention_merge = attention_merge, .attention_finish = attention_finish, .add = add, .multiply = multiply,    \
+        .silu = silu, .sigmoid = sigmoid, .exp = exponential, .multiply_silu = multiply_silu,                          \
+        .multiply_sigmoid = multiply_sigmoid, .rotary = rotary, .widen = widen, .narrow = narrow,                      \
+        .all_finite = all_finite                                                                                       \
     }
 
 #endif

@@ -14,17 +14,18 @@
 #define ALLOY_KERNELS_CPU_TEMPLATE_LINEAR_H
 
 enum {
-    FEW_TOKENS = 8,       /* up to here weights are not packed */
-    PANEL = 256,          /* elements of k */
+    FEW_TOKENS = 8, /* up to here weights are not packed */
+    PANEL = 256,    /* elements of k */
     STEPS = PANEL / LANES,
     TILE_ROWS = 4,
-    BLOCK_ROWS = 64,      /* of a block, whose lanes wait in scratch */
+    BLOCK_ROWS = 64, /* of a block, whose lanes wait in scratch */
     BLOCK_TOKENS = 48,
-    NEAR_TOKENS = 12,     /* whose packed panel stays in the L1 cache while all rows pass */
+    NEAR_TOKENS = 12, /* whose packed panel stays in the L1 cache while all rows pass */
     TILE_LANES = TILE_TOKENS * TILE_ROWS * LANES,
 };
 
-_Static_assert(BLOCK_TOKENS % NEAR_TOKENS == 0 && NEAR_TOKENS % TILE_TOKENS == 0 && BLOCK_ROWS % TILE_ROWS == 0, "whole tiles");
+_Static_assert(BLOCK_TOKENS % NEAR_TOKENS == 0 && NEAR_TOKENS % TILE_TOKENS == 0 && BLOCK_ROWS % TILE_ROWS == 0,
+               "whole tiles");
 
 typedef struct linear_scratch {
     float x[BLOCK_TOKENS * PANEL];
@@ -44,7 +45,8 @@ ALLOY_INLINE void finish(const alloy_linear_job *job, int64_t t, int64_t r, floa
 
 /* ---- Few tokens ---- */
 
-ALLOY_INLINE void stream_tile(const alloy_linear_job *job, alloy_dtype dtype, int64_t r0, int64_t t0, int rows, int tokens)
+ALLOY_INLINE void stream_tile(const alloy_linear_job *job, alloy_dtype dtype, int64_t r0, int64_t t0, int rows,
+                              int tokens)
 {
     const int64_t size = dtype == ALLOY_F32 ? 4 : 2;
     vec lanes[4][4][PARTS];
@@ -70,7 +72,8 @@ ALLOY_INLINE void stream_tile(const alloy_linear_job *job, alloy_dtype dtype, in
     for (int p = 0; k < job->k && p < PARTS; p++) {
         int64_t from = k + p * WIDTH, count = job->k - from < 0 ? 0 : job->k - from > WIDTH ? WIDTH : job->k - from;
         for (int r = 0; r < rows; r++) {
-            vec weights = count == WIDTH ? v_load_weights(w[r] + from * size, dtype) : v_load_weights_first(w[r] + from * size, dtype, count);
+            vec weights = count == WIDTH ? v_load_weights(w[r] + from * size, dtype)
+                                         : v_load_weights_first(w[r] + from * size, dtype, count);
             for (int t = 0; t < tokens; t++)
                 lanes[r][t][p] = v_fma(v_load_part(x[t] + k, p, job->k - k), weights, lanes[r][t][p]);
         }
@@ -81,7 +84,8 @@ ALLOY_INLINE void stream_tile(const alloy_linear_job *job, alloy_dtype dtype, in
 }
 
 /* All rows for `tokens` tokens, `rows` at a time. */
-ALLOY_INLINE void stream_rows(const alloy_linear_job *job, alloy_dtype dtype, int64_t r0, int64_t r1, int64_t t0, int rows, int tokens)
+ALLOY_INLINE void stream_rows(const alloy_linear_job *job, alloy_dtype dtype, int64_t r0, int64_t r1, int64_t t0,
+                              int rows, int tokens)
 {
     for (; r0 + rows <= r1; r0 += rows)
         stream_tile(job, dtype, r0, t0, rows, tokens);
@@ -114,7 +118,8 @@ ALLOY_INLINE void pack_row(float *tile, int place, int rows, const char *row, al
         float *out = tile + (p * STEPS * rows + place) * WIDTH;
         for (int64_t k = p * WIDTH; k < count; k += LANES, out += rows * WIDTH) {
             bool whole = k + WIDTH <= count;
-            v_store(out, whole ? v_load_weights(row + k * size, dtype) : v_load_weights_first(row + k * size, dtype, count - k));
+            v_store(out, whole ? v_load_weights(row + k * size, dtype)
+                               : v_load_weights_first(row + k * size, dtype, count - k));
         }
         if (p * WIDTH >= (count + LANES - 1) % LANES + 1) /* the last step has nothing for this part */
             v_store(out, v_set(0));
@@ -122,13 +127,14 @@ ALLOY_INLINE void pack_row(float *tile, int place, int rows, const char *row, al
 }
 
 /* Elements k0.. of rows [from, from + rows) of a matrix, as tiles; `last` is behind the matrix' last row. */
-ALLOY_INLINE void pack(float *tiles, int tile_rows, const char *matrix, int64_t stride, alloy_dtype dtype, int64_t from, int64_t last, int64_t rows,
-                       int64_t k0, int64_t count)
+ALLOY_INLINE void pack(float *tiles, int tile_rows, const char *matrix, int64_t stride, alloy_dtype dtype, int64_t from,
+                       int64_t last, int64_t rows, int64_t k0, int64_t count)
 {
     for (int64_t r = 0; r < rows; r++) {
         float *tile = tiles + r / tile_rows * tile_rows * PANEL;
         if (from + r < last)
-            pack_row(tile, (int)(r % tile_rows), tile_rows, matrix + (from + r) * stride + k0 * (dtype == ALLOY_F32 ? 4 : 2), dtype, count);
+            pack_row(tile, (int)(r % tile_rows), tile_rows,
+                     matrix + (from + r) * stride + k0 * (dtype == ALLOY_F32 ? 4 : 2), dtype, count);
         else
             for (int64_t i = 0; i < PARTS * STEPS; i++)
                 v_store(tile + (i * tile_rows + r % tile_rows) * WIDTH, v_set(0));
@@ -178,7 +184,8 @@ ALLOY_INLINE void finish_tile(const alloy_linear_job *job, const float *lanes, i
 }
 
 /* Rows [r0, r0 + rows) for tokens [t0, t0 + tokens), both whole tiles, some of them perhaps behind the job's last. */
-ALLOY_INLINE void block(const alloy_linear_job *job, alloy_dtype dtype, int64_t r0, int64_t rows, int64_t t0, int64_t tokens, linear_scratch *scratch)
+ALLOY_INLINE void block(const alloy_linear_job *job, alloy_dtype dtype, int64_t r0, int64_t rows, int64_t t0,
+                        int64_t tokens, linear_scratch *scratch)
 {
     const int64_t token_tiles = tokens / TILE_TOKENS, near_tiles = NEAR_TOKENS / TILE_TOKENS;
     memset(scratch->lanes, 0, (size_t)(rows * tokens * LANES) * sizeof(float));
@@ -189,12 +196,13 @@ ALLOY_INLINE void block(const alloy_linear_job *job, alloy_dtype dtype, int64_t 
         for (int64_t near = 0; near < token_tiles; near += near_tiles)
             for (int64_t r = 0; r < rows / TILE_ROWS; r++)
                 for (int64_t t = near; t < token_tiles && t < near + near_tiles; t++)
-                    tile_panel(scratch->lanes + (r * token_tiles + t) * TILE_LANES, scratch->x + t * TILE_TOKENS * PANEL,
-                               scratch->w + r * TILE_ROWS * PANEL, steps);
+                    tile_panel(scratch->lanes + (r * token_tiles + t) * TILE_LANES,
+                               scratch->x + t * TILE_TOKENS * PANEL, scratch->w + r * TILE_ROWS * PANEL, steps);
     }
     for (int64_t r = 0; r < rows / TILE_ROWS; r++)
         for (int64_t t = 0; t < token_tiles; t++)
-            finish_tile(job, scratch->lanes + (r * token_tiles + t) * TILE_LANES, t0 + t * TILE_TOKENS, r0 + r * TILE_ROWS);
+            finish_tile(job, scratch->lanes + (r * token_tiles + t) * TILE_LANES, t0 + t * TILE_TOKENS,
+                        r0 + r * TILE_ROWS);
 }
 
 /* At most `most`, in whole tiles. */
@@ -207,7 +215,8 @@ ALLOY_INLINE void blocks(const alloy_linear_job *job, alloy_dtype dtype, linear_
 {
     for (int64_t r = 0; r < job->rows; r += BLOCK_ROWS)
         for (int64_t t = 0; t < job->n; t += BLOCK_TOKENS)
-            block(job, dtype, r, tiles(job->rows - r, BLOCK_ROWS, TILE_ROWS), t, tiles(job->n - t, BLOCK_TOKENS, TILE_TOKENS), scratch);
+            block(job, dtype, r, tiles(job->rows - r, BLOCK_ROWS, TILE_ROWS), t,
+                  tiles(job->n - t, BLOCK_TOKENS, TILE_TOKENS), scratch);
 }
 
 ALLOY_INLINE void linear_of(const alloy_linear_job *job, alloy_dtype dtype, void *scratch)
