@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/random.h"
 #include "base/status.h"
 #include "files/json.h"
 #include "files/safetensors.h"
@@ -20,6 +21,17 @@ alloy_status alloy_cli_ids_push(alloy_ids *ids, int64_t id)
         return ALLOY_NOMEM;
     ids->ids = grown;
     ids->ids[ids->count++] = id;
+    return ALLOY_OK;
+}
+
+alloy_status alloy_cli_ids_draw(alloy_ids *ids, int64_t count, int64_t vocab_size, uint64_t seed, uint64_t stream)
+{
+    for (int64_t i = 0; i < count; i++) {
+        double uniform = alloy_random_uniform(seed, stream, (uint64_t)i);
+        alloy_status status = alloy_cli_ids_push(ids, (int64_t)(uniform * (double)vocab_size));
+        if (status)
+            return status;
+    }
     return ALLOY_OK;
 }
 

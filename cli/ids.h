@@ -15,6 +15,9 @@ alloy_status alloy_cli_ids_read(alloy_ids *ids, const char *path);
 /* Appends one. */
 alloy_status alloy_cli_ids_push(alloy_ids *ids, int64_t id);
 
+/* Appends `count` ids below `vocab_size`, drawn with (seed, stream). */
+alloy_status alloy_cli_ids_draw(alloy_ids *ids, int64_t count, int64_t vocab_size, uint64_t seed, uint64_t stream);
+
 /* Everything that standard input holds. */
 alloy_status alloy_cli_read_stdin(alloy_text *text);
 
