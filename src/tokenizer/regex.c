@@ -113,8 +113,8 @@ static alloy_status write_pattern(alloy_text *out, const alloy_regex_parts *part
     return alloy_text_status(out);
 }
 
-static pcre2_code *compile(const alloy_regex *regex, const alloy_text *pattern, uint32_t options, char *message,
-                           size_t message_size)
+/* NULL with *error set; 0 stands for memory that ran out. */
+static pcre2_code *compile(const alloy_regex *regex, const alloy_text *pattern, uint32_t options, int *error)
 {
     enum { HEAP_FAILED = 121 };
     pcre2_compile_context *context = pcre2_compile_context_create(regex->memory);
@@ -123,7 +123,8 @@ static pcre2_code *compile(const alloy_regex *regex, const alloy_text *pattern, 
     *error = 0;
     if (context)
         code = pcre2_compile((PCRE2_SPTR)alloy_text_get(pattern), pattern->size,
-                             options | PCRE2_NEVER_BACKSLASH_C | PCRE2_NEVER_UTF | PCRE2_NEVER_UCP | PCRE2_DOTALL, error, &at, context);
+                             options | PCRE2_NEVER_BACKSLASH_C | PCRE2_NEVER_UTF | PCRE2_NEVER_UCP | PCRE2_DOTALL,
+                             error, &at, context);
     if (*error == HEAP_FAILED)
         *error = 0;
     pcre2_compile_context_free(context);
