@@ -250,7 +250,7 @@ static const alloy_cli_option flags[] = {
     {.name = "ids-file", .letter = 'f', .kind = ALLOY_CLI_TEXT, .offset = OPTION(ids_file), .value = "FILE",
      .help = "two models: the ids to run, as alloy logits takes them (default: drawn with --seed)"},
     {.name = "ids", .kind = ALLOY_CLI_TEXT, .offset = OPTION(ids), .value = "1,2,3", .help = "two models: the ids to run"},
-    {.name = "tokens", .kind = ALLOY_CLI_INTEGER, .offset = OPTION(tokens), .value = "N", .least = 1, .most = 1 << 20,
+    {.name = "tokens", .letter = 'n', .kind = ALLOY_CLI_INTEGER, .offset = OPTION(tokens), .value = "N", .least = 1, .most = 1 << 20,
      .help = "two models: how many ids are drawn (default: 150)"},
     {.name = "seed", .kind = ALLOY_CLI_INTEGER, .offset = OPTION(seed), .value = "N", .most = 0x1p63, .help = "of drawn ids (default: 0)"},
     {.name = "tolerance", .kind = ALLOY_CLI_NUMBER, .offset = OPTION(tolerance), .value = "X", .most = 1e9,

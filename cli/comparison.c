@@ -2,11 +2,10 @@
 #include "comparison.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "base/memory.h"
 #include "base/status.h"
-#include "files/json.h"
+#include "fields.h"
 #include "output.h"
 #include "table.h"
 
@@ -86,49 +85,24 @@ static void print_table(const alloy_cli_comparison *c)
 
 /* ---- JSON ---------------------------------------------------------------------------------------------------------------------- */
 
-static void write_text(alloy_json_writer *w, const char *key, const char *text)
-{
-    alloy_json_write_key(w, key);
-    alloy_json_write_string(w, text, strlen(text));
-}
-
-static void write_double(alloy_json_writer *w, const char *key, double value)
-{
-    alloy_json_write_key(w, key);
-    alloy_json_write_double(w, value);
-}
-
-static void write_bool(alloy_json_writer *w, const char *key, bool value)
-{
-    alloy_json_write_key(w, key);
-    alloy_json_write_bool(w, value);
-}
-
-static void write_int64(alloy_json_writer *w, const char *key, int64_t value)
-{
-    alloy_json_write_key(w, key);
-    alloy_json_write_int64(w, value);
-}
-
 static void write_row(alloy_json_writer *w, const alloy_cli_comparison *c, const alloy_cli_row *row)
 {
-    write_double(w, "largest", row->largest);
-    write_double(w, "error", row->error);
+    alloy_cli_field_double(w, "largest", row->largest);
+    alloy_cli_field_double(w, "error", row->error);
     if (!c->against_model)
-        write_double(w, "transformers_error", row->theirs);
-    write_double(w, "bound", row->bound);
-    write_bool(w, "passed", row->passed);
+        alloy_cli_field_double(w, "transformers_error", row->theirs);
+    alloy_cli_field_double(w, "bound", row->bound);
+    alloy_cli_field_bool(w, "passed", row->passed);
 }
 
 static void write_layers(alloy_json_writer *w, const alloy_cli_comparison *c)
 {
-    alloy_json_write_key(w, "layers");
-    alloy_json_write_array(w);
+    alloy_cli_field_array(w, "layers");
     for (int64_t i = 0; i < c->layer_count; i++) {
         alloy_json_write_object(w);
-        write_int64(w, "layer", i);
-        write_text(w, "mixer", c->modules[i].mixer);
-        write_text(w, "ffn", c->modules[i].ffn);
+        alloy_cli_field_int64(w, "layer", i);
+        alloy_cli_field_text(w, "mixer", c->modules[i].mixer);
+        alloy_cli_field_text(w, "ffn", c->modules[i].ffn);
         write_row(w, c, &c->layers[i]);
         alloy_json_write_object_end(w);
     }
@@ -138,22 +112,20 @@ static void write_layers(alloy_json_writer *w, const alloy_cli_comparison *c)
 static void write_comparison(alloy_json_writer *w, const alloy_cli_comparison *c)
 {
     alloy_json_write_object(w);
-    write_text(w, "model", c->model);
-    write_text(w, "reference", c->reference);
-    write_int64(w, "tokens", c->tokens);
+    alloy_cli_field_text(w, "model", c->model);
+    alloy_cli_field_text(w, "reference", c->reference);
+    alloy_cli_field_int64(w, "tokens", c->tokens);
     write_layers(w, c);
     if (c->has_logits) {
-        alloy_json_write_key(w, "logits");
-        alloy_json_write_object(w);
+        alloy_cli_field_object(w, "logits");
         write_row(w, c, &c->logits);
         alloy_json_write_object_end(w);
     }
     if (c->has_greedy) {
-        alloy_json_write_key(w, "greedy");
-        alloy_json_write_object(w);
-        write_int64(w, "count", c->greedy_count);
-        write_int64(w, "equal", c->greedy_equal);
-        write_bool(w, "passed", greedy_passed(c));
+        alloy_cli_field_object(w, "greedy");
+        alloy_cli_field_int64(w, "count", c->greedy_count);
+        alloy_cli_field_int64(w, "equal", c->greedy_equal);
+        alloy_cli_field_bool(w, "passed", greedy_passed(c));
         alloy_json_write_object_end(w);
     }
     alloy_json_write_key(w, "first_layer_that_departs");
@@ -161,7 +133,7 @@ static void write_comparison(alloy_json_writer *w, const alloy_cli_comparison *c
         alloy_json_write_int64(w, first_departure(c));
     else
         alloy_json_write_null(w);
-    write_bool(w, "passed", passed(c));
+    alloy_cli_field_bool(w, "passed", passed(c));
     alloy_json_write_object_end(w);
 }
 

@@ -1,9 +1,7 @@
 /* What `alloy generate` prints (generated.h). */
 #include "generated.h"
 
-#include <string.h>
-
-#include "files/json.h"
+#include "fields.h"
 #include "output.h"
 #include "table.h"
 
@@ -28,14 +26,12 @@ static void write_token(alloy_json_writer *w, const alloy_tokenizer *tokenizer, 
 {
     size_t size;
     char *text = token_text(tokenizer, id, &size);
-    alloy_json_write_key(w, "id");
-    alloy_json_write_int64(w, id);
+    alloy_cli_field_int64(w, "id", id);
     if (text) {
         alloy_json_write_key(w, "token");
         alloy_json_write_string(w, text, size);
     }
-    alloy_json_write_key(w, "logprob");
-    alloy_json_write_double(w, (double)logprob);
+    alloy_cli_field_double(w, "logprob", (double)logprob);
     alloy_free(text);
 }
 
@@ -50,8 +46,7 @@ static void write_logprobs(alloy_json_writer *w, const alloy_output *output, con
     for (int64_t i = 0; i < output->count; i++) {
         alloy_json_write_object(w);
         write_token(w, tokenizer, output->ids[i], output->logprobs[i]);
-        alloy_json_write_key(w, "likeliest");
-        alloy_json_write_array(w);
+        alloy_cli_field_array(w, "likeliest");
         for (int64_t k = 0; k < output->likeliest_count; k++) {
             const alloy_logprob *likely = &output->likeliest[i * output->likeliest_count + k];
             alloy_json_write_object(w);
@@ -66,20 +61,17 @@ static void write_logprobs(alloy_json_writer *w, const alloy_output *output, con
 
 static void write_output(alloy_json_writer *w, const alloy_output *output, const alloy_tokenizer *tokenizer)
 {
-    const char *finish = alloy_finish_name(output->finish);
     alloy_json_write_object(w);
     alloy_json_write_key(w, "text");
     if (tokenizer)
         alloy_json_write_string(w, output->text, output->text_size);
     else
         alloy_json_write_null(w);
-    alloy_json_write_key(w, "ids");
-    alloy_json_write_array(w);
+    alloy_cli_field_array(w, "ids");
     for (int64_t i = 0; i < output->count; i++)
         alloy_json_write_int64(w, output->ids[i]);
     alloy_json_write_array_end(w);
-    alloy_json_write_key(w, "finish_reason");
-    alloy_json_write_string(w, finish, strlen(finish));
+    alloy_cli_field_text(w, "finish_reason", alloy_finish_name(output->finish));
     write_logprobs(w, output, tokenizer);
     alloy_json_write_object_end(w);
 }
@@ -95,11 +87,9 @@ static void write_usage(alloy_json_writer *w, const alloy_usage *usage)
         {"computed_tokens", usage->computed_tokens},
         {"completion_tokens", usage->completion_tokens},
     };
-    alloy_json_write_key(w, "usage");
-    alloy_json_write_object(w);
+    alloy_cli_field_object(w, "usage");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        alloy_json_write_key(w, rows[i].key);
-        alloy_json_write_int64(w, rows[i].value);
+        alloy_cli_field_int64(w, rows[i].key, rows[i].value);
     }
     alloy_json_write_object_end(w);
 }
@@ -118,11 +108,9 @@ static void write_speed(alloy_json_writer *w, const alloy_usage *usage, const al
         {"bytes_per_token", bytes},
         {"bytes_per_second", bytes * rate(usage->decode_steps, usage->decode_seconds)},
     };
-    alloy_json_write_key(w, "speed");
-    alloy_json_write_object(w);
+    alloy_cli_field_object(w, "speed");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        alloy_json_write_key(w, rows[i].key);
-        alloy_json_write_double(w, rows[i].value);
+        alloy_cli_field_double(w, rows[i].key, rows[i].value);
     }
     alloy_json_write_object_end(w);
 }
@@ -134,8 +122,7 @@ alloy_status alloy_cli_generation_json(const alloy_generation *generation, const
     alloy_json_writer w;
     alloy_json_writer_open(&w, &text, 0);
     alloy_json_write_object(&w);
-    alloy_json_write_key(&w, "outputs");
-    alloy_json_write_array(&w);
+    alloy_cli_field_array(&w, "outputs");
     for (int64_t i = 0; i < alloy_generation_count(generation); i++)
         write_output(&w, alloy_generation_output(generation, i), tokenizer);
     alloy_json_write_array_end(&w);

@@ -6,11 +6,10 @@
 #include "base/status.h"
 #include "capture.h"
 #include "common.h"
-#include "files/json.h"
+#include "fields.h"
 #include "files/safetensors.h"
 #include "ids.h"
 #include "output.h"
-#include "table.h"
 
 typedef struct logits_options {
     alloy_cli_common common;
@@ -65,14 +64,10 @@ static alloy_status report(const logits_options *o, const alloy_cli_capture *c)
     alloy_json_writer w;
     alloy_json_writer_open(&w, &text, 0);
     alloy_json_write_object(&w);
-    alloy_json_write_key(&w, "out");
-    alloy_json_write_string(&w, o->out, strlen(o->out));
-    alloy_json_write_key(&w, "tokens");
-    alloy_json_write_int64(&w, c->tokens);
-    alloy_json_write_key(&w, "vocab_size");
-    alloy_json_write_int64(&w, c->vocab_size);
-    alloy_json_write_key(&w, "hidden_layers");
-    alloy_json_write_int64(&w, c->hidden ? c->layers : 0);
+    alloy_cli_field_text(&w, "out", o->out);
+    alloy_cli_field_int64(&w, "tokens", c->tokens);
+    alloy_cli_field_int64(&w, "vocab_size", c->vocab_size);
+    alloy_cli_field_int64(&w, "hidden_layers", c->hidden ? c->layers : 0);
     alloy_json_write_object_end(&w);
     alloy_status status = alloy_cli_print_json(&text);
     alloy_text_free(&text);

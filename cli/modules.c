@@ -1,9 +1,7 @@
 /* alloy modules: what the registry holds, built in and from plug-ins. */
-#include <string.h>
-
 #include "alloy/extend.h"
 #include "command.h"
-#include "files/json.h"
+#include "fields.h"
 #include "output.h"
 #include "table.h"
 
@@ -12,34 +10,26 @@ static const char *mask_name(alloy_mask_kind kind)
     return kind == ALLOY_MASK_CAUSAL ? "causal" : kind == ALLOY_MASK_SLIDING ? "sliding" : "linear";
 }
 
-static void write_text(alloy_json_writer *writer, const char *key, const char *text)
-{
-    alloy_json_write_key(writer, key);
-    alloy_json_write_string(writer, text ? text : "", text ? strlen(text) : 0);
-}
-
 static alloy_status print_json(void)
 {
     alloy_text text = {0};
     alloy_json_writer writer;
     alloy_json_writer_open(&writer, &text, 2);
     alloy_json_write_object(&writer);
-    alloy_json_write_key(&writer, "mixers");
-    alloy_json_write_array(&writer);
+    alloy_cli_field_array(&writer, "mixers");
     for (int i = 0; alloy_mixer_at(i); i++) {
         alloy_json_write_object(&writer);
-        write_text(&writer, "name", alloy_mixer_at(i)->name);
-        write_text(&writer, "mask", mask_name(alloy_mixer_at(i)->mask_kind));
-        write_text(&writer, "summary", alloy_mixer_at(i)->summary);
+        alloy_cli_field_text(&writer, "name", alloy_mixer_at(i)->name);
+        alloy_cli_field_text(&writer, "mask", mask_name(alloy_mixer_at(i)->mask_kind));
+        alloy_cli_field_text(&writer, "summary", alloy_mixer_at(i)->summary);
         alloy_json_write_object_end(&writer);
     }
     alloy_json_write_array_end(&writer);
-    alloy_json_write_key(&writer, "ffns");
-    alloy_json_write_array(&writer);
+    alloy_cli_field_array(&writer, "ffns");
     for (int i = 0; alloy_ffn_at(i); i++) {
         alloy_json_write_object(&writer);
-        write_text(&writer, "name", alloy_ffn_at(i)->name);
-        write_text(&writer, "summary", alloy_ffn_at(i)->summary);
+        alloy_cli_field_text(&writer, "name", alloy_ffn_at(i)->name);
+        alloy_cli_field_text(&writer, "summary", alloy_ffn_at(i)->summary);
         alloy_json_write_object_end(&writer);
     }
     alloy_json_write_array_end(&writer);

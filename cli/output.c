@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/status.h"
-#include "files/json.h"
+#include "fields.h"
 #include "progress.h"
 
 enum { FLUSH_AT = 64 * 1024 };
@@ -156,14 +156,10 @@ static void print_json_error(alloy_status status, const char *message)
     alloy_json_writer writer;
     alloy_json_writer_open(&writer, &text, 2);
     alloy_json_write_object(&writer);
-    alloy_json_write_key(&writer, "error");
-    alloy_json_write_object(&writer);
-    alloy_json_write_key(&writer, "status");
-    alloy_json_write_string(&writer, alloy_status_name(status), strlen(alloy_status_name(status)));
-    alloy_json_write_key(&writer, "code");
-    alloy_json_write_int64(&writer, status);
-    alloy_json_write_key(&writer, "message");
-    alloy_json_write_string(&writer, message, strlen(message));
+    alloy_cli_field_object(&writer, "error");
+    alloy_cli_field_text(&writer, "status", alloy_status_name(status));
+    alloy_cli_field_int64(&writer, "code", status);
+    alloy_cli_field_text(&writer, "message", message);
     alloy_json_write_object_end(&writer);
     alloy_json_write_object_end(&writer);
     alloy_cli_print_json(&text);

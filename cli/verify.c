@@ -1,23 +1,31 @@
-/* alloy verify: the reproducibility promise, tried on this machine. The logits of all positions of a prompt are computed under many settings and compared bit for bit
- * with one baseline: threads, chunks, alone or in a ragged batch, with what was computed before in the cache or not, instruction sets.
+/* alloy verify: the reproducibility promise, tried on this machine. One reference run (one thread, the whole prompt at once, alone, without a cache), then runs under
+ * other settings, in pairs (plan.h); the logits of every token must be the same bits.
  *
- * Settings are tried in pairs: every pair of values of two different settings stands together in at least one run. */
-#include <stddef.h>
+ * A batch puts the prompt between four neighbours of other lengths. "prefix" computes the first part, then the rest behind it; "steps" computes token by
+ * token. A level of --cpu that this machine lacks is reported as not run, and passes nothing. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
-#include "base/random.h"
 #include "base/status.h"
 #include "common.h"
-#include "evaluate.h"
-#include "files/json.h"
+#include "fields.h"
 #include "ids.h"
 #include "kernels/kernels.h"
 #include "output.h"
+#include "plan.h"
+#include "progress.h"
 #include "table.h"
 
-enum { DEFAULT_TOKENS = 200, BATCH = 5, TARGET = 2, MOST_RUNS = 128, SETTINGS = 5, MOST_VALUES = 5 };
+enum { DEFAULT_TOKENS = 200, PREFIX = 37, NEIGHBOURS = 4, BATCH = NEIGHBOURS + 1, OURS = 2, MOST_LEVELS = 8 };
+
+/* What the settings of the plan are, in its order. */
+enum { THREADS, CHUNK, GROUP, CACHE, CPU };
+
+static const int thread_counts[] = {1, 2, 3, 8};
+static const int64_t chunks[] = {0, 65, 64, 7, 1}; /* 0: whole */
+static const int64_t neighbour_lengths[NEIGHBOURS] = {1, 70, 17, 129};
+static const char *const cache_names[] = {"none", "prefix", "steps"};
 
 typedef struct verify_options {
     alloy_cli_common common;
@@ -25,384 +33,369 @@ typedef struct verify_options {
     alloy_cli_integer tokens, seed;
 } verify_options;
 
-/* How the cache is used. */
-enum { CACHE_NONE, CACHE_PREFIX, CACHE_STEPS };
+/* How one run went. */
+typedef struct outcome {
+    bool same;
+    int64_t token, logit;   /* the first that differs */
+    float expected, actual;
+} outcome;
 
-/* One run: an index into the values of each setting. */
-typedef struct setting {
-    int threads, chunk, batch, cache, cpu;
-} setting;
-
-static const int thread_values[] = {1, 2, 3, 8};
-static const int64_t chunk_values[] = {0, 1, 7, 64, 65}; /* 0: the whole prompt */
-static const char *const cache_names[] = {"none", "prefix", "token by token"};
-
-typedef struct difference {
-    bool found;
-    int64_t token, logit;
-    float baseline, value;
-} difference;
-
-typedef struct verification {
-    const verify_options *o;
+typedef struct verifier {
+    const verify_options *options;
     const alloy_model *model;
-    alloy_ids ids;
-    int64_t vocab;
-    float *baseline, *logits; /* [tokens, vocab] */
-    const char *cpus[MOST_VALUES];
-    int cpu_count;
-    setting runs[MOST_RUNS];
-    difference differences[MOST_RUNS];
-    int run_count;
-} verification;
+    int64_t vocab_size;
+    alloy_ids ids[BATCH];         /* ours at OURS */
+    float *expected;              /* [tokens, vocab] of the reference run */
+    float *actual;                /* [all tokens of the batch, vocab] */
+    const char *levels[MOST_LEVELS]; /* [plan.values[CPU]] that this machine has, the best first */
+    const char *missing[MOST_LEVELS]; /* [missing_count] */
+    int missing_count;
+    alloy_cli_plan plan;
+    outcome outcomes[ALLOY_CLI_MOST_RUNS]; /* [plan.runs] */
+} verifier;
 
-/* ---- The runs ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- One run ------------------------------------------------------------------------------------------------------------------- */
 
-static int value_of(const setting *s, int i)
+/* Feeds the sequences in steps of at most `step` tokens each, the first step `first`; our rows of logits are kept in order. */
+static alloy_status feed(const verifier *v, alloy_session *session, alloy_cache *const *caches, int count, int64_t first, int64_t step,
+                         float *logits)
 {
-    const int values[SETTINGS] = {s->threads, s->chunk, s->batch, s->cache, s->cpu};
-    return values[i];
-}
-
-typedef bool pair_table[SETTINGS][MOST_VALUES][SETTINGS][MOST_VALUES];
-
-static int fresh_pairs(pair_table seen, const setting *s, bool mark)
-{
-    int count = 0;
-    for (int i = 0; i < SETTINGS; i++)
-        for (int j = i + 1; j < SETTINGS; j++) {
-            bool *pair = &seen[i][value_of(s, i)][j][value_of(s, j)];
-            count += !*pair;
-            *pair = *pair || mark;
+    int64_t done[BATCH] = {0};
+    int begin = count == 1 ? OURS : 0;
+    for (int64_t length = first;; length = step) {
+        alloy_sequence sequences[BATCH];
+        int64_t batch = 0, before_ours = 0, ours = 0, rows = 0;
+        for (int s = begin; s < begin + count; s++) {
+            int64_t left = v->ids[s].count - done[s], take = left < length ? left : length;
+            if (take == 0)
+                continue;
+            sequences[batch++] = (alloy_sequence){.cache = caches[s], .ids = v->ids[s].ids + done[s], .count = take};
+            before_ours = s == OURS ? rows : before_ours;
+            ours = s == OURS ? take : ours;
+            done[s] += take;
+            rows += take;
         }
-    return count;
-}
-
-/* The number `index` of the whole product. */
-static setting product_at(int index, int cpus)
-{
-    setting s;
-    s.threads = index % 4, index /= 4;
-    s.chunk = index % 5, index /= 5;
-    s.batch = index % 2, index /= 2;
-    s.cache = index % 3, index /= 3;
-    s.cpu = index % cpus;
-    return s;
-}
-
-/* Takes, again and again, the combination that brings the most pairs that were not seen. */
-static void choose_runs(verification *v)
-{
-    static pair_table seen;
-    memset(seen, 0, sizeof seen);
-    int product = 4 * 5 * 2 * 3 * v->cpu_count;
-    for (v->run_count = 0; v->run_count < MOST_RUNS; v->run_count++) {
-        int most = 0;
-        for (int i = 0; i < product; i++) {
-            setting s = product_at(i, v->cpu_count);
-            int pairs = fresh_pairs(seen, &s, false);
-            if (pairs > most) {
-                most = pairs;
-                v->runs[v->run_count] = s;
-            }
-        }
-        if (most == 0)
-            return;
-        fresh_pairs(seen, &v->runs[v->run_count], true);
+        if (ours == 0)
+            return ALLOY_OK;
+        alloy_status status = alloy_forward(session, sequences, batch, v->actual, &(alloy_forward_options){.logits = ALLOY_LOGITS_ALL});
+        if (status)
+            return status;
+        memcpy(logits + (done[OURS] - ours) * v->vocab_size, v->actual + before_ours * v->vocab_size,
+               (size_t)(ours * v->vocab_size) * sizeof *logits);
     }
 }
 
-/* Tokens of the piece that begins at `at`: everything, a prefix and the rest, or a prefix and then one by one. */
-static int64_t piece_at(int cache, int64_t at, int64_t count)
+static alloy_status run_once(const verifier *v, const alloy_session_options *settings, int group, int cache, float *logits)
 {
-    int64_t prefix = count / 2;
-    if (cache == CACHE_NONE || prefix == 0)
-        return count - at;
-    if (at < prefix)
-        return prefix - at;
-    return cache == CACHE_PREFIX ? count - at : 1;
-}
-
-/* Neighbours of the prompt: other lengths, other places of the same ids. They bring one token with each later piece. */
-static alloy_sequence neighbour(const verification *v, alloy_cache *cache, int i, bool first)
-{
-    int64_t lengths[BATCH] = {3, 17, 0, 64, 90}, count = first ? lengths[i] : 1;
-    count = count < v->ids.count ? count : v->ids.count;
-    return (alloy_sequence){cache, v->ids.ids + (v->ids.count - count) / (i + 1), count};
-}
-
-static alloy_status run_piece(verification *v, alloy_session *session, alloy_cache **caches, bool batch, int64_t at,
-                              int64_t count)
-{
-    alloy_sequence sequences[BATCH];
-    int n = batch ? BATCH : 1, target = batch ? TARGET : 0;
-    int64_t before = 0, rows = 0;
-    for (int i = 0; i < n; i++) {
-        sequences[i] =
-            i == target ? (alloy_sequence){caches[i], v->ids.ids + at, count} : neighbour(v, caches[i], i, at == 0);
-        before += i < target ? sequences[i].count : 0;
-        rows += sequences[i].count;
-    }
-    float *logits = alloy_memory_new((size_t)(rows * v->vocab), sizeof *logits);
-    if (!logits)
-        return ALLOY_NOMEM;
-    alloy_status status =
-        alloy_forward(session, sequences, n, logits, &(alloy_forward_options){.logits = ALLOY_LOGITS_ALL});
-    if (!status)
-        memcpy(v->logits + at * v->vocab, logits + before * v->vocab, (size_t)(count * v->vocab) * sizeof *logits);
-    alloy_memory_free(logits);
-    return status;
-}
-
-/* The logits of every token under one setting, into v->logits. */
-static alloy_status compute(verification *v, const setting *s)
-{
-    alloy_session_options options = alloy_cli_session_options(&v->o->common);
-    options.threads = thread_values[s->threads];
-    options.chunk = chunk_values[s->chunk] ? chunk_values[s->chunk] : v->ids.count + 256;
-    options.cpu = v->cpus[s->cpu];
     alloy_session *session;
-    alloy_cache *caches[BATCH] = {NULL};
-    alloy_status status = alloy_session_open(&session, v->model, &options);
-    for (int i = 0; i < (s->batch ? BATCH : 1) && !status; i++)
-        status = alloy_cache_open(&caches[i], session, 2 * v->ids.count + 256);
-    for (int64_t at = 0, count; at < v->ids.count && !status; at += count) {
-        count = piece_at(s->cache, at, v->ids.count);
-        status = run_piece(v, session, caches, s->batch, at, count);
-    }
-    for (int i = 0; i < BATCH; i++)
-        alloy_cache_close(caches[i]);
+    alloy_cache *caches[BATCH] = {0};
+    alloy_status status = alloy_session_open(&session, v->model, settings);
+    for (int s = 0; s < BATCH && !status; s++)
+        status = alloy_cache_open(&caches[s], session, 0);
+    int64_t whole = INT64_MAX, first = cache == 0 ? whole : cache == 1 ? PREFIX : 1;
+    if (!status)
+        status = feed(v, session, caches, group ? BATCH : 1, first, cache == 2 ? 1 : whole, logits);
+    for (int s = 0; s < BATCH; s++)
+        alloy_cache_close(caches[s]);
     alloy_session_close(session);
     return status;
 }
 
-static difference first_difference(const verification *v)
+/* By bits. (No logit is NaN: a forward that makes one fails.) */
+static outcome compare(const verifier *v, const float *logits)
 {
-    int64_t count = v->ids.count * v->vocab;
-    if (memcmp(v->baseline, v->logits, (size_t)count * sizeof *v->logits) == 0)
-        return (difference){0};
-    int64_t i = 0;
-    while (memcmp(&v->baseline[i], &v->logits[i], sizeof(float)) == 0)
-        i++;
-    return (difference){true, i / v->vocab, i % v->vocab, v->baseline[i], v->logits[i]};
+    size_t row = (size_t)v->vocab_size * sizeof *logits;
+    for (int64_t t = 0; t < v->ids[OURS].count; t++) {
+        const float *expected = v->expected + t * v->vocab_size, *actual = logits + t * v->vocab_size;
+        if (memcmp(expected, actual, row) == 0)
+            continue;
+        for (int64_t i = 0; i < v->vocab_size; i++)
+            if (memcmp(&expected[i], &actual[i], sizeof *actual) != 0)
+                return (outcome){.token = t, .logit = i, .expected = expected[i], .actual = actual[i]};
+    }
+    return (outcome){.same = true};
 }
 
-/* The baseline: one thread, the whole prompt at once, alone, this machine's best instruction set. */
-static alloy_status run_all(verification *v)
+static int64_t total_tokens(const verifier *v)
 {
-    alloy_status status = compute(v, &(setting){.cpu = v->cpu_count - 1});
-    if (status)
-        return status;
-    memcpy(v->baseline, v->logits, (size_t)(v->ids.count * v->vocab) * sizeof *v->logits);
-    for (int i = 0; i < v->run_count && !status; i++) {
-        status = compute(v, &v->runs[i]);
-        v->differences[i] = first_difference(v);
-    }
+    int64_t total = 0;
+    for (int s = 0; s < BATCH; s++)
+        total += v->ids[s].count;
+    return total;
+}
+
+static alloy_status run_planned(verifier *v, int index, float *logits)
+{
+    const int *run = v->plan.run[index];
+    alloy_session_options settings = alloy_cli_session_options(&v->options->common);
+    settings.threads = thread_counts[run[THREADS]];
+    settings.cpu = v->levels[run[CPU]];
+    settings.chunk = chunks[run[CHUNK]] ? chunks[run[CHUNK]] : total_tokens(v);
+    memset(logits, 0xFF, (size_t)(v->ids[OURS].count * v->vocab_size) * sizeof *logits); /* what is not written differs */
+    alloy_status status = run_once(v, &settings, run[GROUP], run[CACHE], logits);
+    if (!status)
+        v->outcomes[index] = compare(v, logits);
     return status;
 }
 
-/* ---- The report -------------------------------------------------------------------------------------------------------------------- */
-
-static void chunk_name(char out[24], const setting *s)
+static alloy_status run_all(verifier *v)
 {
-    int64_t chunk = chunk_values[s->chunk];
-    snprintf(out, 24, chunk ? "%lld" : "whole", (long long)chunk);
+    size_t rows = (size_t)v->ids[OURS].count, row = (size_t)v->vocab_size * sizeof(float);
+    v->expected = alloy_memory_new(rows, row);
+    v->actual = alloy_memory_new((size_t)total_tokens(v), row);
+    float *logits = alloy_memory_new(rows, row);
+    alloy_status status = v->expected && v->actual && logits ? ALLOY_OK : ALLOY_NOMEM;
+    alloy_session_options settings = alloy_cli_session_options(&v->options->common);
+    settings.threads = 1;
+    settings.chunk = total_tokens(v);
+    settings.cpu = v->levels[0];
+    if (!status)
+        status = run_once(v, &settings, 0, 0, v->expected);
+    for (int i = 0; i < v->plan.runs && !status; i++) {
+        alloy_cli_progress("verify", "runs", i, v->plan.runs);
+        status = run_planned(v, i, logits);
+    }
+    alloy_cli_progress_clear();
+    alloy_memory_free(logits);
+    return status;
 }
 
-static const char *missing_cpu(const verification *v, int i)
+/* ---- Preparation --------------------------------------------------------------------------------------------------------------- */
+
+/* The levels to try, the best first: all that this machine has, or the one that --cpu names. */
+static alloy_status find_levels(verifier *v)
 {
-    const char *name = alloy_kernels_name(i);
-    for (int j = 0; j < v->cpu_count; j++)
-        if (strcmp(v->cpus[j], name) == 0)
-            return NULL;
-    return name;
+    const char *only = v->options->common.cpu;
+    if (only && !alloy_kernels_get(only))
+        return alloy_last_status();
+    for (int i = alloy_kernels_count() - 1; i >= 0; i--) {
+        const char *name = alloy_kernels_name(i);
+        if (only && strcmp(only, name) != 0)
+            continue;
+        if (alloy_kernels_get(name))
+            v->levels[v->plan.values[CPU]++] = name;
+        else
+            v->missing[v->missing_count++] = name;
+    }
+    return ALLOY_OK;
 }
 
-static void print_text(const verification *v)
+static alloy_status choose_ids(verifier *v)
+{
+    const verify_options *o = v->options;
+    alloy_ids *ours = &v->ids[OURS];
+    int64_t context = alloy_model_context(v->model), count = o->tokens.value;
+    alloy_status status = ALLOY_OK;
+    if (o->ids && o->ids_file)
+        return alloy_fail(ALLOY_ARG, "one list of ids is enough: --ids or --ids-file");
+    if (o->ids)
+        status = alloy_cli_ids_parse(ours, o->ids, strlen(o->ids), "--ids", ALLOY_ARG);
+    else if (o->ids_file)
+        status = alloy_cli_ids_read(ours, o->ids_file);
+    else
+        status = alloy_cli_ids_draw(ours, o->tokens.given || count < context ? count : context, v->vocab_size, (uint64_t)o->seed.value, 0);
+    if (!status && ours->count == 0)
+        return alloy_fail(ALLOY_ARG, "no token ids were given");
+    for (int s = 0, n = 0; s < BATCH && !status; s++)
+        if (s != OURS) {
+            int64_t length = neighbour_lengths[n] < context ? neighbour_lengths[n] : context;
+            status = alloy_cli_ids_draw(&v->ids[s], length, v->vocab_size, (uint64_t)o->seed.value, (uint64_t)++n);
+        }
+    return status;
+}
+
+static alloy_status prepare(verifier *v)
+{
+    v->vocab_size = alloy_model_vocab_size(v->model);
+    v->plan.settings = ALLOY_CLI_SETTINGS;
+    v->plan.values[THREADS] = sizeof thread_counts / sizeof *thread_counts;
+    v->plan.values[CHUNK] = sizeof chunks / sizeof *chunks;
+    v->plan.values[GROUP] = 2;
+    v->plan.values[CACHE] = sizeof cache_names / sizeof *cache_names;
+    alloy_status status = find_levels(v);
+    if (!status)
+        status = choose_ids(v);
+    if (!status)
+        alloy_cli_plan_pairs(&v->plan);
+    return status;
+}
+
+/* ---- The report ---------------------------------------------------------------------------------------------------------------- */
+
+/* "whole" or a number. */
+static const char *chunk_name(const verifier *v, int run, char buffer[24])
+{
+    int64_t chunk = chunks[v->plan.run[run][CHUNK]];
+    snprintf(buffer, 24, "%lld", (long long)chunk);
+    return chunk ? buffer : "whole";
+}
+
+static int first_difference(const verifier *v)
+{
+    int i = 0;
+    while (i < v->plan.runs && v->outcomes[i].same)
+        i++;
+    return i;
+}
+
+static void print_table(const verifier *v)
 {
     alloy_cli_table table;
-    alloy_cli_table_open(&table, ">threads|>chunk|batch|cached|cpu|bits");
-    for (int i = 0; i < v->run_count; i++) {
-        const setting *s = &v->runs[i];
-        const difference *d = &v->differences[i];
-        char chunk[24];
-        chunk_name(chunk, s);
-        alloy_cli_table_cell(&table, "%d", thread_values[s->threads]);
-        alloy_cli_table_cell(&table, "%s", chunk);
-        alloy_cli_table_cell(&table, "%s", s->batch ? "of 5" : "alone");
-        alloy_cli_table_cell(&table, "%s", cache_names[s->cache]);
-        alloy_cli_table_cell(&table, "%s", v->cpus[s->cpu]);
-        if (d->found)
-            alloy_cli_table_cell(&table, "DIFFER at token %lld, logit %lld: %a, not %a", (long long)d->token,
-                                 (long long)d->logit, (double)d->value, (double)d->baseline);
+    alloy_cli_table_open(&table, ">threads|>chunk|>batch|cache|cpu|result");
+    for (int i = 0; i < v->plan.runs; i++) {
+        char buffer[24];
+        const int *run = v->plan.run[i];
+        const outcome *outcome = &v->outcomes[i];
+        alloy_cli_table_cell(&table, "%d", thread_counts[run[THREADS]]);
+        alloy_cli_table_cell(&table, "%s", chunk_name(v, i, buffer));
+        alloy_cli_table_cell(&table, "%d", run[GROUP] ? BATCH : 1);
+        alloy_cli_table_cell(&table, "%s", cache_names[run[CACHE]]);
+        alloy_cli_table_cell(&table, "%s", v->levels[run[CPU]]);
+        if (outcome->same)
+            alloy_cli_table_cell(&table, "identical");
         else
-            alloy_cli_table_cell(&table, "same");
+            alloy_cli_table_cell(&table, "DIFFERS at token %lld, logit %lld: %.9g, not %.9g", (long long)outcome->token,
+                                 (long long)outcome->logit, (double)outcome->actual, (double)outcome->expected);
+    }
+    for (int i = 0; i < v->missing_count; i++) {
+        for (int column = 0; column < CPU; column++)
+            alloy_cli_table_cell(&table, "-");
+        alloy_cli_table_cell(&table, "%s", v->missing[i]);
+        alloy_cli_table_cell(&table, "not run: this machine or this build lacks it");
     }
     alloy_cli_table_print(&table);
-    for (int i = 0; i < alloy_kernels_count(); i++)
-        if (missing_cpu(v, i))
-            alloy_cli_print("not run: %s, which this processor or build does not have\n", missing_cpu(v, i));
-    alloy_cli_print("%d settings, %lld tokens, %lld logits each\n", v->run_count, (long long)v->ids.count,
-                    (long long)v->vocab);
+    alloy_cli_print("%lld tokens, %d runs against one thread, whole, alone, no cache, %s: %s\n", (long long)v->ids[OURS].count, v->plan.runs,
+                    v->levels[0], first_difference(v) == v->plan.runs ? "all identical" : "NOT identical");
 }
 
-static void write_text(alloy_json_writer *w, const char *key, const char *text)
+static void write_run(alloy_json_writer *w, const verifier *v, int index)
 {
-    alloy_json_write_key(w, key);
-    alloy_json_write_string(w, text, strlen(text));
+    const int *run = v->plan.run[index];
+    const outcome *outcome = &v->outcomes[index];
+    alloy_json_write_object(w);
+    alloy_cli_field_int64(w, "threads", thread_counts[run[THREADS]]);
+    alloy_json_write_key(w, "chunk");
+    if (chunks[run[CHUNK]])
+        alloy_json_write_int64(w, chunks[run[CHUNK]]);
+    else
+        alloy_json_write_null(w);
+    alloy_cli_field_int64(w, "batch", run[GROUP] ? BATCH : 1);
+    alloy_cli_field_text(w, "cache", cache_names[run[CACHE]]);
+    alloy_cli_field_text(w, "cpu", v->levels[run[CPU]]);
+    alloy_cli_field_bool(w, "identical", outcome->same);
+    if (!outcome->same) {
+        alloy_cli_field_int64(w, "token", outcome->token);
+        alloy_cli_field_int64(w, "logit", outcome->logit);
+        alloy_cli_field_double(w, "expected", (double)outcome->expected);
+        alloy_cli_field_double(w, "actual", (double)outcome->actual);
+    }
+    alloy_json_write_object_end(w);
 }
 
-static alloy_status print_json(const verification *v)
+static alloy_status print_json(const verifier *v)
 {
     alloy_text text = {0};
     alloy_json_writer w;
     alloy_json_writer_open(&w, &text, 2);
     alloy_json_write_object(&w);
-    alloy_json_write_key(&w, "tokens");
-    alloy_json_write_int64(&w, v->ids.count);
-    alloy_json_write_key(&w, "runs");
-    alloy_json_write_array(&w);
-    for (int i = 0; i < v->run_count; i++) {
-        char chunk[24];
-        chunk_name(chunk, &v->runs[i]);
-        alloy_json_write_object(&w);
-        alloy_json_write_key(&w, "threads");
-        alloy_json_write_int64(&w, thread_values[v->runs[i].threads]);
-        write_text(&w, "chunk", chunk);
-        alloy_json_write_key(&w, "batch");
-        alloy_json_write_int64(&w, v->runs[i].batch ? BATCH : 1);
-        write_text(&w, "cached", cache_names[v->runs[i].cache]);
-        write_text(&w, "cpu", v->cpus[v->runs[i].cpu]);
-        alloy_json_write_key(&w, "same");
-        alloy_json_write_bool(&w, !v->differences[i].found);
-        alloy_json_write_object_end(&w);
-    }
+    alloy_cli_field_text(&w, "model", v->options->model);
+    alloy_cli_field_int64(&w, "tokens", v->ids[OURS].count);
+    alloy_cli_field_text(&w, "reference_cpu", v->levels[0]);
+    alloy_cli_field_array(&w, "runs");
+    for (int i = 0; i < v->plan.runs; i++)
+        write_run(&w, v, i);
     alloy_json_write_array_end(&w);
-    alloy_json_write_key(&w, "not_run");
-    alloy_json_write_array(&w);
-    for (int i = 0; i < alloy_kernels_count(); i++)
-        if (missing_cpu(v, i))
-            alloy_json_write_string(&w, missing_cpu(v, i), strlen(missing_cpu(v, i)));
+    alloy_cli_field_array(&w, "not_run");
+    for (int i = 0; i < v->missing_count; i++)
+        alloy_json_write_string(&w, v->missing[i], strlen(v->missing[i]));
     alloy_json_write_array_end(&w);
+    alloy_cli_field_bool(&w, "identical", first_difference(v) == v->plan.runs);
     alloy_json_write_object_end(&w);
     alloy_status status = alloy_cli_print_json(&text);
     alloy_text_free(&text);
     return status;
 }
 
-static alloy_status report(const verification *v)
+static alloy_status report(const verifier *v)
 {
-    if (!v->o->common.json)
-        print_text(v);
-    alloy_status status = v->o->common.json ? print_json(v) : alloy_cli_flush();
-    int different = 0;
-    for (int i = 0; i < v->run_count; i++)
-        different += v->differences[i].found;
-    if (status || different == 0)
-        return status;
-    return alloy_fail(ALLOY_DIFFERENT, "%s: %d of %d settings change the bits of the logits", v->o->model, different,
-                      v->run_count);
-}
-
-/* ---- The command --------------------------------------------------------------------------------------------------------------------- */
-
-static alloy_status draw_ids(verification *v)
-{
-    int64_t count = v->o->tokens.given ? v->o->tokens.value : DEFAULT_TOKENS, context = alloy_model_context(v->model);
     alloy_status status = ALLOY_OK;
-    for (int64_t i = 0; i < count && i < context && !status; i++) {
-        double draw = alloy_random_uniform((uint64_t)v->o->seed.value, 0, (uint64_t)i);
-        status = alloy_cli_ids_push(&v->ids, (int64_t)(draw * (double)v->vocab));
-    }
-    return status;
-}
-
-static void find_cpus(verification *v)
-{
-    for (int i = 0; i < alloy_kernels_count() && v->cpu_count < MOST_VALUES; i++)
-        if (alloy_kernels_get(alloy_kernels_name(i)))
-            v->cpus[v->cpu_count++] = alloy_kernels_name(i);
-}
-
-static alloy_status verify(verification *v)
-{
-    v->vocab = alloy_model_vocab_size(v->model);
-    find_cpus(v);
-    alloy_status status =
-        v->o->ids || v->o->ids_file ? alloy_cli_ids_given(&v->ids, v->o->ids, v->o->ids_file) : draw_ids(v);
-    if (status)
+    if (v->options->common.json)
+        status = print_json(v);
+    else
+        print_table(v);
+    status = status ? status : alloy_cli_flush();
+    int first = first_difference(v);
+    if (status || first == v->plan.runs)
         return status;
-    size_t numbers = (size_t)(v->ids.count * v->vocab);
-    v->baseline = alloy_memory_new(numbers, sizeof *v->baseline);
-    v->logits = alloy_memory_new(numbers, sizeof *v->logits);
-    choose_runs(v);
-    status = v->baseline && v->logits ? run_all(v) : ALLOY_NOMEM;
-    return status ? status : report(v);
+    char buffer[24];
+    const int *run = v->plan.run[first];
+    return alloy_fail(ALLOY_DIFFERENT,
+                      "logits differ, first at token %lld, logit %lld (%d threads, chunk %s, batch of %d, cache %s, cpu %s): %.9g, not %.9g",
+                      (long long)v->outcomes[first].token, (long long)v->outcomes[first].logit, thread_counts[run[THREADS]],
+                      chunk_name(v, first, buffer), run[GROUP] ? BATCH : 1, cache_names[run[CACHE]], v->levels[run[CPU]],
+                      (double)v->outcomes[first].actual, (double)v->outcomes[first].expected);
 }
+
+/* ---- The command --------------------------------------------------------------------------------------------------------------- */
 
 static alloy_status run(const void *options)
 {
     const verify_options *o = options;
-    static verification v;
-    v.o = o;
-    alloy_model *model;
-    alloy_status status = alloy_cli_open_model(&model, &o->common, o->model);
-    v.model = model;
+    alloy_model *model = NULL;
+    verifier *v = alloy_memory_zeroed(1, sizeof *v);
+    alloy_status status = v ? alloy_cli_open_model(&model, &o->common, o->model) : ALLOY_NOMEM;
+    if (!status) {
+        v->options = o;
+        v->model = model;
+        status = prepare(v);
+    }
     if (!status)
-        status = verify(&v);
-    alloy_memory_free(v.baseline);
-    alloy_memory_free(v.logits);
-    alloy_ids_free(&v.ids);
+        status = run_all(v);
+    if (!status)
+        status = report(v);
+    for (int s = 0; v && s < BATCH; s++)
+        alloy_ids_free(&v->ids[s]);
+    if (v) {
+        alloy_memory_free(v->expected);
+        alloy_memory_free(v->actual);
+    }
+    alloy_memory_free(v);
     alloy_cli_close_model(model);
     return status;
 }
 
-#define AT(field) offsetof(verify_options, field)
+#define OPTION(field) offsetof(verify_options, field)
 
 static const alloy_cli_place places[] = {
-    {.name = "MODEL", .offset = AT(model), .help = "A model's folder, or user/name in the Hub's cache"}};
+    {.name = "MODEL", .offset = OPTION(model), .help = "a folder, or user/name in the Hub's cache"},
+};
 
 static const alloy_cli_option flags[] = {
-    {.name = "ids",
-     .kind = ALLOY_CLI_TEXT,
-     .offset = AT(ids),
-     .value = "1,2,3",
-     .help = "Token ids (default: drawn at random)"},
-    {.name = "ids-file",
-     .kind = ALLOY_CLI_TEXT,
-     .offset = AT(ids_file),
-     .value = "FILE",
-     .help = "The same from a file"},
-    {.name = "tokens",
-     .letter = 'n',
-     .kind = ALLOY_CLI_INTEGER,
-     .offset = AT(tokens),
-     .value = "N",
-     .least = 1,
-     .most = 1 << 20,
-     .help = "Tokens to draw (default: 200, which crosses blocks and chunks)"},
-    {.name = "seed",
-     .kind = ALLOY_CLI_INTEGER,
-     .offset = AT(seed),
-     .value = "N",
-     .least = 0,
-     .most = 9e15,
-     .help = "Of the draw (default: 0)"},
+    {.name = "ids-file", .letter = 'f', .kind = ALLOY_CLI_TEXT, .offset = OPTION(ids_file), .value = "FILE",
+     .help = "the ids to run, as alloy logits takes them (default: drawn)"},
+    {.name = "ids", .kind = ALLOY_CLI_TEXT, .offset = OPTION(ids), .value = "1,2,3", .help = "the ids to run"},
+    {.name = "tokens", .letter = 'n', .kind = ALLOY_CLI_INTEGER, .offset = OPTION(tokens), .value = "N", .least = 1, .most = 1 << 20,
+     .help = "how many ids are drawn (default: 200, which crosses blocks and chunks)"},
+    {.name = "seed", .kind = ALLOY_CLI_INTEGER, .offset = OPTION(seed), .value = "N", .most = 0x1p63, .help = "of drawn ids (default: 0)"},
 };
+
+static const verify_options defaults = {.tokens = {.value = DEFAULT_TOKENS}};
 
 const alloy_cli_command alloy_cli_verify = {
     .name = "verify",
-    .summary = "are the bits the same whatever the threads, chunks, batch, cache, processor?",
-    .about = "Computes the logits of a prompt under many settings and compares them bit for bit: threads 1, 2, 3, 8; "
-             "chunks 1, 7, 64, 65 and whole; alone or "
-             "in a ragged batch of 5; cached or not; every instruction set that this machine has. Settings are tried "
-             "in pairs. Exit code 1 when a bit differs.",
-    .examples = "  alloy verify examples/models/moby\n  alloy verify tests/golden/qwen3_5 -n 150 --json\n",
+    .summary = "try the promise of identical bits on this machine",
+    .about = "Computes the logits of a list of ids over and over: with 1, 2, 3 and 8 threads; in chunks of 1, 7, 64, 65 and whole; alone and between "
+             "four neighbours in a batch; without a cache, behind a cached prefix and token by token; on every instruction set of this machine. "
+             "Settings are combined so that every two of them meet. All bits must be equal; exit code 1 when some are not. --cpu tries one "
+             "instruction set only.",
+    .examples = "  alloy verify examples/models/moby\n"
+                "  alloy verify MODEL --cpu avx2 --tokens 100 --json\n",
     .places = places,
-    .place_count = 1,
+    .place_count = sizeof places / sizeof *places,
     .options = flags,
     .option_count = sizeof flags / sizeof *flags,
     .opens_model = true,
+    .defaults = &defaults,
     .options_size = sizeof(verify_options),
     .run = run,
 };

@@ -197,8 +197,13 @@ struct view {
 /* What layer_overrides says for one name or depth. */
 struct override {
     alloy_json_string_view value;
-    const struct override *same; /* the first of those with the same bytes: its views serve this one too */
+    struct override *same; /* the first of those with the same bytes: its views serve this one too */
     struct view *views;
+};
+
+/* A depth. */
+struct depth {
+    struct override *override; /* or NULL */
 };
 
 /* A name of the lists. */
@@ -212,10 +217,10 @@ struct module {
 struct building {
     alloy_config_reader *reader;
     const alloy_source *source;
-    struct module *modules;     /* [names] */
-    struct override **by_depth; /* [layers], NULL where nothing is said */
-    struct override **depths;   /* [depth_count] those of by_depth, in order of the file, later of their bytes */
-    int64_t depth_count;
+    struct module *modules; /* [names] */
+    struct depth *depths;   /* [layers] */
+    struct depth *sorted;   /* [said] those that have an override, by its bytes */
+    int64_t said;
     const alloy_config *plain; /* the view that no override touches */
 };
 
@@ -239,7 +244,7 @@ static struct override **place_of(struct building *b, const char *key, size_t si
     alloy_config_reader *reader = b->reader;
     int64_t layers = b->source->config.num_hidden_layers, depth = depth_of(key, size);
     if (depth >= 0 && depth < layers)
-        return &b->by_depth[depth];
+        return &b->depths[depth].override;
     const char *own = translated(reader->family->mixers, key);
     int64_t number = own ? alloy_name_table_find(&reader->names, own, strlen(own))
                          : alloy_name_table_find(&reader->names, key, size);
@@ -283,8 +288,8 @@ static void add_override(struct building *b, const alloy_json_string_view *key)
 
 static int compare_overrides(const void *a, const void *b)
 {
-    const alloy_json_string_view *x = &(*(struct override *const *)a)->value,
-                                 *y = &(*(struct override *const *)b)->value;
+    const alloy_json_string_view *x = &((const struct depth *)a)->override->value,
+                                 *y = &((const struct depth *)b)->override->value;
     if (x->size != y->size)
         return x->size < y->size ? -1 : 1;
     int order = memcmp(x->bytes, y->bytes, x->size);
@@ -295,11 +300,11 @@ static int compare_overrides(const void *a, const void *b)
 static void join_equal_depths(struct building *b)
 {
     for (int64_t i = 0; i < b->source->config.num_hidden_layers; i++)
-        if (b->by_depth[i])
-            b->depths[b->depth_count++] = b->by_depth[i];
-    qsort(b->depths, (size_t)b->depth_count, sizeof *b->depths, compare_overrides);
-    for (int64_t i = 0; i < b->depth_count; i++) {
-        struct override *now = b->depths[i], *before = i > 0 ? b->depths[i - 1] : now;
+        if (b->depths[i].override)
+            b->sorted[b->said++] = b->depths[i];
+    qsort(b->sorted, (size_t)b->said, sizeof *b->sorted, compare_overrides);
+    for (int64_t i = 0; i < b->said; i++) {
+        struct override *now = b->sorted[i].override, *before = i > 0 ? b->sorted[i - 1].override : now;
         bool same = before->value.size == now->value.size &&
                     memcmp(before->value.bytes, now->value.bytes, now->value.size) == 0;
         now->same = same && i > 0 ? before->same : now;
@@ -369,8 +374,8 @@ static const alloy_config *view_at_depth(struct building *b, const struct module
 
 static const alloy_config *view_of(struct building *b, struct module *module, int64_t layer)
 {
-    if (b->by_depth[layer])
-        return view_at_depth(b, module, (struct override *)b->by_depth[layer]->same);
+    if (b->depths[layer].override)
+        return view_at_depth(b, module, b->depths[layer].override->same);
     if (!module->view)
         module->view = module->override || module->defaults ? make_view(b, module, NULL) : b->plain;
     return module->view;
@@ -413,9 +418,9 @@ alloy_status alloy_build_layers(alloy_config_reader *reader, alloy_source *sourc
     struct building b = {.reader = reader, .source = source};
     alloy_layer *kept = alloy_arena_take(reader->arena, layers, sizeof *kept);
     b.modules = alloy_memory_zeroed(names, sizeof *b.modules);
-    b.by_depth = alloy_memory_zeroed(layers, sizeof *b.by_depth);
     b.depths = alloy_memory_zeroed(layers, sizeof *b.depths);
-    alloy_status status = kept && b.modules && b.by_depth && b.depths ? ALLOY_OK : ALLOY_NOMEM;
+    b.sorted = alloy_memory_zeroed(layers, sizeof *b.sorted);
+    alloy_status status = kept && b.modules && b.depths && b.sorted ? ALLOY_OK : ALLOY_NOMEM;
     if (!status)
         status = name_modules(&b);
     if (!status)
@@ -423,8 +428,8 @@ alloy_status alloy_build_layers(alloy_config_reader *reader, alloy_source *sourc
     if (!status)
         status = fill_layers(&b, kept);
     alloy_memory_free(b.modules);
-    alloy_memory_free(b.by_depth);
     alloy_memory_free(b.depths);
+    alloy_memory_free(b.sorted);
     source->config.layers = status ? NULL : kept;
     return status;
 }

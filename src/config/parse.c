@@ -34,9 +34,9 @@ static alloy_status find_family(alloy_config_reader *reader, const char **model_
         return alloy_reader_fail(
             reader, ALLOY_FORMAT,
             "model_type is missing: it says what the other fields mean, \"alloy\" or a family's name");
-    *family = alloy_family_by_name(*model_type);
-    if (!*family)
-        return alloy_fail_in(alloy_last_status(), alloy_printable(reader->name, strlen(reader->name)));
+    status = alloy_family_find(family, *model_type);
+    if (status)
+        return alloy_fail_in(status, alloy_printable(reader->name, strlen(reader->name)));
     alloy_json_open(json, reader->name, json->text, end);
     return json->status;
 }

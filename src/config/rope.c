@@ -219,44 +219,48 @@ static bool is_empty(const alloy_json_string_view *value)
     return value->bytes[0] == '{' && i + 1 == value->size;
 }
 
+/* The settings that count; no bytes where there are none. */
+static alloy_json_string_view settings_of(const alloy_source *source)
+{
+    if (alloy_source_has(source, "rope_scaling") && !is_empty(&source->rope_scaling))
+        return source->rope_scaling;
+    if (alloy_source_has(source, "rope_parameters"))
+        return source->rope_parameters;
+    return (alloy_json_string_view){0};
+}
+
+/* What the compressed layers have of their own; else the flat settings with their own base. */
+static alloy_status finish_compress(const alloy_config_reader *reader, alloy_source *source, struct settings *settings,
+                                    bool own)
+{
+    alloy_rope *rope = &settings->rope;
+    if (!own && alloy_source_has(source, "compress_rope_theta")) {
+        rope->theta = source->compress_rope_theta;
+        settings->state[THETA] = ALLOY_FIELD_GIVEN;
+    }
+    alloy_status status = finish(reader, source, settings);
+    if (rope->type == ALLOY_ROPE_YARN) {
+        rope->attention_factor = given(settings, ATTENTION) ? rope->attention_factor : 1;
+        rope->truncate = true;
+    }
+    source->config.rope_compress = *rope;
+    return status;
+}
+
 alloy_status alloy_resolve_rope(alloy_config_reader *reader, alloy_source *source)
 {
-    struct settings flat = {0}, compress = {0};
-    const alloy_json_string_view *value = NULL;
-    if (alloy_source_has(source, "rope_scaling") && !is_empty(&source->rope_scaling))
-        value = &source->rope_scaling;
-    else if (alloy_source_has(source, "rope_parameters"))
-        value = &source->rope_parameters;
-    if (value)
-        read_settings(reader, value, &flat);
-    alloy_json_string_view main_value = flat.main, compress_value = flat.compress;
-    bool has_main = given(&flat, MAIN), has_compress = given(&flat, COMPRESS);
-    compress = flat;
-    if (has_main) {
-        flat = (struct settings){0};
-        read_settings(reader, &main_value, &flat);
-    }
-    if (has_compress) {
-        compress = (struct settings){0};
-        read_settings(reader, &compress_value, &compress);
-    }
+    struct settings outer = {0}, main = {0}, compress = {0};
+    alloy_json_string_view value = settings_of(source);
+    if (value.bytes)
+        read_settings(reader, &value, &outer);
+    bool has_main = given(&outer, MAIN), has_compress = given(&outer, COMPRESS);
+    if (has_main)
+        read_settings(reader, &outer.main, &main);
+    if (has_compress)
+        read_settings(reader, &outer.compress, &compress);
     if (reader->json.status)
         return reader->json.status;
-    alloy_status status = finish(reader, source, &flat);
-    if (status)
-        return status;
-    source->config.rope = flat.rope;
-
-    /* The compressed layers' settings: their own; else the flat ones with their own base. */
-    if (!has_compress && alloy_source_has(source, "compress_rope_theta")) {
-        compress.rope.theta = source->compress_rope_theta;
-        compress.state[THETA] = ALLOY_FIELD_GIVEN;
-    }
-    status = finish(reader, source, &compress);
-    if (compress.rope.type == ALLOY_ROPE_YARN) {
-        compress.rope.attention_factor = given(&compress, ATTENTION) ? compress.rope.attention_factor : 1;
-        compress.rope.truncate = true;
-    }
-    source->config.rope_compress = compress.rope;
-    return status;
+    alloy_status status = finish(reader, source, has_main ? &main : &outer);
+    source->config.rope = has_main ? main.rope : outer.rope;
+    return status ? status : finish_compress(reader, source, has_compress ? &compress : &outer, has_compress);
 }

@@ -90,8 +90,8 @@ struct alloy_family {
     bool (*module_defaults)(alloy_source *source, const char *module);
 };
 
-/* NULL with the thread's text set where there is no such family. */
-const alloy_family *alloy_family_by_name(const char *model_type);
+/* FORMAT where there is no such family: the known ones and the nearest; UNSUPPORTED for one that is not read yet. */
+alloy_status alloy_family_find(const alloy_family **out, const char *model_type);
 
 /* What alloy_config_parse makes. The config that users see is the first member of the first. */
 typedef struct alloy_config_root {

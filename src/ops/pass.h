@@ -128,7 +128,7 @@ alloy_tensor *alloy_embedding(alloy_pass *p, const alloy_weight *w);
 /* Row `rows[i]` of x for each i < count: y [count, ..]. `rows` may be NULL in count. */
 alloy_tensor *alloy_pick_rows(alloy_pass *p, alloy_tensor *x, const int64_t *rows, int64_t count);
 
-/* alloy_linear without bias, into memory of the caller's: `y` [n, O], NULL in count. For logits, which are large. */
-alloy_tensor *alloy_linear_into(alloy_pass *p, alloy_tensor *x, const alloy_weight *w, float *y);
+/* alloy_linear without bias, into memory of the caller's: `data` [n, O], NULL in count. For logits, which are large. */
+alloy_tensor *alloy_linear_into(alloy_pass *p, alloy_tensor *x, const alloy_weight *w, float *data);
 
 #endif

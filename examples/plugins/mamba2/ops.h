@@ -1,8 +1,9 @@
 /* The two ops that Mamba-2 needs and Alloy does not have. Each lies in its own file, its two readings side by side.
  *
- * Arithmetic: fp32, one rounding a step, sums in a fixed order by one thread, functions and dots from the library; so
- * the bits depend on the model and the tokens alone (docs/numerics.md), and `alloy verify` holds this plug-in to it.
- * Products and sums are not fused: compilers fuse only where the processor can, and this file is compiled for any. */
+ * Arithmetic: every step rounds as it is written, sums have a fixed order and one thread, functions and dots are the
+ * library's; so the bits depend on the model and the tokens alone (docs/numerics.md), and `alloy verify` holds this
+ * plug-in to it. Products and sums are not fused: that is fast only where the processor can, and this file is compiled
+ * for any. */
 #ifndef MAMBA2_OPS_H
 #define MAMBA2_OPS_H
 

@@ -39,7 +39,8 @@ static void step(const mamba2_shape *s, const struct head *head, float dt, const
         float *row = h + i * s->state_size;
         float dx = d * x[i];
         for (int64_t k = 0; k < s->state_size; k++)
-            row[k] = decay * row[k] + dx * B[k];
+            row[k] =
+                (float)((double)decay * row[k] + (double)dx * B[k]); /* one rounding: a state outlives many tokens */
         y[i] = alloy_canonical_dot(row, C, s->state_size) + head->D * x[i];
     }
 }

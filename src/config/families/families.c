@@ -12,37 +12,38 @@
 static const alloy_family *const families[] = {
     &alloy_family_alloy,   &alloy_family_qwen3,        &alloy_family_qwen3_moe,   &alloy_family_qwen3_next,
     &alloy_family_qwen3_5, &alloy_family_qwen3_5_text, &alloy_family_qwen3_5_moe, &alloy_family_qwen3_5_moe_text,
-    &alloy_family_llama,   &alloy_family_qwen2,        &alloy_family_mistral,
+    &alloy_family_llama,   &alloy_family_qwen2,        &alloy_family_mistral,     NULL,
 };
 
-enum { FAMILIES = sizeof families / sizeof *families };
+enum { MOST_FAMILIES = 32 };
 
 static alloy_status unknown_family(const char *model_type)
 {
-    const char *names[FAMILIES];
+    const char *names[MOST_FAMILIES];
     char listed[256];
-    size_t used = 0;
-    for (int i = 0; i < FAMILIES && used < sizeof listed; i++) {
-        names[i] = families[i]->model_type;
-        used += (size_t)snprintf(listed + used, sizeof listed - used, "%s%s", i ? ", " : "", names[i]);
+    size_t used = 0, count = 0;
+    for (; families[count] && count < MOST_FAMILIES && used < sizeof listed; count++) {
+        names[count] = families[count]->model_type;
+        used += (size_t)snprintf(listed + used, sizeof listed - used, "%s%s", count ? ", " : "", names[count]);
     }
-    const char *nearest = alloy_nearest_name(model_type, names, FAMILIES);
+    const char *nearest = alloy_nearest_name(model_type, names, count);
     return alloy_fail(ALLOY_FORMAT, "model_type \"%s\" is unknown, expected one of: %s%s%s%s",
                       alloy_printable(model_type, strlen(model_type)), listed, nearest ? "; did you mean \"" : "",
                       nearest ? nearest : "", nearest ? "\"?" : "");
 }
 
-const alloy_family *alloy_family_by_name(const char *model_type)
+alloy_status alloy_family_find(const alloy_family **out, const char *model_type)
 {
-    for (int i = 0; i < FAMILIES; i++)
-        if (strcmp(families[i]->model_type, model_type) == 0)
-            return families[i];
+    for (int i = 0; families[i]; i++) {
+        if (strcmp(families[i]->model_type, model_type) == 0) {
+            *out = families[i];
+            return ALLOY_OK;
+        }
+    }
     if (strcmp(model_type, "deepseek_v4") == 0)
-        alloy_fail(ALLOY_UNSUPPORTED,
-                   "model_type \"deepseek_v4\" is unsupported: its modules are not part of this version");
-    else
-        unknown_family(model_type);
-    return NULL;
+        return alloy_fail(ALLOY_UNSUPPORTED,
+                          "model_type \"deepseek_v4\" is unsupported: its modules are not part of this version");
+    return unknown_family(model_type);
 }
 
 /* ---- What several families share --------------------------------------------------------------------------------- */

@@ -53,7 +53,7 @@ static const char *dense_ffn_at(const alloy_source *source, int64_t layer)
 
 #define DENSE(name, wraps_text)                                                                                        \
     {                                                                                                                  \
-        .model_type = name, .wraps = wraps_text, .fields = dense_fields, .defaults = &dense_defaults,                  \
+        .model_type = (name), .wraps = (wraps_text), .fields = dense_fields, .defaults = &dense_defaults,              \
         .translate = translate_dense, .mixers = alloy_hybrid_mixers, .mixer_at = alloy_hybrid_mixer_at,                \
         .ffn_at = dense_ffn_at,                                                                                        \
     }
@@ -121,7 +121,7 @@ static const char *moe_ffn_at(const alloy_source *source, int64_t layer)
 
 #define MOE(name, wraps_text)                                                                                          \
     {                                                                                                                  \
-        .model_type = name, .wraps = wraps_text, .fields = moe_fields, .defaults = &moe_defaults,                      \
+        .model_type = (name), .wraps = (wraps_text), .fields = moe_fields, .defaults = &moe_defaults,                  \
         .translate = translate_moe, .mixers = alloy_hybrid_mixers, .mixer_at = alloy_hybrid_mixer_at,                  \
         .ffn_at = moe_ffn_at,                                                                                          \
     }

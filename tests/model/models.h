@@ -1,0 +1,160 @@
+/* What the tests of the model room share: the reference cases as models with sessions, runs of them, and copies of them that differ in some tensors. */
+#ifndef ALLOY_TESTS_MODELS_H
+#define ALLOY_TESTS_MODELS_H
+
+#include "support.h"
+
+#include "alloy/alloy.h"
+#include "files/safetensors.h"
+
+#define GOLDEN(name) ALLOY_SOURCE_DIR "/tests/golden/" name
+
+static inline alloy_model *open_model(const char *folder)
+{
+    alloy_model *model;
+    expect_ok(alloy_model_open(&model, folder, NULL));
+    return model;
+}
+
+static inline alloy_session *open_session(const alloy_model *model, int threads, int64_t chunk, const char *cpu)
+{
+    alloy_session *session;
+    expect_ok(alloy_session_open(&session, model, &(alloy_session_options){.threads = threads, .chunk = chunk, .cpu = cpu}));
+    return session;
+}
+
+static inline alloy_cache *open_cache(const alloy_session *session)
+{
+    alloy_cache *cache;
+    expect_ok(alloy_cache_open(&cache, session, 0));
+    return cache;
+}
+
+/* Ids that look random, of a vocabulary of at least 256. */
+static inline void fill_ids(int64_t *ids, int64_t count, uint32_t seed)
+{
+    for (int64_t i = 0; i < count; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        ids[i] = seed >> 24;
+    }
+}
+
+/* Logits [count, vocab] of `ids` behind what the cache holds. */
+static inline void run_all(alloy_session *session, alloy_cache *cache, const int64_t *ids, int64_t count, float *logits)
+{
+    expect_ok(alloy_forward(session, &(alloy_sequence){cache, ids, count}, 1, logits, &(alloy_forward_options){.logits = ALLOY_LOGITS_ALL}));
+}
+
+/* The same on an empty cache; free() the result. */
+static inline float *logits_of(alloy_session *session, const int64_t *ids, int64_t count)
+{
+    float *logits = malloc((size_t)(count * alloy_model_vocab_size(alloy_session_model(session))) * sizeof *logits);
+    assert_non_null(logits);
+    alloy_cache *cache = open_cache(session);
+    run_all(session, cache, ids, count, logits);
+    alloy_cache_close(cache);
+    return logits;
+}
+
+/* Logits of the last of `count` tokens, in a session of its own on a model just opened; free() the result. */
+static inline float *last_logits(const char *folder, const alloy_load_options *options, const int64_t *ids, int64_t count)
+{
+    alloy_model *model;
+    expect_ok(alloy_model_open(&model, folder, options));
+    float *logits = malloc((size_t)alloy_model_vocab_size(model) * sizeof *logits);
+    assert_non_null(logits);
+    alloy_session *session = open_session(model, 1, 0, NULL);
+    alloy_cache *cache = open_cache(session);
+    expect_ok(alloy_forward(session, &(alloy_sequence){cache, ids, count}, 1, logits, NULL));
+    alloy_cache_close(cache);
+    alloy_session_close(session);
+    alloy_model_close(model);
+    return logits;
+}
+
+/* Bits are equal; the first number that is not is printed. */
+static inline void expect_same_bits(const float *actual, const float *expected, int64_t count, const char *what)
+{
+    for (int64_t i = 0; i < count; i++)
+        if (memcmp(&actual[i], &expected[i], sizeof *actual) != 0)
+            fail_msg("%s: number %lld is %.9g (%a), expected %.9g (%a)", what, (long long)i, (double)actual[i], (double)actual[i],
+                     (double)expected[i], (double)expected[i]);
+}
+
+/* A model's tensors, to be changed and written elsewhere. Data is the source file's until changed. */
+enum { MOST_TENSORS = 256 };
+
+struct model_copy {
+    alloy_safetensors source;
+    alloy_saved_tensor tensors[MOST_TENSORS];
+    int64_t count;
+    void *made[MOST_TENSORS]; /* names and data that are the copy's own */
+    int made_count;
+};
+
+static inline void *make(struct model_copy *copy, size_t size)
+{
+    assert_true(copy->made_count < MOST_TENSORS);
+    return copy->made[copy->made_count++] = calloc(size ? size : 1, 1);
+}
+
+/* Of a folder with one model.safetensors. */
+static inline void begin_copy(struct model_copy *copy, const char *folder)
+{
+    memset(copy, 0, sizeof *copy);
+    expect_ok(alloy_safetensors_open(&copy->source, path_in(folder, "model.safetensors"), true));
+    assert_true(copy->source.count < MOST_TENSORS);
+    for (int64_t i = 0; i < copy->source.count; i++) {
+        const alloy_stored_tensor *t = &copy->source.tensors[i];
+        alloy_saved_tensor *saved = &copy->tensors[copy->count++];
+        *saved = (alloy_saved_tensor){.name = t->name, .dtype = t->dtype, .ndim = t->ndim, .data = t->data};
+        memcpy(saved->shape, t->shape, sizeof saved->shape);
+    }
+}
+
+static inline alloy_saved_tensor *tensor_in(struct model_copy *copy, const char *name)
+{
+    for (int64_t i = 0; i < copy->count; i++)
+        if (strcmp(copy->tensors[i].name, name) == 0)
+            return &copy->tensors[i];
+    fail_msg("no tensor %s", name);
+    return NULL;
+}
+
+static inline void remove_tensor(struct model_copy *copy, const char *name)
+{
+    *tensor_in(copy, name) = copy->tensors[--copy->count];
+}
+
+static inline alloy_saved_tensor *add_tensor(struct model_copy *copy, const char *name, alloy_dtype dtype, int ndim, const uint64_t *shape)
+{
+    assert_true(copy->count < MOST_TENSORS);
+    alloy_saved_tensor *t = &copy->tensors[copy->count++];
+    size_t elements = 1;
+    for (int i = 0; i < ndim; i++)
+        elements *= (size_t)shape[i];
+    char *own_name = make(copy, strlen(name) + 1);
+    strcpy(own_name, name);
+    *t = (alloy_saved_tensor){.name = own_name, .dtype = dtype, .ndim = ndim, .data = make(copy, elements * (size_t)alloy_dtype_bits(dtype) / 8)};
+    memcpy(t->shape, shape, (size_t)ndim * sizeof *shape);
+    return t;
+}
+
+/* Writes the copy with `config` (a whole config.json; NULL: that of the folder `from`) and forgets it. */
+static inline void end_copy(struct model_copy *copy, const char *from, const char *config, const char *folder)
+{
+    expect_ok(alloy_safetensors_write_model(folder, copy->tensors, copy->count, 0));
+    if (config) {
+        write_text(folder, "config.json", config);
+    } else {
+        size_t size;
+        char *text = read_whole(path_in(from, "config.json"), &size);
+        write_file(folder, "config.json", text, size);
+        free(text);
+    }
+    for (int i = 0; i < copy->made_count; i++)
+        free(copy->made[i]);
+    alloy_safetensors_close(&copy->source);
+}
+
+#endif
