@@ -5,7 +5,7 @@
 #include "base/random.h"
 #include "fuzz/tokenizer_target.h"
 
-enum { LARGEST = 8192, ROUNDS = 20000 };
+enum { LARGEST = 8192, ROUNDS = 6000 };
 
 #define MARK "\xE2\x96\x81"
 #define BYTE_LEVEL "{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_offsets\":true,\"use_regex\":true}"
