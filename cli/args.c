@@ -86,7 +86,7 @@ static bool is_flag(const reader *r, const char *word)
     return word[2] == 0 && find_letter(r, word[1]) < option_count(r);
 }
 
-/* ---- Values -------------------------------------------------------------------------------------------------------------------- */
+/* ---- Values ------------------------------------------------------------------------------------------------------ */
 
 static alloy_status bad_number(const alloy_cli_option *option, const char *text, const char *what)
 {
@@ -180,7 +180,7 @@ static alloy_status set_from_next(reader *r, size_t index)
     return set(r, index, text);
 }
 
-/* ---- Words --------------------------------------------------------------------------------------------------------------------- */
+/* ---- Words ------------------------------------------------------------------------------------------------------- */
 
 static alloy_status read_long(reader *r, const char *word)
 {

@@ -1,8 +1,10 @@
-/* Flags of a command line, declared in tables: name, type, range, help. One parser and one help writer serve all commands.
+/* Flags of a command line, declared in tables: name, type, range, help. One parser and one help writer serve all
+ * commands.
  *
- * What is accepted: --name VALUE, --name=VALUE, -n VALUE, -nVALUE, switches together (-qv), `--` before words that begin with a dash. What is refused, always
- * with ARG and the way out: unknown names (the nearest one is told), a flag given twice, a missing or an empty number, a number with anything behind it, a number
- * out of its range, a value for a switch. A word that is itself a flag is no value: `-p --json` has forgotten something; `--prompt=--json` means it.
+ * What is accepted: --name VALUE, --name=VALUE, -n VALUE, -nVALUE, switches together (-qv), `--` before words that
+ * begin with a dash. What is refused, always with ARG and the way out: unknown names (the nearest one is told), a flag
+ * given twice, a missing or an empty number, a number with anything behind it, a number out of its range, a value for a
+ * switch. A word that is itself a flag is no value: `-p --json` has forgotten something; `--prompt=--json` means it.
  * Numbers are read the same in every locale. */
 #ifndef ALLOY_CLI_ARGS_H
 #define ALLOY_CLI_ARGS_H

@@ -13,7 +13,8 @@ typedef struct recorder {
     const char *label;
 } recorder;
 
-static void keep_layer(void *user, int64_t layer, int64_t sequence, int64_t first, int64_t rows, int64_t width, const float *hidden)
+static void keep_layer(void *user, int64_t layer, int64_t sequence, int64_t first, int64_t rows, int64_t width,
+                       const float *hidden)
 {
     alloy_cli_capture *c = ((recorder *)user)->capture;
     (void)sequence;
@@ -44,7 +45,8 @@ static alloy_status run(recorder *r, alloy_session *session, const alloy_ids *id
     return status;
 }
 
-alloy_status alloy_cli_capture_run(alloy_cli_capture *capture, alloy_session *session, const alloy_ids *ids, bool hidden, const char *label)
+alloy_status alloy_cli_capture_run(alloy_cli_capture *capture, alloy_session *session, const alloy_ids *ids,
+                                   bool hidden, const char *label)
 {
     const alloy_model *model = alloy_session_model(session);
     *capture = (alloy_cli_capture){
@@ -60,7 +62,8 @@ alloy_status alloy_cli_capture_run(alloy_cli_capture *capture, alloy_session *se
                           (long long)alloy_model_context(model));
     capture->logits = alloy_memory_new((size_t)capture->tokens, (size_t)capture->vocab_size * sizeof(float));
     if (hidden)
-        capture->hidden = alloy_memory_new((size_t)(capture->layers * capture->tokens), (size_t)capture->width * sizeof(float));
+        capture->hidden =
+            alloy_memory_new((size_t)(capture->layers * capture->tokens), (size_t)capture->width * sizeof(float));
     alloy_status status = capture->logits && (capture->hidden || !hidden) ? ALLOY_OK : ALLOY_NOMEM;
     recorder r = {.capture = capture, .label = label};
     if (!status)

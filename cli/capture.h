@@ -1,4 +1,5 @@
-/* What a model computes for a list of ids, kept whole: logits of every token, and the output of every layer where asked for. For logits and compare. */
+/* What a model computes for a list of ids, kept whole: logits of every token, and the output of every layer where asked
+ * for. For logits and compare. */
 #ifndef ALLOY_CLI_CAPTURE_H
 #define ALLOY_CLI_CAPTURE_H
 
@@ -12,7 +13,8 @@ typedef struct alloy_cli_capture {
 } alloy_cli_capture;       /* {0} is empty */
 
 /* Runs the ids from an empty cache, with a bar of that label. */
-alloy_status alloy_cli_capture_run(alloy_cli_capture *capture, alloy_session *session, const alloy_ids *ids, bool hidden, const char *label);
+alloy_status alloy_cli_capture_run(alloy_cli_capture *capture, alloy_session *session, const alloy_ids *ids,
+                                   bool hidden, const char *label);
 void alloy_cli_capture_free(alloy_cli_capture *capture);
 
 /* Layer `layer` of the hidden states. */

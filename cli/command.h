@@ -1,7 +1,8 @@
-/* A command of `alloy`: one file a command, each ending in one const struct that says what it takes, how it is explained and what it runs.
+/* A command of `alloy`: one file a command, each ending in one const struct that says what it takes, how it is
+ * explained and what it runs.
  *
- * The options of a command are a struct that begins with alloy_cli_common; the tables say which flag sets which field (args.h). A new command is a new
- * file and one row in main.c. */
+ * The options of a command are a struct that begins with alloy_cli_common; the tables say which flag sets which field
+ * (args.h). A new command is a new file and one row in main.c. */
 #ifndef ALLOY_CLI_COMMAND_H
 #define ALLOY_CLI_COMMAND_H
 
@@ -36,15 +37,16 @@ typedef struct alloy_cli_command {
 
 enum { ALLOY_CLI_OPTIONS_ROOM = 4096 }; /* bytes, for any command's options */
 
-/* The flags of alloy_cli_common, and how many; those of opening a model come last and count only for commands that open one. */
+/* The flags of alloy_cli_common, and how many; those of opening a model come last and count only for commands that open
+ * one. */
 extern const alloy_cli_option alloy_cli_common_options[];
 size_t alloy_cli_common_option_count(const alloy_cli_command *command);
 
 extern const alloy_cli_command alloy_cli_compare, alloy_cli_detokenize, alloy_cli_generate, alloy_cli_info,
     alloy_cli_init, alloy_cli_logits, alloy_cli_modules, alloy_cli_tokenize, alloy_cli_verify;
 
-/* Reads a command line (without "alloy" and the command's name) into `options`, which has the defaults afterwards where nothing was given. --help ends the reading
- * at once. */
+/* Reads a command line (without "alloy" and the command's name) into `options`, which has the defaults afterwards where
+ * nothing was given. --help ends the reading at once. */
 alloy_status alloy_cli_read(const alloy_cli_command *command, void *options, int count, char *const *arguments);
 
 /* Prints a command's help. */

@@ -1,10 +1,12 @@
-/* What commands share once their flags are read: a model and a session as the common flags ask for, and lists of ids. */
+/* What commands share once their flags are read: a model and a session as the common flags ask for, and lists of
+ * ids. */
 #ifndef ALLOY_CLI_COMMON_H
 #define ALLOY_CLI_COMMON_H
 
 #include "command.h"
 
-/* Opens MODEL as the common flags say. From here on a page of it that cannot be read ends the command with a line that says which (signals.h). */
+/* Opens MODEL as the common flags say. From here on a page of it that cannot be read ends the command with a line that
+ * says which (signals.h). */
 alloy_status alloy_cli_open_model(alloy_model **model, const alloy_cli_common *common, const char *where);
 void alloy_cli_close_model(alloy_model *model);
 

@@ -1,7 +1,8 @@
 /* alloy compare: a model against a file of reference tensors, or against another model, layer by layer.
  *
- * Against a reference in fp64: logits may depart by as much as transformers' own float32 does, a layer's output by the larger of that and 2e-6 of its largest
- * value. Where nobody measured transformers, 2e-6 of the largest value serves for the logits too. Against another model: by --tolerance. */
+ * Against a reference in fp64: logits may depart by as much as transformers' own float32 does, a layer's output by the
+ * larger of that and 2e-6 of its largest value. Where nobody measured transformers, 2e-6 of the largest value serves
+ * for the logits too. Against another model: by --tolerance. */
 #include <math.h>
 #include <string.h>
 
@@ -29,7 +30,8 @@ static alloy_status continue_greedily(alloy_session *session, const alloy_ids *p
 {
     alloy_generate_options options = {.max_new_tokens = count, .ignore_eos = true};
     alloy_generation *generation;
-    alloy_status status = alloy_generate(&generation, session, NULL, &(alloy_prompt){prompt->ids, prompt->count}, 1, &options);
+    alloy_status status =
+        alloy_generate(&generation, session, NULL, &(alloy_prompt){prompt->ids, prompt->count}, 1, &options);
     if (status)
         return status;
     const alloy_output *output = alloy_generation_output(generation, 0);
@@ -49,7 +51,7 @@ static void compare_ids(alloy_cli_comparison *comparison, const alloy_ids *expec
     comparison->greedy_equal = equal;
 }
 
-/* ---- Against a reference ------------------------------------------------------------------------------------------------------- */
+/* ---- Against a reference ----------------------------------------------------------------------------------------- */
 
 static alloy_cli_row judge(const alloy_cli_distance *distance, double theirs, bool is_layer)
 {
@@ -60,29 +62,33 @@ static alloy_cli_row judge(const alloy_cli_distance *distance, double theirs, bo
     return row;
 }
 
-static alloy_status judge_layers(alloy_cli_comparison *comparison, const alloy_cli_reference *reference, const alloy_cli_capture *capture)
+static alloy_status judge_layers(alloy_cli_comparison *comparison, const alloy_cli_reference *reference,
+                                 const alloy_cli_capture *capture)
 {
     int64_t layers = reference->layers < capture->layers ? reference->layers : capture->layers;
     for (int64_t i = 0; i < layers; i++) {
         alloy_cli_distance distance;
-        alloy_status status = alloy_cli_reference_distance(alloy_cli_reference_hidden(reference, i), alloy_cli_capture_layer(capture, i),
-                                                           capture->tokens * capture->width, &distance);
+        alloy_status status =
+            alloy_cli_reference_distance(alloy_cli_reference_hidden(reference, i), alloy_cli_capture_layer(capture, i),
+                                         capture->tokens * capture->width, &distance);
         if (status)
             return status;
-        comparison->layers[i] = judge(&distance, i < reference->hidden_error_count ? reference->hidden_error[i] : NAN, true);
+        comparison->layers[i] =
+            judge(&distance, i < reference->hidden_error_count ? reference->hidden_error[i] : NAN, true);
     }
     comparison->layer_count = layers;
     return ALLOY_OK;
 }
 
 /* Logits and greedy ids mean something only when all layers ran. */
-static alloy_status judge_end(alloy_cli_comparison *comparison, const alloy_cli_reference *reference, const alloy_cli_capture *capture,
-                              alloy_session *session)
+static alloy_status judge_end(alloy_cli_comparison *comparison, const alloy_cli_reference *reference,
+                              const alloy_cli_capture *capture, alloy_session *session)
 {
     alloy_cli_distance distance;
     alloy_status status = ALLOY_OK;
     if (reference->logits) {
-        status = alloy_cli_reference_distance(reference->logits, capture->logits, capture->tokens * capture->vocab_size, &distance);
+        status = alloy_cli_reference_distance(reference->logits, capture->logits, capture->tokens * capture->vocab_size,
+                                              &distance);
         comparison->has_logits = true;
         comparison->logits = judge(&distance, reference->logits_error, false);
     }
@@ -102,7 +108,8 @@ static alloy_status against_reference(const compare_options *o, const alloy_mode
     alloy_cli_reference reference;
     alloy_cli_capture capture = {0};
     if (o->ids || o->ids_file || o->tokens.given || o->tolerance.given)
-        return alloy_fail(ALLOY_ARG, "the reference tells the ids and the bounds: --ids, --ids-file, --tokens and --tolerance are for two models");
+        return alloy_fail(ALLOY_ARG, "the reference tells the ids and the bounds: --ids, --ids-file, --tokens and "
+                                     "--tolerance are for two models");
     alloy_status status = alloy_cli_reference_open(&reference, o->reference);
     if (status)
         return status;
@@ -119,7 +126,7 @@ static alloy_status against_reference(const compare_options *o, const alloy_mode
     return status;
 }
 
-/* ---- Against another model ----------------------------------------------------------------------------------------------------- */
+/* ---- Against another model --------------------------------------------------------------------------------------- */
 
 static alloy_cli_row measure(const float *a, const float *b, int64_t count, double tolerance)
 {
@@ -148,8 +155,8 @@ static alloy_status choose_ids(const compare_options *o, int64_t vocab_size, int
     return alloy_cli_ids_draw(ids, count, vocab_size, (uint64_t)o->seed.value, 0);
 }
 
-static alloy_status run_other(const compare_options *o, const alloy_model *other, const alloy_ids *ids, alloy_cli_capture *capture,
-                              alloy_ids *greedy, int64_t greedy_count)
+static alloy_status run_other(const compare_options *o, const alloy_model *other, const alloy_ids *ids,
+                              alloy_cli_capture *capture, alloy_ids *greedy, int64_t greedy_count)
 {
     alloy_session *session;
     alloy_status status = alloy_cli_open_session(&session, other, &o->common, o->chunk.value);
@@ -166,18 +173,19 @@ static alloy_status judge_models(const compare_options *o, alloy_cli_comparison 
                                  const alloy_cli_capture *b)
 {
     if (a->layers != b->layers || a->width != b->width)
-        return alloy_fail(ALLOY_ARG, "the models cannot be compared: %lld layers of %lld and %lld layers of %lld", (long long)a->layers,
-                          (long long)a->width, (long long)b->layers, (long long)b->width);
+        return alloy_fail(ALLOY_ARG, "the models cannot be compared: %lld layers of %lld and %lld layers of %lld",
+                          (long long)a->layers, (long long)a->width, (long long)b->layers, (long long)b->width);
     for (int64_t i = 0; i < a->layers; i++)
-        comparison->layers[i] = measure(alloy_cli_capture_layer(a, i), alloy_cli_capture_layer(b, i), a->tokens * a->width, o->tolerance.value);
+        comparison->layers[i] = measure(alloy_cli_capture_layer(a, i), alloy_cli_capture_layer(b, i),
+                                        a->tokens * a->width, o->tolerance.value);
     comparison->layer_count = a->layers;
     comparison->has_logits = true;
     comparison->logits = measure(a->logits, b->logits, a->tokens * a->vocab_size, o->tolerance.value);
     return ALLOY_OK;
 }
 
-static alloy_status compare_models(const compare_options *o, const alloy_model *model, const alloy_model *other, alloy_session *session,
-                                   alloy_cli_comparison *comparison)
+static alloy_status compare_models(const compare_options *o, const alloy_model *model, const alloy_model *other,
+                                   alloy_session *session, alloy_cli_comparison *comparison)
 {
     alloy_ids ids = {0}, mine = {0}, theirs = {0};
     alloy_cli_capture a = {0}, b = {0};
@@ -208,7 +216,8 @@ static alloy_status compare_models(const compare_options *o, const alloy_model *
     return status;
 }
 
-static alloy_status against_model(const compare_options *o, const alloy_model *model, alloy_session *session, alloy_cli_comparison *comparison)
+static alloy_status against_model(const compare_options *o, const alloy_model *model, alloy_session *session,
+                                  alloy_cli_comparison *comparison)
 {
     alloy_model *other;
     alloy_status status = alloy_cli_open_model(&other, &o->common, o->reference);
@@ -218,19 +227,23 @@ static alloy_status against_model(const compare_options *o, const alloy_model *m
     return status;
 }
 
-/* ---- The command --------------------------------------------------------------------------------------------------------------- */
+/* ---- The command ------------------------------------------------------------------------------------------------- */
 
 static alloy_status run(const void *options)
 {
     const compare_options *o = options;
     alloy_model *model;
     alloy_session *session = NULL;
-    alloy_cli_comparison comparison = {.model = o->model, .reference = o->reference, .against_model = !alloy_file_exists(o->reference)};
+    alloy_cli_comparison comparison = {.model = o->model,
+                                       .reference = o->reference,
+                                       .against_model =
+                                           !alloy_file_exists(o->reference) && !alloy_cli_is_safetensors(o->reference)};
     alloy_status status = alloy_cli_open_model(&model, &o->common, o->model);
     if (!status)
         status = alloy_cli_open_session(&session, model, &o->common, o->chunk.value);
     if (!status)
-        status = comparison.against_model ? against_model(o, model, session, &comparison) : against_reference(o, model, session, &comparison);
+        status = comparison.against_model ? against_model(o, model, session, &comparison)
+                                          : against_reference(o, model, session, &comparison);
     if (!status)
         status = alloy_cli_comparison_print(&comparison, o->common.json);
     alloy_cli_comparison_close(&comparison);
@@ -243,19 +256,49 @@ static alloy_status run(const void *options)
 
 static const alloy_cli_place places[] = {
     {.name = "MODEL", .offset = OPTION(model), .help = "a folder, or user/name in the Hub's cache"},
-    {.name = "REFERENCE", .offset = OPTION(reference), .help = "a safetensors file with input_ids, logits, hidden.I and greedy; or another model"},
+    {.name = "REFERENCE",
+     .offset = OPTION(reference),
+     .help = "a safetensors file with input_ids, logits, hidden.I and greedy; or another model"},
 };
 
 static const alloy_cli_option flags[] = {
-    {.name = "ids-file", .letter = 'f', .kind = ALLOY_CLI_TEXT, .offset = OPTION(ids_file), .value = "FILE",
+    {.name = "ids-file",
+     .letter = 'f',
+     .kind = ALLOY_CLI_TEXT,
+     .offset = OPTION(ids_file),
+     .value = "FILE",
      .help = "two models: the ids to run, as alloy logits takes them (default: drawn with --seed)"},
-    {.name = "ids", .kind = ALLOY_CLI_TEXT, .offset = OPTION(ids), .value = "1,2,3", .help = "two models: the ids to run"},
-    {.name = "tokens", .letter = 'n', .kind = ALLOY_CLI_INTEGER, .offset = OPTION(tokens), .value = "N", .least = 1, .most = 1 << 20,
+    {.name = "ids",
+     .kind = ALLOY_CLI_TEXT,
+     .offset = OPTION(ids),
+     .value = "1,2,3",
+     .help = "two models: the ids to run"},
+    {.name = "tokens",
+     .letter = 'n',
+     .kind = ALLOY_CLI_INTEGER,
+     .offset = OPTION(tokens),
+     .value = "N",
+     .least = 1,
+     .most = 1 << 20,
      .help = "two models: how many ids are drawn (default: 150)"},
-    {.name = "seed", .kind = ALLOY_CLI_INTEGER, .offset = OPTION(seed), .value = "N", .most = 0x1p63, .help = "of drawn ids (default: 0)"},
-    {.name = "tolerance", .kind = ALLOY_CLI_NUMBER, .offset = OPTION(tolerance), .value = "X", .most = 1e9,
+    {.name = "seed",
+     .kind = ALLOY_CLI_INTEGER,
+     .offset = OPTION(seed),
+     .value = "N",
+     .most = 0x1p63,
+     .help = "of drawn ids (default: 0)"},
+    {.name = "tolerance",
+     .kind = ALLOY_CLI_NUMBER,
+     .offset = OPTION(tolerance),
+     .value = "X",
+     .most = 1e9,
      .help = "two models: the largest difference that passes (default: 0, identical)"},
-    {.name = "chunk", .kind = ALLOY_CLI_INTEGER, .offset = OPTION(chunk), .value = "N", .least = 1, .most = 1 << 20,
+    {.name = "chunk",
+     .kind = ALLOY_CLI_INTEGER,
+     .offset = OPTION(chunk),
+     .value = "N",
+     .least = 1,
+     .most = 1 << 20,
      .help = "tokens of a forward (default: 512); results do not depend on it"},
 };
 
@@ -264,9 +307,12 @@ static const compare_options defaults = {.tokens = {.value = DEFAULT_TOKENS}};
 const alloy_cli_command alloy_cli_compare = {
     .name = "compare",
     .summary = "a model against reference tensors, or another model",
-    .about = "Prints, layer by layer, how far the model is from a reference computed in float64, beside what transformers departs from it in float32 "
-             "(NAME.json beside NAME.safetensors). Logits pass within transformers' error; a layer within the larger of transformers' error and 2e-6 of "
-             "its largest value; greedy ids must be equal. Two models are compared with each other in the same way. Exit code 1 when "
+    .about = "Prints, layer by layer, how far the model is from a reference computed in float64, beside what "
+             "transformers departs from it in float32 "
+             "(NAME.json beside NAME.safetensors). Logits pass within transformers' error; a layer within the larger "
+             "of transformers' error and 2e-6 of "
+             "its largest value; greedy ids must be equal. Two models are compared with each other in the same way. "
+             "Exit code 1 when "
              "something departs.",
     .examples = "  alloy compare tests/golden/qwen3 tests/golden/qwen3/expected.safetensors\n"
                 "  alloy compare MODEL OTHER --ids-file prompt.json --tolerance 1e-3\n",

@@ -42,7 +42,7 @@ static bool passed(const alloy_cli_comparison *c)
     return first_departure(c) == c->layer_count && (!c->has_logits || c->logits.passed) && greedy_passed(c);
 }
 
-/* ---- For people ---------------------------------------------------------------------------------------------------------------- */
+/* ---- For people -------------------------------------------------------------------------------------------------- */
 
 static void add_row(alloy_cli_table *table, const alloy_cli_comparison *c, const alloy_cli_row *row)
 {
@@ -78,12 +78,12 @@ static void print_table(const alloy_cli_comparison *c)
         alloy_cli_print("greedy: %lld of %lld ids equal: %s\n", (long long)c->greedy_equal, (long long)c->greedy_count,
                         greedy_passed(c) ? "pass" : "FAIL");
     if (first_departure(c) < c->layer_count)
-        alloy_cli_print("first layer that departs: %lld (%s, %s)\n", (long long)first_departure(c), c->modules[first_departure(c)].mixer,
-                        c->modules[first_departure(c)].ffn);
+        alloy_cli_print("first layer that departs: %lld (%s, %s)\n", (long long)first_departure(c),
+                        c->modules[first_departure(c)].mixer, c->modules[first_departure(c)].ffn);
     alloy_cli_print("%s\n", passed(c) ? "pass" : "FAIL");
 }
 
-/* ---- JSON ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- JSON -------------------------------------------------------------------------------------------------------- */
 
 static void write_row(alloy_json_writer *w, const alloy_cli_comparison *c, const alloy_cli_row *row)
 {
@@ -152,12 +152,13 @@ static alloy_status departure(const alloy_cli_comparison *c)
 {
     int64_t layer = first_departure(c);
     if (layer < c->layer_count)
-        return alloy_fail(ALLOY_DIFFERENT, "%s departs from %s: layer %lld is off by %.3g, %.3g would pass", c->model, c->reference,
-                          (long long)layer, c->layers[layer].error, c->layers[layer].bound);
+        return alloy_fail(ALLOY_DIFFERENT, "%s departs from %s: layer %lld is off by %.3g, %.3g would pass", c->model,
+                          c->reference, (long long)layer, c->layers[layer].error, c->layers[layer].bound);
     if (c->has_logits && !c->logits.passed)
-        return alloy_fail(ALLOY_DIFFERENT, "%s departs from %s: logits are off by %.3g, %.3g would pass", c->model, c->reference,
-                          c->logits.error, c->logits.bound);
-    return alloy_fail(ALLOY_DIFFERENT, "%s departs from %s: greedy id %lld differs", c->model, c->reference, (long long)c->greedy_equal);
+        return alloy_fail(ALLOY_DIFFERENT, "%s departs from %s: logits are off by %.3g, %.3g would pass", c->model,
+                          c->reference, c->logits.error, c->logits.bound);
+    return alloy_fail(ALLOY_DIFFERENT, "%s departs from %s: greedy id %lld differs", c->model, c->reference,
+                      (long long)c->greedy_equal);
 }
 
 alloy_status alloy_cli_comparison_print(const alloy_cli_comparison *c, bool json)

@@ -16,8 +16,8 @@ typedef struct alloy_cli_comparison {
     const char *model, *reference; /* as given */
     bool against_model;
     int64_t tokens;
-    const alloy_layer *modules;    /* [layer_count] names of each layer's modules */
-    alloy_cli_row *layers;         /* [layer_count] */
+    const alloy_layer *modules; /* [layer_count] names of each layer's modules */
+    alloy_cli_row *layers;      /* [layer_count] */
     int64_t layer_count;
     bool has_logits, has_greedy;
     alloy_cli_row logits;

@@ -24,7 +24,7 @@ typedef struct generate_options {
     bool sample, ignore_eos;
 } generate_options;
 
-/* ---- The prompt ---------------------------------------------------------------------------------------------------------------- */
+/* ---- The prompt -------------------------------------------------------------------------------------------------- */
 
 /* What was given; text is kept in `text` until the tokenizer is open. */
 static alloy_status read_prompt(const generate_options *o, alloy_text *text, alloy_ids *ids)
@@ -70,7 +70,7 @@ static alloy_status encode_prompt(const alloy_tokenizer *tokenizer, const alloy_
     return status;
 }
 
-/* ---- Settings ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Settings ---------------------------------------------------------------------------------------------------- */
 
 static alloy_sampling file_sampling(const alloy_generation_config *file)
 {
@@ -120,7 +120,7 @@ static alloy_status read_sampling(const generate_options *o, const alloy_model *
     return ALLOY_OK;
 }
 
-/* ---- While it runs ------------------------------------------------------------------------------------------------------------- */
+/* ---- While it runs ----------------------------------------------------------------------------------------------- */
 
 typedef struct stream {
     bool silent; /* nothing is shown before the end: JSON, or several outputs */
@@ -147,7 +147,7 @@ static bool on_piece(void *user, const alloy_piece *piece)
     return shown && !alloy_cli_interrupted();
 }
 
-/* ---- The command --------------------------------------------------------------------------------------------------------------- */
+/* ---- The command ------------------------------------------------------------------------------------------------- */
 
 static alloy_status run_session(const generate_options *o, alloy_session *session, const alloy_tokenizer *tokenizer,
                                 const alloy_ids *ids)

@@ -20,7 +20,7 @@ static char *token_text(const alloy_tokenizer *tokenizer, int64_t id, size_t *si
     return text;
 }
 
-/* ---- JSON ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- JSON -------------------------------------------------------------------------------------------------------- */
 
 static void write_token(alloy_json_writer *w, const alloy_tokenizer *tokenizer, int64_t id, float logprob)
 {
@@ -134,7 +134,7 @@ alloy_status alloy_cli_generation_json(const alloy_generation *generation, const
     return status;
 }
 
-/* ---- For people ---------------------------------------------------------------------------------------------------------------- */
+/* ---- For people -------------------------------------------------------------------------------------------------- */
 
 /* A token with what a terminal would not show written out. */
 static void add_token(alloy_text *cell, const alloy_tokenizer *tokenizer, int64_t id)

@@ -8,7 +8,8 @@
 alloy_status alloy_cli_generation_json(const alloy_generation *generation, const alloy_model *model,
                                        const alloy_tokenizer *tokenizer);
 
-/* What people read: the outputs (unless their text was streamed already), and log-probabilities where they were kept. */
+/* What people read: the outputs (unless their text was streamed already), and log-probabilities where they were
+ * kept. */
 void alloy_cli_generation_text(const alloy_generation *generation, const alloy_tokenizer *tokenizer, bool streamed);
 
 /* The last line, on stderr: tokens, tokens a second of prefill and decode, bytes read per token. */

@@ -35,7 +35,7 @@ alloy_status alloy_cli_ids_draw(alloy_ids *ids, int64_t count, int64_t vocab_siz
     return ALLOY_OK;
 }
 
-/* ---- Texts --------------------------------------------------------------------------------------------------------------------- */
+/* ---- Texts ------------------------------------------------------------------------------------------------------- */
 
 static alloy_status read_json_list(alloy_ids *ids, alloy_json *json)
 {
@@ -126,7 +126,7 @@ alloy_status alloy_cli_ids_parse(alloy_ids *ids, const char *text, size_t size, 
     return parse_words(ids, text, size, where, wrong);
 }
 
-/* ---- Files --------------------------------------------------------------------------------------------------------------------- */
+/* ---- Files ------------------------------------------------------------------------------------------------------- */
 
 static alloy_status take_tensor(alloy_ids *ids, const alloy_stored_tensor *tensor, const char *path)
 {
@@ -157,15 +157,16 @@ static alloy_status read_safetensors(alloy_ids *ids, const char *path)
     return status;
 }
 
-static bool ends_with(const char *text, const char *end)
+bool alloy_cli_is_safetensors(const char *path)
 {
-    size_t size = strlen(text), end_size = strlen(end);
-    return size >= end_size && strcmp(text + size - end_size, end) == 0;
+    static const char ending[] = ".safetensors";
+    size_t size = strlen(path), end = sizeof ending - 1;
+    return size >= end && strcmp(path + size - end, ending) == 0;
 }
 
 alloy_status alloy_cli_ids_read(alloy_ids *ids, const char *path)
 {
-    if (ends_with(path, ".safetensors"))
+    if (alloy_cli_is_safetensors(path))
         return read_safetensors(ids, path);
     alloy_text text = {0};
     alloy_status status = alloy_cli_read_file(&text, path);

@@ -26,7 +26,8 @@ static alloy_status read_ids(const logits_options *o, alloy_ids *ids)
         return alloy_fail(ALLOY_ARG, "one list of ids is needed: --ids 1,2,3 or --ids-file FILE");
     if (!o->out)
         return alloy_fail(ALLOY_ARG, "--out FILE is needed: where the logits go");
-    return o->ids ? alloy_cli_ids_parse(ids, o->ids, strlen(o->ids), "--ids", ALLOY_ARG) : alloy_cli_ids_read(ids, o->ids_file);
+    return o->ids ? alloy_cli_ids_parse(ids, o->ids, strlen(o->ids), "--ids", ALLOY_ARG)
+                  : alloy_cli_ids_read(ids, o->ids_file);
 }
 
 /* logits [T, V], hidden.I [T, width], input_ids [T]. */
@@ -38,12 +39,19 @@ static alloy_status save(const logits_options *o, const alloy_cli_capture *c, co
     alloy_status status = tensors && names ? ALLOY_OK : ALLOY_NOMEM;
     if (!status) {
         uint64_t tokens = (uint64_t)c->tokens;
-        tensors[0] = (alloy_saved_tensor){
-            .name = "logits", .dtype = ALLOY_F32, .ndim = 2, .shape = {tokens, (uint64_t)c->vocab_size}, .data = c->logits};
-        tensors[1] = (alloy_saved_tensor){.name = "input_ids", .dtype = ALLOY_I64, .ndim = 1, .shape = {tokens}, .data = ids->ids};
+        tensors[0] = (alloy_saved_tensor){.name = "logits",
+                                          .dtype = ALLOY_F32,
+                                          .ndim = 2,
+                                          .shape = {tokens, (uint64_t)c->vocab_size},
+                                          .data = c->logits};
+        tensors[1] = (alloy_saved_tensor){
+            .name = "input_ids", .dtype = ALLOY_I64, .ndim = 1, .shape = {tokens}, .data = ids->ids};
         for (int64_t i = 0; i < layers; i++) {
             snprintf(names[i], HIDDEN_NAME, "hidden.%lld", (long long)i);
-            tensors[2 + i] = (alloy_saved_tensor){.name = names[i], .dtype = ALLOY_F32, .ndim = 2, .shape = {tokens, (uint64_t)c->width},
+            tensors[2 + i] = (alloy_saved_tensor){.name = names[i],
+                                                  .dtype = ALLOY_F32,
+                                                  .ndim = 2,
+                                                  .shape = {tokens, (uint64_t)c->width},
                                                   .data = alloy_cli_capture_layer(c, i)};
         }
         status = alloy_safetensors_write(o->out, tensors, layers + 2, NULL, 0);
@@ -106,19 +114,38 @@ static const alloy_cli_place places[] = {
 };
 
 static const alloy_cli_option flags[] = {
-    {.name = "ids-file", .letter = 'f', .kind = ALLOY_CLI_TEXT, .offset = OPTION(ids_file), .value = "FILE",
-     .help = "a JSON list, whole numbers between white space or commas, or a safetensors file with input_ids; - for standard input"},
+    {.name = "ids-file",
+     .letter = 'f',
+     .kind = ALLOY_CLI_TEXT,
+     .offset = OPTION(ids_file),
+     .value = "FILE",
+     .help = "a JSON list, whole numbers between white space or commas, or a safetensors file with input_ids; - for "
+             "standard input"},
     {.name = "ids", .kind = ALLOY_CLI_TEXT, .offset = OPTION(ids), .value = "1,2,3", .help = "the ids"},
-    {.name = "out", .letter = 'o', .kind = ALLOY_CLI_TEXT, .offset = OPTION(out), .value = "FILE", .help = "the safetensors file to write"},
-    {.name = "hidden", .kind = ALLOY_CLI_SWITCH, .offset = OPTION(hidden), .help = "the output of every decoder layer too"},
-    {.name = "chunk", .kind = ALLOY_CLI_INTEGER, .offset = OPTION(chunk), .value = "N", .least = 1, .most = 1 << 20,
+    {.name = "out",
+     .letter = 'o',
+     .kind = ALLOY_CLI_TEXT,
+     .offset = OPTION(out),
+     .value = "FILE",
+     .help = "the safetensors file to write"},
+    {.name = "hidden",
+     .kind = ALLOY_CLI_SWITCH,
+     .offset = OPTION(hidden),
+     .help = "the output of every decoder layer too"},
+    {.name = "chunk",
+     .kind = ALLOY_CLI_INTEGER,
+     .offset = OPTION(chunk),
+     .value = "N",
+     .least = 1,
+     .most = 1 << 20,
      .help = "tokens of a forward (default: 512); results do not depend on it"},
 };
 
 const alloy_cli_command alloy_cli_logits = {
     .name = "logits",
     .summary = "write the logits of every token to a file",
-    .about = "Runs token ids through the model and writes `logits` (F32 [tokens, vocabulary]), `input_ids` and, with --hidden, `hidden.0`, "
+    .about = "Runs token ids through the model and writes `logits` (F32 [tokens, vocabulary]), `input_ids` and, with "
+             "--hidden, `hidden.0`, "
              "`hidden.1`, ... (F32 [tokens, width], the output of each layer) as safetensors.",
     .examples = "  alloy logits MODEL --ids 1,2,3 --out logits.safetensors\n"
                 "  alloy logits MODEL --ids-file prompt.json --out all.safetensors --hidden --num-layers 4\n"

@@ -1,5 +1,5 @@
-/* `alloy COMMAND ...`: finds the command, reads its flags, runs it, and turns how it ended into an exit code: the number of its alloy_status (0: success), or
- * 130 where Ctrl-C ended it early. */
+/* `alloy COMMAND ...`: finds the command, reads its flags, runs it, and turns how it ended into an exit code: the
+ * number of its alloy_status (0: success), or 130 where Ctrl-C ended it early. */
 #include <stdlib.h>
 #include <string.h>
 

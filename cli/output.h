@@ -1,5 +1,5 @@
-/* What the command prints. Results go to stdout, buffered here and checked: a full disk or a broken pipe is IO, with the rest of the work stopped, and never lost in
- * silence. Messages, progress and errors go to stderr.
+/* What the command prints. Results go to stdout, buffered here and checked: a full disk or a broken pipe is IO, with
+ * the rest of the work stopped, and never lost in silence. Messages, progress and errors go to stderr.
  *
  * With --json stdout carries exactly one JSON document: the command's, or {"error": ...} where it failed. */
 #ifndef ALLOY_CLI_OUTPUT_H
@@ -12,7 +12,8 @@
 #include "alloy/alloy.h"
 #include "base/text.h"
 
-/* Before anything is opened or printed: a standard descriptor that is closed is taken, so that no file lands on it; SIGPIPE becomes an error of writing. */
+/* Before anything is opened or printed: a standard descriptor that is closed is taken, so that no file lands on it;
+ * SIGPIPE becomes an error of writing. */
 void alloy_cli_output_open(void);
 void alloy_cli_output_set(bool json, bool quiet, bool verbose);
 
@@ -36,7 +37,8 @@ bool alloy_cli_is_verbose(void);
 /* Is stderr a terminal that shows a moving bar? */
 bool alloy_cli_shows_progress(void);
 
-/* Reports how the command ended and returns its exit code: the error's line on stderr and, with --json, the error's document where nothing was printed. */
+/* Reports how the command ended and returns its exit code: the error's line on stderr and, with --json, the error's
+ * document where nothing was printed. */
 int alloy_cli_output_close(alloy_status status);
 
 #endif

@@ -1,4 +1,5 @@
-/* A bar on stderr while something long goes on, when stderr is a terminal and -q was not given; else nothing is printed. */
+/* A bar on stderr while something long goes on, when stderr is a terminal and -q was not given; else nothing is
+ * printed. */
 #ifndef ALLOY_CLI_PROGRESS_H
 #define ALLOY_CLI_PROGRESS_H
 

@@ -129,15 +129,17 @@ static double element(const alloy_stored_tensor *tensor, int64_t i)
     return narrow;
 }
 
-alloy_status alloy_cli_reference_distance(const alloy_stored_tensor *tensor, const float *values, int64_t count, alloy_cli_distance *out)
+alloy_status alloy_cli_reference_distance(const alloy_stored_tensor *tensor, const float *values, int64_t count,
+                                          alloy_cli_distance *out)
 {
     *out = (alloy_cli_distance){0};
     if (tensor->dtype != ALLOY_F64 && tensor->dtype != ALLOY_F32)
-        return alloy_fail(ALLOY_FORMAT, "reference tensor %s is %s, expected F64 or F32", tensor->name, alloy_dtype_name(tensor->dtype));
+        return alloy_fail(ALLOY_FORMAT, "reference tensor %s is %s, expected F64 or F32", tensor->name,
+                          alloy_dtype_name(tensor->dtype));
     size_t size = tensor->dtype == ALLOY_F64 ? sizeof(double) : sizeof(float);
     if (tensor->bytes / size != (size_t)count)
-        return alloy_fail(ALLOY_FORMAT, "reference tensor %s has %zu elements, the model computes %lld", tensor->name, tensor->bytes / size,
-                          (long long)count);
+        return alloy_fail(ALLOY_FORMAT, "reference tensor %s has %zu elements, the model computes %lld", tensor->name,
+                          tensor->bytes / size, (long long)count);
     for (int64_t i = 0; i < count; i++) {
         double expected = element(tensor, i), error = fabs((double)values[i] - expected);
         if (!(error <= out->error)) /* a NaN counts as far off */

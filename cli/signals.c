@@ -1,4 +1,5 @@
-/* Signals (signals.h). Handlers call only what is safe in them: write, _exit, signal, and a look-up that reads constant memory. */
+/* Signals (signals.h). Handlers call only what is safe in them: write, _exit, signal, and a look-up that reads constant
+ * memory. */
 #include "signals.h"
 
 #include <signal.h>

@@ -45,7 +45,7 @@ static alloy_status print_ids_json(const alloy_ids *ids)
     return status;
 }
 
-/* ---- tokenize ------------------------------------------------------------------------------------------------------------------ */
+/* ---- tokenize ---------------------------------------------------------------------------------------------------- */
 
 static alloy_status tokenize_text(const tokenize_options *o, const alloy_tokenizer *tokenizer, const alloy_text *text)
 {
@@ -146,7 +146,7 @@ static alloy_status run_tokenize(const void *options)
     return status ? status : alloy_cli_flush();
 }
 
-/* ---- detokenize ---------------------------------------------------------------------------------------------------------------- */
+/* ---- detokenize -------------------------------------------------------------------------------------------------- */
 
 static alloy_status read_ids(const tokenize_options *o, alloy_ids *ids)
 {
@@ -200,7 +200,7 @@ static alloy_status run_detokenize(const void *options)
     return status ? status : alloy_cli_flush();
 }
 
-/* ---- Tables -------------------------------------------------------------------------------------------------------------------- */
+/* ---- Tables ------------------------------------------------------------------------------------------------------ */
 
 #define OPTION(field) offsetof(tokenize_options, field)
 

@@ -1,8 +1,10 @@
-/* alloy verify: the reproducibility promise, tried on this machine. One reference run (one thread, the whole prompt at once, alone, without a cache), then runs under
- * other settings, in pairs (plan.h); the logits of every token must be the same bits.
+/* alloy verify: the reproducibility promise, tried on this machine. One reference run (one thread, the whole prompt at
+ * once, alone, without a cache), then runs under other settings, in pairs (plan.h); the logits of every token must be
+ * the same bits.
  *
- * A batch puts the prompt between four neighbours of other lengths. "prefix" computes the first part, then the rest behind it; "steps" computes token by
- * token. A level of --cpu that this machine lacks is reported as not run, and passes nothing. */
+ * A batch puts the prompt between four neighbours of other lengths. "prefix" computes the first part, then the rest
+ * behind it; "steps" computes token by token. A level of --cpu that this machine lacks is reported as not run, and
+ * passes nothing. */
 #include <stdio.h>
 #include <string.h>
 
@@ -36,7 +38,7 @@ typedef struct verify_options {
 /* How one run went. */
 typedef struct outcome {
     bool same;
-    int64_t token, logit;   /* the first that differs */
+    int64_t token, logit; /* the first that differs */
     float expected, actual;
 } outcome;
 
@@ -44,21 +46,22 @@ typedef struct verifier {
     const verify_options *options;
     const alloy_model *model;
     int64_t vocab_size;
-    alloy_ids ids[BATCH];         /* ours at OURS */
-    float *expected;              /* [tokens, vocab] of the reference run */
-    float *actual;                /* [all tokens of the batch, vocab] */
-    const char *levels[MOST_LEVELS]; /* [plan.values[CPU]] that this machine has, the best first */
+    alloy_ids ids[BATCH];             /* ours at OURS */
+    float *expected;                  /* [tokens, vocab] of the reference run */
+    float *actual;                    /* [all tokens of the batch, vocab] */
+    const char *levels[MOST_LEVELS];  /* [plan.values[CPU]] that this machine has, the best first */
     const char *missing[MOST_LEVELS]; /* [missing_count] */
     int missing_count;
     alloy_cli_plan plan;
     outcome outcomes[ALLOY_CLI_MOST_RUNS]; /* [plan.runs] */
 } verifier;
 
-/* ---- One run ------------------------------------------------------------------------------------------------------------------- */
+/* ---- One run ----------------------------------------------------------------------------------------------------- */
 
-/* Feeds the sequences in steps of at most `step` tokens each, the first step `first`; our rows of logits are kept in order. */
-static alloy_status feed(const verifier *v, alloy_session *session, alloy_cache *const *caches, int count, int64_t first, int64_t step,
-                         float *logits)
+/* Feeds the sequences in steps of at most `step` tokens each, the first step `first`; our rows of logits are kept in
+ * order. */
+static alloy_status feed(const verifier *v, alloy_session *session, alloy_cache *const *caches, int count,
+                         int64_t first, int64_t step, float *logits)
 {
     int64_t done[BATCH] = {0};
     int begin = count == 1 ? OURS : 0;
@@ -77,7 +80,8 @@ static alloy_status feed(const verifier *v, alloy_session *session, alloy_cache 
         }
         if (ours == 0)
             return ALLOY_OK;
-        alloy_status status = alloy_forward(session, sequences, batch, v->actual, &(alloy_forward_options){.logits = ALLOY_LOGITS_ALL});
+        alloy_status status =
+            alloy_forward(session, sequences, batch, v->actual, &(alloy_forward_options){.logits = ALLOY_LOGITS_ALL});
         if (status)
             return status;
         memcpy(logits + (done[OURS] - ours) * v->vocab_size, v->actual + before_ours * v->vocab_size,
@@ -85,7 +89,8 @@ static alloy_status feed(const verifier *v, alloy_session *session, alloy_cache 
     }
 }
 
-static alloy_status run_once(const verifier *v, const alloy_session_options *settings, int group, int cache, float *logits)
+static alloy_status run_once(const verifier *v, const alloy_session_options *settings, int group, int cache,
+                             float *logits)
 {
     alloy_session *session;
     alloy_cache *caches[BATCH] = {0};
@@ -131,7 +136,8 @@ static alloy_status run_planned(verifier *v, int index, float *logits)
     settings.threads = thread_counts[run[THREADS]];
     settings.cpu = v->levels[run[CPU]];
     settings.chunk = chunks[run[CHUNK]] ? chunks[run[CHUNK]] : total_tokens(v);
-    memset(logits, 0xFF, (size_t)(v->ids[OURS].count * v->vocab_size) * sizeof *logits); /* what is not written differs */
+    memset(logits, 0xFF,
+           (size_t)(v->ids[OURS].count * v->vocab_size) * sizeof *logits); /* what is not written differs */
     alloy_status status = run_once(v, &settings, run[GROUP], run[CACHE], logits);
     if (!status)
         v->outcomes[index] = compare(v, logits);
@@ -160,7 +166,7 @@ static alloy_status run_all(verifier *v)
     return status;
 }
 
-/* ---- Preparation --------------------------------------------------------------------------------------------------------------- */
+/* ---- Preparation ------------------------------------------------------------------------------------------------- */
 
 /* The levels to try, the best first: all that this machine has, or the one that --cpu names. */
 static alloy_status find_levels(verifier *v)
@@ -193,7 +199,8 @@ static alloy_status choose_ids(verifier *v)
     else if (o->ids_file)
         status = alloy_cli_ids_read(ours, o->ids_file);
     else
-        status = alloy_cli_ids_draw(ours, o->tokens.given || count < context ? count : context, v->vocab_size, (uint64_t)o->seed.value, 0);
+        status = alloy_cli_ids_draw(ours, o->tokens.given || count < context ? count : context, v->vocab_size,
+                                    (uint64_t)o->seed.value, 0);
     if (!status && ours->count == 0)
         return alloy_fail(ALLOY_ARG, "no token ids were given");
     for (int s = 0, n = 0; s < BATCH && !status; s++)
@@ -220,7 +227,7 @@ static alloy_status prepare(verifier *v)
     return status;
 }
 
-/* ---- The report ---------------------------------------------------------------------------------------------------------------- */
+/* ---- The report -------------------------------------------------------------------------------------------------- */
 
 /* "whole" or a number. */
 static const char *chunk_name(const verifier *v, int run, char buffer[24])
@@ -245,17 +252,17 @@ static void print_table(const verifier *v)
     for (int i = 0; i < v->plan.runs; i++) {
         char buffer[24];
         const int *run = v->plan.run[i];
-        const outcome *outcome = &v->outcomes[i];
+        const outcome *o = &v->outcomes[i];
         alloy_cli_table_cell(&table, "%d", thread_counts[run[THREADS]]);
         alloy_cli_table_cell(&table, "%s", chunk_name(v, i, buffer));
         alloy_cli_table_cell(&table, "%d", run[GROUP] ? BATCH : 1);
         alloy_cli_table_cell(&table, "%s", cache_names[run[CACHE]]);
         alloy_cli_table_cell(&table, "%s", v->levels[run[CPU]]);
-        if (outcome->same)
+        if (o->same)
             alloy_cli_table_cell(&table, "identical");
         else
-            alloy_cli_table_cell(&table, "DIFFERS at token %lld, logit %lld: %.9g, not %.9g", (long long)outcome->token,
-                                 (long long)outcome->logit, (double)outcome->actual, (double)outcome->expected);
+            alloy_cli_table_cell(&table, "DIFFERS at token %lld, logit %lld: %.9g, not %.9g", (long long)o->token,
+                                 (long long)o->logit, (double)o->actual, (double)o->expected);
     }
     for (int i = 0; i < v->missing_count; i++) {
         for (int column = 0; column < CPU; column++)
@@ -264,14 +271,15 @@ static void print_table(const verifier *v)
         alloy_cli_table_cell(&table, "not run: this machine or this build lacks it");
     }
     alloy_cli_table_print(&table);
-    alloy_cli_print("%lld tokens, %d runs against one thread, whole, alone, no cache, %s: %s\n", (long long)v->ids[OURS].count, v->plan.runs,
-                    v->levels[0], first_difference(v) == v->plan.runs ? "all identical" : "NOT identical");
+    alloy_cli_print("%lld tokens, %d runs against one thread, whole, alone, no cache, %s: %s\n",
+                    (long long)v->ids[OURS].count, v->plan.runs, v->levels[0],
+                    first_difference(v) == v->plan.runs ? "all identical" : "NOT identical");
 }
 
 static void write_run(alloy_json_writer *w, const verifier *v, int index)
 {
     const int *run = v->plan.run[index];
-    const outcome *outcome = &v->outcomes[index];
+    const outcome *o = &v->outcomes[index];
     alloy_json_write_object(w);
     alloy_cli_field_int64(w, "threads", thread_counts[run[THREADS]]);
     alloy_json_write_key(w, "chunk");
@@ -282,12 +290,12 @@ static void write_run(alloy_json_writer *w, const verifier *v, int index)
     alloy_cli_field_int64(w, "batch", run[GROUP] ? BATCH : 1);
     alloy_cli_field_text(w, "cache", cache_names[run[CACHE]]);
     alloy_cli_field_text(w, "cpu", v->levels[run[CPU]]);
-    alloy_cli_field_bool(w, "identical", outcome->same);
-    if (!outcome->same) {
-        alloy_cli_field_int64(w, "token", outcome->token);
-        alloy_cli_field_int64(w, "logit", outcome->logit);
-        alloy_cli_field_double(w, "expected", (double)outcome->expected);
-        alloy_cli_field_double(w, "actual", (double)outcome->actual);
+    alloy_cli_field_bool(w, "identical", o->same);
+    if (!o->same) {
+        alloy_cli_field_int64(w, "token", o->token);
+        alloy_cli_field_int64(w, "logit", o->logit);
+        alloy_cli_field_double(w, "expected", (double)o->expected);
+        alloy_cli_field_double(w, "actual", (double)o->actual);
     }
     alloy_json_write_object_end(w);
 }
@@ -330,13 +338,15 @@ static alloy_status report(const verifier *v)
     char buffer[24];
     const int *run = v->plan.run[first];
     return alloy_fail(ALLOY_DIFFERENT,
-                      "logits differ, first at token %lld, logit %lld (%d threads, chunk %s, batch of %d, cache %s, cpu %s): %.9g, not %.9g",
-                      (long long)v->outcomes[first].token, (long long)v->outcomes[first].logit, thread_counts[run[THREADS]],
-                      chunk_name(v, first, buffer), run[GROUP] ? BATCH : 1, cache_names[run[CACHE]], v->levels[run[CPU]],
-                      (double)v->outcomes[first].actual, (double)v->outcomes[first].expected);
+                      "logits differ, first at token %lld, logit %lld (%d threads, chunk %s, batch of %d, cache %s, "
+                      "cpu %s): %.9g, not %.9g",
+                      (long long)v->outcomes[first].token, (long long)v->outcomes[first].logit,
+                      thread_counts[run[THREADS]], chunk_name(v, first, buffer), run[GROUP] ? BATCH : 1,
+                      cache_names[run[CACHE]], v->levels[run[CPU]], (double)v->outcomes[first].actual,
+                      (double)v->outcomes[first].expected);
 }
 
-/* ---- The command --------------------------------------------------------------------------------------------------------------- */
+/* ---- The command ------------------------------------------------------------------------------------------------- */
 
 static alloy_status run(const void *options)
 {
@@ -371,12 +381,27 @@ static const alloy_cli_place places[] = {
 };
 
 static const alloy_cli_option flags[] = {
-    {.name = "ids-file", .letter = 'f', .kind = ALLOY_CLI_TEXT, .offset = OPTION(ids_file), .value = "FILE",
+    {.name = "ids-file",
+     .letter = 'f',
+     .kind = ALLOY_CLI_TEXT,
+     .offset = OPTION(ids_file),
+     .value = "FILE",
      .help = "the ids to run, as alloy logits takes them (default: drawn)"},
     {.name = "ids", .kind = ALLOY_CLI_TEXT, .offset = OPTION(ids), .value = "1,2,3", .help = "the ids to run"},
-    {.name = "tokens", .letter = 'n', .kind = ALLOY_CLI_INTEGER, .offset = OPTION(tokens), .value = "N", .least = 1, .most = 1 << 20,
+    {.name = "tokens",
+     .letter = 'n',
+     .kind = ALLOY_CLI_INTEGER,
+     .offset = OPTION(tokens),
+     .value = "N",
+     .least = 1,
+     .most = 1 << 20,
      .help = "how many ids are drawn (default: 200, which crosses blocks and chunks)"},
-    {.name = "seed", .kind = ALLOY_CLI_INTEGER, .offset = OPTION(seed), .value = "N", .most = 0x1p63, .help = "of drawn ids (default: 0)"},
+    {.name = "seed",
+     .kind = ALLOY_CLI_INTEGER,
+     .offset = OPTION(seed),
+     .value = "N",
+     .most = 0x1p63,
+     .help = "of drawn ids (default: 0)"},
 };
 
 static const verify_options defaults = {.tokens = {.value = DEFAULT_TOKENS}};
@@ -384,9 +409,12 @@ static const verify_options defaults = {.tokens = {.value = DEFAULT_TOKENS}};
 const alloy_cli_command alloy_cli_verify = {
     .name = "verify",
     .summary = "try the promise of identical bits on this machine",
-    .about = "Computes the logits of a list of ids over and over: with 1, 2, 3 and 8 threads; in chunks of 1, 7, 64, 65 and whole; alone and between "
-             "four neighbours in a batch; without a cache, behind a cached prefix and token by token; on every instruction set of this machine. "
-             "Settings are combined so that every two of them meet. All bits must be equal; exit code 1 when some are not. --cpu tries one "
+    .about = "Computes the logits of a list of ids over and over: with 1, 2, 3 and 8 threads; in chunks of 1, 7, 64, "
+             "65 and whole; alone and between "
+             "four neighbours in a batch; without a cache, behind a cached prefix and token by token; on every "
+             "instruction set of this machine. "
+             "Settings are combined so that every two of them meet. All bits must be equal; exit code 1 when some are "
+             "not. --cpu tries one "
              "instruction set only.",
     .examples = "  alloy verify examples/models/moby\n"
                 "  alloy verify MODEL --cpu avx2 --tokens 100 --json\n",

@@ -1,8 +1,9 @@
-/* Generation: prompts computed as one ragged batch, copied to the outputs of each, then one forward a step for all outputs that go on.
+/* Generation: prompts computed as one ragged batch, copied to the outputs of each, then one forward a step for all
+ * outputs that go on.
  *
- * Invariants: rows of `logits` belong to the live outputs in their order (`live`), so an output that ends leaves no hole; what an output gets
- * depends on its prompt, its number among those of its prompt, and the settings, never on its neighbours (canonical arithmetic for the logits,
- * sample.h for the draw). */
+ * Invariants: rows of `logits` belong to the live outputs in their order (`live`), so an output that ends leaves no
+ * hole; what an output gets depends on its prompt, its number among those of its prompt, and the settings, never on its
+ * neighbours (canonical arithmetic for the logits, sample.h for the draw). */
 #include <string.h>
 #include <time.h>
 
@@ -42,7 +43,7 @@ typedef struct run {
     alloy_generation *generation;
 } run;
 
-/* ---- Before anything is computed ----------------------------------------------------------------------------------------------- */
+/* ---- Before anything is computed --------------------------------------------------------------------------------- */
 
 static alloy_status require(const char *name, int64_t value, int64_t least, int64_t most)
 {
@@ -136,7 +137,7 @@ static alloy_status make_room(run *r)
     return alloy_sampler_open(&r->sampler, &r->options->sampling, r->session->kernels, r->vocab_size);
 }
 
-/* ---- Prefill ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Prefill ----------------------------------------------------------------------------------------------------- */
 
 static bool report_progress(void *user, int64_t done, int64_t tokens)
 {
@@ -168,7 +169,8 @@ static alloy_status prefill(run *r)
     return status;
 }
 
-/* Gives each output its prompt's state and logits. From the last to the first: rows move up, onto rows that have been moved already. */
+/* Gives each output its prompt's state and logits. From the last to the first: rows move up, onto rows that have been
+ * moved already. */
 static alloy_status share_prompts(run *r)
 {
     for (int64_t i = r->generation->count - 1; i > 0; i--) {
@@ -182,7 +184,7 @@ static alloy_status share_prompts(run *r)
     return ALLOY_OK;
 }
 
-/* ---- Decode -------------------------------------------------------------------------------------------------------------------- */
+/* ---- Decode ------------------------------------------------------------------------------------------------------ */
 
 static void show(run *r, int64_t index)
 {
@@ -260,7 +262,7 @@ static alloy_status decode(run *r)
     return status;
 }
 
-/* ---- The call ------------------------------------------------------------------------------------------------------------------ */
+/* ---- The call ---------------------------------------------------------------------------------------------------- */
 
 static double seconds(void)
 {

@@ -1,7 +1,8 @@
 /* One output while it grows: its ids, its text, its log-probabilities.
  *
- * Invariants: `shown` <= text.size; what lies between may belong to a stop text that has begun; `shown` stands between characters. After the output has
- * finished nothing is appended. The public view (alloy_output) points into this and is made once, at the end. */
+ * Invariants: `shown` <= text.size; what lies between may belong to a stop text that has begun; `shown` stands between
+ * characters. After the output has finished nothing is appended. The public view (alloy_output) points into this and is
+ * made once, at the end. */
 #ifndef ALLOY_GENERATE_OUTPUT_H
 #define ALLOY_GENERATE_OUTPUT_H
 

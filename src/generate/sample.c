@@ -1,5 +1,5 @@
-/* The next token from a row of logits (sample.h). Ranking is a heap built once over all candidates and popped lazily, V + k log V steps for the k
- * that top-k, top-p or min-p keep, usually a few. */
+/* The next token from a row of logits (sample.h). Ranking is a heap built once over all candidates and popped lazily, V
+ * + k log V steps for the k that top-k, top-p or min-p keep, usually a few. */
 #include "generate/sample.h"
 
 #include <math.h>
@@ -12,7 +12,7 @@
 
 static const double HIGHEST_TEMPERATURE = 1e6, HIGHEST_REPETITION = 1000, HIGHEST_PENALTY = 1000;
 
-/* ---- Settings ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Settings ---------------------------------------------------------------------------------------------------- */
 
 static alloy_status require(const char *name, double value, double least, double most)
 {
@@ -99,7 +99,7 @@ void alloy_sampler_close(alloy_sampler *sampler)
     *sampler = (alloy_sampler){0};
 }
 
-/* ---- Penalties ----------------------------------------------------------------------------------------------------------------- */
+/* ---- Penalties --------------------------------------------------------------------------------------------------- */
 
 static void penalise(alloy_sampler *sampler, int64_t id)
 {
@@ -134,7 +134,7 @@ static void apply_penalties(alloy_sampler *sampler, const alloy_history *history
             penalise(sampler, history->output[i]);
 }
 
-/* ---- Ranking ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Ranking ----------------------------------------------------------------------------------------------------- */
 
 static bool precedes(const alloy_candidate *a, const alloy_candidate *b)
 {
@@ -168,8 +168,8 @@ static void heap_of_all(alloy_sampler *sampler, const float *scores)
         sink(sampler->candidates, sampler->vocab_size, i);
 }
 
-/* Takes the best of those left (`*count`) off the heap and keeps it in the place that has become free: after k calls the last k
- * places hold the k best, the best last. */
+/* Takes the best of those left (`*count`) off the heap and keeps it in the place that has become free: after k calls
+ * the last k places hold the k best, the best last. */
 static const alloy_candidate *pop(alloy_candidate *heap, int64_t *count)
 {
     alloy_candidate best = heap[0];
@@ -181,7 +181,7 @@ static const alloy_candidate *pop(alloy_candidate *heap, int64_t *count)
     return &heap[*count];
 }
 
-/* ---- Drawing ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Drawing ----------------------------------------------------------------------------------------------------- */
 
 static int64_t largest(const float *scores, int64_t count)
 {
@@ -232,7 +232,8 @@ static double weight_of_top_k(alloy_sampler *sampler, int64_t *left)
     return total;
 }
 
-/* An id is kept when those before it do not reach top_p (so the likeliest always is) and it is at least min_p of the likeliest. */
+/* An id is kept when those before it do not reach top_p (so the likeliest always is) and it is at least min_p of the
+ * likeliest. */
 static int64_t draw_ranked(alloy_sampler *sampler, float least, double uniform)
 {
     heap_of_all(sampler, sampler->scores);

@@ -1,11 +1,12 @@
 /* The next token from a row of logits.
  *
- * Steps, in the order in which transformers applies its processors: repetition penalty, frequency and presence penalty, temperature, top-k,
- * top-p, min-p, draw. All in fp32 but the sums of probabilities, which are fp64 chains in one order: rising id where every id takes part, falling
- * score (ties to the lower id) where ids were ranked. exp is the kernel table's, so a token never hangs on a machine's libm.
+ * Steps, in the order in which transformers applies its processors: repetition penalty, frequency and presence penalty,
+ * temperature, top-k, top-p, min-p, draw. All in fp32 but the sums of probabilities, which are fp64 chains in one
+ * order: rising id where every id takes part, falling score (ties to the lower id) where ids were ranked. exp is the
+ * kernel table's, so a token never hangs on a machine's libm.
  *
- * Invariants: a logit that is not finite, before or after the penalties, is RANGE and never a token; the random draw is a function of (seed,
- * sequence, position) and of nothing else. */
+ * Invariants: a logit that is not finite, before or after the penalties, is RANGE and never a token; the random draw is
+ * a function of (seed, sequence, position) and of nothing else. */
 #ifndef ALLOY_GENERATE_SAMPLE_H
 #define ALLOY_GENERATE_SAMPLE_H
 
@@ -49,8 +50,8 @@ void alloy_sampler_close(alloy_sampler *sampler);
 /* The next id. `logits` [vocab_size] are left alone. */
 alloy_status alloy_sampler_next(alloy_sampler *sampler, const float *logits, const alloy_history *history, int64_t *id);
 
-/* The `count` likeliest ids, likeliest first, and the logarithm of their probability; with the same for `chosen`. Before penalties and
- * temperature. The sampler must rank or keep log-probabilities (alloy_sampler_ranks). */
+/* The `count` likeliest ids, likeliest first, and the logarithm of their probability; with the same for `chosen`.
+ * Before penalties and temperature. The sampler must rank or keep log-probabilities (alloy_sampler_ranks). */
 alloy_status alloy_sampler_logprobs(alloy_sampler *sampler, const float *logits, int64_t chosen, float *chosen_logprob,
                                     alloy_logprob *likeliest, int64_t count);
 

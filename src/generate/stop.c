@@ -1,4 +1,5 @@
-/* Stop texts (stop.h). Plain comparison at each place: stop texts are short and few, and only what is new is looked at. */
+/* Stop texts (stop.h). Plain comparison at each place: stop texts are short and few, and only what is new is looked
+ * at. */
 #include "generate/stop.h"
 
 #include <string.h>

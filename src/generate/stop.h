@@ -1,6 +1,8 @@
-/* Stop texts: where the first one stands in a growing text, and how much of its end must be held back because a stop text may have begun there.
+/* Stop texts: where the first one stands in a growing text, and how much of its end must be held back because a stop
+ * text may have begun there.
  *
- * The text is whole characters and so are stop texts (UTF-8, checked), so a match or a held-back end never cuts a character. */
+ * The text is whole characters and so are stop texts (UTF-8, checked), so a match or a held-back end never cuts a
+ * character. */
 #ifndef ALLOY_GENERATE_STOP_H
 #define ALLOY_GENERATE_STOP_H
 

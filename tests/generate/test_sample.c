@@ -1,4 +1,5 @@
-/* How a token is chosen: against an independent transcription of transformers' logits processors, in fp64 over plain arrays. */
+/* How a token is chosen: against an independent transcription of transformers' logits processors, in fp64 over plain
+ * arrays. */
 #include "support.h"
 
 #include <math.h>
@@ -8,10 +9,10 @@
 
 enum { VOCAB = 40, DRAWS = 20000 };
 
-/* ---- The transcription --------------------------------------------------------------------------------------------------------- */
+/* ---- The transcription ------------------------------------------------------------------------------------------- */
 
-/* Probabilities after temperature, top-k, top-p and min-p as transformers' processors define them: an id is dropped by top-p when the ids from it
- * downwards hold at most 1 - top_p, by min-p when it is below min_p times the largest. */
+/* Probabilities after temperature, top-k, top-p and min-p as transformers' processors define them: an id is dropped by
+ * top-p when the ids from it downwards hold at most 1 - top_p, by min-p when it is below min_p times the largest. */
 static void expected_probabilities(const float *logits, const alloy_sampling *s, double *p)
 {
     int order[VOCAB];
@@ -64,7 +65,7 @@ static void open_sampler(alloy_sampler *sampler, alloy_sampling sampling)
     expect_ok(alloy_sampler_open(sampler, &sampling, alloy_kernels_get("generic"), VOCAB));
 }
 
-/* ---- Greedy -------------------------------------------------------------------------------------------------------------------- */
+/* ---- Greedy ------------------------------------------------------------------------------------------------------ */
 
 static void greedy_takes_the_largest_and_the_lower_of_equals(void **state)
 {
@@ -116,9 +117,10 @@ static void logits_that_are_not_finite_are_never_a_token(void **state)
         }
 }
 
-/* ---- Sampling ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Sampling ---------------------------------------------------------------------------------------------------- */
 
-/* Draws at many positions; each id's share must lie within 5 standard deviations of its probability, and what has none is never drawn. */
+/* Draws at many positions; each id's share must lie within 5 standard deviations of its probability, and what has none
+ * is never drawn. */
 static void check_distribution(alloy_sampling sampling)
 {
     float logits[VOCAB];
@@ -194,7 +196,7 @@ static void a_draw_depends_on_seed_sequence_and_position_only(void **state)
     alloy_sampler_close(&other_seed);
 }
 
-/* ---- Penalties ----------------------------------------------------------------------------------------------------------------- */
+/* ---- Penalties --------------------------------------------------------------------------------------------------- */
 
 static void penalties_treat_each_id_once_and_count_the_output(void **state)
 {
@@ -244,7 +246,7 @@ static void penalties_come_before_the_temperature(void **state)
     alloy_sampler_close(&sampler);
 }
 
-/* ---- The rest ------------------------------------------------------------------------------------------------------------------ */
+/* ---- The rest ---------------------------------------------------------------------------------------------------- */
 
 static void logprobs_are_those_of_the_raw_logits(void **state)
 {
