@@ -38,7 +38,7 @@ struct alloy_bpe_scratch {
     alloy_long_scratch *long_scratch;
 };
 
-/* ---- Tables ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Tables ------------------------------------------------------------------------------------------------------ */
 
 /* Where the bit of two characters that stand side by side is, in the table of cuts. */
 static inline size_t cut_bit(uint32_t left, uint32_t right)
@@ -47,8 +47,8 @@ static inline size_t cut_bit(uint32_t left, uint32_t right)
     return (size_t)(pair * 0x9E3779B97F4A7C15u >> (64 - CUT_BITS));
 }
 
-/* The id of left + right, whose text is in `scratch`. Files list merges in the order of the ids they make, so the id after the last result
- * is tried first. */
+/* The id of left + right, whose text is in `scratch`. Files list merges in the order of the ids they make, so the id
+ * after the last result is tried first. */
 static uint32_t find_result(const alloy_bpe *bpe, const char *text, size_t size)
 {
     const alloy_vocabulary *v = bpe->vocabulary;
@@ -133,8 +133,9 @@ static uint32_t last_code(const char *text, size_t size)
     return alloy_code_at((const uint8_t *)text + at, &length);
 }
 
-/* Which pairs of characters a merge can have at its seam. Others are never joined, wherever they stand: the two sides of a place become one symbol
- * only by a merge whose left part ends, and whose right part begins, with the symbols there. The table may say yes too often. */
+/* Which pairs of characters a merge can have at its seam. Others are never joined, wherever they stand: the two sides
+ * of a place become one symbol only by a merge whose left part ends, and whose right part begins, with the symbols
+ * there. The table may say yes too often. */
 static alloy_status make_cuts(alloy_bpe *bpe)
 {
     if (bpe->byte_level || bpe->ignore_merges || bpe->prefix.size > 0 || bpe->suffix.size > 0)
@@ -202,7 +203,7 @@ void alloy_bpe_free(alloy_bpe *bpe)
     *bpe = (alloy_bpe){0};
 }
 
-/* ---- Scratch memory ----------------------------------------------------------------------------------------------------------- */
+/* ---- Scratch memory ---------------------------------------------------------------------------------------------- */
 
 alloy_status alloy_bpe_scratch_open(alloy_bpe_scratch **out)
 {
@@ -251,7 +252,7 @@ static bool add_symbol(alloy_bpe_scratch *s, uint32_t id)
     return true;
 }
 
-/* ---- Symbols ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Symbols ----------------------------------------------------------------------------------------------------- */
 
 /* The text of the symbol that a character begins as, with prefix and suffix where it has them. */
 static uint32_t symbol_id(const alloy_bpe *bpe, alloy_bpe_scratch *s, const char *text, size_t size, bool first,
@@ -284,8 +285,8 @@ static bool fall_back(const alloy_bpe *bpe, alloy_bpe_scratch *s, const char *sy
     return true;
 }
 
-/* The symbols of a piece of characters. An unknown token waits until a known one or the end, so that it can be fused; byte tokens do not make it
- * leave (as in `tokenizers`). A character for which there is nothing at all is dropped. */
+/* The symbols of a piece of characters. An unknown token waits until a known one or the end, so that it can be fused;
+ * byte tokens do not make it leave (as in `tokenizers`). A character for which there is nothing at all is dropped. */
 static alloy_status add_symbols(const alloy_bpe *bpe, alloy_bpe_scratch *s, const char *piece, size_t size)
 {
     bool waiting = false, memory = true;
@@ -322,7 +323,7 @@ static alloy_status add_byte_symbols(const alloy_bpe *bpe, alloy_bpe_scratch *s,
     return ALLOY_OK;
 }
 
-/* ---- Merging short pieces ----------------------------------------------------------------------------------------------------- */
+/* ---- Merging short pieces ---------------------------------------------------------------------------------------- */
 
 /* rank and result of a pair in one number, ordered by rank; the largest number where there is no merge. */
 static inline uint64_t rank_and_id(const alloy_bpe *bpe, uint32_t left, uint32_t right)
@@ -357,7 +358,7 @@ static size_t merge_short(const alloy_bpe *bpe, uint32_t *symbols, size_t count)
     return count;
 }
 
-/* ---- Pieces ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Pieces ------------------------------------------------------------------------------------------------------ */
 
 /* A piece in byte characters, in scratch memory. */
 static bool spell(alloy_bpe_scratch *s, const char **piece, size_t *size)
@@ -402,8 +403,8 @@ static inline uint64_t load(const char *from, size_t size)
     return word;
 }
 
-/* A piece of at most CACHED_BYTES bytes as three numbers, which with its size say all of it: parts that overlap cover the bytes between
- * 8, 16 and 24. Returns its place in the cache. */
+/* A piece of at most CACHED_BYTES bytes as three numbers, which with its size say all of it: parts that overlap cover
+ * the bytes between 8, 16 and 24. Returns its place in the cache. */
 static inline size_t cache_key(const char *piece, size_t size, uint64_t key[3])
 {
     key[1] = key[2] = 0;
@@ -454,7 +455,8 @@ static alloy_status encode_cached(const alloy_bpe *bpe, alloy_bpe_scratch *s, co
         return status;
     if (cached && s->symbol_count <= CACHED_IDS) {
         memcpy(cached->key, key, sizeof key);
-        memcpy(cached->ids, s->symbols, s->symbol_count * sizeof *s->symbols);
+        for (size_t i = 0; i < s->symbol_count; i++)
+            cached->ids[i] = s->symbols[i];
         cached->size = (uint8_t)size;
         cached->count = (uint8_t)s->symbol_count;
     }
