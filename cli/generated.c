@@ -105,13 +105,13 @@ static void write_speed(alloy_json_writer *w, const alloy_usage *usage, const al
         {"prefill_tokens_per_second", rate(usage->computed_tokens, usage->prefill_seconds)},
         {"decode_seconds", usage->decode_seconds},
         {"decode_tokens_per_second", rate(usage->decode_tokens, usage->decode_seconds)},
-        {"bytes_per_token", bytes},
         {"bytes_per_second", bytes * rate(usage->decode_steps, usage->decode_seconds)},
     };
     alloy_cli_field_object(w, "speed");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         alloy_cli_field_double(w, rows[i].key, rows[i].value);
     }
+    alloy_cli_field_uint64(w, "bytes_per_token", alloy_model_bytes_per_token(model));
     alloy_json_write_object_end(w);
 }
 

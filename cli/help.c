@@ -11,23 +11,19 @@ enum { HELP_COLUMN = 34, HELP_WIDTH = 100 };
 /* Words of `text` in lines up to HELP_WIDTH, continued at `indent`; the cursor is at `column`. */
 static void print_wrapped(const char *text, int column, int indent)
 {
+    bool begins = true; /* a line: no space before its first word */
     while (*text) {
-        int length = (int)strcspn(text, " \n");
-        if (column > indent && column + length > HELP_WIDTH) {
+        int length = (int)strcspn(text, " ");
+        if (!begins && column + 1 + length > HELP_WIDTH) {
             alloy_cli_print("\n%*s", indent, "");
             column = indent;
+            begins = true;
         }
-        alloy_cli_print("%.*s", length, text);
-        column += length;
+        alloy_cli_print("%s%.*s", begins ? "" : " ", length, text);
+        column += length + !begins;
+        begins = false;
         text += length;
-        if (*text == '\n') {
-            alloy_cli_print("\n%*s", indent, "");
-            column = indent;
-        } else if (*text == ' ') {
-            alloy_cli_print(" ");
-            column++;
-        }
-        text += *text != 0;
+        text += *text == ' ';
     }
     alloy_cli_print("\n");
 }

@@ -1,12 +1,13 @@
-/* alloy info: what a model is. With weights: what the files hold; from a config alone: what it would be. */
-#include <stddef.h>
+/* alloy info: what a model is. With weights: what the files hold too; from a config alone: what the model would be. */
 #include <string.h>
 
 #include "alloy/extend.h"
 #include "base/file.h"
+#include "base/memory.h"
 #include "base/status.h"
 #include "common.h"
-#include "files/json.h"
+#include "fields.h"
+#include "files/model_files.h"
 #include "model/model.h"
 #include "model/parameters.h"
 #include "output.h"
@@ -17,160 +18,261 @@ typedef struct info_options {
     const char *model;
 } info_options;
 
-/* What is added up over the parameters. */
-typedef struct sums {
-    const alloy_config *config;
-    uint64_t total, active;
-} sums;
+/* What one layer, or all of the model, is made of. */
+typedef struct amounts {
+    uint64_t parameters, active; /* active: that one token meets */
+    uint64_t cache_per_token;    /* bytes */
+    uint64_t cache_fixed;        /* bytes of a sequence however long: full windows, recurrent states */
+} amounts;
 
 typedef struct facts {
-    sums parameters;
-    uint64_t weight_bytes; /* of the files; 0 without */
-    uint64_t row_bytes;    /* cache that grows with each token, fp32 */
-    uint64_t fixed_bytes;  /* cache that does not grow: windows (full) and states */
+    const alloy_model *model;
+    const alloy_config *config;
+    amounts *layers; /* [num_hidden_layers] */
+    amounts total;   /* embedding, norms and head included */
+    bool has_weights;
+    uint64_t tensors[ALLOY_DTYPE_COUNT]; /* of the files, by dtype */
+    uint64_t tensor_bytes[ALLOY_DTYPE_COUNT];
+    uint64_t file_bytes;
 } facts;
 
+/* ---- Gathering --------------------------------------------------------------------------------------------------- */
+
+/* A token goes to so many experts of a layer: so many of each layer's are active. */
 static alloy_status add_parameter(void *user, const alloy_parameter *p)
 {
-    sums *s = user;
+    facts *f = user;
     uint64_t elements = 1;
     for (int i = 0; i < p->ndim; i++)
         elements *= (uint64_t)p->shape[i];
-    s->total += elements;
-    if (p->expert < 0 || p->expert < s->config->layers[p->site.layer].ffn_config->num_experts_per_tok)
-        s->active += elements; /* as many experts as a token goes to */
+    amounts add = {.parameters = elements};
+    if (p->expert < 0 || p->expert < f->config->layers[p->site.layer].ffn_config->num_experts_per_tok)
+        add.active = elements;
+    amounts *to[] = {&f->total, p->site.layer >= 0 ? &f->layers[p->site.layer] : NULL};
+    for (int i = 0; i < 2 && to[i]; i++) {
+        to[i]->parameters += add.parameters;
+        to[i]->active += add.active;
+    }
     return ALLOY_OK;
 }
 
-static void add_state(facts *f, const alloy_state_spec *spec)
+static void add_state(facts *f, int64_t layer, uint64_t row_bytes)
 {
+    const alloy_state_spec *spec = &f->model->layers[layer].state;
+    amounts *a = &f->layers[layer];
     for (int i = 0; i < spec->count; i++) {
         const alloy_state_part *part = &spec->part[i];
+        uint64_t width = (uint64_t)part->width;
         if (part->kind == ALLOY_STATE_FIXED)
-            f->fixed_bytes += (uint64_t)part->width * 4;
+            a->cache_fixed += width * sizeof(float);
         else if (part->window > 0)
-            f->fixed_bytes += (uint64_t)part->width * (uint64_t)part->window * 4;
+            a->cache_fixed += width * row_bytes * (uint64_t)part->window;
         else
-            f->row_bytes += (uint64_t)part->width * 4;
+            a->cache_per_token += width * row_bytes;
     }
+    f->total.cache_per_token += a->cache_per_token;
+    f->total.cache_fixed += a->cache_fixed;
 }
 
-static alloy_status gather(facts *f, const alloy_model *m)
+static alloy_status add_files(facts *f)
 {
-    f->parameters.config = &m->config;
-    for (int64_t i = 0; i < m->config.num_hidden_layers; i++)
-        add_state(f, &m->layers[i].state);
-    alloy_status status = alloy_parameters(&m->config, add_parameter, &f->parameters);
-    int64_t count = m->weights ? alloy_weights_count(m->weights) : 0;
-    for (int64_t i = 0; i < count && !status; i++) {
-        const alloy_stored_tensor *t;
-        status = alloy_weights_at(m->weights, i, &t);
-        f->weight_bytes += status ? 0 : t->bytes;
+    alloy_weights *weights = f->model->weights;
+    for (int64_t i = 0; i < alloy_weights_count(weights); i++) {
+        const alloy_stored_tensor *tensor;
+        alloy_status status = alloy_weights_at(weights, i, &tensor);
+        if (status)
+            return status;
+        f->tensors[tensor->dtype]++;
+        f->tensor_bytes[tensor->dtype] += tensor->bytes;
+        f->file_bytes += tensor->bytes;
     }
-    return status;
+    return ALLOY_OK;
 }
 
-static const char *dtype_name(const alloy_model *m)
+static alloy_status gather(facts *f, const info_options *o)
 {
-    return alloy_dtype_name(m->embedding->dtype);
+    const alloy_session_options session = alloy_cli_session_options(&o->common);
+    f->config = &f->model->config;
+    f->layers = alloy_memory_zeroed((size_t)f->config->num_hidden_layers, sizeof *f->layers);
+    if (!f->layers)
+        return ALLOY_NOMEM;
+    for (int64_t i = 0; i < f->config->num_hidden_layers; i++)
+        add_state(f, i, (uint64_t)alloy_dtype_bits(session.kv_dtype) / 8);
+    alloy_status status = alloy_parameters(f->config, add_parameter, f);
+    /* Of a model that is cut short the files of the other layers need not exist. */
+    f->has_weights = f->model->weights && !o->common.num_layers.given;
+    return !status && f->has_weights ? add_files(f) : status;
 }
 
-/* The end of the run of layers that are like layer i. */
-static int64_t end_of_run(const alloy_config *c, int64_t i)
+/* Bytes of a cache that holds the whole context; the largest number where they pass it. */
+static uint64_t cache_at_context(const facts *f)
 {
-    int64_t end = i + 1;
-    while (end < c->num_hidden_layers && strcmp(c->layers[end].mixer, c->layers[i].mixer) == 0 &&
-           strcmp(c->layers[end].ffn, c->layers[i].ffn) == 0)
-        end++;
-    return end;
+    alloy_count bytes =
+        (alloy_count)f->total.cache_per_token * f->config->max_position_embeddings + f->total.cache_fixed;
+    return bytes > (alloy_count)UINT64_MAX ? UINT64_MAX : (uint64_t)bytes;
 }
 
-static alloy_status print_text(const alloy_model *m, const facts *f)
+/* ---- For people -------------------------------------------------------------------------------------------------- */
+
+static bool alike(const facts *f, int64_t i, int64_t j)
 {
-    const alloy_config *c = &m->config;
-    alloy_cli_print("%s: %s, %lld layers, hidden %lld, vocabulary %lld, context %lld\n\n",
-                    m->files.path ? m->files.path : "config", c->model_type, (long long)c->num_hidden_layers,
-                    (long long)c->hidden_size, (long long)c->vocab_size, (long long)c->max_position_embeddings);
+    const alloy_layer *a = &f->config->layers[i], *b = &f->config->layers[j];
+    return strcmp(a->mixer, b->mixer) == 0 && strcmp(a->ffn, b->ffn) == 0 &&
+           memcmp(&f->layers[i], &f->layers[j], sizeof *f->layers) == 0;
+}
+
+/* One row for each run of layers that are alike. */
+static void print_layers(const facts *f)
+{
     alloy_cli_table table;
-    alloy_cli_table_open(&table, ">layers|mixer|ffn");
-    for (int64_t i = 0, end; i < c->num_hidden_layers; i = end) {
-        end = end_of_run(c, i);
+    alloy_cli_table_open(&table, ">layers|mixer|ffn|>parameters each|>active|>cache a token|>fixed");
+    for (int64_t i = 0, end; i < f->config->num_hidden_layers; i = end) {
+        const amounts *a = &f->layers[i];
+        for (end = i + 1; end < f->config->num_hidden_layers && alike(f, i, end);)
+            end++;
         if (end == i + 1)
             alloy_cli_table_cell(&table, "%lld", (long long)i);
         else
             alloy_cli_table_cell(&table, "%lld-%lld", (long long)i, (long long)end - 1);
-        alloy_cli_table_cell(&table, "%s", c->layers[i].mixer);
-        alloy_cli_table_cell(&table, "%s", c->layers[i].ffn);
+        alloy_cli_table_cell(&table, "%s", f->config->layers[i].mixer);
+        alloy_cli_table_cell(&table, "%s", f->config->layers[i].ffn);
+        alloy_cli_table_cell(&table, "%s", alloy_cli_grouped(a->parameters));
+        alloy_cli_table_cell(&table, "%s", alloy_cli_grouped(a->active));
+        alloy_cli_table_cell(&table, "%s", alloy_cli_bytes((double)a->cache_per_token));
+        alloy_cli_table_cell(&table, "%s", alloy_cli_bytes((double)a->cache_fixed));
     }
     alloy_cli_table_print(&table);
-    alloy_cli_print("\nparameters  %s (%s active)\n", alloy_cli_grouped(f->parameters.total),
-                    alloy_cli_grouped(f->parameters.active));
-    if (m->weights)
-        alloy_cli_print("weights     %s of %s in %lld files; %lld tensors skipped\n",
-                        alloy_cli_bytes((double)f->weight_bytes), dtype_name(m),
-                        (long long)alloy_weights_file_count(m->weights), (long long)m->skipped);
+}
+
+static void print_weights(const facts *f)
+{
+    int64_t files = alloy_weights_file_count(f->model->weights);
+    alloy_cli_print("weights     %s in %lld %s:", alloy_cli_bytes((double)f->file_bytes), (long long)files,
+                    files == 1 ? "file" : "files");
+    bool first = true;
+    for (int d = 0; d < ALLOY_DTYPE_COUNT; d++)
+        if (f->tensors[d]) {
+            alloy_cli_print("%s %llu tensors of %s, %s", first ? "" : ";", (unsigned long long)f->tensors[d],
+                            alloy_dtype_name((alloy_dtype)d), alloy_cli_bytes((double)f->tensor_bytes[d]));
+            first = false;
+        }
     alloy_cli_print(
-        "cache       %s a token, %s fixed, %s at the whole context (f32)\n", alloy_cli_bytes((double)f->row_bytes),
-        alloy_cli_bytes((double)f->fixed_bytes),
-        alloy_cli_bytes((double)f->row_bytes * (double)c->max_position_embeddings + (double)f->fixed_bytes));
+        "\nskipped     %lld tensors that a text model does not use (vision tower, multi-token prediction)\n",
+        (long long)f->model->skipped);
+    alloy_cli_print("a token     reads %s of weights\n",
+                    alloy_cli_bytes((double)alloy_model_bytes_per_token(f->model)));
+}
+
+static alloy_status print_text(const facts *f, const info_options *o)
+{
+    const alloy_config *c = f->config;
+    alloy_cli_print("%s: %s, %lld layers, hidden %lld, vocabulary %lld, context %lld%s\n\n", o->model, c->model_type,
+                    (long long)c->num_hidden_layers, (long long)c->hidden_size, (long long)c->vocab_size,
+                    (long long)c->max_position_embeddings, c->tie_word_embeddings ? ", embeddings tied" : "");
+    print_layers(f);
+    alloy_cli_print("\nparameters  %s, %s active for a token\n", alloy_cli_grouped(f->total.parameters),
+                    alloy_cli_grouped(f->total.active));
+    if (f->has_weights)
+        print_weights(f);
+    alloy_cli_print("cache       %s a token and %s fixed: %s for the whole context\n",
+                    alloy_cli_bytes((double)f->total.cache_per_token), alloy_cli_bytes((double)f->total.cache_fixed),
+                    alloy_cli_bytes((double)cache_at_context(f)));
     return alloy_cli_flush();
 }
 
-static void write_text(alloy_json_writer *w, const char *key, const char *text)
+/* ---- JSON -------------------------------------------------------------------------------------------------------- */
+
+static void write_amounts(alloy_json_writer *w, const amounts *a)
 {
-    alloy_json_write_key(w, key);
-    alloy_json_write_string(w, text, strlen(text));
+    alloy_cli_field_uint64(w, "parameters", a->parameters);
+    alloy_cli_field_uint64(w, "active_parameters", a->active);
+    alloy_cli_field_uint64(w, "cache_bytes_per_token", a->cache_per_token);
+    alloy_cli_field_uint64(w, "cache_bytes_fixed", a->cache_fixed);
 }
 
-static void write_integer(alloy_json_writer *w, const char *key, uint64_t value)
+static void write_weights(alloy_json_writer *w, const facts *f)
 {
-    alloy_json_write_key(w, key);
-    alloy_json_write_uint64(w, value);
+    alloy_cli_field_object(w, "weights");
+    alloy_cli_field_int64(w, "files", alloy_weights_file_count(f->model->weights));
+    alloy_cli_field_uint64(w, "bytes", f->file_bytes);
+    alloy_cli_field_uint64(w, "bytes_per_token", alloy_model_bytes_per_token(f->model));
+    alloy_cli_field_int64(w, "skipped_tensors", f->model->skipped);
+    alloy_cli_field_object(w, "dtypes");
+    for (int d = 0; d < ALLOY_DTYPE_COUNT; d++)
+        if (f->tensors[d]) {
+            alloy_cli_field_object(w, alloy_dtype_name((alloy_dtype)d));
+            alloy_cli_field_uint64(w, "tensors", f->tensors[d]);
+            alloy_cli_field_uint64(w, "bytes", f->tensor_bytes[d]);
+            alloy_json_write_object_end(w);
+        }
+    alloy_json_write_object_end(w);
+    alloy_json_write_object_end(w);
 }
 
-static alloy_status print_json(const alloy_model *m, const facts *f)
+static void write_facts(alloy_json_writer *w, const facts *f, const info_options *o)
 {
-    const alloy_config *c = &m->config;
+    const alloy_config *c = f->config;
+    alloy_json_write_object(w);
+    alloy_cli_field_text(w, "model", o->model);
+    alloy_cli_field_text(w, "model_type", c->model_type);
+    alloy_cli_field_int64(w, "num_hidden_layers", c->num_hidden_layers);
+    alloy_cli_field_int64(w, "hidden_size", c->hidden_size);
+    alloy_cli_field_int64(w, "vocab_size", c->vocab_size);
+    alloy_cli_field_int64(w, "max_position_embeddings", c->max_position_embeddings);
+    alloy_cli_field_bool(w, "tie_word_embeddings", c->tie_word_embeddings);
+    write_amounts(w, &f->total);
+    alloy_cli_field_uint64(w, "cache_bytes_for_context", cache_at_context(f));
+    alloy_cli_field_array(w, "layers");
+    for (int64_t i = 0; i < c->num_hidden_layers; i++) {
+        alloy_json_write_object(w);
+        alloy_cli_field_text(w, "mixer", c->layers[i].mixer);
+        alloy_cli_field_text(w, "ffn", c->layers[i].ffn);
+        write_amounts(w, &f->layers[i]);
+        alloy_json_write_object_end(w);
+    }
+    alloy_json_write_array_end(w);
+    if (f->has_weights)
+        write_weights(w, f);
+    alloy_json_write_object_end(w);
+}
+
+static alloy_status print_json(const facts *f, const info_options *o)
+{
     alloy_text text = {0};
     alloy_json_writer w;
     alloy_json_writer_open(&w, &text, 2);
-    alloy_json_write_object(&w);
-    write_text(&w, "model_type", c->model_type);
-    write_integer(&w, "num_hidden_layers", (uint64_t)c->num_hidden_layers);
-    write_integer(&w, "hidden_size", (uint64_t)c->hidden_size);
-    write_integer(&w, "vocab_size", (uint64_t)c->vocab_size);
-    write_integer(&w, "max_position_embeddings", (uint64_t)c->max_position_embeddings);
-    alloy_json_write_key(&w, "layers");
-    alloy_json_write_array(&w);
-    for (int64_t i = 0; i < c->num_hidden_layers; i++) {
-        alloy_json_write_object(&w);
-        write_text(&w, "mixer", c->layers[i].mixer);
-        write_text(&w, "ffn", c->layers[i].ffn);
-        alloy_json_write_object_end(&w);
-    }
-    alloy_json_write_array_end(&w);
-    write_integer(&w, "parameters", f->parameters.total);
-    write_integer(&w, "active_parameters", f->parameters.active);
-    write_text(&w, "dtype", dtype_name(m));
-    write_integer(&w, "weight_bytes", f->weight_bytes);
-    write_integer(&w, "skipped_tensors", (uint64_t)m->skipped);
-    write_integer(&w, "cache_bytes_per_token", f->row_bytes);
-    write_integer(&w, "cache_bytes_fixed", f->fixed_bytes);
-    alloy_json_write_object_end(&w);
+    write_facts(&w, f, o);
     alloy_status status = alloy_cli_print_json(&text);
     alloy_text_free(&text);
     return status;
 }
 
-static bool has_weights(const char *where)
+/* ---- The command ------------------------------------------------------------------------------------------------- */
+
+/* Is MODEL a config.json, or a folder that has nothing but a config? */
+static bool is_config_alone(const info_options *o)
 {
-    alloy_text path = {0};
-    bool found = !alloy_folder_exists(where) && !alloy_file_exists(where); /* a name in the Hub's cache */
-    static const char *const names[] = {"model.safetensors", "model.safetensors.index.json"};
-    for (int i = 0; i < 2 && alloy_folder_exists(where); i++)
-        found = found || (alloy_path_join(&path, where, names[i]) == ALLOY_OK && alloy_file_exists(path.bytes));
-    alloy_text_free(&path);
-    return found;
+    alloy_model_files files;
+    if (alloy_file_exists(o->model))
+        return true;
+    if (alloy_model_files_open(&files, o->model, o->common.follow_symlinks))
+        return false; /* opening it as a model tells what is wrong */
+    bool weights = alloy_model_files_has(&files, "model.safetensors") ||
+                   alloy_model_files_has(&files, "model.safetensors.index.json");
+    alloy_model_files_close(&files);
+    return !weights;
+}
+
+static alloy_status describe(alloy_model **model, struct alloy_config *cut, const alloy_config *config,
+                             const info_options *o)
+{
+    int64_t layers = o->common.num_layers.value;
+    if (layers > config->num_hidden_layers)
+        return alloy_fail(ALLOY_RANGE, "--num-layers is %lld, the config has %lld layers", (long long)layers,
+                          (long long)config->num_hidden_layers);
+    *cut = *config;
+    cut->num_hidden_layers = layers ? layers : config->num_hidden_layers;
+    return alloy_model_describe(model, cut);
 }
 
 static alloy_status run(const void *options)
@@ -178,35 +280,41 @@ static alloy_status run(const void *options)
     const info_options *o = options;
     alloy_model *model = NULL;
     alloy_config *config = NULL;
+    struct alloy_config cut; /* the first layers of it */
     facts f = {0};
-    alloy_status status = ALLOY_OK;
-    if (has_weights(o->model)) {
-        status = alloy_cli_open_model(&model, &o->common, o->model);
-    } else {
+    alloy_status status;
+    if (is_config_alone(o)) {
         status = alloy_config_open(&config, o->model);
-        status = status ? status : alloy_model_describe(&model, config);
+        status = status ? status : describe(&model, &cut, config, o);
+    } else {
+        status = alloy_cli_open_model(&model, &o->common, o->model);
     }
-    status = status ? status : gather(&f, model);
+    f.model = model;
+    status = status ? status : gather(&f, o);
     if (!status)
-        status = o->common.json ? print_json(model, &f) : print_text(model, &f);
+        status = o->common.json ? print_json(&f, o) : print_text(&f, o);
+    alloy_memory_free(f.layers);
     alloy_cli_close_model(model);
     alloy_config_close(config);
     return status;
 }
 
-static const alloy_cli_place places[] = {{.name = "MODEL",
-                                          .offset = offsetof(info_options, model),
-                                          .help = "A model's folder, user/name in the Hub's cache, or a config.json"}};
+static const alloy_cli_place places[] = {
+    {.name = "MODEL",
+     .offset = offsetof(info_options, model),
+     .help = "a model's folder, user/name in the Hub's cache, or a config.json"},
+};
 
 const alloy_cli_command alloy_cli_info = {
     .name = "info",
     .summary = "what a model is: layers, parameters, bytes, cache",
-    .about = "Shows the layers of a model, its parameters (total, and active for one token), the dtype and bytes of "
-             "its weights, and how much cache a token takes. A "
-             "config.json is enough.",
-    .examples = "  alloy info examples/models/moby\n  alloy info examples/configs/readme.json --json\n",
+    .about = "Prints the layers of a model, its parameters (all, and those that one token meets), the dtypes and bytes "
+             "of its weights, and how much cache a token and the whole context take (--kv-dtype). A config.json is "
+             "enough for all but the weights.",
+    .examples = "  alloy info examples/models/moby\n"
+                "  alloy info path/to/config.json --json\n",
     .places = places,
-    .place_count = 1,
+    .place_count = sizeof places / sizeof *places,
     .opens_model = true,
     .options_size = sizeof(info_options),
     .run = run,

@@ -5,7 +5,7 @@
 #include "base/file.h"
 #include "base/status.h"
 #include "common.h"
-#include "files/json.h"
+#include "fields.h"
 #include "model/init.h"
 #include "output.h"
 #include "progress.h"
@@ -32,20 +32,58 @@ static alloy_dtype dtype_named(const char *name)
                                        : ALLOY_F32;
 }
 
-/* The config as it is: what the user wrote is what lies beside the weights. */
-static alloy_status copy_config(const char *from, const char *folder)
+/* The name that configs have for a dtype. */
+static const char *config_dtype(alloy_dtype dtype)
 {
-    alloy_text source = {0}, target = {0}, bytes = {0};
-    alloy_status status = alloy_folder_exists(from) ? alloy_path_join(&source, from, "config.json") : ALLOY_OK;
+    return dtype == ALLOY_BF16 ? "\"bfloat16\"" : dtype == ALLOY_F16 ? "\"float16\"" : "\"float32\"";
+}
+
+/* The config's text as it stands, but for the dtype, which tells what the weights beside it are. (It has been parsed
+ * before: it is a sound object.) */
+static void splice_dtype(alloy_text *out, const alloy_text *config, alloy_dtype dtype)
+{
+    const char *begin = config->bytes, *end = begin + config->size;
+    const char *value = strchr(begin, '{') + 1, *rest = value;
+    alloy_json json;
+    alloy_json_string_view key;
+    bool found = false;
+    alloy_json_open(&json, "config.json", begin, config->size);
+    alloy_json_object(&json);
+    while (alloy_json_next_key(&json, &key)) {
+        alloy_json_string_view raw = alloy_json_raw(&json);
+        if (found || !(alloy_json_key_is(&key, "dtype") || alloy_json_key_is(&key, "torch_dtype")))
+            continue;
+        found = true;
+        value = raw.bytes;
+        rest = raw.bytes + raw.size;
+    }
+    alloy_json_close(&json);
+    alloy_text_append(out, begin, (size_t)(value - begin));
+    alloy_text_format(out, found ? "%s" : "\n  \"dtype\": %s,", config_dtype(dtype));
+    alloy_text_append(out, rest, (size_t)(end - rest));
+}
+
+/* What the user wrote is what lies beside the weights. */
+static alloy_status save_config(const init_options *o, alloy_dtype dtype)
+{
+    alloy_text source = {0}, target = {0}, bytes = {0}, spliced = {0};
+    alloy_status status =
+        alloy_folder_exists(o->config) ? alloy_path_join(&source, o->config, "config.json") : ALLOY_OK;
     if (!status)
-        status = alloy_file_read(&bytes, source.bytes ? source.bytes : from, CONFIG_BYTES);
+        status = alloy_file_read(&bytes, source.bytes ? source.bytes : o->config, CONFIG_BYTES);
     if (!status)
-        status = alloy_path_join(&target, folder, "config.json");
+        status = alloy_path_join(&target, o->out, "config.json");
+    if (!status && dtype != ALLOY_DTYPE_NONE) {
+        splice_dtype(&spliced, &bytes, dtype);
+        status = alloy_text_status(&spliced);
+    }
+    const alloy_text *text = dtype == ALLOY_DTYPE_NONE ? &bytes : &spliced;
     if (!status)
-        status = alloy_file_replace(target.bytes, bytes.bytes, bytes.size);
+        status = alloy_file_replace(target.bytes, text->bytes, text->size);
     alloy_text_free(&source);
     alloy_text_free(&target);
     alloy_text_free(&bytes);
+    alloy_text_free(&spliced);
     return status;
 }
 
@@ -59,10 +97,8 @@ static alloy_status tell(const init_options *o)
     alloy_json_writer w;
     alloy_json_writer_open(&w, &text, 2);
     alloy_json_write_object(&w);
-    alloy_json_write_key(&w, "folder");
-    alloy_json_write_string(&w, o->out, strlen(o->out));
-    alloy_json_write_key(&w, "seed");
-    alloy_json_write_int64(&w, o->seed.value);
+    alloy_cli_field_text(&w, "folder", o->out);
+    alloy_cli_field_int64(&w, "seed", o->seed.value);
     alloy_json_write_object_end(&w);
     alloy_status status = alloy_cli_print_json(&text);
     alloy_text_free(&text);
@@ -85,7 +121,7 @@ static alloy_status run(const void *options)
         status = alloy_model_init(config, o->out, &init);
     alloy_cli_progress_clear();
     if (!status)
-        status = copy_config(o->config, o->out);
+        status = save_config(o, init.dtype);
     alloy_config_close(config);
     return status ? status : tell(o);
 }
@@ -93,7 +129,7 @@ static alloy_status run(const void *options)
 #define AT(field) offsetof(init_options, field)
 
 static const alloy_cli_place places[] = {
-    {.name = "CONFIG", .offset = AT(config), .help = "A config.json, or a folder that holds one"}};
+    {.name = "CONFIG", .offset = AT(config), .help = "a config.json, or a folder that holds one"}};
 
 static const alloy_cli_option flags[] = {
     {.name = "out",
@@ -101,27 +137,27 @@ static const alloy_cli_option flags[] = {
      .kind = ALLOY_CLI_TEXT,
      .offset = AT(out),
      .value = "FOLDER",
-     .help = "Where to write the model"},
+     .help = "the folder to write; it is made where it is missing"},
     {.name = "seed",
      .kind = ALLOY_CLI_INTEGER,
      .offset = AT(seed),
      .value = "N",
      .least = 0,
      .most = 9e15,
-     .help = "Of the draw (default: 0)"},
+     .help = "of the draws (default: 0)"},
     {.name = "dtype",
      .kind = ALLOY_CLI_CHOICE,
      .offset = AT(dtype),
      .value = "DTYPE",
      .choices = "f32 bf16 f16",
-     .help = "Of the weights (default: the config's)"},
+     .help = "of the weights (default: the config's)"},
     {.name = "max-shard-size",
      .kind = ALLOY_CLI_INTEGER,
      .offset = AT(max_shard_size),
      .value = "BYTES",
      .least = 1,
      .most = 9e15,
-     .help = "Larger models are written as shards (default: 5000000000)"},
+     .help = "larger models are written as shards of at most so many (default: 5000000000)"},
 };
 
 const alloy_cli_command alloy_cli_init = {

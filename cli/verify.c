@@ -136,8 +136,8 @@ static alloy_status run_planned(verifier *v, int index, float *logits)
     settings.threads = thread_counts[run[THREADS]];
     settings.cpu = v->levels[run[CPU]];
     settings.chunk = chunks[run[CHUNK]] ? chunks[run[CHUNK]] : total_tokens(v);
-    memset(logits, 0xFF,
-           (size_t)(v->ids[OURS].count * v->vocab_size) * sizeof *logits); /* what is not written differs */
+    /* what is not written differs */
+    memset(logits, 0xFF, (size_t)(v->ids[OURS].count * v->vocab_size) * sizeof *logits);
     alloy_status status = run_once(v, &settings, run[GROUP], run[CACHE], logits);
     if (!status)
         v->outcomes[index] = compare(v, logits);
