@@ -1,5 +1,5 @@
-/* How fast the kernels are, beside what the machine can do: bytes from memory, and fused multiply-adds in registers. Best of several runs: other work
- * on the machine only slows down.
+/* How fast the kernels are, beside what the machine can do: bytes from memory, and fused multiply-adds in registers.
+ * Best of several runs: other work on the machine only slows down.
  *
  *     cmake --build build/release --target bench_kernels && build/release/bench_kernels [table] [threads] */
 #include <inttypes.h>
@@ -51,7 +51,7 @@ static void *memory(size_t bytes)
     return p;
 }
 
-/* ---- What the machine can do ---------------------------------------------------------------------------------------- */
+/* ---- What the machine can do ------------------------------------------------------------------------------------- */
 
 typedef struct region {
     const uint64_t *words;
@@ -111,7 +111,7 @@ static void fma_peak(const bench *b)
            (double)(tasks * lanes * CHAINS) * STEPS / seconds * 1e-9);
 }
 
-/* ---- Linear --------------------------------------------------------------------------------------------------------- */
+/* ---- Linear ------------------------------------------------------------------------------------------------------ */
 
 typedef struct linear_bench {
     const alloy_kernels *kernels;
@@ -182,7 +182,7 @@ static void prefill(const bench *b)
     }
 }
 
-/* ---- Attention, delta rule ------------------------------------------------------------------------------------------- */
+/* ---- Attention, delta rule --------------------------------------------------------------------------------------- */
 
 typedef struct attention_bench {
     const alloy_kernels *kernels;

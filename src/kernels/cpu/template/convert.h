@@ -8,11 +8,13 @@ ALLOY_INLINE vec v_load_weights(const char *p, alloy_dtype dtype)
     return dtype == ALLOY_F32 ? v_load(p) : dtype == ALLOY_BF16 ? v_load_bf16(p) : v_load_f16(p);
 }
 
-/* The first `count` < WIDTH of them, the others +0. */
-ALLOY_INLINE vec v_load_weights_first(const char *p, alloy_dtype dtype, int64_t count)
+/* The first `count` <= 16 of them, part `part`: lanes behind them are +0. */
+ALLOY_INLINE vec v_load_weights_part(const char *p, alloy_dtype dtype, int part, int64_t count)
 {
     char buffer[WIDTH * sizeof(float)] = {0};
-    memcpy(buffer, p, (size_t)count * (dtype == ALLOY_F32 ? 4 : 2));
+    const int64_t size = dtype == ALLOY_F32 ? 4 : 2, left = count - part * WIDTH, here = left < WIDTH ? left : WIDTH;
+    if (here > 0)
+        memcpy(buffer, p + part * WIDTH * size, (size_t)(here * size));
     return v_load_weights(buffer, dtype);
 }
 

@@ -1,39 +1,37 @@
 /* Linear layers (kernels.h), in two shapes of the same dots.
  *
- * Few tokens (decode): weights stream from memory, each vector is widened once and used for up to 4 tokens; several rows at a time keep the
- * multipliers and the memory busy.
+ * Few tokens (decode): weights stream from memory, each vector is widened once and used for up to 4 tokens.
  *
- * Many tokens (prefill): a tile is TILE_TOKENS x TILE_ROWS dots. In registers it holds one part (WIDTH of the 16 lanes) of each dot's lanes: parts do
- * not meet before the tree, so each runs on its own. k goes in panels short enough for activations and weights of a tile to stay in the L1
- * cache; between panels the lanes wait in memory. Weights are widened and activations copied, once a panel, to the order in which tiles read them:
+ * Many tokens (prefill): a tile is TILE_TOKENS x TILE_ROWS dots. In registers it holds one part (WIDTH of the 16 lanes)
+ * of each dot's lanes: parts do not meet before the tree, so each runs on its own. k goes in panels; between panels the
+ * lanes wait in scratch. For each panel the activations of a block of tokens are copied to the order in which tiles
+ * read them, and stay in the L2 cache; then four rows of weights at a time are widened into the L1 cache and meet
+ * all these tokens.
  *
- *     packed      [tile][part][step of 16 lanes][row or token of the tile][WIDTH]     +0 where there is no row, token or element
- *     lanes       [tile of rows][tile of tokens][part][token][row][WIDTH]
- */
+ *     packed      [tile][part][step of 16 lanes][row or token of the tile][WIDTH]
+ *     lanes       [tile of rows][tile of tokens][part][token][row][WIDTH] */
 #ifndef ALLOY_KERNELS_CPU_TEMPLATE_LINEAR_H
 #define ALLOY_KERNELS_CPU_TEMPLATE_LINEAR_H
 
 enum {
     FEW_TOKENS = 8, /* up to here weights are not packed */
-    PANEL = 256,    /* elements of k */
+    PANEL = 512,    /* elements of k */
     STEPS = PANEL / LANES,
-    TILE_ROWS = 4,
-    BLOCK_ROWS = 64, /* of a block, whose lanes wait in scratch */
-    BLOCK_TOKENS = 48,
-    NEAR_TOKENS = 12, /* whose packed panel stays in the L1 cache while all rows pass */
+    TILE_ROWS = 4, /* of v_tree4 */
     TILE_LANES = TILE_TOKENS * TILE_ROWS * LANES,
+    BLOCK_ROWS = 128,  /* most rows of a block, */
+    BLOCK_TOKENS = 72, /* most tokens, */
+    BLOCK_DOTS = 4608, /* and most of both together: dots whose lanes wait in scratch */
 };
-
-_Static_assert(BLOCK_TOKENS % NEAR_TOKENS == 0 && NEAR_TOKENS % TILE_TOKENS == 0 && BLOCK_ROWS % TILE_ROWS == 0,
-               "whole tiles");
 
 typedef struct linear_scratch {
     float x[BLOCK_TOKENS * PANEL];
-    float w[BLOCK_ROWS * PANEL];
-    float lanes[BLOCK_TOKENS * BLOCK_ROWS * LANES];
+    float w[TILE_ROWS * PANEL];
+    float lanes[BLOCK_DOTS * LANES];
 } linear_scratch;
 
 _Static_assert(sizeof(linear_scratch) <= ALLOY_SCRATCH_BYTES, "scratch");
+_Static_assert(BLOCK_TOKENS % TILE_TOKENS == 0 && BLOCK_ROWS % TILE_ROWS == 0, "whole tiles");
 
 /* (dot + bias) * scale */
 ALLOY_INLINE void finish(const alloy_linear_job *job, int64_t t, int64_t r, float total)
@@ -69,15 +67,12 @@ ALLOY_INLINE void stream_tile(const alloy_linear_job *job, alloy_dtype dtype, in
                 for (int t = 0; t < tokens; t++)
                     lanes[r][t][p] = v_fma(v_load(x[t] + k + p * WIDTH), weights, lanes[r][t][p]);
             }
-    for (int p = 0; k < job->k && p < PARTS; p++) {
-        int64_t from = k + p * WIDTH, count = job->k - from < 0 ? 0 : job->k - from > WIDTH ? WIDTH : job->k - from;
+    for (int p = 0; k < job->k && p < PARTS; p++)
         for (int r = 0; r < rows; r++) {
-            vec weights = count == WIDTH ? v_load_weights(w[r] + from * size, dtype)
-                                         : v_load_weights_first(w[r] + from * size, dtype, count);
+            vec weights = v_load_weights_part(w[r] + k * size, dtype, p, job->k - k);
             for (int t = 0; t < tokens; t++)
                 lanes[r][t][p] = v_fma(v_load_part(x[t] + k, p, job->k - k), weights, lanes[r][t][p]);
         }
-    }
     for (int r = 0; r < rows; r++)
         for (int t = 0; t < tokens; t++)
             finish(job, t0 + t, r0 + r, v_tree(lanes[r][t]));
@@ -110,39 +105,32 @@ ALLOY_INLINE void stream(const alloy_linear_job *job, alloy_dtype dtype)
 
 /* ---- Many tokens ---- */
 
-/* `count` <= PANEL elements of a row of activations or weights, to row `place` of a tile of `rows`. */
-ALLOY_INLINE void pack_row(float *tile, int place, int rows, const char *row, alloy_dtype dtype, int64_t count)
+/* `count` <= PANEL elements of each of `rows` rows of activations or weights, as a tile. What the last step lacks is +0. */
+ALLOY_INLINE void pack_tile(float *tile, const char *const *row, int rows, alloy_dtype dtype, int64_t count)
 {
     const int64_t size = dtype == ALLOY_F32 ? 4 : 2;
-    for (int p = 0; p < PARTS; p++) {
-        float *out = tile + (p * STEPS * rows + place) * WIDTH;
-        for (int64_t k = p * WIDTH; k < count; k += LANES, out += rows * WIDTH) {
-            bool whole = k + WIDTH <= count;
-            v_store(out, whole ? v_load_weights(row + k * size, dtype)
-                               : v_load_weights_first(row + k * size, dtype, count - k));
-        }
-        if (p * WIDTH >= (count + LANES - 1) % LANES + 1) /* the last step has nothing for this part */
-            v_store(out, v_set(0));
-    }
+    int64_t k = 0;
+    for (; k + LANES <= count; k += LANES, tile += rows * WIDTH)
+        for (int p = 0; p < PARTS; p++)
+            for (int r = 0; r < rows; r++)
+                v_store(tile + (p * STEPS * rows + r) * WIDTH, v_load_weights(row[r] + (k + p * WIDTH) * size, dtype));
+    for (int p = 0; k < count && p < PARTS; p++)
+        for (int r = 0; r < rows; r++)
+            v_store(tile + (p * STEPS * rows + r) * WIDTH, v_load_weights_part(row[r] + k * size, dtype, p, count - k));
 }
 
-/* Elements k0.. of rows [from, from + rows) of a matrix, as tiles; `last` is behind the matrix' last row. */
-ALLOY_INLINE void pack(float *tiles, int tile_rows, const char *matrix, int64_t stride, alloy_dtype dtype, int64_t from,
-                       int64_t last, int64_t rows, int64_t k0, int64_t count)
+/* Elements from k0 on of the matrix' rows [from, from + rows) as a tile; behind `last` the last row stands in. */
+ALLOY_INLINE void pack(float *tile, int rows, const char *matrix, int64_t stride, alloy_dtype dtype, int64_t from,
+                       int64_t last, int64_t k0, int64_t count)
 {
-    for (int64_t r = 0; r < rows; r++) {
-        float *tile = tiles + r / tile_rows * tile_rows * PANEL;
-        if (from + r < last)
-            pack_row(tile, (int)(r % tile_rows), tile_rows,
-                     matrix + (from + r) * stride + k0 * (dtype == ALLOY_F32 ? 4 : 2), dtype, count);
-        else
-            for (int64_t i = 0; i < PARTS * STEPS; i++)
-                v_store(tile + (i * tile_rows + r % tile_rows) * WIDTH, v_set(0));
-    }
+    const char *row[LANES]; /* a tile of either has fewer */
+    for (int r = 0; r < rows; r++)
+        row[r] = matrix + (from + r < last ? from + r : last - 1) * stride + k0 * (dtype == ALLOY_F32 ? 4 : 2);
+    pack_tile(tile, row, rows, dtype, count);
 }
 
-/* One panel of a tile: lanes = fma(x, w, lanes) over `steps` steps. */
-ALLOY_INLINE void tile_panel(float *lanes, const float *x, const float *w, int64_t steps)
+/* One panel of a tile: lanes = fma(x, w, lanes) over `steps` steps; the first panel begins at +0. */
+ALLOY_INLINE void tile_panel(float *lanes, const float *x, const float *w, int64_t steps, bool first)
 {
     for (int p = 0; p < PARTS; p++) {
         vec a[TILE_TOKENS][TILE_ROWS];
@@ -150,7 +138,7 @@ ALLOY_INLINE void tile_panel(float *lanes, const float *x, const float *w, int64
         float *mine = lanes + p * TILE_TOKENS * TILE_ROWS * WIDTH;
         for (int t = 0; t < TILE_TOKENS; t++)
             for (int r = 0; r < TILE_ROWS; r++)
-                a[t][r] = v_load(mine + (t * TILE_ROWS + r) * WIDTH);
+                a[t][r] = first ? v_set(0) : v_load(mine + (t * TILE_ROWS + r) * WIDTH);
         for (int64_t s = 0; s < steps; s++, xs += TILE_TOKENS * WIDTH, ws += TILE_ROWS * WIDTH) {
             vec tokens[TILE_TOKENS];
             for (int t = 0; t < TILE_TOKENS; t++)
@@ -183,40 +171,54 @@ ALLOY_INLINE void finish_tile(const alloy_linear_job *job, const float *lanes, i
     }
 }
 
-/* Rows [r0, r0 + rows) for tokens [t0, t0 + tokens), both whole tiles, some of them perhaps behind the job's last. */
-ALLOY_INLINE void block(const alloy_linear_job *job, alloy_dtype dtype, int64_t r0, int64_t rows, int64_t t0,
-                        int64_t tokens, linear_scratch *scratch)
+/* Elements [k, k + count) of the dots of rows r0.. with tokens t0..; `rows` and `tokens` of them, in tiles. */
+ALLOY_INLINE void block_panel(const alloy_linear_job *job, alloy_dtype dtype, linear_scratch *scratch, int64_t r0,
+                              int64_t rows, int64_t t0, int64_t tokens, int64_t k)
 {
-    const int64_t token_tiles = tokens / TILE_TOKENS, near_tiles = NEAR_TOKENS / TILE_TOKENS;
-    memset(scratch->lanes, 0, (size_t)(rows * tokens * LANES) * sizeof(float));
-    for (int64_t k = 0; k < job->k; k += PANEL) {
-        int64_t count = job->k - k < PANEL ? job->k - k : PANEL, steps = (count + LANES - 1) / LANES;
-        pack(scratch->w, TILE_ROWS, job->w, job->w_stride, dtype, r0, job->rows, rows, k, count);
-        pack(scratch->x, TILE_TOKENS, (const char *)job->x, job->x_stride * 4, ALLOY_F32, t0, job->n, tokens, k, count);
-        for (int64_t near = 0; near < token_tiles; near += near_tiles)
-            for (int64_t r = 0; r < rows / TILE_ROWS; r++)
-                for (int64_t t = near; t < token_tiles && t < near + near_tiles; t++)
-                    tile_panel(scratch->lanes + (r * token_tiles + t) * TILE_LANES,
-                               scratch->x + t * TILE_TOKENS * PANEL, scratch->w + r * TILE_ROWS * PANEL, steps);
+    int64_t count = job->k - k < PANEL ? job->k - k : PANEL, steps = (count + LANES - 1) / LANES;
+    float *lanes = scratch->lanes;
+    for (int64_t t = 0; t < tokens; t += TILE_TOKENS)
+        pack(scratch->x + t * PANEL, TILE_TOKENS, (const char *)job->x, job->x_stride * (int64_t)sizeof(float),
+             ALLOY_F32, t0 + t, job->n, k, count);
+    for (int64_t r = 0; r < rows; r += TILE_ROWS) {
+        pack(scratch->w, TILE_ROWS, job->w, job->w_stride, dtype, r0 + r, job->rows, k, count);
+        for (int64_t t = 0; t < tokens; t += TILE_TOKENS, lanes += TILE_LANES)
+            if (k == 0)
+                tile_panel(lanes, scratch->x + t * PANEL, scratch->w, steps, true);
+            else
+                tile_panel(lanes, scratch->x + t * PANEL, scratch->w, steps, false);
     }
-    for (int64_t r = 0; r < rows / TILE_ROWS; r++)
-        for (int64_t t = 0; t < token_tiles; t++)
-            finish_tile(job, scratch->lanes + (r * token_tiles + t) * TILE_LANES, t0 + t * TILE_TOKENS,
-                        r0 + r * TILE_ROWS);
 }
 
-/* At most `most`, in whole tiles. */
-ALLOY_INLINE int64_t tiles(int64_t left, int64_t most, int64_t tile)
+ALLOY_INLINE void block(const alloy_linear_job *job, alloy_dtype dtype, linear_scratch *scratch, int64_t r0,
+                        int64_t rows, int64_t t0, int64_t tokens)
 {
-    return left >= most ? most : (left + tile - 1) / tile * tile;
+    const float *lanes = scratch->lanes;
+    for (int64_t k = 0; k < job->k; k += PANEL)
+        block_panel(job, dtype, scratch, r0, rows, t0, tokens, k);
+    for (int64_t r = 0; r < rows; r += TILE_ROWS)
+        for (int64_t t = 0; t < tokens; t += TILE_TOKENS, lanes += TILE_LANES)
+            finish_tile(job, lanes, t0 + t, r0 + r);
+}
+
+/* `left`, at most `most`; in whole tiles. */
+ALLOY_INLINE int64_t in_tiles(int64_t left, int64_t most, int64_t tile)
+{
+    int64_t whole = (left + tile - 1) / tile * tile;
+    return whole < most / tile * tile ? whole : most / tile * tile;
 }
 
 ALLOY_INLINE void blocks(const alloy_linear_job *job, alloy_dtype dtype, linear_scratch *scratch)
 {
-    for (int64_t r = 0; r < job->rows; r += BLOCK_ROWS)
-        for (int64_t t = 0; t < job->n; t += BLOCK_TOKENS)
-            block(job, dtype, r, tiles(job->rows - r, BLOCK_ROWS, TILE_ROWS), t,
-                  tiles(job->n - t, BLOCK_TOKENS, TILE_TOKENS), scratch);
+    int64_t rows, tokens;
+    for (int64_t r = 0; r < job->rows; r += rows) {
+        rows = in_tiles(job->rows - r, BLOCK_ROWS, TILE_ROWS);
+        int64_t most = BLOCK_DOTS / rows < BLOCK_TOKENS ? BLOCK_DOTS / rows : BLOCK_TOKENS;
+        for (int64_t t = 0; t < job->n; t += tokens) {
+            tokens = in_tiles(job->n - t, most, TILE_TOKENS);
+            block(job, dtype, scratch, r, rows, t, tokens);
+        }
+    }
 }
 
 ALLOY_INLINE void linear_of(const alloy_linear_job *job, alloy_dtype dtype, void *scratch)
