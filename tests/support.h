@@ -1,4 +1,5 @@
-/* What the tests share: cmocka and its prerequisites, checks that print both values, folders that disappear, files made from bytes.
+/* What the tests share: cmocka and its prerequisites, checks that print both values, folders that disappear, files made
+ * from bytes.
  *
  *     int main(void)
  *     {
@@ -35,7 +36,7 @@
 #define ALLOY_TEST_SANITIZED 0
 #endif
 
-/* ---- Checks -------------------------------------------------------------------------------------------------------------------- */
+/* ---- Checks ------------------------------------------------------------------------------------------------------ */
 
 /* The call succeeded. */
 #define expect_ok(status) check_status((status), #status, __FILE__, __LINE__, ALLOY_OK, NULL)
@@ -79,7 +80,7 @@ static inline void check_bytes(const char *actual, size_t size, const char *expe
     _fail(file, line);
 }
 
-/* ---- Folders and files --------------------------------------------------------------------------------------------------------- */
+/* ---- Folders and files ------------------------------------------------------------------------------------------- */
 
 /* A new empty folder; remove_folder takes it away with all that is in it. */
 static inline char *test_folder(void)
@@ -150,7 +151,8 @@ static inline char *read_whole(const char *path, size_t *size)
     return bytes;
 }
 
-/* A safetensors file as it is told to be, sound or not: the header's size as 8 bytes little endian, the header, the data. */
+/* A safetensors file as it is told to be, sound or not: the header's size as 8 bytes little endian, the header, the
+ * data. */
 static inline char *write_safetensors(const char *folder, const char *name, const char *header, const void *data,
                                       size_t size)
 {
@@ -167,7 +169,7 @@ static inline char *write_safetensors(const char *folder, const char *name, cons
     return path;
 }
 
-/* ---- Warnings ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Warnings ---------------------------------------------------------------------------------------------------- */
 
 struct warnings {
     int count;
@@ -189,9 +191,10 @@ static inline void collect_warnings(struct warnings *warnings)
     alloy_set_log(keep_warning, warnings);
 }
 
-/* ---- Locale -------------------------------------------------------------------------------------------------------------------- */
+/* ---- Locale ------------------------------------------------------------------------------------------------------ */
 
-/* Sets a locale with a decimal comma, one of the system's or one made in `folder`; false where neither can be. setlocale(LC_ALL, "C") ends it. */
+/* Sets a locale with a decimal comma, one of the system's or one made in `folder`; false where neither can be.
+ * setlocale(LC_ALL, "C") ends it. */
 static inline bool use_comma_locale(const char *folder)
 {
     char command[8192];
@@ -204,7 +207,7 @@ static inline bool use_comma_locale(const char *folder)
     return setlocale(LC_ALL, "de_DE.UTF-8") != NULL;
 }
 
-/* ---- Time and memory ----------------------------------------------------------------------------------------------------------- */
+/* ---- Time and memory --------------------------------------------------------------------------------------------- */
 
 /* Processor seconds of this process: what other programs do does not count. */
 static inline double processor_seconds(void)

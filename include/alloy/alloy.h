@@ -10,15 +10,18 @@
  *         fprintf(stderr, "%s\n", alloy_error());
  *
  * Conventions.
- *   Errors     Every function that can fail returns an alloy_status, ALLOY_OK (0) on success; alloy_error() then tells what happened in
- *              one line. Out parameters are set to NULL or zero on failure. The library never exits, aborts or prints.
- *   Ownership  X_open makes, X_close frees (NULL is fine). What a getter returns belongs to the object and lives as long as it.
- *   Threads    Any number of threads may use one alloy_model or alloy_tokenizer at the same time: both are constant once open.
- *              A session, a cache or a decoder belongs to one thread at a time.
- *   Numbers    In the default arithmetic the same model and tokens give the same bits, whatever the batch, the chunk size, the number of
- *              threads and the instruction set (docs/numerics.md).
+ *   Errors     Every function that can fail returns an alloy_status, ALLOY_OK (0) on success; alloy_error() then tells
+ *              what happened in one line. Out parameters are set to NULL or zero on failure. The library never exits,
+ *              aborts or prints.
+ *   Ownership  X_open makes, X_close frees (NULL is fine). What a getter returns belongs to the object and lives as
+ *              long as it.
+ *   Threads    Any number of threads may use one alloy_model or alloy_tokenizer at the same time: both are constant
+ *              once open. A session, a cache or a decoder belongs to one thread at a time.
+ *   Numbers    In the default arithmetic the same model and tokens give the same bits, whatever the batch, the chunk
+ *              size, the number of threads and the instruction set (docs/numerics.md).
  *   Text       UTF-8, with a length; it may hold NULs. Paths and names are NUL-terminated.
- *   Versions   Option structs begin zeroed: `alloy_load_options options = {0};`. Zero means the default of every field. */
+ *   Versions   Option structs begin zeroed: `alloy_load_options options = {0};`. Zero means the default of every
+ *              field. */
 #ifndef ALLOY_ALLOY_H
 #define ALLOY_ALLOY_H
 
@@ -40,7 +43,7 @@
 extern "C" {
 #endif
 
-/* ---- Errors ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Errors ------------------------------------------------------------------------------------------------------ */
 
 /* What kind of thing went wrong. The command's exit codes are these numbers. */
 typedef enum alloy_status {
@@ -58,8 +61,9 @@ typedef enum alloy_status {
     ALLOY_STATUS_COUNT
 } alloy_status;
 
-/* What happened in the calling thread's last failed call, in one line without a newline; "" before any. Valid until the thread's next
- * failure. Kept with the thread and not with an object, so that one place serves failures before an object exists too. */
+/* What happened in the calling thread's last failed call, in one line without a newline; "" before any. Valid until the
+ * thread's next failure. Kept with the thread and not with an object, so that one place serves failures before an
+ * object exists too. */
 ALLOY_API const char *alloy_error(void);
 
 /* "OK", "ARG", ... */
@@ -68,12 +72,12 @@ ALLOY_API const char *alloy_status_name(alloy_status status);
 /* "0.1.0" */
 ALLOY_API const char *alloy_version(void);
 
-/* Warnings (a vocabulary larger than the embedding, an ignored auto_map, ...) go to this function, one line each without a newline; NULL, the
- * default, drops them. Process-wide; set it before other calls. `user` is handed back. */
+/* Warnings (a vocabulary larger than the embedding, an ignored auto_map, ...) go to this function, one line each
+ * without a newline; NULL, the default, drops them. Process-wide; set it before other calls. `user` is handed back. */
 typedef void alloy_log_function(void *user, const char *line);
 ALLOY_API void alloy_set_log(alloy_log_function *log, void *user);
 
-/* ---- Dtypes ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Dtypes ------------------------------------------------------------------------------------------------------ */
 
 /* Dtypes that a safetensors file may hold; the names are those of the format. */
 typedef enum alloy_dtype {
@@ -110,27 +114,29 @@ ALLOY_API alloy_dtype alloy_dtype_by_name(const char *name, size_t size);
 /* Bits of one element. */
 ALLOY_API int alloy_dtype_bits(alloy_dtype dtype);
 
-/* ---- Configs ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Configs ----------------------------------------------------------------------------------------------------- */
 
-/* What a model is: its fields, constant once parsed, are in extend.h. Alloy reads its own configs (model_type "alloy": any mixer and FFN at any
- * depth) and those of qwen3, qwen3_moe, qwen3_next, qwen3_5, qwen3_5_moe, llama, qwen2 and mistral as transformers 4 and 5 write them, each with its
- * family's defaults and rules. */
+/* What a model is: its fields, constant once parsed, are in extend.h. Alloy reads its own configs (model_type "alloy":
+ * any mixer and FFN at any depth) and those of qwen3, qwen3_moe, qwen3_next, qwen3_5, qwen3_5_moe, llama, qwen2 and
+ * mistral as transformers 4 and 5 write them, each with its family's defaults and rules. */
 typedef struct alloy_config alloy_config;
 
-/* Reads a config.json, or that of a folder. Unknown model_type, rope or activation, a quantised model, JSON that is not sound: FORMAT; a number that is
- * none or outside its range: RANGE; more than 4 MiB: LIMIT; what is known and not implemented: UNSUPPORTED. The text names line, column and key.
- * Fields that would name code or addresses (auto_map, ...) are ignored with one warning. */
+/* Reads a config.json, or that of a folder. Unknown model_type, rope or activation, a quantised model, JSON that is not
+ * sound: FORMAT; a number that is none or outside its range: RANGE; more than 4 MiB: LIMIT; what is known and not
+ * implemented: UNSUPPORTED. The text names line, column and key. Fields that would name code or addresses (auto_map,
+ * ...) are ignored with one warning. */
 ALLOY_API alloy_status alloy_config_open(alloy_config **out, const char *where);
 
 /* The same from `size` bytes, which are copied; `name` stands for the file in messages. */
 ALLOY_API alloy_status alloy_config_parse(alloy_config **out, const char *name, const void *bytes, size_t size);
 ALLOY_API void alloy_config_close(alloy_config *config);
 
-/* Writes a file that reads back as the same config, of model_type "alloy" whatever it came from: fields grouped by module, unknown ones kept. What
- * stood at `path` stays until the new file is whole. ARG for a layer's view, and for the first layers that a model was opened with. */
+/* Writes a file that reads back as the same config, of model_type "alloy" whatever it came from: fields grouped by
+ * module, unknown ones kept. What stood at `path` stays until the new file is whole. ARG for a layer's view, and for
+ * the first layers that a model was opened with. */
 ALLOY_API alloy_status alloy_config_write(const alloy_config *config, const char *path);
 
-/* ---- Models ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Models ------------------------------------------------------------------------------------------------------ */
 
 typedef struct alloy_model alloy_model; /* a config and its weights, in place */
 
@@ -141,9 +147,10 @@ typedef struct alloy_load_options {
     bool follow_symlinks; /* follow links that leave the model's folder and its Hub cache */
 } alloy_load_options;
 
-/* Opens a model: `where` is a folder with config.json and *.safetensors (with an index or without), or "user/name" in the Hub's cache
- * (HF_HUB_CACHE, HF_HOME, or ~/.cache/huggingface; never the network). Weights are used where the file holds them; memory is touched when
- * a forward reads it. Missing, left-over or misshapen tensors are FORMAT and name all of them. `options` may be NULL. */
+/* Opens a model: `where` is a folder with config.json and *.safetensors (with an index or without), or "user/name" in
+ * the Hub's cache (HF_HUB_CACHE, HF_HOME, or ~/.cache/huggingface; never the network). Weights are used where the file
+ * holds them; memory is touched when a forward reads it. Missing, left-over or misshapen tensors are FORMAT and name
+ * all of them. `options` may be NULL. */
 ALLOY_API alloy_status alloy_model_open(alloy_model **out, const char *where, const alloy_load_options *options);
 ALLOY_API void alloy_model_close(alloy_model *model);
 
@@ -155,15 +162,15 @@ ALLOY_API int64_t alloy_model_context(const alloy_model *model); /* max_position
 /* Bytes of weights that one decoded token reads when routing picks `num_experts_per_tok` experts a layer. */
 ALLOY_API uint64_t alloy_model_bytes_per_token(const alloy_model *model);
 
-/* ---- Sessions and caches ------------------------------------------------------------------------------------------------------ */
+/* ---- Sessions and caches ----------------------------------------------------------------------------------------- */
 
 typedef struct alloy_session alloy_session; /* threads, kernels and scratch memory to run a model with */
 typedef struct alloy_cache alloy_cache;     /* the state of one sequence: keys and values, recurrent matrices, ... */
 
 typedef struct alloy_session_options {
     int threads; /* 0: one a processor */
-    const char
-        *cpu; /* "generic", "avx2", "avx512"; NULL: ALLOY_CPU from the environment, else the best this processor has */
+    /* "generic", "avx2", "avx512"; NULL: ALLOY_CPU from the environment, else the best this processor has */
+    const char *cpu;
     int64_t chunk;        /* most tokens of one forward; longer batches are divided. 0: 512 */
     alloy_dtype kv_dtype; /* of keys and values in caches: F32 (also 0), BF16 or F16, rounded once when appended */
 } alloy_session_options;
@@ -182,8 +189,9 @@ ALLOY_API int64_t alloy_cache_length(const alloy_cache *cache); /* tokens in it 
 ALLOY_API uint64_t alloy_cache_bytes(const alloy_cache *cache); /* memory that it holds now */
 ALLOY_API alloy_status alloy_cache_copy(alloy_cache **out, const alloy_cache *cache);
 
-/* Cuts a cache back to its first `length` tokens. Only full keys and values can be cut in place; ALLOY_UNSUPPORTED when a layer keeps a
- * window or a recurrent state and length is neither 0 nor the cache's own, and nothing is changed then: compute the prefix again. */
+/* Cuts a cache back to its first `length` tokens. Only full keys and values can be cut in place; ALLOY_UNSUPPORTED when
+ * a layer keeps a window or a recurrent state and length is neither 0 nor the cache's own, and nothing is changed then:
+ * compute the prefix again. */
 ALLOY_API alloy_status alloy_cache_truncate(alloy_cache *cache, int64_t length);
 
 /* One sequence of a forward: `count` new tokens (at least 1) behind what its cache holds. */
@@ -200,30 +208,32 @@ typedef enum alloy_logits_rows {
     ALLOY_LOGITS_NONE = 2, /* none */
 } alloy_logits_rows;
 
-/* Sees the output of every decoder layer: `rows` tokens beginning with token `first` of sequence `sequence` (counted from the start of this
- * call), `width` floats each (hc_mult * hidden_size where residuals carry several streams). */
+/* Sees the output of every decoder layer: `rows` tokens beginning with token `first` of sequence `sequence` (counted
+ * from the start of this call), `width` floats each (hc_mult * hidden_size where residuals carry several streams). */
 typedef void alloy_hidden_function(void *user, int64_t layer, int64_t sequence, int64_t first, int64_t rows,
                                    int64_t width, const float *hidden);
 
 typedef struct alloy_forward_options {
     alloy_logits_rows logits;
     alloy_hidden_function *hidden; /* may be NULL */
-    bool (*progress)(void *user, int64_t done,
-                     int64_t tokens); /* after each chunk; may be NULL; false stops with ALLOY_OK at `done` tokens */
+    /* after each chunk; may be NULL; false stops with ALLOY_OK at `done` tokens */
+    bool (*progress)(void *user, int64_t done, int64_t tokens);
     void *user;
 } alloy_forward_options;
 
-/* Runs a ragged batch and appends it to the caches, which must be different ones. `logits` has room for the rows asked for. Errors: RANGE for an id
- * outside the vocabulary (nothing has run then), CONTEXT when a cache would pass its context (nothing has run), NOMEM, RANGE for logits or router scores that are
- * not finite. After an error in mid-run the caches that were being filled are empty. `options` may be NULL. */
+/* Runs a ragged batch and appends it to the caches, which must be different ones. `logits` has room for the rows asked
+ * for. Errors: RANGE for an id outside the vocabulary (nothing has run then), CONTEXT when a cache would pass its
+ * context (nothing has run), NOMEM, RANGE for logits or router scores that are not finite. After an error in mid-run
+ * the caches that were being filled are empty. `options` may be NULL. */
 ALLOY_API alloy_status alloy_forward(alloy_session *session, const alloy_sequence *sequences, int64_t count,
                                      float *logits, const alloy_forward_options *options);
 
-/* ---- Tokenizers ---------------------------------------------------------------------------------------------------------------
+/* ---- Tokenizers -----------------------------------------------------------------------------------------------------
  *
- * The tokenizer.json of Hugging Face, with the ids that the `tokenizers` library gives. Read are: models of type BPE, byte-level or
- * with byte fallback; the normalizers, pre-tokenizers, post-processors and decoders that such models come with. A part that is not
- * implemented is a FORMAT error that names it, never a guess. `truncation` and `padding` are checked and not applied.
+ * The tokenizer.json of Hugging Face, with the ids that the `tokenizers` library gives. Read are: models of type BPE,
+ * byte-level or with byte fallback; the normalizers, pre-tokenizers, post-processors and decoders that such models come
+ * with. A part that is not implemented is a FORMAT error that names it, never a guess. `truncation` and `padding` are
+ * checked and not applied.
  *
  *     alloy_tokenizer *tokenizer;
  *     alloy_ids ids = {0};
@@ -233,8 +243,8 @@ ALLOY_API alloy_status alloy_forward(alloy_session *session, const alloy_sequenc
  *     alloy_ids_free(&ids);
  *     alloy_tokenizer_close(tokenizer);
  *
- * Text that is not UTF-8 is read as if every maximal part of a bad sequence were U+FFFD, here and wherever text comes in (as Python's
- * errors="replace" does). NULs are text. Encoding takes time linear in the text, whatever the text. */
+ * Text that is not UTF-8 is read as if every maximal part of a bad sequence were U+FFFD, here and wherever text comes
+ * in (as Python's errors="replace" does). NULs are text. Encoding takes time linear in the text, whatever the text. */
 
 typedef struct alloy_tokenizer alloy_tokenizer;
 
@@ -248,24 +258,27 @@ typedef struct alloy_ids {
 /* Empties a list and frees its memory. */
 ALLOY_API void alloy_ids_free(alloy_ids *ids);
 
-/* Opens a tokenizer.json, or that of a model's folder. At most 512 MiB. FORMAT for what is not sound or not supported. */
+/* Opens a tokenizer.json, or that of a model's folder. At most 512 MiB. FORMAT for what is not sound or not
+ * supported. */
 ALLOY_API alloy_status alloy_tokenizer_open(alloy_tokenizer **out, const char *path);
 ALLOY_API void alloy_tokenizer_close(alloy_tokenizer *tokenizer);
 
 enum {
     ALLOY_ENCODE_ADD_SPECIAL = 1, /* with the special tokens that the post-processor adds, as the start of the text */
-    /* The texts of special tokens are text, and do not become these tokens: for what users typed. Without it they become the tokens, as
-     * `tokenizers` does, and a user can write `<|im_end|>`. (Its encode_special_tokens; added tokens that are not special still count.) */
+    /* The texts of special tokens are text, and do not become these tokens: for what users typed. Without it they
+     * become the tokens, as `tokenizers` does, and a user can write `<|im_end|>`. (Its encode_special_tokens; added
+     * tokens that are not special still count.) */
     ALLOY_ENCODE_SPECIAL_AS_TEXT = 2,
 };
 
-/* Appends the ids of a text to `ids`. LIMIT for more than 2^31 bytes, or when a regular expression of the file needs more steps than honest
- * ones do; `ids` is as before then. */
+/* Appends the ids of a text to `ids`. LIMIT for more than 2^31 bytes, or when a regular expression of the file needs
+ * more steps than honest ones do; `ids` is as before then. */
 ALLOY_API alloy_status alloy_tokenizer_encode(const alloy_tokenizer *tokenizer, const char *text, size_t size,
                                               unsigned flags, alloy_ids *ids);
 
-/* The text of ids, with a NUL behind its *size bytes; free it with alloy_free. Ids that have no token (a model's logits may be wider than its
- * vocabulary) have no text; RANGE for those below 0 or above 2^32 - 1. `skip_special`: special tokens have none. `size` may be NULL. */
+/* The text of ids, with a NUL behind its *size bytes; free it with alloy_free. Ids that have no token (a model's logits
+ * may be wider than its vocabulary) have no text; RANGE for those below 0 or above 2^32 - 1. `skip_special`: special
+ * tokens have none. `size` may be NULL. */
 ALLOY_API alloy_status alloy_tokenizer_decode(const alloy_tokenizer *tokenizer, const int64_t *ids, int64_t count,
                                               bool skip_special, char **text, size_t *size);
 ALLOY_API void alloy_free(void *memory);
@@ -276,12 +289,13 @@ ALLOY_API int64_t alloy_tokenizer_vocab_size(const alloy_tokenizer *tokenizer);
 /* The id of a token by its text as the file has it; -1: there is none. */
 ALLOY_API int64_t alloy_tokenizer_id(const alloy_tokenizer *tokenizer, const char *token, size_t size);
 
-/* A token's text as the file has it (byte-level tokens in their alphabet), not NUL-terminated; NULL: the id has no token. */
+/* A token's text as the file has it (byte-level tokens in their alphabet), not NUL-terminated; NULL: the id has no
+ * token. */
 ALLOY_API const char *alloy_tokenizer_token(const alloy_tokenizer *tokenizer, int64_t id, size_t *size);
 ALLOY_API bool alloy_tokenizer_is_special(const alloy_tokenizer *tokenizer, int64_t id);
 
-/* Decodes ids as they come. What push gives is certain: whole characters, which later ids do not change; the texts in a row are what
- * alloy_tokenizer_decode gives for all ids. The tokenizer must stay open. */
+/* Decodes ids as they come. What push gives is certain: whole characters, which later ids do not change; the texts in a
+ * row are what alloy_tokenizer_decode gives for all ids. The tokenizer must stay open. */
 typedef struct alloy_decoder alloy_decoder;
 ALLOY_API alloy_status alloy_decoder_open(alloy_decoder **out, const alloy_tokenizer *tokenizer, bool skip_special);
 ALLOY_API void alloy_decoder_close(alloy_decoder *decoder);
@@ -292,7 +306,7 @@ ALLOY_API alloy_status alloy_decoder_push(alloy_decoder *decoder, int64_t id, co
 /* No more ids come: the rest, where bytes that are no whole character are U+FFFD. The decoder is as new afterwards. */
 ALLOY_API alloy_status alloy_decoder_finish(alloy_decoder *decoder, const char **text, size_t *size);
 
-/* ---- Generation ---------------------------------------------------------------------------------------------------------------
+/* ---- Generation -----------------------------------------------------------------------------------------------------
  *
  *     alloy_generate_options options = {.max_new_tokens = 64};
  *     alloy_generation *generation;
@@ -302,17 +316,18 @@ ALLOY_API alloy_status alloy_decoder_finish(alloy_decoder *decoder, const char *
  *     }
  *     alloy_generation_close(generation); */
 
-/* How the next token is chosen from the logits. Applied in this order, which is that of transformers: repetition penalty, frequency and
- * presence penalty, temperature, top_k, top_p, min_p, draw. All zero: greedy, the largest logit, ties to the lower id.
- * The draw is a function of (seed, number of the output among those of its prompt, position), so neighbours in a batch do not matter. */
+/* How the next token is chosen from the logits. Applied in this order, which is that of transformers: repetition
+ * penalty, frequency and presence penalty, temperature, top_k, top_p, min_p, draw. All zero: greedy, the largest logit,
+ * ties to the lower id. The draw is a function of (seed, number of the output among those of its prompt, position), so
+ * neighbours in a batch do not matter. */
 typedef struct alloy_sampling {
-    double
-        temperature; /* logits are divided by it; 0: greedy, and top_k, top_p and min_p have nothing to do. 0..1000000 */
-    int64_t top_k;   /* only the k likeliest, ties to the lower id; 0: all */
-    double top_p;    /* only the likeliest whose probabilities reach this sum; 0 or 1: all. 0..1 */
-    double min_p;    /* only those at least so likely as this share of the likeliest; 0: all. 0..1 */
-    double
-        repetition_penalty; /* logits of ids in the prompt and the output: divided by it if positive, else multiplied. 0 or 1: none. 0..1000 */
+    /* logits are divided by it; 0: greedy, and top_k, top_p and min_p have nothing to do. 0..1000000 */
+    double temperature;
+    int64_t top_k; /* only the k likeliest, ties to the lower id; 0: all */
+    double top_p;  /* only the likeliest whose probabilities reach this sum; 0 or 1: all. 0..1 */
+    double min_p;  /* only those at least so likely as this share of the likeliest; 0: all. 0..1 */
+    /* logits of ids in the prompt and the output: divided by it if positive, else multiplied. 0 or 1: none. 0..1000 */
+    double repetition_penalty;
     double presence_penalty;  /* taken once from logits of ids in the output. -1000..1000 */
     double frequency_penalty; /* taken from logits of ids in the output once for each time they occur. -1000..1000 */
     uint64_t seed;
@@ -339,8 +354,9 @@ typedef struct alloy_logprob {
 typedef struct alloy_piece {
     int64_t output; /* whose it is: 0 .. prompts * num_return_sequences - 1 */
     int64_t id;
-    const char *
-        text; /* what can be shown now: whole characters, nothing that may belong to a stop text; often empty. Until the callback returns */
+    /* what can be shown now: whole characters, nothing that may belong to a stop text; often empty. Until the callback
+     * returns */
+    const char *text;
     size_t text_size;    /* bytes */
     alloy_finish finish; /* not NONE with the last piece of an output, which brings what was held back */
 } alloy_piece;
@@ -354,14 +370,15 @@ typedef struct alloy_generate_options {
     alloy_sampling sampling;
     int64_t max_new_tokens;       /* of each output; 0: until the context is full */
     int64_t num_return_sequences; /* outputs of each prompt, which is computed once; 0: 1. At most 1024 */
-    const char *const *
-        stop; /* [stop_count] texts that end an output and are not part of its text. UTF-8, 1 to 1024 bytes, at most 64; a tokenizer is needed */
+    /* [stop_count] texts that end an output and are not part of its text. UTF-8, 1 to 1024 bytes, at most 64; a
+     * tokenizer is needed */
+    const char *const *stop;
     int64_t stop_count;
     bool ignore_eos;        /* goes on past end-of-sequence ids */
     const int64_t *eos_ids; /* [eos_count] ids that end an output; NULL: generation_config.json's, else the config's */
     int64_t eos_count;
-    int64_t
-        logprobs; /* so many likeliest ids are kept at each step, and the chosen id's own; 0: none are. At most 1000 */
+    /* so many likeliest ids are kept at each step, and the chosen id's own; 0: none are. At most 1000 */
+    int64_t logprobs;
     int64_t context; /* most tokens of a prompt and its output; 0: the model's */
     bool (*progress)(void *user, int64_t done,
                      int64_t tokens);                     /* while prompts are computed; may be NULL; false cancels */
@@ -373,8 +390,8 @@ typedef struct alloy_generate_options {
 typedef struct alloy_output {
     const int64_t *ids; /* [count] the new ids, an end-of-sequence id and those of a stop text included */
     int64_t count;
-    const char
-        *text; /* without end-of-sequence, special tokens and the stop text; a NUL behind it. "" without a tokenizer */
+    /* without end-of-sequence, special tokens and the stop text; a NUL behind it. "" without a tokenizer */
+    const char *text;
     size_t text_size; /* bytes */
     alloy_finish finish;
     const float *logprobs;          /* [count] of the new ids; NULL unless asked for */
@@ -396,9 +413,10 @@ typedef struct alloy_usage {
 
 typedef struct alloy_generation alloy_generation;
 
-/* Continues `count` prompts as one batch: each output gets the tokens that it would get alone. `tokenizer` gives texts; NULL: ids only.
- * Errors: ARG (an empty prompt, contradictory options), RANGE (an option, or an id outside the vocabulary; logits that are not finite are never made
- * a token), CONTEXT (a prompt leaves no room for a new token), NOMEM. `options` may be NULL. */
+/* Continues `count` prompts as one batch: each output gets the tokens that it would get alone. `tokenizer` gives texts;
+ * NULL: ids only. Errors: ARG (an empty prompt, contradictory options), RANGE (an option, or an id outside the
+ * vocabulary; logits that are not finite are never made a token), CONTEXT (a prompt leaves no room for a new token),
+ * NOMEM. `options` may be NULL. */
 ALLOY_API alloy_status alloy_generate(alloy_generation **out, alloy_session *session, const alloy_tokenizer *tokenizer,
                                       const alloy_prompt *prompts, int64_t count,
                                       const alloy_generate_options *options);

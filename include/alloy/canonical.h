@@ -1,5 +1,6 @@
-/* Alloy's canonical functions, one number at a time: the same bits on every machine, whichever libm it has (docs/numerics.md). For ops of plug-ins (extend.h), and for whatever
- * turns logits into choices. Compile with -ffp-contract=off. */
+/* Alloy's canonical functions, one number at a time: the same bits on every machine, whichever libm it has
+ * (docs/numerics.md). For ops of plug-ins (extend.h), and for whatever turns logits into choices. Compile with
+ * -ffp-contract=off. */
 #ifndef ALLOY_CANONICAL_H
 #define ALLOY_CANONICAL_H
 

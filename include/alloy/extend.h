@@ -1,25 +1,27 @@
 /* Alloy for those who extend it: a new token mixer, a new feed-forward, a new op.
  *
- * A module (mixer or FFN) is one `const` struct: its name, its parameters, what it keeps between forwards, and its forward, written once as calls of ops.
- * The same forward is read in three ways: *run* computes numbers, *count* touches no memory and records work and traffic from the shapes, and
- * *grad* (to come) records a tape. A forward never asks which reading is going on.
+ * A module (mixer or FFN) is one `const` struct: its name, its parameters, what it keeps between forwards, and its
+ * forward, written once as calls of ops. The same forward is read in three ways: *run* computes numbers, *count*
+ * touches no memory and records work and traffic from the shapes, and *grad* (to come) records a tape. A forward never
+ * asks which reading is going on.
  *
- *     static alloy_tensor *forward(alloy_pass *p, const alloy_config *c, const void *weights, const alloy_state *s, alloy_tensor *x)
- *     {
+ *     static alloy_tensor *forward(alloy_pass *p, const alloy_config *c, const void *weights, const alloy_state *s,
+ *     alloy_tensor *x) {
  *         const struct weights *w = weights;
  *         alloy_tensor *gate = alloy_linear(p, x, w->gate_proj, NULL);
  *         alloy_tensor *up = alloy_linear(p, x, w->up_proj, NULL);
  *         return alloy_linear(p, alloy_swiglu(p, gate, up), w->down_proj, NULL);
  *     }
  *
- * Errors: an op that fails leaves the error in the pass and returns NULL; an op given NULL where a tensor is needed returns NULL. So a forward is
- * checked once, by who called it.
+ * Errors: an op that fails leaves the error in the pass and returns NULL; an op given NULL where a tensor is needed
+ * returns NULL. So a forward is checked once, by who called it.
  *
- * Ownership: tensors belong to the pass and live until the module's forward has returned its result. Weights belong to the model, states to
- * the caches. Nothing is freed by hand.
+ * Ownership: tensors belong to the pass and live until the module's forward has returned its result. Weights belong to
+ * the model, states to the caches. Nothing is freed by hand.
  *
- * A module outside the library is a shared object that exports two symbols, written by ALLOY_PLUGIN below; `--plugin FILE` or alloy_plugin_load opens it.
- * examples/plugins/ holds one. Modules are looked up by the names in a config's layer_types and ffn_types. */
+ * A module outside the library is a shared object that exports two symbols, written by ALLOY_PLUGIN below; `--plugin
+ * FILE` or alloy_plugin_load opens it. examples/plugins/ holds one. Modules are looked up by the names in a config's
+ * layer_types and ffn_types. */
 #ifndef ALLOY_EXTEND_H
 #define ALLOY_EXTEND_H
 
@@ -30,14 +32,16 @@
 extern "C" {
 #endif
 
-/* ---- The config ----------------------------------------------------------------------------------------------------------------
+/* ---- The config -----------------------------------------------------------------------------------------------------
  *
- * What a model is. Names are those of config.json. Families' own configs are translated into this at parsing, with their family's defaults. An integer that is 0, a
- * double that is 0 or a string that is NULL was absent and has no default: the module that reads it requires it (its `check`). A module reads only its own fields; the
- * config it is given is its layer's view, with layer_overrides applied. Constant once parsed.
+ * What a model is. Names are those of config.json. Families' own configs are translated into this at parsing, with
+ * their family's defaults. An integer that is 0, a double that is 0 or a string that is NULL was absent and has no
+ * default: the module that reads it requires it (its `check`). A module reads only its own fields; the config it is
+ * given is its layer's view, with layer_overrides applied. Constant once parsed.
  *
- * Every number is within its field's range: widths at most 2^20, heads and their sizes 2^16, layers 100,000, so that no product of two of them with a
- * width overflows 63 bits. How fields go together (do heads divide?) is the module's to check. */
+ * Every number is within its field's range: widths at most 2^20, heads and their sizes 2^16, layers 100,000, so that no
+ * product of two of them with a width overflows 63 bits. How fields go together (do heads divide?) is the module's to
+ * check. */
 
 typedef enum alloy_rope_type {
     ALLOY_ROPE_DEFAULT,
@@ -63,8 +67,8 @@ typedef struct alloy_rope {
 typedef struct alloy_layer {
     const char *mixer; /* name in the registry */
     const char *ffn;
-    const alloy_config *
-        mixer_config; /* the view for its mixer (FFN): this config with what layer_overrides says for that module or depth */
+    /* the view for its mixer (FFN): this config with what layer_overrides says for that module or depth */
+    const alloy_config *mixer_config;
     const alloy_config *ffn_config;
 } alloy_layer;
 
@@ -124,12 +128,13 @@ struct alloy_config {
     int64_t hc_mult, hc_sinkhorn_iters;
     double hc_eps;
 
-    const struct alloy_config_extra
-        *extra; /* the parser's: fields that have no member here, for alloy_config_get_*; NULL: none */
+    /* the parser's: fields that have no member here, for alloy_config_get_*; NULL: none */
+    const struct alloy_config_extra *extra;
 };
 
-/* A field that no built-in module knows (a plug-in's own), from the layer's view: overrides first, then the file. `fallback` where absent or null; a value
- * of another type fails with RANGE, naming the key. Fields that have a member above are found too. Thread safe. */
+/* A field that no built-in module knows (a plug-in's own), from the layer's view: overrides first, then the file.
+ * `fallback` where absent or null; a value of another type fails with RANGE, naming the key. Fields that have a member
+ * above are found too. Thread safe. */
 ALLOY_API alloy_status alloy_config_get_int64(const alloy_config *config, const char *key, int64_t fallback,
                                               int64_t *out);
 ALLOY_API alloy_status alloy_config_get_double(const alloy_config *config, const char *key, double fallback,
@@ -138,7 +143,7 @@ ALLOY_API alloy_status alloy_config_get_double(const alloy_config *config, const
 /* For `check` functions: RANGE that names the key, the value and the range, unless least <= value <= most. */
 ALLOY_API alloy_status alloy_config_require(const char *key, int64_t value, int64_t least, int64_t most);
 
-/* ---- Tensors, weights, passes --------------------------------------------------------------------------------------------------- */
+/* ---- Tensors, weights, passes ------------------------------------------------------------------------------------ */
 
 enum { ALLOY_MOST_DIMS = 4 };
 
@@ -178,14 +183,14 @@ typedef struct alloy_span {
 /* What a forward may ask of its pass. */
 ALLOY_API int64_t alloy_pass_tokens(const alloy_pass *pass); /* rows of the batch, repeats included */
 ALLOY_API const alloy_span *alloy_pass_spans(const alloy_pass *pass, int64_t *count);
-ALLOY_API const int64_t *alloy_pass_ids(
-    const alloy_pass *pass); /* [tokens], for modules that route by token; NULL in count */
+/* [tokens], for modules that route by token; NULL in count */
+ALLOY_API const int64_t *alloy_pass_ids(const alloy_pass *pass);
 
 /* Stops the pass with an error; returns NULL, to be returned. */
 ALLOY_API void *alloy_pass_fail(alloy_pass *pass, alloy_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* ---- Parameters and state -------------------------------------------------------------------------------------------------------- */
+/* ---- Parameters and state ---------------------------------------------------------------------------------------- */
 
 typedef struct alloy_params alloy_params;
 typedef struct alloy_state_spec alloy_state_spec;
@@ -204,17 +209,18 @@ enum {
 /* A shape: ALLOY_SHAPE(rows, columns). Ends with a 0. */
 #define ALLOY_SHAPE(...) ((const int64_t[]){__VA_ARGS__, 0})
 
-/* Declares a parameter, called from `params`. `name` is relative to the module ("q_proj.weight"); `offset` is where the module's struct of weights has its
- * `const alloy_weight *`. */
+/* Declares a parameter, called from `params`. `name` is relative to the module ("q_proj.weight"); `offset` is where the
+ * module's struct of weights has its `const alloy_weight *`. */
 ALLOY_API void alloy_param(alloy_params *params, const char *name, size_t offset, const int64_t *shape, int flags);
 
-/* Declares routed experts: `name`.E.gate_proj.weight, .up_proj.weight, .down_proj.weight, or stacked `name`.gate_up_proj [E, 2I, H] and `name`.down_proj
- * [E, H, I]. `offset`: of an alloy_expert_weights. */
+/* Declares routed experts: `name`.E.gate_proj.weight, .up_proj.weight, .down_proj.weight, or stacked
+ * `name`.gate_up_proj [E, 2I, H] and `name`.down_proj [E, H, I]. `offset`: of an alloy_expert_weights. */
 ALLOY_API void alloy_param_experts(alloy_params *params, const char *name, size_t offset, int64_t experts,
                                    int64_t intermediate, int64_t hidden);
 
-/* Checkpoints may hold the same thing in more than one layout. What is declared after alloy_params_layout(p, 1) belongs to layout 1, and so on; a file must hold one layout
- * whole, and the pointers of the others are NULL then. ALLOY_EVERY_LAYOUT ends the choice. New weights get layout 0, or the one that alloy_params_new_layout names. */
+/* Checkpoints may hold the same thing in more than one layout. What is declared after alloy_params_layout(p, 1) belongs
+ * to layout 1, and so on; a file must hold one layout whole, and the pointers of the others are NULL then.
+ * ALLOY_EVERY_LAYOUT ends the choice. New weights get layout 0, or the one that alloy_params_new_layout names. */
 enum { ALLOY_EVERY_LAYOUT = -1 };
 ALLOY_API void alloy_params_layout(alloy_params *params, int layout);
 ALLOY_API void alloy_params_new_layout(alloy_params *params, int layout);
@@ -225,7 +231,7 @@ ALLOY_API void alloy_params_new_layout(alloy_params *params, int layout);
 ALLOY_API void alloy_state_keep_rows(alloy_state_spec *spec, const char *name, int64_t width, int64_t window);
 ALLOY_API void alloy_state_keep_fixed(alloy_state_spec *spec, const char *name, int64_t count);
 
-/* ---- Modules --------------------------------------------------------------------------------------------------------------------- */
+/* ---- Modules ----------------------------------------------------------------------------------------------------- */
 
 typedef enum alloy_mask_kind { ALLOY_MASK_CAUSAL, ALLOY_MASK_SLIDING, ALLOY_MASK_LINEAR } alloy_mask_kind;
 
@@ -234,10 +240,10 @@ typedef struct alloy_mixer {
     const char *attr_name; /* the name its weights carry in a checkpoint: "self_attn" */
     const char *summary;   /* one line for `alloy modules` */
     alloy_mask_kind mask_kind;
-    size_t
-        weights_size; /* of the struct that `params` describes: pointers to alloy_weight and alloy_expert_weights only */
-    alloy_status (*check)(
-        const alloy_config *config); /* are the fields that it reads sound? RANGE that names the key */
+    /* of the struct that `params` describes: pointers to alloy_weight and alloy_expert_weights only */
+    size_t weights_size;
+    /* are the fields that it reads sound? RANGE that names the key */
+    alloy_status (*check)(const alloy_config *config);
     void (*params)(alloy_params *params, const alloy_config *config);
     void (*state)(alloy_state_spec *spec, const alloy_config *config); /* NULL: keeps nothing */
     alloy_tensor *(*forward)(alloy_pass *pass, const alloy_config *config, const void *weights,
@@ -254,11 +260,13 @@ typedef struct alloy_ffn {
     alloy_tensor *(*forward)(alloy_pass *pass, const alloy_config *config, const void *weights, alloy_tensor *x);
 } alloy_ffn;
 
-/* Adds a module to the process's registry; the struct must outlive the process. ARG for a name that is taken or a struct that is incomplete. */
+/* Adds a module to the process's registry; the struct must outlive the process. ARG for a name that is taken or a
+ * struct that is incomplete. */
 ALLOY_API alloy_status alloy_register_mixer(const alloy_mixer *mixer);
 ALLOY_API alloy_status alloy_register_ffn(const alloy_ffn *ffn);
 
-/* Looks up; NULL with the thread's text set (FORMAT: the known names and the nearest one). The Hub's generic names are known too. */
+/* Looks up; NULL with the thread's text set (FORMAT: the known names and the nearest one). The Hub's generic names are
+ * known too. */
 ALLOY_API const alloy_mixer *alloy_mixer_by_name(const char *name);
 ALLOY_API const alloy_ffn *alloy_ffn_by_name(const char *name);
 
@@ -266,8 +274,9 @@ ALLOY_API const alloy_ffn *alloy_ffn_by_name(const char *name);
 ALLOY_API const alloy_mixer *alloy_mixer_at(int index);
 ALLOY_API const alloy_ffn *alloy_ffn_at(int index);
 
-/* Opens a shared object and lets it register its modules. A plug-in is code and runs with the rights of the process: only a path that the user gave, with a '/' in it, of
- * a regular file that nobody else may write (TRUST). ABI or struct sizes of another version, a missing symbol or a name clash: FORMAT. */
+/* Opens a shared object and lets it register its modules. A plug-in is code and runs with the rights of the process:
+ * only a path that the user gave, with a '/' in it, of a regular file that nobody else may write (TRUST). ABI or struct
+ * sizes of another version, a missing symbol or a name clash: FORMAT. */
 ALLOY_API alloy_status alloy_plugin_load(const char *path);
 
 enum { ALLOY_ABI_VERSION = 1 };
@@ -286,14 +295,15 @@ typedef struct alloy_plugin_info {
     __attribute__((visibility("default"))) alloy_status alloy_plugin_init(void);                                       \
     alloy_status alloy_plugin_init(void)
 
-/* ---- Built-in ops ----------------------------------------------------------------------------------------------------------------
+/* ---- Built-in ops ---------------------------------------------------------------------------------------------------
  *
  * n: tokens of the batch. Results are new tensors. Each fails with ARG when shapes do not fit. */
 
 /* y [n, O] = x [n, .., I flattened] W^T (+ bias). W [O, I], bias [O] or NULL. */
 ALLOY_API alloy_tensor *alloy_linear(alloy_pass *p, alloy_tensor *x, const alloy_weight *w, const alloy_weight *bias);
 
-/* y = x / sqrt(mean(x^2) + eps) * w over the last dimension (arXiv:1910.07467, eq. 4); unit_offset: (1 + w). w [d] or NULL. */
+/* y = x / sqrt(mean(x^2) + eps) * w over the last dimension (arXiv:1910.07467, eq. 4); unit_offset: (1 + w). w [d] or
+ * NULL. */
 ALLOY_API alloy_tensor *alloy_rms_norm(alloy_pass *p, alloy_tensor *x, const alloy_weight *w, double eps,
                                        bool unit_offset);
 
@@ -308,8 +318,8 @@ ALLOY_API alloy_tensor *alloy_l2_norm(alloy_pass *p, alloy_tensor *x, double eps
 ALLOY_API alloy_tensor *alloy_heads(alloy_pass *p, alloy_tensor *x, int64_t heads);
 ALLOY_API alloy_tensor *alloy_flatten(alloy_pass *p, alloy_tensor *x);
 
-/* Cuts each of `groups` equal groups of a row [n, groups * (w0 + w1 + ..)] into `parts` widths; part i of all groups side by side is parts[i] [n, groups * w_i]. Returns
- * parts[0]. All of parts are NULL on failure. */
+/* Cuts each of `groups` equal groups of a row [n, groups * (w0 + w1 + ..)] into `parts` widths; part i of all groups
+ * side by side is parts[i] [n, groups * w_i]. Returns parts[0]. All of parts are NULL on failure. */
 ALLOY_API alloy_tensor *alloy_split(alloy_pass *p, alloy_tensor *x, int64_t groups, int count, const int64_t *widths,
                                     alloy_tensor **parts);
 
@@ -319,17 +329,19 @@ ALLOY_API alloy_tensor *alloy_concat(alloy_pass *p, int count, alloy_tensor **pa
 /* Rotates halves of the leading channels of x [n, heads, d] by each token's position (arXiv:2104.09864). */
 ALLOY_API alloy_tensor *alloy_rotary(alloy_pass *p, alloy_tensor *x, const alloy_rope *rope);
 
-/* Appends the rows of x [n, .., ..] to part `part` of the state, rounded to the cache's dtype; gives what attention reads: those rows and the ones before. */
+/* Appends the rows of x [n, .., ..] to part `part` of the state, rounded to the cache's dtype; gives what attention
+ * reads: those rows and the ones before. */
 typedef struct alloy_rows alloy_rows;
 ALLOY_API alloy_rows *alloy_append(alloy_pass *p, const alloy_state *s, int part, alloy_tensor *x);
 
-/* Causal softmax attention with grouped heads. q [n, heads, d]; keys rows of kv_heads * d, values of kv_heads * dv; y [n, heads, dv]. window 0: all positions, else a token at t sees
- * t - window + 1 .. t. */
+/* Causal softmax attention with grouped heads. q [n, heads, d]; keys rows of kv_heads * d, values of kv_heads * dv; y
+ * [n, heads, dv]. window 0: all positions, else a token at t sees t - window + 1 .. t. */
 ALLOY_API alloy_tensor *alloy_attention(alloy_pass *p, alloy_tensor *q, alloy_rows *keys, alloy_rows *values,
                                         int64_t kv_heads, float scale, int64_t window);
 
-/* Depthwise causal convolution over tokens, then SiLU: y[t][c] = silu(sum_j w[c][j] x[t - taps + 1 + j][c]). x [n, channels], w [channels, 1, taps] or [channels, taps]. The tail of taps - 1
- * rows is the fixed part `part` of the state. */
+/* Depthwise causal convolution over tokens, then SiLU: y[t][c] = silu(sum_j w[c][j] x[t - taps + 1 + j][c]). x [n,
+ * channels], w [channels, 1, taps] or [channels, taps]. The tail of taps - 1 rows is the fixed part `part` of the
+ * state. */
 ALLOY_API alloy_tensor *alloy_conv1d_silu(alloy_pass *p, alloy_tensor *x, const alloy_weight *w, const alloy_state *s,
                                           int part);
 
@@ -337,8 +349,10 @@ ALLOY_API alloy_tensor *alloy_conv1d_silu(alloy_pass *p, alloy_tensor *x, const 
 ALLOY_API alloy_tensor *alloy_decay(alloy_pass *p, alloy_tensor *a, const alloy_weight *A_log,
                                     const alloy_weight *dt_bias);
 
-/* The gated delta rule, token by token (arXiv:2412.06464, eq. 10): per value head S = decay S; S += k (beta (v - S^T k))^T; y = S^T q. q, k [n, key_heads, K] (normalised, q scaled), v [n, value_heads, V],
- * decay, beta [n, value_heads]; value head h reads key head h / (value_heads / key_heads). S is the fixed part `part` of the state, value_heads * K * V floats. */
+/* The gated delta rule, token by token (arXiv:2412.06464, eq. 10): per value head S = decay S; S += k (beta (v - S^T
+ * k))^T; y = S^T q. q, k [n, key_heads, K] (normalised, q scaled), v [n, value_heads, V], decay, beta [n, value_heads];
+ * value head h reads key head h / (value_heads / key_heads). S is the fixed part `part` of the state, value_heads * K *
+ * V floats. */
 ALLOY_API alloy_tensor *alloy_delta_rule(alloy_pass *p, alloy_tensor *q, alloy_tensor *k, alloy_tensor *v,
                                          alloy_tensor *decay, alloy_tensor *beta, const alloy_state *s, int part);
 
@@ -348,10 +362,11 @@ ALLOY_API alloy_tensor *alloy_multiply(alloy_pass *p, alloy_tensor *a, alloy_ten
 ALLOY_API alloy_tensor *alloy_silu(alloy_pass *p, alloy_tensor *x);
 ALLOY_API alloy_tensor *alloy_sigmoid(alloy_pass *p, alloy_tensor *x);
 ALLOY_API alloy_tensor *alloy_swiglu(alloy_pass *p, alloy_tensor *gate, alloy_tensor *up); /* silu(gate) * up */
-ALLOY_API alloy_tensor *alloy_mul_sigmoid(alloy_pass *p, alloy_tensor *x,
-                                          alloy_tensor *gate); /* x * sigmoid(gate); gate like x, or [n, 1] */
+/* x * sigmoid(gate); gate like x, or [n, 1] */
+ALLOY_API alloy_tensor *alloy_mul_sigmoid(alloy_pass *p, alloy_tensor *x, alloy_tensor *gate);
 
-/* The k experts of each token and their weights, softmax over all of logits [n, experts] ranked by logit, ties to the lower expert; normalize: divided by the sum of the chosen. */
+/* The k experts of each token and their weights, softmax over all of logits [n, experts] ranked by logit, ties to the
+ * lower expert; normalize: divided by the sum of the chosen. */
 typedef struct alloy_routes alloy_routes;
 ALLOY_API alloy_routes *alloy_route_softmax(alloy_pass *p, alloy_tensor *logits, int64_t k, bool normalize);
 
@@ -359,12 +374,14 @@ ALLOY_API alloy_routes *alloy_route_softmax(alloy_pass *p, alloy_tensor *logits,
 ALLOY_API alloy_tensor *alloy_experts(alloy_pass *p, alloy_tensor *x, alloy_routes *routes,
                                       const alloy_expert_weights *experts);
 
-/* ---- Ops of one's own ---------------------------------------------------------------------------------------------------------------
+/* ---- Ops of one's own -----------------------------------------------------------------------------------------------
  *
- * An op is its three readings side by side. A front function checks shapes, makes the result with alloy_tensor_new and calls alloy_apply:
+ * An op is its three readings side by side. A front function checks shapes, makes the result with alloy_tensor_new and
+ * calls alloy_apply:
  *
  *     alloy_tensor *y = alloy_tensor_new(p, 2, x->shape);
- *     return alloy_apply(p, &scan, &(alloy_args){.in = {x, dt}, .out = {y}, .weight = {w->A}, .state = s, .part = SCAN_STATE});
+ *     return alloy_apply(p, &scan, &(alloy_args){.in = {x, dt}, .out = {y}, .weight = {w->A}, .state = s, .part =
+ *     SCAN_STATE});
  */
 
 enum { ALLOY_MOST_INPUTS = 8, ALLOY_MOST_OUTPUTS = 8, ALLOY_MOST_WEIGHTS = 4, ALLOY_MOST_CACHE_ROWS = 4 };
@@ -391,7 +408,8 @@ typedef enum alloy_cache_kind {
     ALLOY_CACHE_CONV
 } alloy_cache_kind;
 
-/* The neutral record that an op emits in *count*; both accountings of the roofline are sums over records. Elements, not bytes: dtypes are the reader's. */
+/* The neutral record that an op emits in *count*; both accountings of the roofline are sums over records. Elements, not
+ * bytes: dtypes are the reader's. */
 typedef struct alloy_cost {
     alloy_count tensor_flops;  /* exact: matrix products, 2 a multiply-add */
     alloy_count vector_flops;  /* exact: the rest, 1 an operation */
@@ -431,8 +449,8 @@ ALLOY_API alloy_tensor *alloy_tensor_new(alloy_pass *p, int ndim, const int64_t 
 /* Reads the op as the pass does; returns args->out[0], or NULL after a failure. */
 ALLOY_API alloy_tensor *alloy_apply(alloy_pass *p, const alloy_op *op, const alloy_args *args);
 
-/* For run functions. The fixed part of one sequence's state; work divided among threads (tasks are independent; the result must not depend on who runs which; `scratch` has
- * ALLOY_TASK_SCRATCH bytes). */
+/* For run functions. The fixed part of one sequence's state; work divided among threads (tasks are independent; the
+ * result must not depend on who runs which; `scratch` has ALLOY_TASK_SCRATCH bytes). */
 enum { ALLOY_TASK_SCRATCH = 512 * 1024 };
 ALLOY_API float *alloy_state_fixed(const alloy_args *args, int64_t span);
 ALLOY_API void alloy_pass_parallel(alloy_pass *p, int64_t tasks,

@@ -36,7 +36,8 @@ void alloy_arena_free(alloy_arena *arena)
     alloy_memory_free(arena);
 }
 
-/* Makes the block after the current one the current one, with room for `bytes`. A kept block that is too small is replaced. */
+/* Makes the block after the current one the current one, with room for `bytes`. A kept block that is too small is
+ * replaced. */
 static bool next_block(alloy_arena *arena, size_t bytes)
 {
     size_t next = arena->count == 0 ? 0 : arena->current + 1;

@@ -1,7 +1,9 @@
-/* An arena: memory that is given back all at once, for the tensors of a forward pass and for objects that live and die together.
+/* An arena: memory that is given back all at once, for the tensors of a forward pass and for objects that live and die
+ * together.
  *
- * Invariants: blocks are never moved, so pointers stay valid until the arena is cut back past them; every piece is aligned to
- * ALLOY_ALIGNMENT; blocks are kept when the arena is cut back, so that a warm arena allocates nothing. Not thread safe. */
+ * Invariants: blocks are never moved, so pointers stay valid until the arena is cut back past them; every piece is
+ * aligned to ALLOY_ALIGNMENT; blocks are kept when the arena is cut back, so that a warm arena allocates nothing. Not
+ * thread safe. */
 #ifndef ALLOY_BASE_ARENA_H
 #define ALLOY_BASE_ARENA_H
 

@@ -1,5 +1,5 @@
-/* Checked arithmetic: sizes that come from files pass through here before they are multiplied, added or allocated. Each function
- * returns false, and leaves *out alone, where the true result does not fit. */
+/* Checked arithmetic: sizes that come from files pass through here before they are multiplied, added or allocated. Each
+ * function returns false, and leaves *out alone, where the true result does not fit. */
 #ifndef ALLOY_BASE_CHECKED_H
 #define ALLOY_BASE_CHECKED_H
 

@@ -1,7 +1,8 @@
 /* Files: reading whole ones, mapping weights, writing so that nothing that was there before is lost.
  *
- * Opening is safe against what strangers put into folders: only regular files (a FIFO or device never hangs: O_NONBLOCK + fstat).
- * Interrupted calls are retried, short reads and writes continued. Every failure is ALLOY_IO with the path and the system's reason. */
+ * Opening is safe against what strangers put into folders: only regular files (a FIFO or device never hangs: O_NONBLOCK
+ * + fstat). Interrupted calls are retried, short reads and writes continued. Every failure is ALLOY_IO with the path
+ * and the system's reason. */
 #ifndef ALLOY_BASE_FILE_H
 #define ALLOY_BASE_FILE_H
 
@@ -21,13 +22,13 @@ typedef struct alloy_file {
     bool mapped;
 } alloy_file; /* {0} is closed */
 
-/* Opens a regular file of at most `most` bytes (more: ALLOY_LIMIT). With `map` the file is mapped read-only, shared, so that pages come when
- * touched; else it is read whole. On failure *file is {0}. */
+/* Opens a regular file of at most `most` bytes (more: ALLOY_LIMIT). With `map` the file is mapped read-only, shared, so
+ * that pages come when touched; else it is read whole. On failure *file is {0}. */
 alloy_status alloy_file_open(alloy_file *file, const char *path, size_t most, bool map);
 void alloy_file_close(alloy_file *file);
 
-/* Is a mapped file still as long as it was? IO when not: reading what was cut off would raise SIGBUS. A file that was replaced or removed is
- * fine (the mapping holds the old one), and so is one that was read into memory. */
+/* Is a mapped file still as long as it was? IO when not: reading what was cut off would raise SIGBUS. A file that was
+ * replaced or removed is fine (the mapping holds the old one), and so is one that was read into memory. */
 alloy_status alloy_file_check(const alloy_file *file);
 
 /* Reads a whole regular file into `text` (cleared first). */
@@ -43,8 +44,8 @@ alloy_status alloy_folder_create(const char *path);
 /* folder/name in `text` (cleared first). */
 alloy_status alloy_path_join(alloy_text *text, const char *folder, const char *name);
 
-/* A file being written beside its final name. Sync, rename over the final name and sync of the folder happen at commit: before it, and
- * when anything fails, what stood at `path` is untouched and the temporary file is removed. */
+/* A file being written beside its final name. Sync, rename over the final name and sync of the folder happen at commit:
+ * before it, and when anything fails, what stood at `path` is untouched and the temporary file is removed. */
 typedef struct alloy_file_writer {
     char *path;      /* the final name */
     char *temporary; /* the name that is written to */
@@ -54,9 +55,8 @@ typedef struct alloy_file_writer {
 
 alloy_status alloy_file_create(alloy_file_writer *writer, const char *path);
 alloy_status alloy_file_write(alloy_file_writer *writer, const void *bytes, size_t size);
-alloy_status alloy_file_finish(
-    alloy_file_writer
-        *writer); /* syncs and closes the temporary file: what is left is the rename. For sets of files; optional */
+/* syncs and closes the temporary file: what is left is the rename. For sets of files; optional */
+alloy_status alloy_file_finish(alloy_file_writer *writer);
 alloy_status alloy_file_commit(alloy_file_writer *writer); /* closes, also when it fails */
 void alloy_file_abandon(alloy_file_writer *writer);        /* closes and removes the temporary file; {0} is fine */
 

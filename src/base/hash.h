@@ -1,5 +1,6 @@
-/* Hashing of names that strangers chose. SipHash-1-3 (Aumasson and Bernstein: SipHash: a fast short-input PRF. 2012), keyed from the
- * system's random source, so that a file cannot be made whose names all fall into one place of a table. */
+/* Hashing of names that strangers chose. SipHash-1-3 (Aumasson and Bernstein: SipHash: a fast short-input PRF. 2012),
+ * keyed from the system's random source, so that a file cannot be made whose names all fall into one place of a
+ * table. */
 #ifndef ALLOY_BASE_HASH_H
 #define ALLOY_BASE_HASH_H
 

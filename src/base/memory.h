@@ -1,6 +1,6 @@
-/* Allocation. All of the library's memory comes from here, so that the tests can make any allocation fail (alloy_memory_fail_after)
- * and every size is checked. A failure sets the thread's text and returns NULL; the caller returns ALLOY_NOMEM. Memory that was
- * passed to alloy_memory_resize stays valid when it fails. Thread safe. */
+/* Allocation. All of the library's memory comes from here, so that the tests can make any allocation fail
+ * (alloy_memory_fail_after) and every size is checked. A failure sets the thread's text and returns NULL; the caller
+ * returns ALLOY_NOMEM. Memory that was passed to alloy_memory_resize stays valid when it fails. Thread safe. */
 #ifndef ALLOY_BASE_MEMORY_H
 #define ALLOY_BASE_MEMORY_H
 
@@ -28,8 +28,8 @@ char *alloy_memory_string(const char *text);
 /* NULL is fine. */
 void alloy_memory_free(void *memory);
 
-/* Room for one more element in a growing array: *items has room for *capacity elements of `size` bytes and holds `count`. Doubles;
- * returns NULL, with *items untouched, where that fails, else *items. */
+/* Room for one more element in a growing array: *items has room for *capacity elements of `size` bytes and holds
+ * `count`. Doubles; returns NULL, with *items untouched, where that fails, else *items. */
 void *alloy_memory_grow(void *items, int64_t count, int64_t *capacity, size_t size);
 
 /* For tests: the n-th allocation from now fails, and all that follow (n < 0: none). */

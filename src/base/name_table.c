@@ -1,4 +1,5 @@
-/* Names and their numbers (name_table.h): linear probing over (hash, number), so that a probe reads no name unless its hash is equal. */
+/* Names and their numbers (name_table.h): linear probing over (hash, number), so that a probe reads no name unless its
+ * hash is equal. */
 #include "base/name_table.h"
 
 #include <string.h>

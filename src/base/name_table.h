@@ -1,5 +1,6 @@
-/* Names and their numbers: the i-th name added has number i. Adding and finding take constant time whatever the names are (keyed hash, open
- * addressing); names are bytes with a length and may hold NULs. Memory: the names' bytes and about 30 bytes a name. */
+/* Names and their numbers: the i-th name added has number i. Adding and finding take constant time whatever the names
+ * are (keyed hash, open addressing); names are bytes with a length and may hold NULs. Memory: the names' bytes and
+ * about 30 bytes a name. */
 #ifndef ALLOY_BASE_NAME_TABLE_H
 #define ALLOY_BASE_NAME_TABLE_H
 
@@ -16,8 +17,8 @@ typedef struct alloy_name_table {
     size_t slot_count; /* a power of two, or 0; at most 3/4 of them are taken */
 } alloy_name_table;    /* {0} is empty */
 
-/* Adds a name and gives its number. ALLOY_FORMAT, the text not set, when it is there already (its number in *number); ALLOY_NOMEM; ALLOY_LIMIT
- * beyond 2^31 names. */
+/* Adds a name and gives its number. ALLOY_FORMAT, the text not set, when it is there already (its number in *number);
+ * ALLOY_NOMEM; ALLOY_LIMIT beyond 2^31 names. */
 alloy_status alloy_name_table_add(alloy_name_table *table, const char *name, size_t size, int64_t *number);
 
 /* The number of a name, -1 where it is not there. */

@@ -4,7 +4,8 @@
 
 #include <stddef.h>
 
-/* The candidate nearest to `name` by edit distance (insert, delete, replace, swap), or NULL when none is near enough to be meant. */
+/* The candidate nearest to `name` by edit distance (insert, delete, replace, swap), or NULL when none is near enough to
+ * be meant. */
 const char *alloy_nearest_name(const char *name, const char *const *candidates, size_t count);
 
 #endif

@@ -1,5 +1,6 @@
-/* Counter-based random numbers: a draw is a pure function of (seed, stream, counter), so that neighbours in a batch, threads and
- * order do not matter. Philox4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy as 1, 2, 3. SC 2011). */
+/* Counter-based random numbers: a draw is a pure function of (seed, stream, counter), so that neighbours in a batch,
+ * threads and order do not matter. Philox4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy as 1, 2,
+ * 3. SC 2011). */
 #ifndef ALLOY_BASE_RANDOM_H
 #define ALLOY_BASE_RANDOM_H
 

@@ -1,5 +1,6 @@
-/* Text that grows: a byte buffer with a NUL always behind its bytes (the bytes themselves may hold NULs). An append that fails
- * leaves the buffer as it was and marks it, so that a run of appends is checked once, at its end, by alloy_text_status. */
+/* Text that grows: a byte buffer with a NUL always behind its bytes (the bytes themselves may hold NULs). An append
+ * that fails leaves the buffer as it was and marks it, so that a run of appends is checked once, at its end, by
+ * alloy_text_status. */
 #ifndef ALLOY_BASE_TEXT_H
 #define ALLOY_BASE_TEXT_H
 
@@ -36,8 +37,8 @@ alloy_status alloy_text_status(const alloy_text *text);
 /* The bytes, never NULL. */
 const char *alloy_text_get(const alloy_text *text);
 
-/* Numbers as text, whatever the locale (a decimal comma breaks files and flags). `double` in the shortest form that reads back as
- * the same value. alloy_parse_* take the whole of `string` or return false. */
+/* Numbers as text, whatever the locale (a decimal comma breaks files and flags). `double` in the shortest form that
+ * reads back as the same value. alloy_parse_* take the whole of `string` or return false. */
 void alloy_text_double(alloy_text *text, double value);
 bool alloy_parse_double(const char *string, size_t size, double *out);
 bool alloy_parse_int64(const char *string, size_t size, int64_t *out);

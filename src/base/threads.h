@@ -1,8 +1,9 @@
-/* Threads: the only place that knows how work is spread. A parallel loop divides tasks among workers; tasks are independent, so the
- * result never depends on how many workers there were or who ran what (canonical arithmetic, docs/numerics.md).
+/* Threads: the only place that knows how work is spread. A parallel loop divides tasks among workers; tasks are
+ * independent, so the result never depends on how many workers there were or who ran what (canonical arithmetic,
+ * docs/numerics.md).
  *
- * Each worker's floating-point environment is set to the default (round to nearest even, denormals kept, no traps) while it works and
- * restored afterwards: other libraries in the process switch on flush-to-zero. */
+ * Each worker's floating-point environment is set to the default (round to nearest even, denormals kept, no traps)
+ * while it works and restored afterwards: other libraries in the process switch on flush-to-zero. */
 #ifndef ALLOY_BASE_THREADS_H
 #define ALLOY_BASE_THREADS_H
 
@@ -11,7 +12,8 @@
 
 #include "alloy/alloy.h"
 
-/* Each worker has two scratch buffers of ALLOY_SCRATCH_BYTES: one for the task, one for a kernel that the task calls (alloy_kernel_scratch). */
+/* Each worker has two scratch buffers of ALLOY_SCRATCH_BYTES: one for the task, one for a kernel that the task calls
+ * (alloy_kernel_scratch). */
 enum { ALLOY_MOST_THREADS = 1024, ALLOY_SCRATCH_BYTES = 512 * 1024 };
 
 /* A team of workers with their scratch buffers. One parallel loop at a time; calls from one thread at a time. */
@@ -24,7 +26,8 @@ typedef struct alloy_team {
 alloy_status alloy_team_open(alloy_team *team, int threads);
 void alloy_team_close(alloy_team *team);
 
-/* A task: `index` in [0, tasks), `scratch` ALLOY_SCRATCH_BYTES of the worker's own. Must not fail: what can be wrong is checked before. */
+/* A task: `index` in [0, tasks), `scratch` ALLOY_SCRATCH_BYTES of the worker's own. Must not fail: what can be wrong is
+ * checked before. */
 typedef void alloy_task(void *context, int64_t index, void *scratch);
 
 /* The kernels' half of a worker's scratch, from the task's. */

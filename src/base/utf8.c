@@ -20,7 +20,8 @@ static size_t ascii_run(const uint8_t *s, size_t size)
     return i;
 }
 
-/* Length of the sequence that begins with `lead`, 0 where none does; the range of its second byte: Unicode table 3-7. */
+/* Length of the sequence that begins with `lead`, 0 where none does; the range of its second byte: Unicode table
+ * 3-7. */
 static inline size_t sequence(uint8_t lead, uint8_t *low, uint8_t *high)
 {
     *low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;

@@ -43,8 +43,8 @@ typedef struct alloy_source {
     int64_t original_max_position_embeddings;
     bool theta_wins, partial_wins; /* an override says so beside older rope settings, which would win otherwise */
     alloy_dtype torch_dtype;
-    alloy_json_string_view rope_parameters, rope_scaling, compress_rates, layer_types, ffn_types,
-        layer_overrides; /* waiting */
+    /* waiting */
+    alloy_json_string_view rope_parameters, rope_scaling, compress_rates, layer_types, ffn_types, layer_overrides;
     bool use_sliding_window;
     int64_t max_window_layers, full_attention_interval, decoder_sparse_step;
     alloy_integers mlp_only_layers;

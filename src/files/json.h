@@ -1,4 +1,5 @@
-/* JSON (RFC 8259), read strictly and by pulling: nothing is allocated for the document, values are taken in the order they come.
+/* JSON (RFC 8259), read strictly and by pulling: nothing is allocated for the document, values are taken in the order
+ * they come.
  *
  *     alloy_json json;
  *     alloy_json_open(&json, "config.json", bytes, size);
@@ -9,12 +10,13 @@
  *         else alloy_json_skip(&json);
  *     status = alloy_json_close(&json);
  *
- * Rules: the text must be valid UTF-8; no BOM, comments, trailing commas, NaN or Infinity, leading zeros, lone surrogate escapes; numbers
- * that overflow a double are errors; at most 128 levels deep (an explicit counter: the C stack stays flat); nothing but white space behind
- * the document. Duplicate keys are errors in objects of any size (open addressing with a random seed; never quadratic).
+ * Rules: the text must be valid UTF-8; no BOM, comments, trailing commas, NaN or Infinity, leading zeros, lone
+ * surrogate escapes; numbers that overflow a double are errors; at most 128 levels deep (an explicit counter: the C
+ * stack stays flat); nothing but white space behind the document. Duplicate keys are errors in objects of any size
+ * (open addressing with a random seed; never quadratic).
  *
- * The first failure is kept: it sets the thread's text ("config.json:12:8: ..." line:column, from 1) and every later call returns at once with
- * zero values and ends every loop, so that a reader is checked once, at alloy_json_close. */
+ * The first failure is kept: it sets the thread's text ("config.json:12:8: ..." line:column, from 1) and every later
+ * call returns at once with zero values and ends every loop, so that a reader is checked once, at alloy_json_close. */
 #ifndef ALLOY_FILES_JSON_H
 #define ALLOY_FILES_JSON_H
 
@@ -37,7 +39,8 @@ typedef enum alloy_json_type {
     ALLOY_JSON_OBJECT,
 } alloy_json_type;
 
-/* A string as it stands between its quotes. Without an escape it is the value itself, which is the common case and costs nothing. */
+/* A string as it stands between its quotes. Without an escape it is the value itself, which is the common case and
+ * costs nothing. */
 typedef struct alloy_json_string_view {
     const char *bytes; /* inside the document, not NUL-terminated */
     size_t size;       /* bytes */
@@ -62,14 +65,15 @@ typedef struct alloy_json {
 /* `text` must outlive the reader; `name` too. Checks UTF-8 at once. */
 void alloy_json_open(alloy_json *json, const char *name, const void *text, size_t size);
 
-/* Frees what the reader holds; the first failure, or a FORMAT when something but white space follows the document (not looked at when the
- * reader was given up inside an object or array). */
+/* Frees what the reader holds; the first failure, or a FORMAT when something but white space follows the document (not
+ * looked at when the reader was given up inside an object or array). */
 alloy_status alloy_json_close(alloy_json *json);
 
 /* The type of the next value, which is not taken. */
 alloy_json_type alloy_json_peek(alloy_json *json);
 
-/* Begin an object (array), then ask for the next key (item) until there is none; the value of each must be taken or skipped. */
+/* Begin an object (array), then ask for the next key (item) until there is none; the value of each must be taken or
+ * skipped. */
 void alloy_json_object(alloy_json *json);
 bool alloy_json_next_key(alloy_json *json, alloy_json_string_view *key);
 void alloy_json_array(alloy_json *json);
@@ -79,16 +83,16 @@ bool alloy_json_next_item(alloy_json *json);
 alloy_json_string_view alloy_json_string(alloy_json *json);
 bool alloy_json_bool(alloy_json *json);
 bool alloy_json_null(alloy_json *json); /* takes a null if the next value is one; false, nothing taken, otherwise */
-int64_t alloy_json_int64(
-    alloy_json
-        *json); /* an integer without fraction or exponent that fits; else FORMAT (RANGE where it does not fit) */
+/* an integer without fraction or exponent that fits; else FORMAT (RANGE where it does not fit) */
+int64_t alloy_json_int64(alloy_json *json);
 uint64_t alloy_json_uint64(alloy_json *json); /* digits only: no sign, so -0 is an error */
 double alloy_json_double(alloy_json *json);
 void alloy_json_skip(alloy_json *json);
-alloy_json_string_view alloy_json_raw(
-    alloy_json *json); /* skips any value and gives its bytes, to be kept and read or written again */
+/* skips any value and gives its bytes, to be kept and read or written again */
+alloy_json_string_view alloy_json_raw(alloy_json *json);
 
-/* Appends the value of a string to `out`. ALLOY_OK or ALLOY_NOMEM. (The view came from a reader, so its escapes are sound.) */
+/* Appends the value of a string to `out`. ALLOY_OK or ALLOY_NOMEM. (The view came from a reader, so its escapes are
+ * sound.) */
 alloy_status alloy_json_unescape(const alloy_json_string_view *view, alloy_text *out);
 
 /* Does the string equal `name`? */
@@ -98,7 +102,7 @@ bool alloy_json_key_is(const alloy_json_string_view *key, const char *name);
 alloy_status alloy_json_fail(alloy_json *json, alloy_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* ---- Writing. Commas, colons and escapes are put where they belong; `indent` spaces a level, 0 for one line without spaces. ---- */
+/* ---- Writing. Commas, colons and escapes are put where they belong; `indent` spaces a level, 0 for one line without spaces.  */
 
 typedef struct alloy_json_writer {
     alloy_text *out;
@@ -115,12 +119,12 @@ void alloy_json_write_array(alloy_json_writer *writer);
 void alloy_json_write_array_end(alloy_json_writer *writer);
 void alloy_json_write_key(alloy_json_writer *writer, const char *key);
 void alloy_json_write_key_sized(alloy_json_writer *writer, const char *bytes, size_t size);
-void alloy_json_write_string(alloy_json_writer *writer, const char *bytes,
-                             size_t size); /* bytes that are not UTF-8 become U+FFFD */
+/* bytes that are not UTF-8 become U+FFFD */
+void alloy_json_write_string(alloy_json_writer *writer, const char *bytes, size_t size);
 void alloy_json_write_int64(alloy_json_writer *writer, int64_t value);
 void alloy_json_write_uint64(alloy_json_writer *writer, uint64_t value);
-void alloy_json_write_double(alloy_json_writer *writer,
-                             double value); /* shortest that reads back the same, 1.0 and not 1; not finite: null */
+/* shortest that reads back the same, 1.0 and not 1; not finite: null */
+void alloy_json_write_double(alloy_json_writer *writer, double value);
 void alloy_json_write_bool(alloy_json_writer *writer, bool value);
 void alloy_json_write_null(alloy_json_writer *writer);
 void alloy_json_write_raw(alloy_json_writer *writer, const char *bytes, size_t size); /* a value that is JSON already */

@@ -1,11 +1,13 @@
 /* Duplicate keys (json_keys.h).
  *
- * One stack holds the keys of all open objects, outer ones first; one table with linear probing finds them by (depth, key). Only one object
- * is open at a depth, so the depth stands for the object. Keys leave in the reverse order of their coming, when their object ends, so emptying
- * a slot is enough: no probe that is still of use went past it. Growing puts the keys back in the order of the stack, which keeps that
- * true. So a document of n keys costs O(n) whatever its shape, and memory follows the keys of the open objects alone.
+ * One stack holds the keys of all open objects, outer ones first; one table with linear probing finds them by (depth,
+ * key). Only one object is open at a depth, so the depth stands for the object. Keys leave in the reverse order of
+ * their coming, when their object ends, so emptying a slot is enough: no probe that is still of use went past it.
+ * Growing puts the keys back in the order of the stack, which keeps that true. So a document of n keys costs O(n)
+ * whatever its shape, and memory follows the keys of the open objects alone.
  *
- * A key is kept by its place in the text (documents are below 4 GiB). Keys with escapes are compared by what they mean. */
+ * A key is kept by its place in the text (documents are below 4 GiB). Keys with escapes are compared by what they
+ * mean. */
 #include "files/json_keys.h"
 
 #include <string.h>

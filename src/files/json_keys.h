@@ -8,7 +8,8 @@
 alloy_json_keys *alloy_json_keys_new(const char *text);
 void alloy_json_keys_free(alloy_json_keys *keys);
 
-/* Adds a key of the open object at `depth`. ALLOY_OK, ALLOY_FORMAT (text not set) when that object has it already, or ALLOY_NOMEM. */
+/* Adds a key of the open object at `depth`. ALLOY_OK, ALLOY_FORMAT (text not set) when that object has it already, or
+ * ALLOY_NOMEM. */
 alloy_status alloy_json_keys_add(alloy_json_keys *keys, const alloy_json_string_view *key, int depth);
 
 /* The key read last in the open object at `depth`; false where it has none yet. For messages. */

@@ -1,7 +1,8 @@
 /* The pull reader (json.h).
  *
- * Invariants: json->at never passes json->size; while json->status is not ALLOY_OK nothing moves; every string that was handed out has
- * sound escapes; objects and arrays that are open are those of in_object[1..depth]. Nesting is counted here, never on the C stack. */
+ * Invariants: json->at never passes json->size; while json->status is not ALLOY_OK nothing moves; every string that was
+ * handed out has sound escapes; objects and arrays that are open are those of in_object[1..depth]. Nesting is counted
+ * here, never on the C stack. */
 #include "files/json.h"
 
 #include <stdio.h>
@@ -13,7 +14,7 @@
 #include "files/json_keys.h"
 #include "files/json_string.h"
 
-/* ---- Failures ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Failures ---------------------------------------------------------------------------------------------------- */
 
 /* Line and column (in characters) of an offset, both from 1. Only failures pay for it. */
 static void position(const alloy_json *json, size_t offset, size_t *line, size_t *column)
@@ -113,7 +114,7 @@ static void expected_value(alloy_json *json, const char *what)
         fail_value(json, ALLOY_FORMAT, "expected %s, found %s", what, found(json, buffer));
 }
 
-/* ---- Opening and closing ------------------------------------------------------------------------------------------------------- */
+/* ---- Opening and closing ----------------------------------------------------------------------------------------- */
 
 void alloy_json_open(alloy_json *json, const char *name, const void *text, size_t size)
 {
@@ -201,7 +202,7 @@ alloy_json_type alloy_json_peek(alloy_json *json)
     }
 }
 
-/* ---- Strings ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Strings ----------------------------------------------------------------------------------------------------- */
 
 /* Length of the escape at `at`, which is behind a backslash; 0 and the reader failed where it is not sound. */
 static size_t check_escape(alloy_json *json, size_t at)
@@ -269,7 +270,7 @@ alloy_json_string_view alloy_json_string(alloy_json *json)
     return (alloy_json_string_view){"", 0, false};
 }
 
-/* ---- Objects and arrays -------------------------------------------------------------------------------------------------------- */
+/* ---- Objects and arrays ------------------------------------------------------------------------------------------ */
 
 static void begin(alloy_json *json, bool object)
 {
@@ -365,7 +366,7 @@ bool alloy_json_next_item(alloy_json *json)
     return next_in(json, ']');
 }
 
-/* ---- Numbers and words --------------------------------------------------------------------------------------------------------- */
+/* ---- Numbers and words ------------------------------------------------------------------------------------------- */
 
 /* The bytes of a number. */
 struct number {
@@ -515,7 +516,7 @@ bool alloy_json_null(alloy_json *json)
     return next_byte(json) == 'n' && take_word(json, "null");
 }
 
-/* ---- Skipping ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Skipping ---------------------------------------------------------------------------------------------------- */
 
 /* Numbers that are skipped must fit a double too; only long ones and those with an exponent can fail to. */
 static void skip_number(alloy_json *json)

@@ -1,11 +1,13 @@
-/* What a string means: its escapes decoded (json.h). The reader has checked them, so nothing here can fail but memory. */
+/* What a string means: its escapes decoded (json.h). The reader has checked them, so nothing here can fail but
+ * memory. */
 #include <string.h>
 
 #include "base/utf8.h"
 #include "files/json.h"
 #include "files/json_string.h"
 
-/* The character that a sound escape at `*at` (behind its backslash) stands for, as UTF-8: its length; *at moves behind the escape. */
+/* The character that a sound escape at `*at` (behind its backslash) stands for, as UTF-8: its length; *at moves behind
+ * the escape. */
 static size_t decode_escape(const char **at, char out[4])
 {
     static const char names[] = "bfnrt", values[] = "\b\f\n\r\t";

@@ -1,4 +1,5 @@
-/* The writer (json.h). What cannot be allocated marks the text (base/text.h), so a run of writes is checked once, at its end. */
+/* The writer (json.h). What cannot be allocated marks the text (base/text.h), so a run of writes is checked once, at
+ * its end. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>

@@ -12,7 +12,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 
-/* ---- Names and links ----------------------------------------------------------------------------------------------------------- */
+/* ---- Names and links --------------------------------------------------------------------------------------------- */
 
 alloy_status alloy_file_name_check(const char *name, size_t size, const char *what)
 {
@@ -85,7 +85,7 @@ alloy_status alloy_model_files_read(const alloy_model_files *files, const char *
     return status;
 }
 
-/* ---- The Hub's cache ----------------------------------------------------------------------------------------------------------- */
+/* ---- The Hub's cache --------------------------------------------------------------------------------------------- */
 
 /* The value of an environment variable, or NULL where it is unset or empty. */
 static const char *environment(const char *name)

@@ -1,12 +1,12 @@
 /* A model's folder: where it is, and which of its files may be opened.
  *
  * MODEL is a folder, or a name in the Hub's cache: `user/name` (old models: `name`) stands for
- * CACHE/models--user--name/snapshots/REVISION, REVISION being what refs/main holds; CACHE is HF_HUB_CACHE, else HF_HOME/hub, else
- * XDG_CACHE_HOME/huggingface/hub, else ~/.cache/huggingface/hub. Nothing is fetched.
+ * CACHE/models--user--name/snapshots/REVISION, REVISION being what refs/main holds; CACHE is HF_HUB_CACHE, else
+ * HF_HOME/hub, else XDG_CACHE_HOME/huggingface/hub, else ~/.cache/huggingface/hub. Nothing is fetched.
  *
- * Trust. A file of a model is one name, no path. What it leads to through links must lie in the folder itself, or, for a snapshot of the Hub's
- * cache, in the `blobs` beside `snapshots` (the cache holds every file there and links to it): a cloned folder must not make the
- * program read other files of its user. `follow_symlinks` lifts that. */
+ * Trust. A file of a model is one name, no path. What it leads to through links must lie in the folder itself, or, for
+ * a snapshot of the Hub's cache, in the `blobs` beside `snapshots` (the cache holds every file there and links to it):
+ * a cloned folder must not make the program read other files of its user. `follow_symlinks` lifts that. */
 #ifndef ALLOY_FILES_MODEL_FILES_H
 #define ALLOY_FILES_MODEL_FILES_H
 
@@ -25,16 +25,17 @@ typedef struct alloy_model_files {
     bool follow_symlinks;
 } alloy_model_files; /* {0} is closed */
 
-/* Finds the folder of MODEL. IO when there is none, saying where it was looked for; TRUST for a revision that is a path. On failure *files
- * is {0}. */
+/* Finds the folder of MODEL. IO when there is none, saying where it was looked for; TRUST for a revision that is a
+ * path. On failure *files is {0}. */
 alloy_status alloy_model_files_open(alloy_model_files *files, const char *where, bool follow_symlinks);
 void alloy_model_files_close(alloy_model_files *files);
 
-/* Is `size` bytes of `name` the name of a file in a folder, and nothing else? TRUST when empty, ".", "..", or with '/', '\' or NUL in it;
- * `what` tells in the message where the name came from. */
+/* Is `size` bytes of `name` the name of a file in a folder, and nothing else? TRUST when empty, ".", "..", or with '/',
+ * '\' or NUL in it; `what` tells in the message where the name came from. */
 alloy_status alloy_file_name_check(const char *name, size_t size, const char *what);
 
-/* The path of a file of the model, checked as above: IO when it is not there, TRUST when its links lead out of the folder. */
+/* The path of a file of the model, checked as above: IO when it is not there, TRUST when its links lead out of the
+ * folder. */
 alloy_status alloy_model_files_path(const alloy_model_files *files, const char *name, alloy_text *path);
 
 /* Does anything stand under that name? */

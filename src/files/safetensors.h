@@ -1,9 +1,11 @@
-/* safetensors: 8 bytes N, little endian; N bytes of JSON that name each tensor's dtype, shape and place; the tensors' bytes.
+/* safetensors: 8 bytes N, little endian; N bytes of JSON that name each tensor's dtype, shape and place; the tensors'
+ * bytes.
  *
- * Reading accepts a subset of what release 0.8.0 of the format's own library accepts. Stricter on purpose: a tensor's name, a metadata key or any other
- * key that stands twice in one object is an error (there the last one wins, so that two programs could see two models); so is a tensor
- * described by an array in place of an object. As there: tensors cover the data without hole, overlap or rest; sizes are checked in 64 bits;
- * a dimension may be 0; tensors may lie at any alignment; names may be any bytes, so they are no paths and no C strings.
+ * Reading accepts a subset of what release 0.8.0 of the format's own library accepts. Stricter on purpose: a tensor's
+ * name, a metadata key or any other key that stands twice in one object is an error (there the last one wins, so that
+ * two programs could see two models); so is a tensor described by an array in place of an object. As there: tensors
+ * cover the data without hole, overlap or rest; sizes are checked in 64 bits; a dimension may be 0; tensors may lie at
+ * any alignment; names may be any bytes, so they are no paths and no C strings.
  *
  * After opening a mapped file none of its tensors has been touched: memory holds names and places only. */
 #ifndef ALLOY_FILES_SAFETENSORS_H
@@ -35,8 +37,8 @@ typedef struct alloy_safetensors {
     alloy_name_table names;       /* number i: tensors[i] */
     alloy_stored_tensor *tensors; /* [count] in the order of the header */
     int64_t count;
-    int64_t
-        *order; /* [count] numbers of the tensors in the order of their bytes; NULL where that is the header's order */
+    /* [count] numbers of the tensors in the order of their bytes; NULL where that is the header's order */
+    int64_t *order;
     alloy_name_table metadata; /* keys of __metadata__ */
     alloy_text values;         /* their values, each with a NUL behind it */
     size_t *value_at;          /* [metadata.count] offset of each value; a value ends where the next begins */
@@ -44,8 +46,8 @@ typedef struct alloy_safetensors {
     size_t data_at;            /* offset of the first tensor's bytes in the file */
 } alloy_safetensors;           /* {0} is closed */
 
-/* Opens and checks a whole file. FORMAT names the file and the tensor or the line:column of the header; IO and NOMEM as alloy_file_open.
- * `map`: map the file; else read it into memory. On failure *out is {0}. */
+/* Opens and checks a whole file. FORMAT names the file and the tensor or the line:column of the header; IO and NOMEM as
+ * alloy_file_open. `map`: map the file; else read it into memory. On failure *out is {0}. */
 alloy_status alloy_safetensors_open(alloy_safetensors *out, const char *path, bool map);
 void alloy_safetensors_close(alloy_safetensors *safetensors);
 
@@ -64,9 +66,10 @@ alloy_status alloy_stored_tensor_check(const alloy_stored_tensor *tensor);
 /* "BF16 [1024, 64]", for messages; appended. */
 void alloy_stored_tensor_describe(const alloy_stored_tensor *tensor, alloy_text *out);
 
-/* ---- Writing ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Writing ----------------------------------------------------------------------------------------------------- */
 
-/* Puts bytes [offset, offset + size) of a tensor at `to`. Called in rising order, in pieces that are multiples of 64 bytes but for the last. */
+/* Puts bytes [offset, offset + size) of a tensor at `to`. Called in rising order, in pieces that are multiples of 64
+ * bytes but for the last. */
 typedef alloy_status alloy_tensor_source(void *context, uint64_t offset, void *to, size_t size);
 
 /* A tensor to be written: its bytes are at `data`, or `source` gives them. */
@@ -85,16 +88,17 @@ typedef struct alloy_saved_metadata {
     const char *key, *value;
 } alloy_saved_metadata;
 
-/* Writes one file, atomically. Bytes lie as the format's own library lays them: larger dtypes first, then by name; header padded with spaces to a multiple of 8.
- * `metadata` NULL: {"format": "pt"}, which `transformers` asks for. ARG for two tensors of one name, a size that overflows or is no whole number of bytes;
- * IO; NOMEM; what a source returned. */
+/* Writes one file, atomically. Bytes lie as the format's own library lays them: larger dtypes first, then by name;
+ * header padded with spaces to a multiple of 8. `metadata` NULL: {"format": "pt"}, which `transformers` asks for. ARG
+ * for two tensors of one name, a size that overflows or is no whole number of bytes; IO; NOMEM; what a source
+ * returned. */
 alloy_status alloy_safetensors_write(const char *path, const alloy_saved_tensor *tensors, int64_t count,
                                      const alloy_saved_metadata *metadata, int64_t metadata_count);
 
-/* Writes a model's tensors into a folder as `transformers` names them: model.safetensors when they fit `most` bytes (0: 5 * 10^9), else
- * model-00001-of-0000N.safetensors and model.safetensors.index.json, in the order given, a tensor larger than `most` in a file of its
- * own. All files are complete and synced beside their final names before the first is renamed; files of an earlier save that the
- * new one does not have are removed at the end. */
+/* Writes a model's tensors into a folder as `transformers` names them: model.safetensors when they fit `most` bytes (0:
+ * 5 * 10^9), else model-00001-of-0000N.safetensors and model.safetensors.index.json, in the order given, a tensor
+ * larger than `most` in a file of its own. All files are complete and synced beside their final names before the first
+ * is renamed; files of an earlier save that the new one does not have are removed at the end. */
 alloy_status alloy_safetensors_write_model(const char *folder, const alloy_saved_tensor *tensors, int64_t count,
                                            uint64_t most);
 

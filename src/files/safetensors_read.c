@@ -1,10 +1,11 @@
 /* Reading safetensors (safetensors.h).
  *
- * Order of the checks: sizes of the file and of the header; the header's JSON, and with it each tensor's dtype, shape and offsets by
- * themselves; then, over the tensors sorted by (begin, end): each begins where the one before it ended, the first at 0, the last ends with the
- * file; each one's bytes are what dtype and shape say.
+ * Order of the checks: sizes of the file and of the header; the header's JSON, and with it each tensor's dtype, shape
+ * and offsets by themselves; then, over the tensors sorted by (begin, end): each begins where the one before it ended,
+ * the first at 0, the last ends with the file; each one's bytes are what dtype and shape say.
  *
- * The header is copied before it is read, so that a file that changes under its mapping cannot change what was checked. */
+ * The header is copied before it is read, so that a file that changes under its mapping cannot change what was
+ * checked. */
 #include "files/safetensors.h"
 
 #include <stdlib.h>
@@ -39,7 +40,7 @@ static const char *printable_name(const alloy_name_table *names, int64_t number)
     return alloy_printable(name, size);
 }
 
-/* ---- The header ---------------------------------------------------------------------------------------------------------------- */
+/* ---- The header -------------------------------------------------------------------------------------------------- */
 
 /* Adds a key of the header to a table. (A key that stands twice has failed in the JSON reader.) */
 static alloy_status add_name(alloy_name_table *names, const alloy_json_string_view *key)
@@ -80,7 +81,8 @@ static alloy_status read_metadata(alloy_json *json, alloy_safetensors *out)
     return alloy_text_status(&out->values);
 }
 
-/* A shape, and the product of its dimensions from left to right: 64 bits at every step, as the format's own library multiplies. */
+/* A shape, and the product of its dimensions from left to right: 64 bits at every step, as the format's own library
+ * multiplies. */
 static void read_shape(alloy_json *json, alloy_stored_tensor *tensor, size_t *elements)
 {
     *elements = 1;
@@ -210,7 +212,7 @@ static alloy_status read_header(struct reader *reader)
     return ALLOY_OK;
 }
 
-/* ---- Places -------------------------------------------------------------------------------------------------------------------- */
+/* ---- Places ------------------------------------------------------------------------------------------------------ */
 
 static int compare_places(const void *left, const void *right)
 {
@@ -222,7 +224,8 @@ static int compare_places(const void *left, const void *right)
     return a->number < b->number ? -1 : a->number > b->number;
 }
 
-/* Sorts the places, and keeps the order where it is not the header's. Most writers lay tensors down as they list them. */
+/* Sorts the places, and keeps the order where it is not the header's. Most writers lay tensors down as they list
+ * them. */
 static alloy_status sort_places(struct reader *reader)
 {
     alloy_safetensors *out = reader->out;
@@ -284,7 +287,7 @@ static alloy_status bind_places(struct reader *reader)
     return ALLOY_OK;
 }
 
-/* ---- Opening ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
 /* The size of the header, from the first 8 bytes. */
 static alloy_status header_size(const alloy_file *file, const char *path, size_t *out)
@@ -358,7 +361,7 @@ void alloy_safetensors_close(alloy_safetensors *safetensors)
     *safetensors = (alloy_safetensors){0};
 }
 
-/* ---- Looking up ---------------------------------------------------------------------------------------------------------------- */
+/* ---- Looking up -------------------------------------------------------------------------------------------------- */
 
 const alloy_stored_tensor *alloy_safetensors_find(const alloy_safetensors *safetensors, const char *name, size_t size)
 {

@@ -23,7 +23,7 @@ struct item {
     uint64_t bytes;
 };
 
-/* ---- Layout of one file -------------------------------------------------------------------------------------------------------- */
+/* ---- Layout of one file ------------------------------------------------------------------------------------------ */
 
 /* The order in which the format's own library ranks dtypes: by alignment first. The highest rank lies first. */
 static int rank(alloy_dtype dtype)
@@ -149,7 +149,7 @@ static alloy_status make_header(alloy_text *out, const struct item *items, int64
     return ALLOY_OK;
 }
 
-/* ---- One file ------------------------------------------------------------------------------------------------------------------ */
+/* ---- One file ---------------------------------------------------------------------------------------------------- */
 
 static alloy_status write_bytes(alloy_file_writer *file, const struct item *item, uint8_t *piece)
 {
@@ -208,7 +208,7 @@ alloy_status alloy_safetensors_write(const char *path, const alloy_saved_tensor 
     return status;
 }
 
-/* ---- A model's folder ---------------------------------------------------------------------------------------------------------- */
+/* ---- A model's folder -------------------------------------------------------------------------------------------- */
 
 /* A set of files that are written together. */
 struct set {

@@ -1,7 +1,7 @@
 /* One table over a model's files (weights.h).
  *
- * Invariant: entries[i] tells the shard of the i-th name; a shard that is open has passed check_shard. A single file is one open shard whose names
- * are the table, in the same order. */
+ * Invariant: entries[i] tells the shard of the i-th name; a shard that is open has passed check_shard. A single file is
+ * one open shard whose names are the table, in the same order. */
 #include "files/weights.h"
 
 #include <string.h>
@@ -37,7 +37,7 @@ static bool is_open(const alloy_safetensors *shard)
     return shard->file.data != NULL;
 }
 
-/* ---- The index ----------------------------------------------------------------------------------------------------------------- */
+/* ---- The index --------------------------------------------------------------------------------------------------- */
 
 /* The bytes that a view means, decoded into `buffer` where it has escapes. */
 static alloy_status decode(alloy_json_string_view *view, alloy_text *buffer)
@@ -158,7 +158,7 @@ static alloy_status open_index(alloy_weights *weights)
     return ALLOY_OK;
 }
 
-/* ---- Shards -------------------------------------------------------------------------------------------------------------------- */
+/* ---- Shards ------------------------------------------------------------------------------------------------------ */
 
 /* A tensor of a shard that the index does not place there. */
 static alloy_status misplaced(const alloy_weights *weights, const alloy_safetensors *shard,
@@ -263,7 +263,7 @@ void alloy_weights_close(alloy_weights *weights)
     alloy_memory_free(weights);
 }
 
-/* ---- Looking up ---------------------------------------------------------------------------------------------------------------- */
+/* ---- Looking up -------------------------------------------------------------------------------------------------- */
 
 /* The table of all names. */
 static const alloy_name_table *all_names(const alloy_weights *weights)
@@ -324,7 +324,7 @@ alloy_status alloy_weights_open_all(alloy_weights *weights)
     return ALLOY_OK;
 }
 
-/* ---- The files ----------------------------------------------------------------------------------------------------------------- */
+/* ---- The files --------------------------------------------------------------------------------------------------- */
 
 int64_t alloy_weights_file_count(const alloy_weights *weights)
 {

@@ -1,16 +1,21 @@
-/* The kernel table: what a backend for a processor implements. Modules call ops, ops call this table; no file outside src/kernels/cpu/NAME
- * includes an intrinsic. The generic table is plain C and is the definition; an instruction set's table takes generic rows
- * where it has none of its own. Every table gives the same bits (docs/numerics.md); the comment at each row is the contract.
+/* The kernel table: what a backend for a processor implements. Modules call ops, ops call this table; no file outside
+ * src/kernels/cpu/NAME includes an intrinsic. The generic table is plain C and is the definition; an instruction set's
+ * table takes generic rows where it has none of its own. Every table gives the same bits (docs/numerics.md); the
+ * comment at each row is the contract.
  *
- * Words of the contracts (all arithmetic IEEE fp32, round to nearest even, denormals kept; each named step rounds once):
- *   dot(a, b)     sum along the contiguous axis: 16 accumulators from +0, lane k mod 16, rising k, acc = fma(a[k], b[k], acc); a missing tail element
- *                 counts as fma(+0, +0, acc); then lanes i += i+8, i += i+4, i += i+2, i += i+1.
+ * Words of the contracts (all arithmetic IEEE fp32, round to nearest even, denormals kept; each named step rounds
+ * once):
+ *   dot(a, b)     sum along the contiguous axis: 16 accumulators from +0, lane k mod 16, rising k, acc = fma(a[k],
+ *                 b[k], acc); a missing tail element counts as fma(+0, +0, acc); then lanes i += i+8, i += i+4, i +=
+ *                 i+2, i += i+1.
  *   column sum    one chain per output from +0, rising index, fused multiply-add.
  *   max           passes over a NaN; a zero is +0 where it is kept (so the order of comparisons cannot show).
- *   exp, sigmoid, softplus, silu   the polynomials of kernels/cpu/generic/functions.h, the same operations in the same order everywhere.
+ *   exp, sigmoid, softplus, silu   the polynomials of kernels/cpu/generic/functions.h, the same operations in the same
+ *                 order everywhere.
  *
- * Pointers to float need only the alignment of float; weights need none. Strides are in elements unless they say bytes. Outputs do not overlap inputs
- * unless a row says that they may. Kernels never fail, never allocate and use one thread: ops divide the work. */
+ * Pointers to float need only the alignment of float; weights need none. Strides are in elements unless they say bytes.
+ * Outputs do not overlap inputs unless a row says that they may. Kernels never fail, never allocate and use one thread:
+ * ops divide the work. */
 #ifndef ALLOY_KERNELS_KERNELS_H
 #define ALLOY_KERNELS_KERNELS_H
 
@@ -38,10 +43,11 @@ typedef struct alloy_linear_job {
     float scale;       /* 1: exact, no step */
 } alloy_linear_job;
 
-/* One block of at most 64 keys for `rows` queries that share them (the heads of a group, and tokens of a tile). For query row i, with the keys
- * from[i] <= j < to[i] of the block visible (none visible: the row is left alone):
- *   s_j = dot(q_i, k_j) * scale; m' = max(m_i, visible s); c = exp(m_i - m'); p_j = exp(s_j - m'), +0 for a key that is not visible;
- *   l_i = fma(l_i, c, dot(p, 1)) over the block's 64 places; o_i = o_i * c; then o_i = fma(p_j, v_j, o_i) over the visible j, rising; m_i = m'.
+/* One block of at most 64 keys for `rows` queries that share them (the heads of a group, and tokens of a tile). For
+ * query row i, with the keys from[i] <= j < to[i] of the block visible (none visible: the row is left alone):
+ *   s_j = dot(q_i, k_j) * scale; m' = max(m_i, visible s); c = exp(m_i - m'); p_j = exp(s_j - m'), +0 for a key that is
+ *   not visible; l_i = fma(l_i, c, dot(p, 1)) over the block's 64 places; o_i = o_i * c; then o_i = fma(p_j, v_j, o_i)
+ *   over the visible j, rising; m_i = m'.
  * A key that no row sees is not read. A span begins with m = -infinity, l = 0, o = 0 (exp(-infinity) is +0). */
 typedef struct alloy_attention_block {
     const float *q; /* [rows, d] */
@@ -59,8 +65,8 @@ typedef struct alloy_attention_block {
     int64_t o_stride;
 } alloy_attention_block;
 
-/* The gated delta rule for one value head and a block of its value columns, token by token (arXiv:2412.06464, eq. 10). For each token t and column c,
- * over key index i:
+/* The gated delta rule for one value head and a block of its value columns, token by token (arXiv:2412.06464, eq. 10).
+ * For each token t and column c, over key index i:
  *   S[i][c] = S[i][c] * decay[t]
  *   r = sum S[i][c] * k[t][i];  u = (v[t][c] - r) * beta[t]
  *   S[i][c] = fma(k[t][i], u, S[i][c])
@@ -89,7 +95,8 @@ typedef struct alloy_kernels {
     /* See the job. `scratch`: ALLOY_SCRATCH_BYTES (base/threads.h) of the worker's own. */
     void (*linear)(const alloy_linear_job *job, void *scratch);
 
-    /* For each of `rows` rows of d: r = 1 / sqrt(dot(x, x) / d + eps); y = (x * r) * w; w NULL: y = x * r. y may be x. (arXiv:1910.07467, eq. 4) */
+    /* For each of `rows` rows of d: r = 1 / sqrt(dot(x, x) / d + eps); y = (x * r) * w; w NULL: y = x * r. y may be x.
+     * (arXiv:1910.07467, eq. 4) */
     void (*rms_norm)(float *y, const float *x, const float *w, int64_t rows, int64_t d, float eps);
 
     /* For each row: r = 1 / sqrt(dot(x, x) + eps); y = (x * r) * scale. y may be x. */
@@ -112,8 +119,9 @@ typedef struct alloy_kernels {
     /* y[i] = fma(a, x[i], y[i]) */
     void (*add_scaled)(float *y, float a, const float *x, int64_t n);
 
-    /* Merges the span (m2, l2, o2) into (m, l, o), row by row: m' = max(m, m2); c = exp(m - m'), c2 = exp(m2 - m'); l = fma(l2, c2, l * c);
-     * o = fma(o2, c2, o * c); m = m'. Both m -infinity: left alone. o, o2 [rows, dv], contiguous. */
+    /* Merges the span (m2, l2, o2) into (m, l, o), row by row: m' = max(m, m2); c = exp(m - m'), c2 = exp(m2 - m'); l =
+     * fma(l2, c2, l * c); o = fma(o2, c2, o * c); m = m'. Both m -infinity: left alone. o, o2 [rows, dv],
+     * contiguous. */
     void (*attention_merge)(float *m, float *l, float *o, const float *m2, const float *l2, const float *o2,
                             int64_t rows, int64_t dv);
 
@@ -131,13 +139,15 @@ typedef struct alloy_kernels {
     void (*multiply_sigmoid)(float *y, const float *x, const float *gate, int64_t n); /* x * sigmoid(gate) */
 
     /* Rotates halves of the leading 2 * half channels of each of `heads` heads of d; the rest is copied. y may be x.
-     * y[i] = fma(x[i], cos[i], -(x[i + half] * sin[i])); y[i + half] = fma(x[i + half], cos[i], x[i] * sin[i]). (arXiv:2104.09864, eq. 34) */
+     * y[i] = fma(x[i], cos[i], -(x[i + half] * sin[i])); y[i + half] = fma(x[i + half], cos[i], x[i] * sin[i]).
+     * (arXiv:2104.09864, eq. 34) */
     void (*rotary)(float *y, const float *x, int64_t heads, int64_t d, int64_t half, const float *cos,
                    const float *sin);
 
     /* ---- Conversions ---- */
 
-    /* Widens exactly from F32, BF16, F16 (unaligned); narrows to F32, BF16, F16: to nearest even, NaN stays NaN (quiet). */
+    /* Widens exactly from F32, BF16, F16 (unaligned); narrows to F32, BF16, F16: to nearest even, NaN stays NaN
+     * (quiet). */
     void (*widen)(float *y, const void *x, alloy_dtype dtype, int64_t n);
     void (*narrow)(void *y, const float *x, alloy_dtype dtype, int64_t n);
 
@@ -145,8 +155,8 @@ typedef struct alloy_kernels {
     bool (*all_finite)(const float *x, int64_t n);
 } alloy_kernels;
 
-/* The best table this processor runs, or the one named ("generic", "avx2", "avx512"); NULL name: the best. NULL with the thread's text set: an unknown
- * name (ARG), or one that this build or this processor lacks (UNSUPPORTED). */
+/* The best table this processor runs, or the one named ("generic", "avx2", "avx512"); NULL name: the best. NULL with
+ * the thread's text set: an unknown name (ARG), or one that this build or this processor lacks (UNSUPPORTED). */
 const alloy_kernels *alloy_kernels_get(const char *name);
 
 /* Names of all tables, best last, and whether this build and processor have them: for verify, tests and benchmarks. */

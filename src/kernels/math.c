@@ -1,5 +1,6 @@
-/* exp, log, pow, sin and cos in fp64 (math.h), from the textbook series on reduced arguments. A "double-double" is an unevaluated sum high + low with
- * |low| <= ulp(high) / 2: about 106 bits. No operation here may be contracted or reordered. */
+/* exp, log, pow, sin and cos in fp64 (math.h), from the textbook series on reduced arguments. A "double-double" is an
+ * unevaluated sum high + low with |low| <= ulp(high) / 2: about 106 bits. No operation here may be contracted or
+ * reordered. */
 #include "kernels/math.h"
 
 #include <math.h>
@@ -46,7 +47,8 @@ static pair add(pair a, pair b)
     return two_sum(s.high, s.low + (a.low + b.low));
 }
 
-/* exp(high + low): = 2^k exp(r), |r| <= ln 2 / 2, by the series to r^14 / 14!; the first terms keep their rounding errors. */
+/* exp(high + low): = 2^k exp(r), |r| <= ln 2 / 2, by the series to r^14 / 14!; the first terms keep their rounding
+ * errors. */
 static double exp_pair(double high, double low)
 {
     if (high != high || high > 710)
@@ -65,8 +67,8 @@ static double exp_pair(double high, double low)
     return ldexp(all.high + (all.low + sum.low + rest), (int)k);
 }
 
-/* log x for 0 < x < infinity: x = 2^k (1 + f), 1 + f in [sqrt(1/2), sqrt 2]; s = f / (2 + f); log(1 + f) = 2 (s + s^3/3 + s^5/5 + ...).
- * s and the first two terms are double-doubles, the rest is below 2^-12 of the result. */
+/* log x for 0 < x < infinity: x = 2^k (1 + f), 1 + f in [sqrt(1/2), sqrt 2]; s = f / (2 + f); log(1 + f) = 2 (s + s^3/3
+ * + s^5/5 + ...). s and the first two terms are double-doubles, the rest is below 2^-12 of the result. */
 static pair log_pair(double x)
 {
     int k = 0;

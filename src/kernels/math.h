@@ -1,5 +1,6 @@
-/* Functions of the C library's libm that set-up code needs, in fp64 and our own: a bit of a result never depends on which libm runs. Plain
- * multiplies and adds (never contracted), sqrt, floor and ldexp. For rotary tables and for parameters derived once. */
+/* Functions of the C library's libm that set-up code needs, in fp64 and our own: a bit of a result never depends on
+ * which libm runs. Plain multiplies and adds (never contracted), sqrt, floor and ldexp. For rotary tables and for
+ * parameters derived once. */
 #ifndef ALLOY_KERNELS_MATH_H
 #define ALLOY_KERNELS_MATH_H
 

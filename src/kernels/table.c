@@ -22,8 +22,8 @@
 #define AVX512 NULL
 #endif
 
-/* __builtin_cpu_supports asks the processor, and the system too: whether it saves the wide registers. F16C, which not every compiler's builtin
- * knows, needs no more of the system than AVX2. */
+/* __builtin_cpu_supports asks the processor, and the system too: whether it saves the wide registers. F16C, which not
+ * every compiler's builtin knows, needs no more of the system than AVX2. */
 static bool has_avx2(void)
 {
 #ifdef ALLOY_HAVE_AVX2

@@ -1,5 +1,6 @@
-/* Binding names to weights, strictly: each parameter is found with the declared shape, and each tensor of the files is used, or known as
- * something that a text model does not use (vision towers, MTP heads, stored rotary tables), or belongs to layers that are not run.
+/* Binding names to weights, strictly: each parameter is found with the declared shape, and each tensor of the files is
+ * used, or known as something that a text model does not use (vision towers, MTP heads, stored rotary tables), or
+ * belongs to layers that are not run.
  *
  * All problems are gathered first, so that one message lists them. */
 #include "model/bind.h"
@@ -26,8 +27,8 @@ struct binder {
     const char *prefix;    /* "model." or "model.language_model." */
     alloy_name_table used; /* names of tensors that are bound */
     struct problems missing, misshapen, unused;
-    alloy_status
-        status; /* what ended the binding at once: NOMEM, a file that cannot be opened, a dtype that is not implemented */
+    /* what ended the binding at once: NOMEM, a file that cannot be opened, a dtype that is not implemented */
+    alloy_status status;
 };
 
 static void add_problem(struct problems *problems, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -4,8 +4,8 @@
 
 #include "model/model.h"
 
-/* Sets every weight of `model`, whose layers have their modules. With model->weights NULL the weights get shapes only. FORMAT lists missing, misshapen
- * and left-over tensors; UNSUPPORTED names a dtype. */
+/* Sets every weight of `model`, whose layers have their modules. With model->weights NULL the weights get shapes only.
+ * FORMAT lists missing, misshapen and left-over tensors; UNSUPPORTED names a dtype. */
 alloy_status alloy_model_bind(alloy_model *model, const alloy_load_options *options);
 
 #endif

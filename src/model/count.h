@@ -12,7 +12,8 @@ typedef struct alloy_count_request {
     alloy_count_model model;
 } alloy_count_request;
 
-/* Calls `record` for each op in order. The model may be described only (alloy_model_describe). Touches no weight and no state. */
+/* Calls `record` for each op in order. The model may be described only (alloy_model_describe). Touches no weight and no
+ * state. */
 alloy_status alloy_model_count(const alloy_model *model, const alloy_count_request *request,
                                alloy_record_function *record, void *user);
 

@@ -1,8 +1,9 @@
 /* The decoder: embedding, layers, final norm, head.
  *
- *     x = before(h); y = module(norm(x)); h = after(h, y)         around each mixer and FFN; before and after are the residual's
+ *     x = before(h); y = module(norm(x)); h = after(h, y)     around each mixer and FFN; before, after: the residual's
  *
- * The stream h lives in the pass's `tables` arena; what a module makes is given back as soon as its result has been added to h. */
+ * The stream h lives in the pass's `tables` arena; what a module makes is given back as soon as its result has been
+ * added to h. */
 #include "model/decoder.h"
 
 #include <string.h>

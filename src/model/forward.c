@@ -1,7 +1,7 @@
 /* alloy_forward: a ragged batch of any size, divided into passes of at most a chunk, each run by the decoder.
  *
- * A pass takes tokens of the sequences in order: the rest of one, then the next, until the chunk is full. Canonical arithmetic makes the
- * division invisible in the results. */
+ * A pass takes tokens of the sequences in order: the rest of one, then the next, until the chunk is full. Canonical
+ * arithmetic makes the division invisible in the results. */
 #include "base/memory.h"
 #include "base/status.h"
 #include "model/cache.h"

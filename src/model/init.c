@@ -1,7 +1,7 @@
 /* New weights (init.h): drawn while the file is written, so that a model larger than memory can be made.
  *
- * Normal draws are by Box and Muller (Annals of Mathematical Statistics 29, 1958) from two uniform draws of the element's own counter, in fp64 with our own
- * functions: the bits depend on no libm. */
+ * Normal draws are by Box and Muller (Annals of Mathematical Statistics 29, 1958) from two uniform draws of the
+ * element's own counter, in fp64 with our own functions: the bits depend on no libm. */
 #include "model/init.h"
 
 #include <math.h>

@@ -12,8 +12,8 @@ typedef struct alloy_init_options {
     void *user;
 } alloy_init_options;
 
-/* Writes model.safetensors (or shards and their index) into a folder that exists, named as save_pretrained names them. Each element is a function of (seed, name of its parameter,
- * place in it) alone. IO, NOMEM, RANGE. */
+/* Writes model.safetensors (or shards and their index) into a folder that exists, named as save_pretrained names them.
+ * Each element is a function of (seed, name of its parameter, place in it) alone. IO, NOMEM, RANGE. */
 alloy_status alloy_model_init(const alloy_config *config, const char *folder, const alloy_init_options *options);
 
 #endif

@@ -1,8 +1,8 @@
 /* A model: a config, and its parameters bound to pointers once, so that no name is looked up after loading.
  *
- * Invariants of an open model: every layer's modules are found and have checked their fields; every pointer of a layer's struct of weights is either
- * set, with the shape that the module declared, or belongs to a layout that the file does not use (NULL). Constant, so any number of
- * sessions may share it. */
+ * Invariants of an open model: every layer's modules are found and have checked their fields; every pointer of a
+ * layer's struct of weights is either set, with the shape that the module declared, or belongs to a layout that the
+ * file does not use (NULL). Constant, so any number of sessions may share it. */
 #ifndef ALLOY_MODEL_MODEL_H
 #define ALLOY_MODEL_MODEL_H
 
@@ -33,7 +33,8 @@ struct alloy_model {
     int64_t skipped; /* tensors of the files that no text model uses: vision towers, MTP heads */
 };
 
-/* A model without weights, for the count reading: shapes as the config says, dtypes the config's. Borrows the config. */
+/* A model without weights, for the count reading: shapes as the config says, dtypes the config's. Borrows the
+ * config. */
 alloy_status alloy_model_describe(alloy_model **out, const alloy_config *config);
 
 #endif

@@ -1,7 +1,9 @@
-/* The parameters of a model, by name: what its modules declare, with the decoder's own (embedding, norms, head) around them.
+/* The parameters of a model, by name: what its modules declare, with the decoder's own (embedding, norms, head) around
+ * them.
  *
- * Names are those that save_pretrained writes: model.embed_tokens.weight, model.layers.I.input_layernorm.weight, model.layers.I.ATTR.NAME,
- * model.layers.I.post_attention_layernorm.weight, model.layers.I.mlp.NAME, model.norm.weight, lm_head.weight. */
+ * Names are those that save_pretrained writes: model.embed_tokens.weight, model.layers.I.input_layernorm.weight,
+ * model.layers.I.ATTR.NAME, model.layers.I.post_attention_layernorm.weight, model.layers.I.mlp.NAME, model.norm.weight,
+ * lm_head.weight. */
 #ifndef ALLOY_MODEL_PARAMETERS_H
 #define ALLOY_MODEL_PARAMETERS_H
 
@@ -20,8 +22,9 @@ typedef struct alloy_parameter {
 
 typedef alloy_status alloy_parameter_function(void *user, const alloy_parameter *parameter);
 
-/* Calls `each` for every tensor that a new checkpoint of this config holds, in the order of the layers; stops at the first failure and returns it. Routed
- * experts come one by one. A tied head has no tensor of its own. The config must have passed alloy_modules_check. */
+/* Calls `each` for every tensor that a new checkpoint of this config holds, in the order of the layers; stops at the
+ * first failure and returns it. Routed experts come one by one. A tied head has no tensor of its own. The config must
+ * have passed alloy_modules_check. */
 alloy_status alloy_parameters(const alloy_config *config, alloy_parameter_function *each, void *user);
 
 /* What the modules of a layer declare. */

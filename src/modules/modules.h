@@ -6,7 +6,8 @@
 
 #include "alloy/extend.h"
 
-/* How a module is joined to the residual stream. `h` is [n, streams, hidden] flattened to [n, streams * hidden]. Around each module the decoder does
+/* How a module is joined to the residual stream. `h` is [n, streams, hidden] flattened to [n, streams * hidden]. Around
+ * each module the decoder does
  *     x = before(h); y = module(norm(x)); h = after(h, y)
  * A residual whose `before` computes what its `after` needs keeps it in *carry. */
 typedef struct alloy_residual {
@@ -22,7 +23,8 @@ typedef struct alloy_residual {
 /* The residual of a config; NULL with the thread's text set. */
 const alloy_residual *alloy_residual_of(const alloy_config *config);
 
-/* Looks up each layer's modules and asks them to check their fields: FORMAT for an unknown type, RANGE for a bad field; the text names the layer. */
+/* Looks up each layer's modules and asks them to check their fields: FORMAT for an unknown type, RANGE for a bad field;
+ * the text names the layer. */
 alloy_status alloy_modules_check(const alloy_config *config);
 
 /* Parameters that one module declares, in the order of its calls. */

@@ -1,5 +1,5 @@
-/* The registry: modules that are built in, one row each, and those that plug-ins add. Lookups may run beside each other; adding is done before models
- * are opened, under a lock. */
+/* The registry: modules that are built in, one row each, and those that plug-ins add. Lookups may run beside each
+ * other; adding is done before models are opened, under a lock. */
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* What the softmax attentions of Qwen3 and Llama share: grouped heads, rotary positions, optional biases, q and k norms, output gate and window. Each
- * family's mixer is a file that says which of them it has. */
+/* What the softmax attentions of Qwen3 and Llama share: grouped heads, rotary positions, optional biases, q and k
+ * norms, output gate and window. Each family's mixer is a file that says which of them it has. */
 #ifndef ALLOY_MODULES_SOFTMAX_ATTENTION_H
 #define ALLOY_MODULES_SOFTMAX_ATTENTION_H
 

@@ -1,4 +1,5 @@
-/* The mixture of experts that Qwen's sparse FFNs share: a softmax router over experts of SwiGLU (arXiv:2401.06066 for the fine-grained kind). */
+/* The mixture of experts that Qwen's sparse FFNs share: a softmax router over experts of SwiGLU (arXiv:2401.06066 for
+ * the fine-grained kind). */
 #ifndef ALLOY_MODULES_SOFTMAX_MOE_H
 #define ALLOY_MODULES_SOFTMAX_MOE_H
 

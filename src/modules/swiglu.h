@@ -9,7 +9,8 @@ struct alloy_swiglu_weights {
     const alloy_weight *gate_bias, *up_bias, *down_bias; /* NULL: none */
 };
 
-/* `offset`: of the weights in the module's struct. A shared expert's names begin with "shared_expert."; it never has biases. */
+/* `offset`: of the weights in the module's struct. A shared expert's names begin with "shared_expert."; it never has
+ * biases. */
 void alloy_swiglu_params(alloy_params *p, bool shared_expert, size_t offset, int64_t hidden, int64_t intermediate,
                          bool bias);
 

@@ -1,4 +1,5 @@
-/* Appends a chunk's rows to the state (layout: state.h), rounded once to the cache's dtype; every reader sees the rounded values. */
+/* Appends a chunk's rows to the state (layout: state.h), rounded once to the cache's dtype; every reader sees the
+ * rounded values. */
 #include "ops/pass.h"
 #include "ops/state.h"
 

@@ -1,12 +1,15 @@
-/* Causal softmax attention with grouped heads (arXiv:1706.03762, section 3.2.1; arXiv:2305.13245), computed block by block with a running maximum
- * (arXiv:1805.02867), in the canonical order:
+/* Causal softmax attention with grouped heads (arXiv:1706.03762, section 3.2.1; arXiv:2305.13245), computed block by
+ * block with a running maximum (arXiv:1805.02867), in the canonical order:
  *
- *   keys in blocks of 64, aligned to absolute position; 64 blocks, aligned, are a key span. A key span starts from m = -inf, l = 0, o = 0 and takes its
- *   blocks in rising order; key spans are merged in rising order; y = o / l at the end (kernels.h has each step).
+ *   keys in blocks of 64, aligned to absolute position; 64 blocks, aligned, are a key span. A key span starts from m =
+ *   -inf, l = 0, o = 0 and takes its blocks in rising order; key spans are merged in rising order; y = o / l at the end
+ *   (kernels.h has each step).
  *
- * So a token's result depends on its position and its keys only: not on the chunk, not on the batch, not on the slots of a ring.
+ * So a token's result depends on its position and its keys only: not on the chunk, not on the batch, not on the slots
+ * of a ring.
  *
- * Work is divided by (sequence, key-value head, tile of tokens). A tile's rows are all heads of the group for some tokens. */
+ * Work is divided by (sequence, key-value head, tile of tokens). A tile's rows are all heads of the group for some
+ * tokens. */
 #include "ops/pass.h"
 #include "ops/state.h"
 

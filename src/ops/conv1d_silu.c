@@ -1,5 +1,5 @@
-/* Depthwise causal convolution over tokens, then SiLU. Each channel is a column sum from the oldest tap. The state is the last taps - 1 rows of the input,
- * oldest first. */
+/* Depthwise causal convolution over tokens, then SiLU. Each channel is a column sum from the oldest tap. The state is
+ * the last taps - 1 rows of the input, oldest first. */
 #include "ops/pass.h"
 #include "ops/state.h"
 

@@ -1,7 +1,9 @@
-/* The delta net's decay: exp(-exp(A_log) * softplus(a + dt_bias)) (arXiv:2312.00752, section 3.5.1, as the gated delta net uses it).
+/* The delta net's decay: exp(-exp(A_log) * softplus(a + dt_bias)) (arXiv:2312.00752, section 3.5.1, as the gated delta
+ * net uses it).
  *
- * In fp64 with our own functions (kernels/math.h), rounded once: a state is multiplied by thousands of these, and an exponent in fp32 was the largest
- * error of a hybrid (logits of an 8-layer case against fp64: 5.0e-4, 2.0e-4 with this). One number a token and head: it costs nothing. */
+ * In fp64 with our own functions (kernels/math.h), rounded once: a state is multiplied by thousands of these, and an
+ * exponent in fp32 was the largest error of a hybrid (logits of an 8-layer case against fp64: 5.0e-4, 2.0e-4 with
+ * this). One number a token and head: it costs nothing. */
 #include "kernels/math.h"
 #include "ops/pass.h"
 

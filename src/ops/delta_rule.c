@@ -1,6 +1,8 @@
-/* The gated delta rule, token by token (arXiv:2412.06464, eq. 10; the step is a row of the kernel table). State: [value heads, K, V] fp32.
+/* The gated delta rule, token by token (arXiv:2412.06464, eq. 10; the step is a row of the kernel table). State: [value
+ * heads, K, V] fp32.
  *
- * Work is divided by (sequence, value head, block of value columns): columns are independent, and a block of state stays in the L1 cache. */
+ * Work is divided by (sequence, value head, block of value columns): columns are independent, and a block of state
+ * stays in the L1 cache. */
 #include "ops/pass.h"
 #include "ops/state.h"
 

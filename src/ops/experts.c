@@ -1,7 +1,9 @@
-/* Routed experts: for each token, y = sum over its experts, in rising expert number, of weight * down(silu(gate x) * up x).
+/* Routed experts: for each token, y = sum over its experts, in rising expert number, of weight * down(silu(gate x) * up
+ * x).
  *
- * Tokens are gathered by expert, so that an expert's weights are read once for all of its tokens; each (token, expert) has an output row of its
- * own, and a token's rows are combined at the end: acc = fma(weight, row, acc) from +0. So a token's result does not depend on its neighbours. */
+ * Tokens are gathered by expert, so that an expert's weights are read once for all of its tokens; each (token, expert)
+ * has an output row of its own, and a token's rows are combined at the end: acc = fma(weight, row, acc) from +0. So a
+ * token's result does not depend on its neighbours. */
 #include "ops/routes.h"
 
 #include <string.h>

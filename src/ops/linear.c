@@ -1,11 +1,13 @@
 /* y = x W^T + bias: a dot of each row of x with each row of W (canonical: kernels.h).
  *
- * Work is divided by rows of W, never along a sum. A piece of rows goes with all tokens, so that a piece of weights is read and widened once. */
+ * Work is divided by rows of W, never along a sum. A piece of rows goes with all tokens, so that a piece of weights is
+ * read and widened once. */
 #include "ops/pass.h"
 
 #include "base/status.h"
 
-/* Rows of weights in a piece: small enough to spread over threads, and large enough that the tokens' rows are reused. */
+/* Rows of weights in a piece: small enough to spread over threads, and large enough that the tokens' rows are
+ * reused. */
 enum { ROWS_OF_DECODE = 128, ROWS_OF_PREFILL = 96, TOKENS_OF_DECODE = 8 };
 
 struct pieces {

@@ -1,4 +1,5 @@
-/* Norms over the last dimension: RMS norm (arXiv:1910.07467, eq. 4), the delta net's gated RMS norm, and l2 norm. Each sum is a dot. */
+/* Norms over the last dimension: RMS norm (arXiv:1910.07467, eq. 4), the delta net's gated RMS norm, and l2 norm. Each
+ * sum is a dot. */
 #include "ops/pass.h"
 
 enum { ELEMENTS_A_PIECE = 16 * 1024 };

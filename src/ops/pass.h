@@ -1,8 +1,9 @@
-/* A pass: one reading of a model's forward over one batch. It owns the tensors of the module that is running and knows which reading is
- * going on; ops are the only code that asks.
+/* A pass: one reading of a model's forward over one batch. It owns the tensors of the module that is running and knows
+ * which reading is going on; ops are the only code that asks.
  *
- * Memory. Tensors come from `arena`, which the decoder cuts back after each module; rotary tables come from `tables`, which lives until the pass ends.
- * Errors. The first failure is kept in `status` (its text with the thread); ops do nothing after it. */
+ * Memory. Tensors come from `arena`, which the decoder cuts back after each module; rotary tables come from `tables`,
+ * which lives until the pass ends. Errors. The first failure is kept in `status` (its text with the thread); ops do
+ * nothing after it. */
 #ifndef ALLOY_OPS_PASS_H
 #define ALLOY_OPS_PASS_H
 
@@ -15,10 +16,10 @@ typedef enum alloy_reading { ALLOY_READ_RUN, ALLOY_READ_COUNT } alloy_reading;
 
 /* How *count* models what depends on the data or the engine. */
 typedef struct alloy_count_model {
-    double (*experts_read)(void *user, int64_t experts, int64_t per_token,
-                           int64_t tokens); /* expected distinct experts; NULL: even routing */
-    bool
-        delta_in_chunks; /* the delta rule counted as chunks of products where a sequence brings more than 64 tokens, else step by step */
+    /* expected distinct experts; NULL: even routing */
+    double (*experts_read)(void *user, int64_t experts, int64_t per_token, int64_t tokens);
+    /* the delta rule counted as chunks of products where a sequence brings more than 64 tokens, else step by step */
+    bool delta_in_chunks;
     void *user;
 } alloy_count_model;
 
@@ -36,8 +37,8 @@ typedef enum alloy_site_kind {
 typedef struct alloy_site {
     alloy_site_kind kind;
     int64_t layer; /* -1 outside the layers */
-    const char
-        *module; /* its name in the registry; of a norm or residual: of what it surrounds; "" outside the layers */
+    /* its name in the registry; of a norm or residual: of what it surrounds; "" outside the layers */
+    const char *module;
 } alloy_site;
 
 /* Receives each op's record. */
@@ -113,8 +114,8 @@ float *alloy_weight_widened(alloy_pass *p, const alloy_weight *weight);
 typedef void alloy_range_task(void *context, int64_t first, int64_t count, void *scratch);
 void alloy_pass_ranges(alloy_pass *p, int64_t n, int64_t piece, alloy_range_task *task, void *context);
 
-/* Products of many matrices at once (one linear, or the chosen experts of a layer), divided among the threads by rows of weights. The jobs write
- * different outputs. */
+/* Products of many matrices at once (one linear, or the chosen experts of a layer), divided among the threads by rows
+ * of weights. The jobs write different outputs. */
 void alloy_run_linear_jobs(alloy_pass *p, const alloy_linear_job *jobs, int64_t count);
 
 /* What a job needs to know of a weight [O, I]. */

@@ -1,8 +1,10 @@
-/* Tables of cos and sin for the positions of a batch: inverse frequencies, ramps and angles in fp64, rounded once to fp32.
+/* Tables of cos and sin for the positions of a batch: inverse frequencies, ramps and angles in fp64, rounded once to
+ * fp32.
  *
  *   default  f_i = theta^(-2i / r), 2i < r (arXiv:2104.09864, section 3.4.3)
  *   linear   f_i / factor (arXiv:2306.15595)
- *   yarn     between f_i / factor and f_i by a ramp over i (arXiv:2309.00071, section 3.2); cos and sin times the attention factor (section 3.4)
+ *   yarn     between f_i / factor and f_i by a ramp over i (arXiv:2309.00071, section 3.2); cos and sin times the
+ *            attention factor (section 3.4)
  *   llama3   by wavelength: long ones f_i / factor, short ones f_i, a ramp between (Llama 3.1's rule) */
 #ifndef ALLOY_OPS_ROTARY_TABLE_H
 #define ALLOY_OPS_ROTARY_TABLE_H

@@ -1,4 +1,5 @@
-/* Softmax routing: probabilities over all experts, the k largest logits, their probabilities as weights, divided by their sum where asked.
+/* Softmax routing: probabilities over all experts, the k largest logits, their probabilities as weights, divided by
+ * their sum where asked.
  *
  * Ranking: larger first, ties to the lower expert, -0 equals +0; a NaN is an error of the pass. */
 #include "ops/routes.h"

@@ -1,5 +1,5 @@
-/* Ops that move numbers without changing them: views, split, concat, and rows picked from a batch. None has a cost: a kernel that reads or writes with
- * strides would do without them. */
+/* Ops that move numbers without changing them: views, split, concat, and rows picked from a batch. None has a cost: a
+ * kernel that reads or writes with strides would do without them. */
 #include "ops/pass.h"
 
 #include <string.h>

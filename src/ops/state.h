@@ -1,11 +1,12 @@
 /* What a mixer keeps of a sequence between forwards.
  *
- * A layout is what a mixer declares: parts, each either rows (one a token, all or the last `window`) or a fixed block of floats. A block is the memory
- * of one layer of one sequence: one store a part. Plain arrays and counts, so that any mixer's state is copied, cut and saved by the same code.
+ * A layout is what a mixer declares: parts, each either rows (one a token, all or the last `window`) or a fixed block
+ * of floats. A block is the memory of one layer of one sequence: one store a part. Plain arrays and counts, so that any
+ * mixer's state is copied, cut and saved by the same code.
  *
- * Rows. Position t lies in slot t mod capacity; capacity is a multiple of 64, so that a block of 64 positions, aligned, is contiguous. Rows of all
- * tokens: capacity grows ahead of the length, so that slot = position. A ring of the window holds window - 1 rows and a whole chunk behind them.
- * Fixed parts begin as zeros. */
+ * Rows. Position t lies in slot t mod capacity; capacity is a multiple of 64, so that a block of 64 positions, aligned,
+ * is contiguous. Rows of all tokens: capacity grows ahead of the length, so that slot = position. A ring of the window
+ * holds window - 1 rows and a whole chunk behind them. Fixed parts begin as zeros. */
 #ifndef ALLOY_OPS_STATE_H
 #define ALLOY_OPS_STATE_H
 
@@ -46,7 +47,8 @@ struct alloy_state {
     alloy_dtype rows_dtype;           /* F32, BF16 or F16 */
 };
 
-/* Makes the memory for `length` tokens in all, of which a forward brings at most `chunk` at once. Rows that are there stay. NOMEM, LIMIT. */
+/* Makes the memory for `length` tokens in all, of which a forward brings at most `chunk` at once. Rows that are there
+ * stay. NOMEM, LIMIT. */
 alloy_status alloy_state_reserve(alloy_state_block *block, const alloy_state_spec *spec, alloy_dtype rows_dtype,
                                  int64_t length, int64_t chunk);
 

@@ -22,7 +22,7 @@ void alloy_added_set_close(alloy_added_set *set)
     *set = (alloy_added_set){0};
 }
 
-/* ---- The tree ----------------------------------------------------------------------------------------------------------------- */
+/* ---- The tree ---------------------------------------------------------------------------------------------------- */
 
 static struct alloy_added_edge *edge_place(const alloy_added_set *set, uint64_t from)
 {
@@ -127,7 +127,7 @@ alloy_status alloy_added_set_add(alloy_added_set *set, const char *text, size_t 
     return ALLOY_OK;
 }
 
-/* ---- Searching ---------------------------------------------------------------------------------------------------------------- */
+/* ---- Searching --------------------------------------------------------------------------------------------------- */
 
 /* The next token at or behind `from`: its bytes are [*start, *end). NULL: none. */
 static const alloy_added_token *find_next(const alloy_added_set *set, const char *text, size_t size, size_t from,

@@ -1,7 +1,7 @@
 /* Added tokens: texts that become one token wherever they stand, before anything else happens to the text around them.
  *
- * Two sets of them: those looked for in the text as it is, and those (`normalized`) looked for in what the normalizer made of it, by their own
- * normalized form. In each the leftmost, and there the longest, wins. */
+ * Two sets of them: those looked for in the text as it is, and those (`normalized`) looked for in what the normalizer
+ * made of it, by their own normalized form. In each the leftmost, and there the longest, wins. */
 #ifndef ALLOY_TOKENIZER_ADDED_H
 #define ALLOY_TOKENIZER_ADDED_H
 
@@ -38,7 +38,8 @@ typedef struct alloy_added_set {
 void alloy_added_set_open(alloy_added_set *set);
 void alloy_added_set_close(alloy_added_set *set);
 
-/* Adds a token by the text to look for: 1 to ALLOY_ADDED_MOST_BYTES bytes. Of two with the same text the first counts. */
+/* Adds a token by the text to look for: 1 to ALLOY_ADDED_MOST_BYTES bytes. Of two with the same text the first
+ * counts. */
 alloy_status alloy_added_set_add(alloy_added_set *set, const char *text, size_t size, const alloy_added_token *token);
 
 /* Takes a stretch of text: `token` is NULL for text between tokens. A status other than OK ends the walk. */

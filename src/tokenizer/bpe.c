@@ -274,6 +274,12 @@ static uint32_t symbol_id(const alloy_bpe *bpe, alloy_bpe_scratch *s, const char
     return alloy_vocabulary_find(bpe->vocabulary, *symbol, *symbol_size);
 }
 
+/* Is the character at `at` the one before it again? What was found for that holds here too. */
+static inline bool repeats(const char *piece, size_t at, size_t length)
+{
+    return at >= length && memcmp(piece + at, piece + at - length, length) == 0;
+}
+
 /* The byte tokens of a symbol, if it has one for each byte. */
 static bool fall_back(const alloy_bpe *bpe, alloy_bpe_scratch *s, const char *symbol, size_t size, bool *memory)
 {
@@ -289,12 +295,14 @@ static bool fall_back(const alloy_bpe *bpe, alloy_bpe_scratch *s, const char *sy
  * byte tokens do not make it leave (as in `tokenizers`). A character for which there is nothing at all is dropped. */
 static alloy_status add_symbols(const alloy_bpe *bpe, alloy_bpe_scratch *s, const char *piece, size_t size)
 {
-    bool waiting = false, memory = true;
+    bool waiting = false, memory = true, plain = bpe->prefix.size == 0 && bpe->suffix.size == 0;
+    uint32_t id = ALLOY_NO_TOKEN;
     for (size_t at = 0, length; at < size && memory; at += length) {
         length = alloy_code_length((uint8_t)piece[at]);
         const char *symbol;
         size_t symbol_size;
-        uint32_t id = symbol_id(bpe, s, piece + at, length, at == 0, at + length == size, &symbol, &symbol_size);
+        if (!plain || id == ALLOY_NO_TOKEN || !repeats(piece, at, length))
+            id = symbol_id(bpe, s, piece + at, length, at == 0, at + length == size, &symbol, &symbol_size);
         if (id != ALLOY_NO_TOKEN) {
             if (waiting)
                 memory &= add_symbol(s, bpe->unknown_id);
@@ -480,11 +488,11 @@ static alloy_status encode_in_parts(const alloy_bpe *bpe, alloy_bpe_scratch *s, 
                                     alloy_ids *ids)
 {
     size_t start = 0;
-    uint32_t first, last, last_before = 0;
+    uint32_t first = 0, last = 0, last_before = 0;
     bool sure_before = false;
     for (size_t at = 0, length; at < size; at += length) {
         length = alloy_code_length((uint8_t)piece[at]);
-        bool sure = edges_of(bpe, piece + at, length, &first, &last);
+        bool sure = repeats(piece, at, length) ? sure_before : edges_of(bpe, piece + at, length, &first, &last);
         if (sure && sure_before) {
             size_t bit = cut_bit(last_before, first);
             if (!(bpe->cuts[bit / 64] >> bit % 64 & 1)) {

@@ -1,9 +1,9 @@
-/* Byte pair encoding: a piece begins as one symbol a character (or byte), and of all neighbouring symbols that a merge joins, those of the
- * lowest rank, leftmost first, are joined until none is left.
+/* Byte pair encoding: a piece begins as one symbol a character (or byte), and of all neighbouring symbols that a merge
+ * joins, those of the lowest rank, leftmost first, are joined until none is left.
  *
- * Three ways to the same ids: pieces seen before come from a cache; short pieces search the lowest rank each time; long ones keep
- * a queue (bpe_long.c). Before that, a piece of characters is cut wherever no merge can ever join the two sides, so that texts which no
- * pre-tokenizer cuts (Llama-2, Gemma) become words too. */
+ * Three ways to the same ids: pieces seen before come from a cache; short pieces search the lowest rank each time; long
+ * ones keep a queue (bpe_long.c). Before that, a piece of characters is cut wherever no merge can ever join the two
+ * sides, so that texts which no pre-tokenizer cuts (Llama-2, Gemma) become words too. */
 #ifndef ALLOY_TOKENIZER_BPE_H
 #define ALLOY_TOKENIZER_BPE_H
 
@@ -42,8 +42,8 @@ typedef struct alloy_bpe {
     uint64_t *cuts;          /* bits: can a merge join a symbol ending and one beginning so? NULL: pieces are not cut */
 } alloy_bpe;
 
-/* Merges are added in the order of their rank, when the vocabulary is finished. FORMAT where a part or the result is no token, or a part
- * adds nothing (so that merges only ever lengthen). */
+/* Merges are added in the order of their rank, when the vocabulary is finished. FORMAT where a part or the result is no
+ * token, or a part adds nothing (so that merges only ever lengthen). */
 alloy_status alloy_bpe_add_merge(alloy_bpe *bpe, const char *left, size_t left_size, const char *right,
                                  size_t right_size);
 
@@ -60,7 +60,7 @@ void alloy_bpe_scratch_close(alloy_bpe_scratch *scratch);
 alloy_status alloy_bpe_encode(const alloy_bpe *bpe, alloy_bpe_scratch *scratch, const char *piece, size_t size,
                               alloy_ids *ids);
 
-/* ---- For bpe_long.c ----------------------------------------------------------------------------------------------------------- */
+/* ---- For bpe_long.c ---------------------------------------------------------------------------------------------- */
 
 /* Where the merge of two neighbours is in the table, or the empty place where it would be. */
 static inline struct alloy_merge_slot *alloy_bpe_place(const alloy_bpe *bpe, uint32_t left, uint32_t right)
@@ -86,7 +86,8 @@ static inline const struct alloy_merge_slot *alloy_bpe_find(const alloy_bpe *bpe
 typedef struct alloy_long_scratch alloy_long_scratch; /* {0} to begin with, NULL pointer to none yet */
 void alloy_long_scratch_close(alloy_long_scratch *scratch);
 
-/* Merges symbols[0..*count) in place, in time O(n log n) at worst and O(n) as texts are; makes *scratch when it is NULL. */
+/* Merges symbols[0..*count) in place, in time O(n log n) at worst and O(n) as texts are; makes *scratch when it is
+ * NULL. */
 alloy_status alloy_bpe_merge_long(const alloy_bpe *bpe, alloy_long_scratch **scratch, uint32_t *symbols, size_t *count);
 
 #endif

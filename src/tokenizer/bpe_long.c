@@ -1,12 +1,12 @@
 /* Merging long pieces (bpe.h).
  *
- * Symbols are a linked list over their places. A place whose symbol and the next one have a merge waits in the bucket of that merge's rank; a heap
- * holds the ranks of buckets in use. The lowest rank is served, its places from left to right; a place whose pair has changed since is
- * skipped. Serving a rank can fill lower buckets, which are then served first, but never its own: every symbol that it makes, and
- * every one made of that, is longer than the merge's parts.
+ * Symbols are a linked list over their places. A place whose symbol and the next one have a merge waits in the bucket
+ * of that merge's rank; a heap holds the ranks of buckets in use. The lowest rank is served, its places from left to
+ * right; a place whose pair has changed since is skipped. Serving a rank can fill lower buckets, which are then served
+ * first, but never its own: every symbol that it makes, and every one made of that, is longer than the merge's parts.
  *
- * Most buckets fill in rising order of places, since those that fill them are served so; one that did not is sorted once, when it
- * comes up. So a piece of n symbols takes O(n) but for the heap and the sorts. */
+ * Most buckets fill in rising order of places, since those that fill them are served so; one that did not is sorted
+ * once, when it comes up. So a piece of n symbols takes O(n) but for the heap and the sorts. */
 #include "tokenizer/bpe.h"
 
 #include <stdlib.h>
@@ -77,7 +77,7 @@ static bool reserve(alloy_long_scratch *s, const alloy_bpe *bpe, size_t count)
     return true;
 }
 
-/* ---- The heap of ranks -------------------------------------------------------------------------------------------------------- */
+/* ---- The heap of ranks ------------------------------------------------------------------------------------------- */
 
 static bool heap_push(alloy_long_scratch *s, uint32_t rank)
 {
@@ -107,7 +107,7 @@ static void heap_pop(alloy_long_scratch *s)
     heap[at] = rank;
 }
 
-/* ---- Buckets ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Buckets ----------------------------------------------------------------------------------------------------- */
 
 static bool bucket_add(alloy_long_scratch *s, uint32_t rank, uint32_t place)
 {
@@ -160,7 +160,7 @@ static bool bucket_sort(alloy_long_scratch *s, struct bucket *bucket)
     return true;
 }
 
-/* ---- Merging ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Merging ----------------------------------------------------------------------------------------------------- */
 
 /* The pair that begins at `place` waits for its turn, if it has a merge. */
 static bool wait_at(const alloy_bpe *bpe, alloy_long_scratch *s, const uint32_t *symbols, uint32_t place)

@@ -1,5 +1,5 @@
-/* The characters that stand for bytes in byte-level vocabularies (GPT-2's idea): a printable Latin-1 byte is itself, the others are
- * numbered from U+0100 in their order: 0x00-0x20, 0x7F-0xA0, 0xAD. */
+/* The characters that stand for bytes in byte-level vocabularies (GPT-2's idea): a printable Latin-1 byte is itself,
+ * the others are numbered from U+0100 in their order: 0x00-0x20, 0x7F-0xA0, 0xAD. */
 #ifndef ALLOY_TOKENIZER_BYTE_MAP_H
 #define ALLOY_TOKENIZER_BYTE_MAP_H
 

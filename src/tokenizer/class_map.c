@@ -1,5 +1,5 @@
-/* Classes of characters (class_map.h). The edges of all sets cut the code points into runs; runs with the same memberships are one
- * class. Pages that lie within one run share a block with all others of their class. */
+/* Classes of characters (class_map.h). The edges of all sets cut the code points into runs; runs with the same
+ * memberships are one class. Pages that lie within one run share a block with all others of their class. */
 #include "tokenizer/class_map.h"
 
 #include <stdlib.h>

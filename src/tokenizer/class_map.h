@@ -1,6 +1,8 @@
-/* A map from every code point to one of at most 256 classes, as a table of pages: constant time, and text becomes one byte a character.
+/* A map from every code point to one of at most 256 classes, as a table of pages: constant time, and text becomes one
+ * byte a character.
  *
- * Regular expressions run over such bytes (regex.h), and single characters are tested with them (digits, white space, ...). */
+ * Regular expressions run over such bytes (regex.h), and single characters are tested with them (digits, white space,
+ * ...). */
 #ifndef ALLOY_TOKENIZER_CLASS_MAP_H
 #define ALLOY_TOKENIZER_CLASS_MAP_H
 
@@ -18,8 +20,8 @@ typedef struct alloy_class_map {
     int class_count; /* 1 to 256 */
 } alloy_class_map;   /* {0} is closed */
 
-/* Characters that are in the same of the sets share a class, others do not. `of_set[s][c]` tells whether class c is in set s; it has
- * `count` rows. ALLOY_LIMIT when more than 256 classes are needed. */
+/* Characters that are in the same of the sets share a class, others do not. `of_set[s][c]` tells whether class c is in
+ * set s; it has `count` rows. ALLOY_LIMIT when more than 256 classes are needed. */
 alloy_status alloy_class_map_open(alloy_class_map *map, const alloy_code_set *sets, size_t count, bool (*of_set)[256]);
 void alloy_class_map_close(alloy_class_map *map);
 
@@ -53,7 +55,8 @@ static inline size_t alloy_code_length(uint8_t lead)
     return lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
 }
 
-/* Writes the classes of the characters of valid UTF-8 to `classes` (room for `size`) and returns how many characters there are. */
+/* Writes the classes of the characters of valid UTF-8 to `classes` (room for `size`) and returns how many characters
+ * there are. */
 size_t alloy_class_map_text(const alloy_class_map *map, const char *text, size_t size, uint8_t *classes);
 
 #endif

@@ -238,8 +238,8 @@ bool alloy_code_set_add_escape(alloy_code_set *set, char letter)
         return true;
     case 'w':
         alloy_code_set_add_word(set);
-        alloy_code_set_add_range(set, 0xB2,
-                                 0xB3); /* an old habit of Oniguruma's Latin-1: superscript digits and fractions */
+        /* an old habit of Oniguruma's Latin-1: superscript digits and fractions */
+        alloy_code_set_add_range(set, 0xB2, 0xB3);
         alloy_code_set_add_range(set, 0xB9, 0xB9);
         alloy_code_set_add_range(set, 0xBC, 0xBE);
         return true;

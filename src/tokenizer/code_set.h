@@ -1,7 +1,8 @@
-/* Sets of code points as sorted edges (unicode.h, alloy_unicode_list), with the operations that character classes are made of.
+/* Sets of code points as sorted edges (unicode.h, alloy_unicode_list), with the operations that character classes are
+ * made of.
  *
- * A set that could not grow has failed: it says so in `failed` and operations on it do nothing more, so that a run of them is checked
- * once. {0} is the empty set. */
+ * A set that could not grow has failed: it says so in `failed` and operations on it do nothing more, so that a run of
+ * them is checked once. {0} is the empty set. */
 #ifndef ALLOY_TOKENIZER_CODE_SET_H
 #define ALLOY_TOKENIZER_CODE_SET_H
 
@@ -28,8 +29,8 @@ void alloy_code_set_complement(alloy_code_set *set);
 /* Adds the characters whose category is in `categories`, a bit (1 << category) each. */
 void alloy_code_set_add_categories(alloy_code_set *set, uint32_t categories);
 
-/* Adds a property by a name as regular expressions write it: "L", "Lu", "Letter"..., "Han", "White_Space"; case, spaces, hyphens and
- * underscores do not count. False for a name that is not known. */
+/* Adds a property by a name as regular expressions write it: "L", "Lu", "Letter"..., "Han", "White_Space"; case,
+ * spaces, hyphens and underscores do not count. False for a name that is not known. */
 bool alloy_code_set_add_property(alloy_code_set *set, const char *name, size_t size);
 
 /* Adds what words are made of: Alphabetic, marks, decimal digits and connectors. */

@@ -1,5 +1,5 @@
-/* One component of a tokenizer.json, {"type": "Split", ...}: its fields by name, whatever component it is, so that each reader takes
- * those that it knows. A Sequence is given as its items, in order and with sequences inside it opened. */
+/* One component of a tokenizer.json, {"type": "Split", ...}: its fields by name, whatever component it is, so that each
+ * reader takes those that it knows. A Sequence is given as its items, in order and with sequences inside it opened. */
 #ifndef ALLOY_TOKENIZER_COMPONENT_H
 #define ALLOY_TOKENIZER_COMPONENT_H
 

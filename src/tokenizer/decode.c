@@ -94,7 +94,7 @@ static void drop_front(alloy_text *text, size_t size)
     text->bytes[text->size] = 0;
 }
 
-/* ---- ByteLevel ---------------------------------------------------------------------------------------------------------------- */
+/* ---- ByteLevel --------------------------------------------------------------------------------------------------- */
 
 /* Appends the bytes that a token spells; a token with a character outside of the alphabet stands for its own bytes. */
 static void read_spelling(const char *token, size_t size, alloy_text *out)
@@ -149,7 +149,7 @@ static alloy_status take_byte_level(struct flow flow, const char *token, size_t 
     return status ? status : pass_characters(flow, false);
 }
 
-/* ---- ByteFallback ------------------------------------------------------------------------------------------------------------- */
+/* ---- ByteFallback ------------------------------------------------------------------------------------------------ */
 
 static int hex_digit(char c)
 {
@@ -195,7 +195,7 @@ static alloy_status take_byte_fallback(struct flow flow, const char *token, size
     return status ? status : pass_on(flow, token, size, true);
 }
 
-/* ---- Strip -------------------------------------------------------------------------------------------------------------------- */
+/* ---- Strip ------------------------------------------------------------------------------------------------------- */
 
 static bool has_content(const alloy_text *content, const char *text, size_t size)
 {
@@ -266,7 +266,7 @@ static alloy_status finish_strip(struct flow flow, const alloy_decoder_stage *st
     return made->size ? pass_made(flow, false) : alloy_text_status(made);
 }
 
-/* ---- Replace and Metaspace ---------------------------------------------------------------------------------------------------- */
+/* ---- Replace and Metaspace --------------------------------------------------------------------------------------- */
 
 /* Appends `text` with its matches replaced; *rest is where the last match ended. */
 static alloy_status replace_matches(struct flow flow, const alloy_decoder_stage *stage, const char *text, size_t size,
@@ -345,7 +345,7 @@ static alloy_status take_join(struct flow flow, const char *text, size_t size)
     return pass_made(flow, true);
 }
 
-/* ---- The chain ---------------------------------------------------------------------------------------------------------------- */
+/* ---- The chain --------------------------------------------------------------------------------------------------- */
 
 static alloy_status take(struct flow flow, const char *text, size_t size, bool begins)
 {

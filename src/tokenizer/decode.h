@@ -1,8 +1,9 @@
 /* Decoders: from the texts of tokens to text, as they come.
  *
- * A decoder is a chain of stages. What runs between them are tokens' texts in chunks; `begins` says that a chunk begins a token. Fuse and
- * ByteLevel make one token of all, so that what stands behind them sees one long token in many chunks, and each stage keeps back
- * only what later chunks can still change. Decoding at once is the same chain, so the two cannot differ. */
+ * A decoder is a chain of stages. What runs between them are tokens' texts in chunks; `begins` says that a chunk begins
+ * a token. Fuse and ByteLevel make one token of all, so that what stands behind them sees one long token in many
+ * chunks, and each stage keeps back only what later chunks can still change. Decoding at once is the same chain, so the
+ * two cannot differ. */
 #ifndef ALLOY_TOKENIZER_DECODE_H
 #define ALLOY_TOKENIZER_DECODE_H
 
@@ -38,7 +39,8 @@ typedef struct alloy_decoder_chain {
 
 void alloy_decoder_chain_close(alloy_decoder_chain *chain);
 
-/* Checks a chain that is complete and marks its fused stages. FORMAT for an order that makes no sense to decode piece by piece. */
+/* Checks a chain that is complete and marks its fused stages. FORMAT for an order that makes no sense to decode piece
+ * by piece. */
 alloy_status alloy_decoder_chain_finish(alloy_decoder_chain *chain);
 
 /* What a walk through the chain has kept back. {0} at the start of a text; memory stays from text to text. */

@@ -1,5 +1,5 @@
-/* Normal forms (forms.h). utf8proc decomposes single characters and composes; what it would do in quadratic time, ordering marks, is done
- * here by counting. */
+/* Normal forms (forms.h). utf8proc decomposes single characters and composes; what it would do in quadratic time,
+ * ordering marks, is done here by counting. */
 #include "tokenizer/forms.h"
 
 #include <string.h>

@@ -1,5 +1,6 @@
-/* Unicode's normal forms (annex 15) as the `tokenizers` library knows them: its tables are of Unicode 9, so characters that were assigned
- * later are inert here: they neither decompose, nor compose, nor are reordered. What older characters do has never changed since.
+/* Unicode's normal forms (annex 15) as the `tokenizers` library knows them: its tables are of Unicode 9, so characters
+ * that were assigned later are inert here: they neither decompose, nor compose, nor are reordered. What older
+ * characters do has never changed since.
  *
  * Most text is in NFC already, and characters that NFC leaves alone are told by one table look-up and copied. */
 #ifndef ALLOY_TOKENIZER_FORMS_H
@@ -14,8 +15,8 @@ typedef enum alloy_form { ALLOY_NFC, ALLOY_NFD, ALLOY_NFKC, ALLOY_NFKD } alloy_f
 /* Which characters a form may change. */
 typedef struct alloy_form_map {
     alloy_class_map map;
-    uint8_t kind
-        [256]; /* by class: 0 left alone, 1 may change, 2 inert (left alone, and never in reach of what may change) */
+    /* by class: 0 left alone, 1 may change, 2 inert (left alone, and never in reach of what may change) */
+    uint8_t kind[256];
 } alloy_form_map;
 
 alloy_status alloy_form_map_open(alloy_form_map *map, alloy_form form);

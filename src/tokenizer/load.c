@@ -1,5 +1,5 @@
-/* Reads a tokenizer.json (tokenizer.h). The model is taken as it comes; the other parts are small, and are read when the whole file has been
- * walked over: they may refer to each other, in any order. */
+/* Reads a tokenizer.json (tokenizer.h). The model is taken as it comes; the other parts are small, and are read when
+ * the whole file has been walked over: they may refer to each other, in any order. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,12 +25,12 @@ struct loader {
     const char *name;      /* of the file */
     struct listed *listed; /* [listed_count] */
     int64_t listed_count, listed_capacity;
-    alloy_json_string_view normalizer, pretokenizer, decoder, post_processor, truncation,
-        padding; /* size 0: absent or null */
+    /* size 0: absent or null */
+    alloy_json_string_view normalizer, pretokenizer, decoder, post_processor, truncation, padding;
     bool has_model;
 };
 
-/* ---- Walking over the file ---------------------------------------------------------------------------------------------------- */
+/* ---- Walking over the file --------------------------------------------------------------------------------------- */
 
 static void read_listed(alloy_json *json, struct listed *token)
 {
@@ -124,7 +124,7 @@ static void read_section(struct loader *l, alloy_json *json, const alloy_json_st
     alloy_json_skip(json);
 }
 
-/* ---- Putting it together ------------------------------------------------------------------------------------------------------ */
+/* ---- Putting it together ----------------------------------------------------------------------------------------- */
 
 static alloy_status load_part(struct loader *l, const char *name, const alloy_json_string_view *raw, alloy_part *part,
                               alloy_text *full_name)
@@ -191,10 +191,10 @@ static alloy_status complete_decoder(struct loader *l)
     return status ? alloy_fail_in(status, l->name) : ALLOY_OK;
 }
 
-/* ---- Added tokens ------------------------------------------------------------------------------------------------------------- */
+/* ---- Added tokens ------------------------------------------------------------------------------------------------ */
 
-/* The id of an added token: that of the model's token with this text, else the next free one as `tokenizers` counts, whatever the file
- * says. Files say the same, or warnings are due. */
+/* The id of an added token: that of the model's token with this text, else the next free one as `tokenizers` counts,
+ * whatever the file says. Files say the same, or warnings are due. */
 static alloy_status place_token(struct loader *l, const struct listed *listed, int64_t *largest, uint32_t *id)
 {
     alloy_vocabulary *v = &l->tokenizer->vocabulary;
@@ -251,8 +251,8 @@ static alloy_status check_listed_ids(const struct loader *l)
     return status;
 }
 
-/* Puts a token among those that are looked for. One that is looked for in normalized text decodes to its normalized form (as in
- * `tokenizers` since 0.23). */
+/* Puts a token among those that are looked for. One that is looked for in normalized text decodes to its normalized
+ * form (as in `tokenizers` since 0.23). */
 static alloy_status look_for(struct loader *l, const struct listed *listed, uint32_t id,
                              alloy_normalizer_scratch *scratch)
 {
@@ -290,7 +290,7 @@ static alloy_status load_added_tokens(struct loader *l)
     return status;
 }
 
-/* ---- Checks of the whole ------------------------------------------------------------------------------------------------------ */
+/* ---- Checks of the whole ----------------------------------------------------------------------------------------- */
 
 static bool is_hex(char c)
 {

@@ -1,5 +1,5 @@
-/* Reads the model of a tokenizer.json (load_model.h), in one pass over its megabytes. Merges can only be understood with the vocabulary, so where
- * they stand before it they are read again behind it. */
+/* Reads the model of a tokenizer.json (load_model.h), in one pass over its megabytes. Merges can only be understood
+ * with the vocabulary, so where they stand before it they are read again behind it. */
 #include "tokenizer/load_model.h"
 
 #include <string.h>

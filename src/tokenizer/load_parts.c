@@ -1,5 +1,5 @@
-/* Reads the normalizer, the pre-tokenizer and the decoder of a tokenizer.json, and checks truncation and padding (tokenizer.h). Each component
- * becomes one or more primitive steps. */
+/* Reads the normalizer, the pre-tokenizer and the decoder of a tokenizer.json, and checks truncation and padding
+ * (tokenizer.h). Each component becomes one or more primitive steps. */
 #include <string.h>
 
 #include "base/memory.h"
@@ -9,7 +9,7 @@
 
 enum { MOST_NORMALIZERS = 32 };
 
-/* ---- Normalizers -------------------------------------------------------------------------------------------------------------- */
+/* ---- Normalizers ------------------------------------------------------------------------------------------------- */
 
 static alloy_normalizer_step *new_normalizer(alloy_normalizer *normalizer, alloy_normalizer_kind kind)
 {
@@ -90,7 +90,7 @@ alloy_status alloy_load_normalizer(alloy_normalizer *normalizer, alloy_part part
     return alloy_component_read(part, take_normalizer, normalizer);
 }
 
-/* ---- Pre-tokenizers ----------------------------------------------------------------------------------------------------------- */
+/* ---- Pre-tokenizers ---------------------------------------------------------------------------------------------- */
 
 static alloy_pretokenizer_step *new_step(alloy_pretokenizer *pretokenizer, alloy_pretokenizer_kind kind)
 {
@@ -254,7 +254,7 @@ alloy_status alloy_load_pretokenizer(alloy_pretokenizer *pretokenizer, alloy_par
     return alloy_component_read(part, take_pretokenizer, pretokenizer);
 }
 
-/* ---- Decoders ----------------------------------------------------------------------------------------------------------------- */
+/* ---- Decoders ---------------------------------------------------------------------------------------------------- */
 
 static alloy_status fill_decoder(alloy_decoder_stage *stage, const alloy_component *c)
 {
@@ -309,7 +309,7 @@ alloy_status alloy_load_decoder(alloy_decoder_chain *decoder, alloy_part part)
     return alloy_component_read(part, take_decoder, decoder);
 }
 
-/* ---- Truncation and padding: checked, not applied ----------------------------------------------------------------------------- */
+/* ---- Truncation and padding: checked, not applied ---------------------------------------------------------------- */
 
 alloy_status alloy_check_truncation(alloy_part part)
 {

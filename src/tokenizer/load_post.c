@@ -1,5 +1,5 @@
-/* Reads the post-processor of a tokenizer.json (tokenizer.h): what it puts around a text. ByteLevel changes offsets only, which Alloy does not
- * have. */
+/* Reads the post-processor of a tokenizer.json (tokenizer.h): what it puts around a text. ByteLevel changes offsets
+ * only, which Alloy does not have. */
 #include <string.h>
 
 #include "base/status.h"

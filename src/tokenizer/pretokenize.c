@@ -34,9 +34,10 @@ struct walk {
 
 static alloy_status pass_on(struct walk walk, const char *text, size_t size, bool at_start);
 
-/* ---- Splits ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Splits ------------------------------------------------------------------------------------------------------ */
 
-/* Stretches of the text, matches and what lies between them, come in their order and leave joined as the behaviour says. */
+/* Stretches of the text, matches and what lies between them, come in their order and leave joined as the behaviour
+ * says. */
 struct split {
     struct walk walk;
     const alloy_pretokenizer_step *step;
@@ -109,7 +110,7 @@ static alloy_status split_text(struct walk walk, const char *text, size_t size, 
     return status ? status : leave(&split);
 }
 
-/* ---- The other steps ---------------------------------------------------------------------------------------------------------- */
+/* ---- The other steps --------------------------------------------------------------------------------------------- */
 
 static alloy_status cut_by_length(struct walk walk, const char *text, size_t size, bool at_start)
 {

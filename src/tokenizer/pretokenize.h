@@ -1,8 +1,8 @@
 /* Pre-tokenizers: how normalized text is cut into the pieces that the model sees one by one.
  *
- * Each is a few primitive steps in a row: ByteLevel is a prefix, a split and the change to byte characters; Metaspace is a replacement,
- * a prefix and a split; Digits and Punctuation are splits. A piece passes all steps before the next is cut, so nothing but the pieces
- * under way is kept. */
+ * Each is a few primitive steps in a row: ByteLevel is a prefix, a split and the change to byte characters; Metaspace
+ * is a replacement, a prefix and a split; Digits and Punctuation are splits. A piece passes all steps before the next
+ * is cut, so nothing but the pieces under way is kept. */
 #ifndef ALLOY_TOKENIZER_PRETOKENIZE_H
 #define ALLOY_TOKENIZER_PRETOKENIZE_H
 
@@ -62,7 +62,8 @@ typedef struct alloy_pretokenizer_scratch {
 
 void alloy_pretokenizer_scratch_free(alloy_pretokenizer_scratch *scratch);
 
-/* Cuts valid UTF-8 and hands every piece that is not empty to scratch->take. `at_start`: the text begins where the user's text does. */
+/* Cuts valid UTF-8 and hands every piece that is not empty to scratch->take. `at_start`: the text begins where the
+ * user's text does. */
 alloy_status alloy_pretokenize(const alloy_pretokenizer *pretokenizer, alloy_pretokenizer_scratch *scratch,
                                const char *text, size_t size, bool at_start);
 

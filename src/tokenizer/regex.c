@@ -1,7 +1,7 @@
 /* Regular expressions over classes of characters (regex.h).
  *
- * Matching is anchored and the walk from one start to the next is ours: a table of the classes that a match can begin with skips most
- * places, and every call's limit bounds exactly one place. */
+ * Matching is anchored and the walk from one start to the next is ours: a table of the classes that a match can begin
+ * with skips most places, and every call's limit bounds exactly one place. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "tokenizer/regex.h"
 
@@ -57,7 +57,7 @@ static void give_memory(void *memory, void *unused)
     alloy_memory_free(memory);
 }
 
-/* ---- Compiling ---------------------------------------------------------------------------------------------------------------- */
+/* ---- Compiling --------------------------------------------------------------------------------------------------- */
 
 static void write_byte(alloy_text *out, int byte)
 {
@@ -217,7 +217,7 @@ void alloy_regex_close(alloy_regex *regex)
     alloy_memory_free(regex);
 }
 
-/* ---- Matching ----------------------------------------------------------------------------------------------------------------- */
+/* ---- Matching ---------------------------------------------------------------------------------------------------- */
 
 alloy_status alloy_regex_scan_open(alloy_regex_scan **out)
 {

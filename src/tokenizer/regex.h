@@ -1,12 +1,13 @@
 /* Regular expressions over classes of characters.
  *
- * A pattern is taken apart into sets of characters (regex_parse.h); characters that no set tells apart are one class, and PCRE2 never
- * sees text: it runs over one byte a character, the class, with every set as a class of bytes. So what a letter is comes from the pinned
- * table alone, nothing means something else in PCRE2, no UTF-8 is decoded while matching, and a set of 140,000 characters costs
- * as much as one of two.
+ * A pattern is taken apart into sets of characters (regex_parse.h); characters that no set tells apart are one class,
+ * and PCRE2 never sees text: it runs over one byte a character, the class, with every set as a class of bytes. So what
+ * a letter is comes from the pinned table alone, nothing means something else in PCRE2, no UTF-8 is decoded while
+ * matching, and a set of 140,000 characters costs as much as one of two.
  *
- * Time. PCRE2 backtracks. A match first gets a small limit of steps, and where that is too little, larger ones, which are charged to the
- * caller's fuel: honest patterns need about as many steps as characters, which the fuel covers; others end with ALLOY_LIMIT. */
+ * Time. PCRE2 backtracks. A match first gets a small limit of steps, and where that is too little, larger ones, which
+ * are charged to the caller's fuel: honest patterns need about as many steps as characters, which the fuel covers;
+ * others end with ALLOY_LIMIT. */
 #ifndef ALLOY_TOKENIZER_REGEX_H
 #define ALLOY_TOKENIZER_REGEX_H
 
@@ -19,7 +20,8 @@
 typedef struct alloy_regex alloy_regex;           /* constant once compiled: any number of threads */
 typedef struct alloy_regex_scan alloy_regex_scan; /* a walk over one text: one thread */
 
-/* `pattern` in the syntax of the `tokenizers` library (Oniguruma, Ruby). FORMAT where it cannot be compiled, LIMIT where it is too large. */
+/* `pattern` in the syntax of the `tokenizers` library (Oniguruma, Ruby). FORMAT where it cannot be compiled, LIMIT
+ * where it is too large. */
 alloy_status alloy_regex_open(alloy_regex **out, const char *pattern, size_t size);
 void alloy_regex_close(alloy_regex *regex);
 

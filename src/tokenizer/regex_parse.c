@@ -3,13 +3,15 @@
  *   pattern     = [ "(?i)" ] alternation
  *   alternation = sequence { "|" sequence }
  *   sequence    = { item [ quantifier ] }
- *   item        = character | "." | class | escape | anchor | "(" [ "?:" "?i:" "?-i:" "?>" "?=" "?!" "?<=" "?<!" ] alternation ")"
+ *   item        = character | "." | class | escape | anchor | "(" [ "?:" "?i:" "?-i:" "?>" "?=" "?!" "?<=" "?<!" ]
+ *               alternation ")"
  *   quantifier  = ("*" | "+" | "?") [ "?" | "+" ] | "{" n "," m "}" [ "?" ] | "{" n "}"
  *   class       = "[" [ "^" ] members { "&&" members } "]";   members may be classes again
  *
- * All else is refused by name. Groups never capture: there are no references back. Every character, class and dot becomes a set; anchors
- * that depend on a character become looks at sets. Under (?i) letters get their other case, and the characters that fold to them from outside
- * of ASCII; folds from one character to several (sharp s, ligatures) are refused. */
+ * All else is refused by name. Groups never capture: there are no references back. Every character, class and dot
+ * becomes a set; anchors that depend on a character become looks at sets. Under (?i) letters get their other case, and
+ * the characters that fold to them from outside of ASCII; folds from one character to several (sharp s, ligatures) are
+ * refused. */
 #include "tokenizer/regex_parse.h"
 
 #include <string.h>
@@ -97,7 +99,7 @@ static void emit_word(struct parser *p)
     emit_set(p, &set);
 }
 
-/* ---- Characters and escapes --------------------------------------------------------------------------------------------------- */
+/* ---- Characters and escapes -------------------------------------------------------------------------------------- */
 
 /* Adds what matches an ASCII letter when case does not count. */
 static void add_folds(alloy_code_set *set, char letter)
@@ -205,7 +207,8 @@ static void take_property(struct parser *p, char letter, alloy_code_set *set)
         alloy_code_set_complement(set);
 }
 
-/* An escape that stands for one character, in *code (true), or for a set, added to `set` (false). p->at is behind the backslash. */
+/* An escape that stands for one character, in *code (true), or for a set, added to `set` (false). p->at is behind the
+ * backslash. */
 static bool take_escape(struct parser *p, alloy_code_set *set, uint32_t *code)
 {
     static const char letters[] = "nrtfvae", values[] = "\n\r\t\f\v\a\x1B";
@@ -245,7 +248,7 @@ static bool take_escape(struct parser *p, alloy_code_set *set, uint32_t *code)
     return true;
 }
 
-/* ---- Classes ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Classes ----------------------------------------------------------------------------------------------------- */
 
 static void take_class(struct parser *p, alloy_code_set *set, int depth);
 
@@ -376,7 +379,7 @@ static void take_class(struct parser *p, alloy_code_set *set, int depth)
     alloy_code_set_free(&all);
 }
 
-/* ---- Items, quantifiers, groups ----------------------------------------------------------------------------------------------- */
+/* ---- Items, quantifiers, groups ---------------------------------------------------------------------------------- */
 
 static void take_alternation(struct parser *p, int depth);
 

@@ -1,5 +1,6 @@
-/* Reads a regular expression as the `tokenizers` library writes them (Oniguruma, Ruby's syntax) and takes it apart into what stays
- * text for PCRE2 and the sets of characters in it, so that both libraries cannot mean different things by it. */
+/* Reads a regular expression as the `tokenizers` library writes them (Oniguruma, Ruby's syntax) and takes it apart into
+ * what stays text for PCRE2 and the sets of characters in it, so that both libraries cannot mean different things by
+ * it. */
 #ifndef ALLOY_TOKENIZER_REGEX_PARSE_H
 #define ALLOY_TOKENIZER_REGEX_PARSE_H
 
@@ -9,8 +10,8 @@
 
 enum { ALLOY_REGEX_SET_MARK = 1, ALLOY_REGEX_MOST_SETS = 1024 };
 
-/* `text` is PCRE2 syntax in ASCII. Where a set of characters belongs, it holds the byte ALLOY_REGEX_SET_MARK and the index of the set in two
- * bytes, low byte first. */
+/* `text` is PCRE2 syntax in ASCII. Where a set of characters belongs, it holds the byte ALLOY_REGEX_SET_MARK and the
+ * index of the set in two bytes, low byte first. */
 typedef struct alloy_regex_parts {
     alloy_text text;
     alloy_code_set *sets; /* [set_count], all different */

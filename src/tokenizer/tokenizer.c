@@ -28,7 +28,7 @@ struct alloy_encoder {
     alloy_bpe_scratch *bpe;
 };
 
-/* ---- Encoders and their pool -------------------------------------------------------------------------------------------------- */
+/* ---- Encoders and their pool ------------------------------------------------------------------------------------- */
 
 static void encoder_close(alloy_encoder *e)
 {
@@ -87,7 +87,7 @@ static void encoder_give(const alloy_tokenizer *tokenizer, alloy_encoder *e, boo
     encoder_close(e);
 }
 
-/* ---- Opening ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
 static alloy_status load_file(alloy_tokenizer *tokenizer, const char *path)
 {
@@ -147,7 +147,7 @@ void alloy_tokenizer_close(alloy_tokenizer *t)
     alloy_memory_free(t);
 }
 
-/* ---- Encoding ----------------------------------------------------------------------------------------------------------------- */
+/* ---- Encoding ---------------------------------------------------------------------------------------------------- */
 
 static alloy_status add_ids(alloy_ids *ids, const alloy_ids *more)
 {
@@ -246,7 +246,7 @@ alloy_status alloy_tokenizer_encode(const alloy_tokenizer *tokenizer, const char
     return status;
 }
 
-/* ---- Decoding ----------------------------------------------------------------------------------------------------------------- */
+/* ---- Decoding ---------------------------------------------------------------------------------------------------- */
 
 struct alloy_decoder {
     const alloy_tokenizer *tokenizer;
@@ -337,7 +337,7 @@ void alloy_free(void *memory)
     alloy_memory_free(memory);
 }
 
-/* ---- Tokens ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Tokens ------------------------------------------------------------------------------------------------------ */
 
 int64_t alloy_tokenizer_vocab_size(const alloy_tokenizer *tokenizer)
 {

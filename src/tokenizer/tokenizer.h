@@ -1,10 +1,11 @@
 /* A tokenizer as it lies in memory: the parts of tokenizer.json in the order in which text passes them.
  *
- *   text -> added tokens (as it stands) -> normalizer -> added tokens (normalized) -> pre-tokenizer -> model -> post-processor -> ids
+ *   text -> added tokens (as it stands) -> normalizer -> added tokens (normalized) -> pre-tokenizer -> model ->
+ *   post-processor -> ids
  *   ids  -> tokens -> decoder -> text
  *
- * All of it is constant once open. What encoding needs besides, scratch memory and the cache of pieces, is an encoder; finished ones
- * wait in a pool for the next call, of whatever thread. */
+ * All of it is constant once open. What encoding needs besides, scratch memory and the cache of pieces, is an encoder;
+ * finished ones wait in a pool for the next call, of whatever thread. */
 #ifndef ALLOY_TOKENIZER_TOKENIZER_H
 #define ALLOY_TOKENIZER_TOKENIZER_H
 
@@ -44,7 +45,7 @@ struct alloy_tokenizer {
 /* Reads a tokenizer.json into *tokenizer, whose sets are open and which is otherwise zero; `name` is for messages. */
 alloy_status alloy_tokenizer_load(alloy_tokenizer *tokenizer, const char *name, const char *text, size_t size);
 
-/* ---- For load.c: the parts, each in its own file. `json` is the part's value, which is not null, as text. ------------------------ */
+/* ---- For load.c: the parts, each in its own file. `json` is the part's value, which is not null, as text. -------- */
 
 typedef struct alloy_part {
     const char *name; /* "tokenizer.json: pre_tokenizer" */

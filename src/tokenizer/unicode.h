@@ -1,8 +1,9 @@
-/* What the tokenizer knows of Unicode: tables that script/unicode writes, in the versions that the `tokenizers` library was built
- * with. The libraries of the machine would know other characters, and ids would differ from machine to machine.
+/* What the tokenizer knows of Unicode: tables that script/unicode writes, in the versions that the `tokenizers` library
+ * was built with. The libraries of the machine would know other characters, and ids would differ from machine to
+ * machine.
  *
- * Version 16: the classes of regular expressions (Oniguruma's). 17: Digits and Lowercase (Rust's). 8: Punctuation. 9: normal forms,
- * to which characters that came later are inert. */
+ * Version 16: the classes of regular expressions (Oniguruma's). 17: Digits and Lowercase (Rust's). 8: Punctuation. 9:
+ * normal forms, to which characters that came later are inert. */
 #ifndef ALLOY_TOKENIZER_UNICODE_H
 #define ALLOY_TOKENIZER_UNICODE_H
 
@@ -52,8 +53,8 @@ typedef struct alloy_unicode_list {
     size_t count; /* even */
 } alloy_unicode_list;
 
-extern const alloy_unicode_list
-    alloy_unicode_categories; /* not a set: where runs of a category begin, code * 32 + category */
+/* not a set: where runs of a category begin, code * 32 + category */
+extern const alloy_unicode_list alloy_unicode_categories;
 
 extern const alloy_unicode_list alloy_unicode_white_space;   /* White_Space: \s */
 extern const alloy_unicode_list alloy_unicode_word_symbols;  /* Alphabetic and neither letter, mark nor letter number */
@@ -61,8 +62,8 @@ extern const alloy_unicode_list alloy_unicode_join_control;  /* Join_Control */
 extern const alloy_unicode_list alloy_unicode_numbers_17;    /* N, of Unicode 17 */
 extern const alloy_unicode_list alloy_unicode_punctuation_8; /* P, of Unicode 8 */
 extern const alloy_unicode_list alloy_unicode_unassigned_9;  /* Cn, of Unicode 9 */
-extern const alloy_unicode_list
-    alloy_unicode_nfc_active; /* what NFC may change, reorder or join to what stands before */
+/* what NFC may change, reorder or join to what stands before */
+extern const alloy_unicode_list alloy_unicode_nfc_active;
 
 /* Scripts (not script extensions). */
 extern const alloy_unicode_list alloy_unicode_arabic, alloy_unicode_cyrillic, alloy_unicode_devanagari,

@@ -1,4 +1,5 @@
-/* Written by script/unicode from the Unicode character database; not edited by hand. unicode.h tells what each table is. */
+/* Written by script/unicode from the Unicode character database; not edited by hand. unicode.h tells what each table
+ * is. */
 #include "tokenizer/unicode.h"
 
 static const uint32_t categories[] = {

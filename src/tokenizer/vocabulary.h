@@ -1,7 +1,8 @@
 /* Tokens and their ids: the model's vocabulary, and the tokens added to it.
  *
- * Texts of tokens lie in one buffer; a table by id finds them, and a hash table with a random key finds ids by text. Memory follows the
- * number and size of the tokens: an id is checked against the number of tokens before anything is sized by it. */
+ * Texts of tokens lie in one buffer; a table by id finds them, and a hash table with a random key finds ids by text.
+ * Memory follows the number and size of the tokens: an id is checked against the number of tokens before anything is
+ * sized by it. */
 #ifndef ALLOY_TOKENIZER_VOCABULARY_H
 #define ALLOY_TOKENIZER_VOCABULARY_H
 
@@ -48,8 +49,9 @@ typedef struct alloy_vocabulary {
 
 void alloy_vocabulary_free(alloy_vocabulary *vocabulary);
 
-/* Reading a model's vocabulary: add every token (texts must differ), then finish. `id` may be anything; FORMAT, naming the token, where it
- * cannot be one: below 0, above 2^32 - 2, taken already, or beyond twice the number of tokens plus 65,536. */
+/* Reading a model's vocabulary: add every token (texts must differ), then finish. `id` may be anything; FORMAT, naming
+ * the token, where it cannot be one: below 0, above 2^32 - 2, taken already, or beyond twice the number of tokens plus
+ * 65,536. */
 alloy_status alloy_vocabulary_add(alloy_vocabulary *vocabulary, const char *text, size_t size, int64_t id);
 alloy_status alloy_vocabulary_finish(alloy_vocabulary *vocabulary);
 

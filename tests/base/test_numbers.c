@@ -109,7 +109,8 @@ static void the_hash_is_siphash_1_3(void **state)
     for (size_t i = 0; i < sizeof bytes; i++)
         bytes[i] = (uint8_t)i;
     alloy_hash_key key = {0x0706050403020100, 0x0f0e0d0c0b0a0908};
-    /* The definition above is right: the paper's own example (appendix A) of SipHash-2-4, bytes 0 to 14 under the key 0 to 15. */
+    /* The definition above is right: the paper's own example (appendix A) of SipHash-2-4, bytes 0 to 14 under the key 0
+     * to 15. */
     assert_true(plain_siphash(key.low, key.high, bytes, 15, 2, 4) == 0xa129ca6149be45e5);
     for (size_t size = 0; size <= sizeof bytes; size++)
         assert_true(alloy_hash(&key, bytes, size) == plain_siphash(key.low, key.high, bytes, size, 1, 3));

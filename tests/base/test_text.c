@@ -11,7 +11,7 @@
 #include "base/text.h"
 #include "base/utf8.h"
 
-/* ---- Growing text -------------------------------------------------------------------------------------------------------------- */
+/* ---- Growing text ------------------------------------------------------------------------------------------------ */
 
 static void text_grows_and_keeps_nuls(void **state)
 {
@@ -46,7 +46,7 @@ static void a_failed_append_is_told_at_the_end_and_leaves_the_text(void **state)
     alloy_text_free(&text);
 }
 
-/* ---- Numbers ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Numbers ----------------------------------------------------------------------------------------------------- */
 
 static void expect_double_text(double value, const char *expected)
 {
@@ -111,7 +111,7 @@ static void numbers_are_the_whole_of_a_text(void **state)
                                     3, &value));
 }
 
-/* ---- UTF-8 --------------------------------------------------------------------------------------------------------------------- */
+/* ---- UTF-8 ------------------------------------------------------------------------------------------------------- */
 
 static void every_code_point_goes_to_utf8_and_back(void **state)
 {
@@ -168,7 +168,7 @@ static void the_valid_prefix_is_found_at_any_place(void **state)
     assert_int_equal(alloy_utf8_valid("", 0), 0);
 }
 
-/* ---- Error texts --------------------------------------------------------------------------------------------------------------- */
+/* ---- Error texts ------------------------------------------------------------------------------------------------- */
 
 static void names_from_files_cannot_spoil_a_terminal(void **state)
 {
@@ -225,7 +225,7 @@ static void warnings_go_where_the_program_says(void **state)
     expect_text(warnings.text, "kept 2\n");
 }
 
-/* ---- Names --------------------------------------------------------------------------------------------------------------------- */
+/* ---- Names ------------------------------------------------------------------------------------------------------- */
 
 static void names_are_numbered_in_the_order_they_come(void **state)
 {

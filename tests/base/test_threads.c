@@ -67,7 +67,8 @@ static void every_task_runs_once_whatever_the_team(void **state)
     run(0, TASKS);
 }
 
-/* Other libraries flush denormals to zero and round elsewhere: tasks must not notice, and the library must get its settings back. */
+/* Other libraries flush denormals to zero and round elsewhere: tasks must not notice, and the library must get its
+ * settings back. */
 static void the_callers_floating_point_environment_is_restored(void **state)
 {
     (void)state;

@@ -318,7 +318,8 @@ static void duplicates_are_found_in_objects_of_any_size(void **state)
     }
 }
 
-/* Nothing but the number of keys may count: neither few in many objects, nor many in one, nor those of an attacker who knows no seed. */
+/* Nothing but the number of keys may count: neither few in many objects, nor many in one, nor those of an attacker who
+ * knows no seed. */
 static void a_million_keys_take_linear_time(void **state)
 {
     (void)state;

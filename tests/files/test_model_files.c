@@ -1,4 +1,5 @@
-/* Finding a model's folder, and which files may be opened from it: X1 to X4, X9 to X12; what config.json may not be: C1 to C5. */
+/* Finding a model's folder, and which files may be opened from it: X1 to X4, X9 to X12; what config.json may not be: C1
+ * to C5. */
 #include "support.h"
 
 #include "base/file.h"
@@ -38,7 +39,7 @@ static alloy_status read_from(const char *where, const char *name, alloy_text *o
     return status;
 }
 
-/* ---- Names --------------------------------------------------------------------------------------------------------------------- */
+/* ---- Names ------------------------------------------------------------------------------------------------------- */
 
 static void x1_to_x4_a_file_is_one_name(void **state)
 {
@@ -59,7 +60,7 @@ static void x1_to_x4_a_file_is_one_name(void **state)
     remove_folder(folder);
 }
 
-/* ---- Links --------------------------------------------------------------------------------------------------------------------- */
+/* ---- Links ------------------------------------------------------------------------------------------------------- */
 
 static void x9_links_may_not_leave_the_folder(void **state)
 {
@@ -131,7 +132,7 @@ static void x9_a_snapshot_of_the_hubs_cache_links_to_its_blobs(void **state)
     remove_folder(folder);
 }
 
-/* ---- The cache's place --------------------------------------------------------------------------------------------------------- */
+/* ---- The cache's place ------------------------------------------------------------------------------------------- */
 
 static void the_cache_is_where_the_environment_says(void **state)
 {
@@ -187,7 +188,7 @@ static void a_model_that_is_not_there_is_told_with_where_it_was_looked_for(void 
     remove_folder(folder);
 }
 
-/* ---- Things that are no files -------------------------------------------------------------------------------------------------- */
+/* ---- Things that are no files ------------------------------------------------------------------------------------ */
 
 static void x10_fifos_folders_and_devices_are_refused_and_never_hang(void **state)
 {
@@ -237,7 +238,7 @@ static void x12_a_file_that_may_not_be_read_is_io(void **state)
     remove_folder(folder);
 }
 
-/* ---- config.json --------------------------------------------------------------------------------------------------------------- */
+/* ---- config.json ------------------------------------------------------------------------------------------------- */
 
 static alloy_status read_config(const char *folder)
 {

@@ -1,5 +1,5 @@
-/* Fuzzing in small: copies of known files, changed in ways that come from a fixed seed, through the promises of fuzz/targets.h. Runs
- * the same everywhere; under the sanitizers it finds what they can see. */
+/* Fuzzing in small: copies of known files, changed in ways that come from a fixed seed, through the promises of
+ * fuzz/targets.h. Runs the same everywhere; under the sanitizers it finds what they can see. */
 #include "support.h"
 
 #include "attacks/safetensors_cases.h"

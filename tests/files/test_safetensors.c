@@ -55,7 +55,7 @@ static void tensors_are_found_by_name_and_walked_in_the_order_of_their_bytes(voi
     remove_folder(folder);
 }
 
-/* ---- Writing ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Writing ----------------------------------------------------------------------------------------------------- */
 
 static void the_header_is_that_of_the_formats_own_library(void **state)
 {
@@ -158,7 +158,7 @@ static void what_cannot_be_meant_is_not_written(void **state)
     remove_folder(folder);
 }
 
-/* ---- A model's folder ---------------------------------------------------------------------------------------------------------- */
+/* ---- A model's folder -------------------------------------------------------------------------------------------- */
 
 enum { TENSORS = 5, TENSOR_BYTES = 1000 };
 
@@ -286,7 +286,7 @@ static void a_mapped_source_may_be_its_own_target(void **state)
     remove_folder(folder);
 }
 
-/* ---- Memory -------------------------------------------------------------------------------------------------------------------- */
+/* ---- Memory ------------------------------------------------------------------------------------------------------ */
 
 static size_t mapped_bytes_in_memory(void)
 {

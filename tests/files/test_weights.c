@@ -1,4 +1,5 @@
-/* One table over a model's files: X5 to X8 and X13; shards opened when asked for; files that change under a mapping (F1 to F4). */
+/* One table over a model's files: X5 to X8 and X13; shards opened when asked for; files that change under a mapping (F1
+ * to F4). */
 #include "support.h"
 
 #include "base/memory.h"

@@ -1,5 +1,6 @@
-/* What the fuzzers do with bytes, and what must hold whatever they are. Shared by the libFuzzer programs of this folder and by
- * tests/files/test_mutations.c, which tries changed copies of known files in every run of the tests. A broken promise aborts. */
+/* What the fuzzers do with bytes, and what must hold whatever they are. Shared by the libFuzzer programs of this folder
+ * and by tests/files/test_mutations.c, which tries changed copies of known files in every run of the tests. A broken
+ * promise aborts. */
 #ifndef ALLOY_TESTS_FUZZ_TARGETS_H
 #define ALLOY_TESTS_FUZZ_TARGETS_H
 
@@ -30,7 +31,7 @@ static inline void check_error(alloy_status status)
     PROMISE(text[0] && !strchr(text, '\n') && alloy_utf8_valid(text, strlen(text)) == strlen(text));
 }
 
-/* ---- JSON ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- JSON -------------------------------------------------------------------------------------------------------- */
 
 /* Copies a string or a key, decoded. */
 static inline void copy_string(alloy_json_writer *writer, const alloy_json_string_view *view, bool key)
@@ -138,9 +139,10 @@ static inline void fuzz_json(const uint8_t *bytes, size_t size)
     alloy_text_free(&second);
 }
 
-/* ---- safetensors --------------------------------------------------------------------------------------------------------------- */
+/* ---- safetensors ------------------------------------------------------------------------------------------------- */
 
-/* What an open file promises: tensors lie one behind the other, from the header to the end; each is found by its name. */
+/* What an open file promises: tensors lie one behind the other, from the header to the end; each is found by its name.
+ */
 static inline void check_safetensors(const alloy_safetensors *file)
 {
     const uint8_t *end = file->file.data + file->data_at;

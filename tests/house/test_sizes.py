@@ -70,7 +70,7 @@ class TheTestCanFail(unittest.TestCase):
         self.assertEqual("", self.faults_of("void f(void)\n{\n" + "    g();\n" * 80 + "}\n"))
 
     def test_on_a_long_line(self):
-        self.assertIn("file.c:1: 121 columns", self.faults_of("/" * 121 + "\n"))
+        self.assertIn("file.c:1: 211 columns", self.faults_of("/" * 211 + "\n"))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
-/* Inputs and outputs of kernels under test: numbers of several kinds from a seed, arrays that end where their memory ends (so that a sanitizer sees a
- * read behind them), outputs between guards, and comparison by bits in which two NaNs are equal. */
+/* Inputs and outputs of kernels under test: numbers of several kinds from a seed, arrays that end where their memory
+ * ends (so that a sanitizer sees a read behind them), outputs between guards, and comparison by bits in which two NaNs
+ * are equal. */
 #ifndef ALLOY_TESTS_KERNELS_INPUTS_H
 #define ALLOY_TESTS_KERNELS_INPUTS_H
 

@@ -1,6 +1,7 @@
-/* Every instruction set gives the bits of plain C. For each row of the table and each set that this processor has: the same inputs, from a seed, to
- * both; then outputs are compared by their bits, with all memory around and between them. Inputs are of every kind (inputs.h), sizes are
- * odd, pointers are unaligned, and a crash is a failure of the kernel that it happened in. ALLOY_TEST_SEED in the environment chooses the seed. */
+/* Every instruction set gives the bits of plain C. For each row of the table and each set that this processor has: the
+ * same inputs, from a seed, to both; then outputs are compared by their bits, with all memory around and between them.
+ * Inputs are of every kind (inputs.h), sizes are odd, pointers are unaligned, and a crash is a failure of the kernel
+ * that it happened in. ALLOY_TEST_SEED in the environment chooses the seed. */
 #include "inputs.h"
 
 #include <signal.h>
@@ -22,7 +23,7 @@ typedef struct trial {
     bool silent;         /* differences are expected: do not print them */
 } trial;
 
-/* ---- Comparing ---- */
+/* ---- Comparing --------------------------------------------------------------------------------------------------- */
 
 /* The two runs' whole output memory; `what` describes the sizes. */
 static void compare(trial *t, const float *plain, const float *tried, int64_t count, const char *what)
@@ -72,7 +73,7 @@ static void compare_outputs(trial *t, outputs *o, const char *what)
     free(o->memory[1]);
 }
 
-/* ---- Dots ---- */
+/* ---- Dots -------------------------------------------------------------------------------------------------------- */
 
 static void linear_of(trial *t, alloy_dtype dtype, int64_t n, int64_t rows, int64_t k)
 {
@@ -171,7 +172,7 @@ static void softmax(trial *t)
     norms(t, 2);
 }
 
-/* ---- Attention ---- */
+/* ---- Attention --------------------------------------------------------------------------------------------------- */
 
 /* Which places each row sees: all of them, a diagonal, a window, nothing, anything. */
 static void see(source *s, int32_t *from, int32_t *to, int64_t rows, int64_t places)
@@ -279,7 +280,7 @@ static void attention_finish(trial *t)
     }
 }
 
-/* ---- Column sums ---- */
+/* ---- Column sums ------------------------------------------------------------------------------------------------- */
 
 static void conv1d(trial *t)
 {
@@ -340,7 +341,7 @@ static void delta_rule(trial *t)
     delta_of(t, 257, 33, 4);
 }
 
-/* ---- One element at a time ---- */
+/* ---- One element at a time --------------------------------------------------------------------------------------- */
 
 /* A row as y, a, b; those with fewer inputs leave b. */
 static void call(const alloy_kernels *k, int which, float *y, const float *a, const float *b, int64_t n)
@@ -417,7 +418,7 @@ static void rotary(trial *t)
     }
 }
 
-/* ---- Conversions ---- */
+/* ---- Conversions ------------------------------------------------------------------------------------------------- */
 
 static void conversions(trial *t, bool widening)
 {
@@ -470,7 +471,7 @@ static void all_finite(trial *t)
     }
 }
 
-/* ---- All rows ---- */
+/* ---- All rows ---------------------------------------------------------------------------------------------------- */
 
 static const struct {
     const char *name;
@@ -562,7 +563,7 @@ static void every_set_gives_the_bits_of_plain_c(void **state)
     assert_int_equal(differences, 0);
 }
 
-/* ---- The comparison can fail ---- */
+/* ---- The comparison can fail ------------------------------------------------------------------------------------- */
 
 static void broken_add(float *y, const float *a, const float *b, int64_t n)
 {

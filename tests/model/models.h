@@ -1,4 +1,5 @@
-/* What the tests of the model room share: the reference cases as models with sessions, runs of them, and copies of them that differ in some tensors. */
+/* What the tests of the model room share: the reference cases as models with sessions, runs of them, and copies of them
+ * that differ in some tensors. */
 #ifndef ALLOY_TESTS_MODELS_H
 #define ALLOY_TESTS_MODELS_H
 
@@ -19,7 +20,8 @@ static inline alloy_model *open_model(const char *folder)
 static inline alloy_session *open_session(const alloy_model *model, int threads, int64_t chunk, const char *cpu)
 {
     alloy_session *session;
-    expect_ok(alloy_session_open(&session, model, &(alloy_session_options){.threads = threads, .chunk = chunk, .cpu = cpu}));
+    expect_ok(
+        alloy_session_open(&session, model, &(alloy_session_options){.threads = threads, .chunk = chunk, .cpu = cpu}));
     return session;
 }
 
@@ -42,7 +44,8 @@ static inline void fill_ids(int64_t *ids, int64_t count, uint32_t seed)
 /* Logits [count, vocab] of `ids` behind what the cache holds. */
 static inline void run_all(alloy_session *session, alloy_cache *cache, const int64_t *ids, int64_t count, float *logits)
 {
-    expect_ok(alloy_forward(session, &(alloy_sequence){cache, ids, count}, 1, logits, &(alloy_forward_options){.logits = ALLOY_LOGITS_ALL}));
+    expect_ok(alloy_forward(session, &(alloy_sequence){cache, ids, count}, 1, logits,
+                            &(alloy_forward_options){.logits = ALLOY_LOGITS_ALL}));
 }
 
 /* The same on an empty cache; free() the result. */
@@ -57,7 +60,8 @@ static inline float *logits_of(alloy_session *session, const int64_t *ids, int64
 }
 
 /* Logits of the last of `count` tokens, in a session of its own on a model just opened; free() the result. */
-static inline float *last_logits(const char *folder, const alloy_load_options *options, const int64_t *ids, int64_t count)
+static inline float *last_logits(const char *folder, const alloy_load_options *options, const int64_t *ids,
+                                 int64_t count)
 {
     alloy_model *model;
     expect_ok(alloy_model_open(&model, folder, options));
@@ -77,8 +81,8 @@ static inline void expect_same_bits(const float *actual, const float *expected, 
 {
     for (int64_t i = 0; i < count; i++)
         if (memcmp(&actual[i], &expected[i], sizeof *actual) != 0)
-            fail_msg("%s: number %lld is %.9g (%a), expected %.9g (%a)", what, (long long)i, (double)actual[i], (double)actual[i],
-                     (double)expected[i], (double)expected[i]);
+            fail_msg("%s: number %lld is %.9g (%a), expected %.9g (%a)", what, (long long)i, (double)actual[i],
+                     (double)actual[i], (double)expected[i], (double)expected[i]);
 }
 
 /* A model's tensors, to be changed and written elsewhere. Data is the source file's until changed. */
@@ -126,7 +130,8 @@ static inline void remove_tensor(struct model_copy *copy, const char *name)
     *tensor_in(copy, name) = copy->tensors[--copy->count];
 }
 
-static inline alloy_saved_tensor *add_tensor(struct model_copy *copy, const char *name, alloy_dtype dtype, int ndim, const uint64_t *shape)
+static inline alloy_saved_tensor *add_tensor(struct model_copy *copy, const char *name, alloy_dtype dtype, int ndim,
+                                             const uint64_t *shape)
 {
     assert_true(copy->count < MOST_TENSORS);
     alloy_saved_tensor *t = &copy->tensors[copy->count++];
@@ -135,7 +140,10 @@ static inline alloy_saved_tensor *add_tensor(struct model_copy *copy, const char
         elements *= (size_t)shape[i];
     char *own_name = make(copy, strlen(name) + 1);
     strcpy(own_name, name);
-    *t = (alloy_saved_tensor){.name = own_name, .dtype = dtype, .ndim = ndim, .data = make(copy, elements * (size_t)alloy_dtype_bits(dtype) / 8)};
+    *t = (alloy_saved_tensor){.name = own_name,
+                              .dtype = dtype,
+                              .ndim = ndim,
+                              .data = make(copy, elements * (size_t)alloy_dtype_bits(dtype) / 8)};
     memcpy(t->shape, shape, (size_t)ndim * sizeof *shape);
     return t;
 }

@@ -1,5 +1,6 @@
-/* The promise of canonical arithmetic, on every kind of model: the same tokens give the same logits bit for bit, whatever the chunk, the batch around
- * them, the cache, the threads and the instruction set. And: what a forward refuses, and caches copied and cut. */
+/* The promise of canonical arithmetic, on every kind of model: the same tokens give the same logits bit for bit,
+ * whatever the chunk, the batch around them, the cache, the threads and the instruction set. And: what a forward
+ * refuses, and caches copied and cut. */
 #include "model/models.h"
 
 #include <math.h>
@@ -9,7 +10,8 @@
 
 enum { TOKENS = 150, MOST_VOCAB = 512 };
 
-static const char *const CASES[] = {GOLDEN("qwen3"), GOLDEN("qwen3_5"), GOLDEN("qwen3_moe"), GOLDEN("llama_linear_sharded")};
+static const char *const CASES[] = {GOLDEN("qwen3"), GOLDEN("qwen3_5"), GOLDEN("qwen3_moe"),
+                                    GOLDEN("llama_linear_sharded")};
 enum { CASE_COUNT = sizeof CASES / sizeof *CASES };
 
 /* A case and its logits at the settings that all others are held to: one thread, one pass, the best kernels. */
@@ -115,7 +117,8 @@ static void bits_do_not_depend_on_the_batch(void **state)
             rows += counts[s];
         }
         float *logits = malloc((size_t)(rows * r.vocab) * sizeof *logits);
-        expect_ok(alloy_forward(session, batch, SEQUENCES, logits, &(alloy_forward_options){.logits = ALLOY_LOGITS_ALL}));
+        expect_ok(
+            alloy_forward(session, batch, SEQUENCES, logits, &(alloy_forward_options){.logits = ALLOY_LOGITS_ALL}));
         expect_same_bits(logits + (counts[0] + counts[1]) * r.vocab, r.logits, TOKENS * r.vocab, CASES[i]);
         float *alone = logits_of(session, ids[4], counts[4]);
         expect_same_bits(logits + (rows - counts[4]) * r.vocab, alone, counts[4] * r.vocab, CASES[i]);
@@ -166,8 +169,8 @@ static void bits_of_a_narrow_cache_do_not_depend_on_the_chunk(void **state)
         static const int64_t chunks[3] = {512, 7, 1};
         for (int j = 0; j < 3; j++) {
             alloy_session *session;
-            expect_ok(alloy_session_open(&session, r.model,
-                                         &(alloy_session_options){.threads = 2, .chunk = chunks[j], .kv_dtype = dtypes[i]}));
+            expect_ok(alloy_session_open(
+                &session, r.model, &(alloy_session_options){.threads = 2, .chunk = chunks[j], .kv_dtype = dtypes[i]}));
             logits[j] = logits_of(session, r.ids, TOKENS);
             alloy_session_close(session);
         }
@@ -180,7 +183,7 @@ static void bits_of_a_narrow_cache_do_not_depend_on_the_chunk(void **state)
     end(&r);
 }
 
-/* ---- The comparison can fail ---- */
+/* ---- The comparison can fail ------------------------------------------------------------------------------------- */
 
 /* RMS norm whose sum runs in one chain. */
 static void norm_in_another_order(float *y, const float *x, const float *w, int64_t rows, int64_t d, float eps)
@@ -214,7 +217,7 @@ static void a_kernel_that_sums_in_another_order_is_noticed(void **state)
     end(&r);
 }
 
-/* ---- What a forward writes and tells ---- */
+/* ---- What a forward writes and tells ----------------------------------------------------------------------------- */
 
 static void last_rows_are_the_last_of_all_rows(void **state)
 {
@@ -261,7 +264,7 @@ static void progress_can_stop_a_forward(void **state)
     end(&r);
 }
 
-/* ---- What a forward refuses ---- */
+/* ---- What a forward refuses -------------------------------------------------------------------------------------- */
 
 /* Two sequences of which the second is at fault: the first has not run either. */
 static void expect_refused(alloy_session *session, alloy_sequence bad, alloy_status status, const char *word)
@@ -319,8 +322,10 @@ static void shared_and_foreign_caches_are_refused(void **state)
 {
     (void)state;
     alloy_model *model = open_model(CASES[0]), *other = open_model(CASES[0]);
-    alloy_session *session = open_session(model, 1, 64, NULL), *foreign = open_session(other, 1, 64, NULL), *narrow, *short_chunks;
-    expect_ok(alloy_session_open(&narrow, model, &(alloy_session_options){.threads = 1, .chunk = 64, .kv_dtype = ALLOY_BF16}));
+    alloy_session *session = open_session(model, 1, 64, NULL), *foreign = open_session(other, 1, 64, NULL), *narrow,
+                  *short_chunks;
+    expect_ok(alloy_session_open(&narrow, model,
+                                 &(alloy_session_options){.threads = 1, .chunk = 64, .kv_dtype = ALLOY_BF16}));
     short_chunks = open_session(model, 1, 8, NULL);
     int64_t id = 7;
     float logits[3 * MOST_VOCAB];
@@ -347,14 +352,16 @@ static void sessions_check_their_options(void **state)
     alloy_model *model = open_model(CASES[0]);
     alloy_session *session;
     expect_failure(alloy_session_open(&session, model, &(alloy_session_options){.chunk = -1}), ALLOY_RANGE, "chunk");
-    expect_failure(alloy_session_open(&session, model, &(alloy_session_options){.kv_dtype = ALLOY_F64}), ALLOY_ARG, "kv_dtype", "F64");
+    expect_failure(alloy_session_open(&session, model, &(alloy_session_options){.kv_dtype = ALLOY_F64}), ALLOY_ARG,
+                   "kv_dtype", "F64");
     expect_failure(alloy_session_open(&session, model, &(alloy_session_options){.cpu = "avx3"}), ALLOY_ARG, "avx3");
-    expect_failure(alloy_session_open(&session, model, &(alloy_session_options){.threads = -1}), ALLOY_RANGE, "threads");
+    expect_failure(alloy_session_open(&session, model, &(alloy_session_options){.threads = -1}), ALLOY_RANGE,
+                   "threads");
     assert_null(session);
     alloy_model_close(model);
 }
 
-/* ---- Caches ---- */
+/* ---- Caches ------------------------------------------------------------------------------------------------------ */
 
 static void a_copy_goes_its_own_way(void **state)
 {

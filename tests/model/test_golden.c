@@ -1,5 +1,6 @@
-/* The engine against the reference cases in tests/golden: logits and hidden states within the error that transformers' own fp32 has against the fp64 oracle
- * (logits at most that; hidden at most the larger of that and 2e-6 of the largest value), and greedy ids equal.
+/* The engine against the reference cases in tests/golden: logits and hidden states within the error that transformers'
+ * own fp32 has against the fp64 oracle (logits at most that; hidden at most the larger of that and 2e-6 of the largest
+ * value), and greedy ids equal.
  *
  * `script/golden` makes many more cases and checks them through the command; these few run everywhere in a second. */
 #include "support.h"

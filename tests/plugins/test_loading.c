@@ -48,7 +48,7 @@ static void expect_nothing_ran(void)
     assert_null(getenv("ALLOY_FIXTURE_RAN"));
 }
 
-/* ---- Sound ones ---- */
+/* ---- Sound ones -------------------------------------------------------------------------------------------------- */
 
 static void a_sound_plugin_registers_its_modules(void **state)
 {
@@ -78,7 +78,7 @@ static void a_link_to_a_plugin_is_followed(void **state)
     assert_non_null(alloy_ffn_by_name("linked"));
 }
 
-/* ---- L1: not there, or no path ---- */
+/* ---- L1: not there, or no path ----------------------------------------------------------------------------------- */
 
 static void a_missing_plugin_is_named(void **state)
 {
@@ -95,7 +95,7 @@ static void a_bare_name_is_not_searched_for(void **state)
     expect_failure(alloy_plugin_load(""), ALLOY_ARG, "path");
 }
 
-/* ---- L2: not a shared object of this machine ---- */
+/* ---- L2: not a shared object of this machine --------------------------------------------------------------------- */
 
 static void what_is_not_elf_is_refused(void **state)
 {
@@ -164,7 +164,7 @@ static void an_unresolved_symbol_is_named(void **state)
     expect_failure(alloy_plugin_load(fixture("unresolved.so")), ALLOY_FORMAT, "unresolved.so", "no_library_has_this");
 }
 
-/* ---- L3: without the symbols of a plug-in, or of another version ---- */
+/* ---- L3: without the symbols of a plug-in, or of another version ------------------------------------------------- */
 
 static void missing_symbols_are_named(void **state)
 {
@@ -182,7 +182,7 @@ static void another_version_is_told_by_its_numbers(void **state)
                    "bytes", "recompile");
 }
 
-/* ---- L4: its init fails, its names are taken ---- */
+/* ---- L4: its init fails, its names are taken --------------------------------------------------------------------- */
 
 static void an_init_that_fails_is_an_error(void **state)
 {
@@ -196,7 +196,7 @@ static void a_name_that_is_taken_is_an_error(void **state)
     expect_failure(alloy_plugin_load(fixture("clash.so")), ALLOY_FORMAT, "clash.so", "qwen3_mlp");
 }
 
-/* ---- L5: files that somebody else could have written ---- */
+/* ---- L5: files that somebody else could have written ------------------------------------------------------------- */
 
 static void a_file_that_others_may_write_is_not_opened(void **state)
 {

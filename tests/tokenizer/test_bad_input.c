@@ -215,15 +215,15 @@ static void bad_calls_are_refused(void **state)
     char *text;
     expect_failure(alloy_tokenizer_encode(tokenizer, NULL, 1, 0, &ids), ALLOY_ARG, "NULL");
     expect_failure(alloy_tokenizer_encode(tokenizer, "a", 1, 64, &ids), ALLOY_ARG, "flags");
-    expect_failure(alloy_tokenizer_encode(tokenizer, "a", ((size_t)1 << 31) + 1, 0, &ids), ALLOY_LIMIT,
-                   "2147483649"); /* P5 */
+    /* P5 */
+    expect_failure(alloy_tokenizer_encode(tokenizer, "a", ((size_t)1 << 31) + 1, 0, &ids), ALLOY_LIMIT, "2147483649");
     expect_failure(alloy_tokenizer_decode(tokenizer, (int64_t[]){-1}, 1, false, &text, NULL), ALLOY_RANGE, "-1");
     expect_failure(alloy_tokenizer_decode(tokenizer, (int64_t[]){4294967296}, 1, false, &text, NULL), ALLOY_RANGE,
                    "4294967296");
     alloy_tokenizer_close(tokenizer);
 }
 
-/* ---- T17 ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- T17 --------------------------------------------------------------------------------------------------------- */
 
 #define QWEN                                                                                                           \
     "{\"Regex\":\"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}| "                     \

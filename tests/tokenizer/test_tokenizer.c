@@ -1,11 +1,11 @@
-/* What each component does, with vocabularies small enough to follow by hand, and whole texts through the tokenizer in examples/models/moby.
- * tests/reference/tokenizer_equality.py compares with the tokenizers library on megabytes. */
+/* What each component does, with vocabularies small enough to follow by hand, and whole texts through the tokenizer in
+ * examples/models/moby. tests/reference/tokenizer_equality.py compares with the tokenizers library on megabytes. */
 #include "base/memory.h"
 #include "tokenizer/fixture.h"
 
 #define MARK "\xE2\x96\x81"
 
-/* ---- Encoding ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Encoding ---------------------------------------------------------------------------------------------------- */
 
 static void merges_join_the_lowest_rank_first(void **state)
 {
@@ -123,7 +123,7 @@ static void the_template_stands_around_a_text(void **state)
     alloy_tokenizer_close(tokenizer);
 }
 
-/* ---- Decoding ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Decoding ---------------------------------------------------------------------------------------------------- */
 
 /* Decodes at once and as a stream: both give `expected`. */
 static void check_decoding(const alloy_tokenizer *tokenizer, const int64_t *ids, int64_t count, const char *expected)
@@ -193,7 +193,7 @@ static void bytes_become_characters_or_replacement_characters(void **state)
     alloy_tokenizer_close(tokenizer);
 }
 
-/* ---- A whole tokenizer ---------------------------------------------------------------------------------------------------------- */
+/* ---- A whole tokenizer ------------------------------------------------------------------------------------------- */
 
 static alloy_tokenizer *open_moby(void)
 {

@@ -1,10 +1,11 @@
 /* qwen3_5_gdn: the gated delta net (arXiv:2412.06464) of Qwen3-Next and Qwen3.5.
  *
- *   q, k, v = silu(conv(in_proj_qkv x)); q, k normalised per head, q scaled by K^-1/2; beta = sigmoid(b); decay = exp(-exp(A_log) softplus(a + dt_bias))
- *   y = delta rule(q, k, v, decay, beta); out_proj(norm(y) * silu(z))
+ *   q, k, v = silu(conv(in_proj_qkv x)); q, k normalised per head, q scaled by K^-1/2; beta = sigmoid(b); decay =
+ *   exp(-exp(A_log) softplus(a + dt_bias)) y = delta rule(q, k, v, decay, beta); out_proj(norm(y) * silu(z))
  *
- * Checkpoints hold the input projections in two layouts: apart (Qwen3.5), or fused and interleaved by key head (Qwen3-Next): in_proj_qkvz has for each key head its
- * q [K], k [K], v [r * V], z [r * V], and in_proj_ba its b [r], a [r], where r is the number of value heads of a key head. */
+ * Checkpoints hold the input projections in two layouts: apart (Qwen3.5), or fused and interleaved by key head
+ * (Qwen3-Next): in_proj_qkvz has for each key head its q [K], k [K], v [r * V], z [r * V], and in_proj_ba its b [r], a
+ * [r], where r is the number of value heads of a key head. */
 #include <math.h>
 #include <stddef.h>
 

@@ -1,4 +1,5 @@
-/* qwen3_attention: attention with q and k norms, an optional output gate, over all positions (Qwen3, Qwen3-Next, Qwen3.5). */
+/* qwen3_attention: attention with q and k norms, an optional output gate, over all positions (Qwen3, Qwen3-Next,
+ * Qwen3.5). */
 #include "modules/softmax_attention.h"
 
 static alloy_status check(const alloy_config *c)

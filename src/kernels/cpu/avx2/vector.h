@@ -1,4 +1,5 @@
-/* What the kernels of cpu/template/ are written over, for AVX2: a vector is a register of 8 lanes, so the 16 lanes of a dot are two of them. */
+/* What the kernels of cpu/template/ are written over, for AVX2: a vector is a register of 8 lanes, so the 16 lanes of a
+ * dot are two of them. */
 #ifndef ALLOY_KERNELS_CPU_AVX2_VECTOR_H
 #define ALLOY_KERNELS_CPU_AVX2_VECTOR_H
 

@@ -1,5 +1,5 @@
-/* Attention over a block of keys, and the merging of spans (kernels.h). Scores and the sum of p are dots; P.V is a column sum that goes on from
- * block to block. */
+/* Attention over a block of keys, and the merging of spans (kernels.h). Scores and the sum of p are dots; P.V is a
+ * column sum that goes on from block to block. */
 #include "kernels/cpu/generic/dot.h"
 #include "kernels/cpu/generic/functions.h"
 #include "kernels/cpu/generic/generic.h"

@@ -1,7 +1,9 @@
-/* The functions of the contracts as polynomials in fused multiply-adds: the definition that every instruction set repeats, operation by operation
- * (kernels.h). Errors are the largest over every float of the domain against long double, measured by tests/kernels/test_functions.c.
+/* The functions of the contracts as polynomials in fused multiply-adds: the definition that every instruction set
+ * repeats, operation by operation (kernels.h). Errors are the largest over every float of the domain against long
+ * double, measured by tests/kernels/test_functions.c.
  *
- *   exp       0.89 ulp; exp(-inf) is +0, results below 2^-126 are rounded to denormals, above the largest float +inf; NaN stays NaN
+ *   exp       0.89 ulp; exp(-inf) is +0, results below 2^-126 are rounded to denormals, above the largest float +inf;
+ *             NaN stays NaN
  *   log1p     0.90 ulp on [0, 1]
  *   softplus  1.64 ulp
  *   sigmoid   2.50 ulp for x >= -88; below it the true value is under 2^-126, ours too, and +0 from about -88.8 on
@@ -29,8 +31,8 @@
 #define ALLOY_EXP_5 0x1.1239e2p-7f
 #define ALLOY_EXP_6 0x1.6a2434p-10f
 
-/* log1p on [0, 1]: 1 + u = (1 + h) (1 + f), where h is 0 or 1 so that -1/4 <= f <= 1/2 is exact; s = f / (2 + f), z = s^2;
- * log(1 + f) = f - s (f - z p(z)); p is the minimax polynomial, 2^-35 off. */
+/* log1p on [0, 1]: 1 + u = (1 + h) (1 + f), where h is 0 or 1 so that -1/4 <= f <= 1/2 is exact; s = f / (2 + f), z =
+ * s^2; log(1 + f) = f - s (f - z p(z)); p is the minimax polynomial, 2^-35 off. */
 #define ALLOY_LOG1P_HALVE 0.5f /* above: h = 1 */
 #define ALLOY_LOG1P_LN2 0x1.62e43p-1f
 #define ALLOY_LOG1P_0 0x1.555554p-1f

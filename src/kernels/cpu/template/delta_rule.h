@@ -1,6 +1,6 @@
-/* The gated delta rule (kernels.h), for tiles of TILE_VECTORS vectors of columns: all tokens pass over a tile before the next, so its state stays in
- * the L1 cache. A state's rows lie a power of two apart and would fall into few sets of that cache, so a tile that is used often is
- * copied out and back. */
+/* The gated delta rule (kernels.h), for tiles of TILE_VECTORS vectors of columns: all tokens pass over a tile before
+ * the next, so its state stays in the L1 cache. A state's rows lie a power of two apart and would fall into few sets of
+ * that cache, so a tile that is used often is copied out and back. */
 #ifndef ALLOY_KERNELS_CPU_TEMPLATE_DELTA_RULE_H
 #define ALLOY_KERNELS_CPU_TEMPLATE_DELTA_RULE_H
 

@@ -1,5 +1,5 @@
-/* Kernels whose elements do not meet, and short column sums (kernels.h). `map1` and `map2` are loops over n elements with a function of vectors that
- * the compiler inlines. */
+/* Kernels whose elements do not meet, and short column sums (kernels.h). `map1` and `map2` are loops over n elements
+ * with a function of vectors that the compiler inlines. */
 #ifndef ALLOY_KERNELS_CPU_TEMPLATE_ELEMENTWISE_H
 #define ALLOY_KERNELS_CPU_TEMPLATE_ELEMENTWISE_H
 

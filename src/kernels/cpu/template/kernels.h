@@ -1,4 +1,5 @@
-/* All kernels of the template as static functions, over the vectors of the file that includes this (cpu/NAME/vector.h), and the table of them. */
+/* All kernels of the template as static functions, over the vectors of the file that includes this (cpu/NAME/vector.h),
+ * and the table of them. */
 #ifndef ALLOY_KERNELS_CPU_TEMPLATE_KERNELS_H
 #define ALLOY_KERNELS_CPU_TEMPLATE_KERNELS_H
 
