@@ -56,6 +56,7 @@ typedef struct alloy_json {
     size_t at;        /* offset of the next byte */
     size_t value_at;  /* offset of the value read last, for alloy_json_fail */
     int depth;        /* open arrays and objects */
+    int most_depth;   /* ALLOY_JSON_DEPTH; a reader may lower it once it is open */
     alloy_status status;
     bool in_object[ALLOY_JSON_DEPTH + 1]; /* by depth: object or array */
     bool has_items[ALLOY_JSON_DEPTH + 1]; /* by depth: an item was read */

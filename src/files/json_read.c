@@ -118,7 +118,7 @@ static void expected_value(alloy_json *json, const char *what)
 
 void alloy_json_open(alloy_json *json, const char *name, const void *text, size_t size)
 {
-    *json = (alloy_json){.name = name, .text = text, .size = size};
+    *json = (alloy_json){.name = name, .text = text, .size = size, .most_depth = ALLOY_JSON_DEPTH};
     if (size > UINT32_MAX) {
         json->status = alloy_fail(ALLOY_LIMIT, "%s: %zu bytes of JSON, at most %u are read", alloy_printable_path(name),
                                   size, (unsigned)UINT32_MAX);
@@ -281,8 +281,8 @@ static void begin(alloy_json *json, bool object)
         expected_value(json, object ? "an object" : "an array");
         return;
     }
-    if (json->depth >= ALLOY_JSON_DEPTH) {
-        fail_at(json, json->at, ALLOY_LIMIT, "more than %d levels deep", ALLOY_JSON_DEPTH);
+    if (json->depth >= json->most_depth) {
+        fail_at(json, json->at, ALLOY_LIMIT, "more than %d levels deep", json->most_depth);
         return;
     }
     json->at++;

@@ -16,7 +16,7 @@
 #include "base/status.h"
 #include "files/json.h"
 
-enum { SIZE_BYTES = 8 };
+enum { SIZE_BYTES = 8, HEADER_DEPTH = 127 }; /* levels: serde_json, which the format's own library uses, stops there */
 
 /* Where the header says that a tensor lies. */
 struct place {
@@ -330,6 +330,7 @@ static alloy_status read_all(alloy_safetensors *out, const char *path)
         return ALLOY_NOMEM;
     struct reader reader = {.out = out, .path = path};
     alloy_json_open(&reader.json, out->file.path, header, size);
+    reader.json.most_depth = HEADER_DEPTH;
     status = close_json(&reader, read_header(&reader));
     if (!status)
         status = bind_places(&reader);

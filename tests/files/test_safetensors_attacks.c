@@ -125,20 +125,21 @@ static void a_thousand_dimensions_are_accepted_and_not_usable(void **state)
     remove_folder(folder);
 }
 
-/* Levels that a field which nobody reads may have: the format's own library counts the same. */
+/* A field that nobody reads may be so deep that the header has 127 levels, as in the format's own library, and no deeper. */
 static void deep_fields_are_refused(void **state)
 {
     (void)state;
     char header[8192], *folder = test_folder();
-    for (int depth = 100; depth < 1000; depth += 800) {
+    static const size_t depths[] = {125, 126, 127, 2000};
+    for (size_t i = 0; i < sizeof depths / sizeof *depths; i++) {
         char *at = header + sprintf(header, "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1],\"x\":");
-        memset(at, '[', (size_t)depth);
-        memset(at + depth, ']', (size_t)depth);
-        strcpy(at + 2 * depth, "}}");
+        memset(at, '[', depths[i]);
+        memset(at + depths[i], ']', depths[i]);
+        strcpy(at + 2 * depths[i], "}}");
         alloy_safetensors file;
         alloy_status status =
             alloy_safetensors_open(&file, write_safetensors(folder, "d.safetensors", header, "x", 1), true);
-        expect_failure(status, depth == 100 ? ALLOY_OK : ALLOY_FORMAT, "levels deep");
+        expect_failure(status, i == 0 ? ALLOY_OK : ALLOY_FORMAT, "more than 127 levels deep");
         alloy_safetensors_close(&file);
     }
     remove_folder(folder);
