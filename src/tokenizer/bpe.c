@@ -299,8 +299,8 @@ static alloy_status add_symbols(const alloy_bpe *bpe, alloy_bpe_scratch *s, cons
     uint32_t id = ALLOY_NO_TOKEN;
     for (size_t at = 0, length; at < size && memory; at += length) {
         length = alloy_code_length((uint8_t)piece[at]);
-        const char *symbol;
-        size_t symbol_size;
+        const char *symbol = piece + at;
+        size_t symbol_size = length;
         if (!plain || id == ALLOY_NO_TOKEN || !repeats(piece, at, length))
             id = symbol_id(bpe, s, piece + at, length, at == 0, at + length == size, &symbol, &symbol_size);
         if (id != ALLOY_NO_TOKEN) {
