@@ -1,5 +1,4 @@
 /* Reading a command line (args.h). */
-#include <math.h>
 #include <string.h>
 
 #include "base/names.h"
@@ -90,14 +89,8 @@ static bool is_flag(const reader *r, const char *word)
 
 static alloy_status bad_number(const alloy_cli_option *option, const char *text, const char *what)
 {
-    alloy_text range = {0};
-    alloy_text_double(&range, option->least);
-    alloy_text_string(&range, " to ");
-    alloy_text_double(&range, option->most);
-    alloy_fail(ALLOY_ARG, "--%s is \"%s\", expected %s%s%s", option->name, printable(text), what,
-               isfinite(option->most) ? " from " : "", isfinite(option->most) ? alloy_text_get(&range) : "");
-    alloy_text_free(&range);
-    return ALLOY_ARG;
+    return alloy_fail(ALLOY_ARG, "--%s is \"%s\", expected %s from %.15g to %.15g", option->name, printable(text), what,
+                      option->least, option->most);
 }
 
 static alloy_status set_integer(const alloy_cli_option *option, alloy_cli_integer *field, const char *text)
