@@ -205,7 +205,7 @@ alloy_status alloy_file_create(alloy_file_writer *writer, const char *path)
         status = ALLOY_NOMEM;
     writer->temporary = name.bytes;
     if (!status) {
-        writer->descriptor = open(writer->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+        writer->descriptor = open(writer->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
         if (writer->descriptor < 0)
             status = fail_io(writer->temporary, "cannot create");
     }
@@ -230,21 +230,21 @@ alloy_status alloy_file_write(alloy_file_writer *writer, const void *bytes, size
     return ALLOY_OK;
 }
 
-/* A rename is on the disk only when its folder is. */
-static alloy_status sync_folder_of(const char *path)
+/* A rename is on the disk only when its folder is. Cuts `path` for a moment, so that after a rename no memory is needed. */
+static alloy_status sync_folder_of(char *path)
 {
-    const char *slash = strrchr(path, '/');
-    char *folder =
-        slash ? alloy_memory_copy(path, slash == path ? 1 : (size_t)(slash - path)) : alloy_memory_string(".");
-    if (!folder)
-        return ALLOY_NOMEM;
+    char *slash = strrchr(path, '/');
+    if (slash)
+        *slash = 0;
+    const char *folder = !slash ? "." : slash == path ? "/" : path;
     alloy_status status = ALLOY_OK;
     int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (descriptor < 0 || (fsync(descriptor) != 0 && errno != EINVAL))
         status = fail_io(folder, "cannot sync folder");
     if (descriptor >= 0)
         close(descriptor);
-    alloy_memory_free(folder);
+    if (slash)
+        *slash = '/';
     return status;
 }
 

@@ -103,7 +103,7 @@ bool alloy_json_key_is(const alloy_json_string_view *key, const char *name);
 alloy_status alloy_json_fail(alloy_json *json, alloy_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* ---- Writing. Commas, colons and escapes are put where they belong; `indent` spaces a level, 0 for one line without spaces.  */
+/* ---- Writing. Commas, colons and escapes are put where they belong; `indent` spaces a level, 0 for one line.  */
 
 typedef struct alloy_json_writer {
     alloy_text *out;

@@ -1,7 +1,7 @@
-/* Sound models, spoiled: S20 to S23 for the tests of who loads models. A model's folder is copied with one thing changed in its
- * model.safetensors, by means of the library's own reader and writer.
+/* Sound models, spoiled: S20 to S23 for the tests of who loads models. A model's folder is copied with one thing changed
+ * in its model.safetensors, by means of the library's own reader and writer.
  *
- *     spoil_model(folder, "tests/golden/qwen3", &(struct spoil){.rename = "model.norm.weight", .to = "model.norm.w"}); */
+ *     spoil_model(folder, ALLOY_SOURCE_DIR "/tests/golden/qwen3", &(struct spoil){.remove = "model.norm.weight"}); */
 #ifndef ALLOY_TESTS_SPOILED_MODEL_H
 #define ALLOY_TESTS_SPOILED_MODEL_H
 
@@ -89,7 +89,7 @@ static inline void spoil_weights(const char *to, const char *from, const struct 
     alloy_safetensors_close(&file);
 }
 
-/* Puts a spoiled copy of the model in `model` into `folder`, which exists: config.json as it is, and model.safetensors. */
+/* Puts a spoiled copy of the model in `model` into `folder`, which exists: config.json as it is, model.safetensors. */
 static inline void spoil_model(const char *folder, const char *model, const struct spoil *spoil)
 {
     char from[4096], to[4096];

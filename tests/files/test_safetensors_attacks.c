@@ -125,7 +125,7 @@ static void a_thousand_dimensions_are_accepted_and_not_usable(void **state)
     remove_folder(folder);
 }
 
-/* A field that nobody reads may be so deep that the header has 127 levels, as in the format's own library, and no deeper. */
+/* A field that nobody reads may be so deep that the header has 127 levels, as in the format's own library. */
 static void deep_fields_are_refused(void **state)
 {
     (void)state;
