@@ -230,7 +230,8 @@ alloy_status alloy_file_write(alloy_file_writer *writer, const void *bytes, size
     return ALLOY_OK;
 }
 
-/* A rename is on the disk only when its folder is. Cuts `path` for a moment, so that after a rename no memory is needed. */
+/* A rename is on the disk only when its folder is. Cuts `path` for a moment, so that after a rename no memory is
+ * needed. */
 static alloy_status sync_folder_of(char *path)
 {
     char *slash = strrchr(path, '/');

@@ -52,7 +52,7 @@ static void *take(struct binder *b, size_t count, size_t size)
     return taken;
 }
 
-/* ---- One tensor ---- */
+/* ---- One tensor -------------------------------------------------------------------------------------------------- */
 
 static bool usable_dtype(struct binder *b, const alloy_stored_tensor *t)
 {
@@ -149,7 +149,7 @@ static bool has(const struct binder *b, const char *name)
     return b->model->weights && alloy_weights_has(b->model->weights, name);
 }
 
-/* ---- Routed experts ---- */
+/* ---- Routed experts ---------------------------------------------------------------------------------------------- */
 
 /* Experts of a stacked tensor are views of it. `at`, `rows`: which rows of each expert's matrix. */
 static void view_experts(alloy_weight *out, const alloy_weight *whole, int64_t at, int64_t rows)
@@ -204,7 +204,7 @@ static void bind_experts(struct binder *b, const char *base, const alloy_param_s
     }
 }
 
-/* ---- Modules ---- */
+/* ---- Modules ----------------------------------------------------------------------------------------------------- */
 
 static void full_name(const struct binder *b, char name[LONGEST_NAME], int64_t layer, const char *attr_name,
                       const char *relative)
@@ -263,7 +263,7 @@ static void bind_layer(struct binder *b, int64_t i)
         layer->ffn_weights = bind_module(b, i, layer->ffn->attr_name, layer->ffn->weights_size, &params);
 }
 
-/* ---- Embedding and head ---- */
+/* ---- Embedding and head ------------------------------------------------------------------------------------------ */
 
 /* Of a tied pair the one that exists serves both; a file that has both keeps both. */
 static void bind_ends(struct binder *b)
@@ -280,7 +280,7 @@ static void bind_ends(struct binder *b)
     m->final_norm = bind_weight(b, norm, 1, &m->config.hidden_size, 0);
 }
 
-/* ---- What is left over ---- */
+/* ---- What is left over ------------------------------------------------------------------------------------------- */
 
 static bool begins_with(const char *name, size_t size, const char *prefix)
 {

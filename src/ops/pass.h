@@ -121,7 +121,7 @@ void alloy_run_linear_jobs(alloy_pass *p, const alloy_linear_job *jobs, int64_t 
 /* What a job needs to know of a weight [O, I]. */
 alloy_linear_job alloy_linear_job_of(const alloy_weight *w, const float *x, int64_t n, float *y);
 
-/* ---- Ops that only the model uses. ---- */
+/* ---- Ops that only the model uses. ------------------------------------------------------------------------------- */
 
 /* Rows of the embedding for the batch's ids: y [n, H]. w [V, H]. */
 alloy_tensor *alloy_embedding(alloy_pass *p, const alloy_weight *w);

@@ -30,7 +30,7 @@ alloy_tensor *alloy_flatten(alloy_pass *p, alloy_tensor *x)
     return alloy_tensor_over(p, x->data, 2, (int64_t[]){x->shape[0], alloy_row_size(x)});
 }
 
-/* ---- Split and concat: the same copy in two directions. ---- */
+/* ---- Split and concat: the same copy in two directions. ---------------------------------------------------------- */
 
 struct parts {
     int count;
@@ -116,7 +116,7 @@ alloy_tensor *alloy_concat(alloy_pass *p, int count, alloy_tensor **parts)
     return args.out[0] ? alloy_apply(p, &concat, &args) : NULL;
 }
 
-/* ---- Rows picked from a batch ---- */
+/* ---- Rows picked from a batch ------------------------------------------------------------------------------------ */
 
 struct pick {
     const int64_t *rows; /* [count] */

@@ -177,7 +177,7 @@ static alloy_status add_byte_level(alloy_pretokenizer *pretokenizer, const alloy
 
 static alloy_status add_metaspace(alloy_pretokenizer *pretokenizer, const alloy_component *c)
 {
-    alloy_prepend prepend;
+    alloy_prepend prepend = ALLOY_PREPEND_NEVER;
     const alloy_text *mark = &c->replacement;
     alloy_status status = alloy_component_one_character(c, "replacement", mark);
     if (!status)
@@ -259,7 +259,7 @@ alloy_status alloy_load_pretokenizer(alloy_pretokenizer *pretokenizer, alloy_par
 static alloy_status fill_decoder(alloy_decoder_stage *stage, const alloy_component *c)
 {
     alloy_status status = ALLOY_OK;
-    alloy_prepend prepend;
+    alloy_prepend prepend = ALLOY_PREPEND_NEVER;
     switch (stage->kind) {
     case ALLOY_DECODE_STRIP:
         stage->start = c->start;

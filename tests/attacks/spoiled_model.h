@@ -1,5 +1,5 @@
-/* Sound models, spoiled: S20 to S23 for the tests of who loads models. A model's folder is copied with one thing changed
- * in its model.safetensors, by means of the library's own reader and writer.
+/* Sound models, spoiled: S20 to S23 for the tests of who loads models. A model's folder is copied with one thing
+ * changed in its model.safetensors, by means of the library's own reader and writer.
  *
  *     spoil_model(folder, ALLOY_SOURCE_DIR "/tests/golden/qwen3", &(struct spoil){.remove = "model.norm.weight"}); */
 #ifndef ALLOY_TESTS_SPOILED_MODEL_H

@@ -151,7 +151,7 @@ static inline void forget(struct answer *answer)
     answer->out = answer->err = NULL;
 }
 
-/* ---- Checks ---------------------------------------------------------------------------------------------------- */
+/* ---- Checks ------------------------------------------------------------------------------------------------------ */
 
 #define expect_code(answer, expected) check_code((answer), (expected), __FILE__, __LINE__)
 #define expect_error(answer, expected, ...) check_error((answer), (expected), __FILE__, __LINE__, __VA_ARGS__, NULL)

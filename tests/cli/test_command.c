@@ -6,7 +6,7 @@ static const char *const commands[] = {"generate", "tokenize", "detokenize", "in
 
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
-/* ---- Help and names -------------------------------------------------------------------------------------------- */
+/* ---- Help and names ---------------------------------------------------------------------------------------------- */
 
 static void every_command_explains_itself(void **state)
 {
@@ -52,7 +52,7 @@ static void unknown_commands_name_the_nearest(void **state)
     forget(&answer);
 }
 
-/* ---- A1 to A3: flags ------------------------------------------------------------------------------------------- */
+/* ---- A1 to A3: flags --------------------------------------------------------------------------------------------- */
 
 static void wrong_flags_are_arg(void **state)
 {
@@ -122,7 +122,7 @@ static void long_arguments_and_bad_paths_are_told_briefly(void **state)
     free(huge);
 }
 
-/* ---- A4 to A6: streams and locale ------------------------------------------------------------------------------ */
+/* ---- A4 to A6: streams and locale -------------------------------------------------------------------------------- */
 
 static void output_that_cannot_be_written_is_io(void **state)
 {
@@ -173,7 +173,7 @@ static void the_locale_changes_nothing(void **state)
     forget(&answer);
 }
 
-/* ---- --json and exit codes ------------------------------------------------------------------------------------- */
+/* ---- --json and exit codes --------------------------------------------------------------------------------------- */
 
 static void json_is_one_document(void **state)
 {

@@ -3,7 +3,7 @@
 
 #include "files/safetensors.h"
 
-/* ---- tokenize and detokenize ----------------------------------------------------------------------------------- */
+/* ---- tokenize and detokenize ------------------------------------------------------------------------------------- */
 
 static void text_goes_to_ids_and_back(void **state)
 {
@@ -75,7 +75,7 @@ static void bad_utf8_and_nuls_are_read_alike(void **state)
     forget(&word), forget(&pipe), forget(&replaced), forget(&nul), forget(&ids);
 }
 
-/* ---- generate -------------------------------------------------------------------------------------------------- */
+/* ---- generate ---------------------------------------------------------------------------------------------------- */
 
 static void a_text_is_continued(void **state)
 {
@@ -160,7 +160,7 @@ static void the_context_ends_a_prompt_or_an_output(void **state)
     forget(&answer);
 }
 
-/* ---- logits, compare, init ------------------------------------------------------------------------------------- */
+/* ---- logits, compare, init --------------------------------------------------------------------------------------- */
 
 static void logits_come_as_safetensors(void **state)
 {

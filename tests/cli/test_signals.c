@@ -1,5 +1,5 @@
-/* Signals: a page of a mapped file that cannot be read ends the command with a line and the code of IO (F2); Ctrl-C stops
- * a generation and leaves what was printed whole. */
+/* Signals: a page of a mapped file that cannot be read ends the command with a line and the code of IO (F2); Ctrl-C
+ * stops a generation and leaves what was printed whole. */
 #include "spawn.h"
 
 #include "cli/common.h"

@@ -1,5 +1,5 @@
-/* What the fuzzer does with a tokenizer.json and a text, and what must hold whatever they are. Shared by fuzz_tokenizer.c and
- * tests/tokenizer/test_mutations.c. */
+/* What the fuzzer does with a tokenizer.json and a text, and what must hold whatever they are. Shared by
+ * fuzz_tokenizer.c and tests/tokenizer/test_mutations.c. */
 #ifndef ALLOY_TESTS_FUZZ_TOKENIZER_TARGET_H
 #define ALLOY_TESTS_FUZZ_TOKENIZER_TARGET_H
 

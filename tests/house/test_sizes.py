@@ -1,4 +1,5 @@
-"""A file that passes 800 lines, or a function that passes 80, is asking to be split. Lines fit 120 columns.
+"""A file that passes 800 lines, or a function that passes 80, is asking to be split. Lines of C fit 120 columns
+(those of Python are the formatter's business).
 
 Tables that a script wrote are not for reading: a file whose first line says "Written by script/" is left alone.
 """
@@ -34,10 +35,10 @@ def file_faults(name, text):
         return
     if len(lines) > FILE_LINES:
         yield f"{name}: {len(lines)} lines, at most {FILE_LINES}"
-    for number, line in enumerate(lines, 1):
-        if len(line) > COLUMNS:
-            yield f"{name}:{number}: {len(line)} columns, at most {COLUMNS}"
     if name.endswith((".c", ".h")):
+        for number, line in enumerate(lines, 1):
+            if len(line) > COLUMNS:
+                yield f"{name}:{number}: {len(line)} columns, at most {COLUMNS}"
         yield from function_faults(name, lines)
 
 
@@ -70,7 +71,7 @@ class TheTestCanFail(unittest.TestCase):
         self.assertEqual("", self.faults_of("void f(void)\n{\n" + "    g();\n" * 80 + "}\n"))
 
     def test_on_a_long_line(self):
-        self.assertIn("file.c:1: 211 columns", self.faults_of("/" * 211 + "\n"))
+        self.assertIn("file.c:1: 121 columns", self.faults_of("/" * 121 + "\n"))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-/* Fuzzing in small: tokenizers that hold every component, changed in ways that come from a fixed seed, through the promises of
- * fuzz/tokenizer_target.h. Runs the same everywhere; under the sanitizers it finds what they can see. */
+/* Fuzzing in small: tokenizers that hold every component, changed in ways that come from a fixed seed, through the
+ * promises of fuzz/tokenizer_target.h. Runs the same everywhere; under the sanitizers it finds what they can see. */
 #include "tokenizer/fixture.h"
 
 #include "base/random.h"

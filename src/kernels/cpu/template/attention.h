@@ -19,7 +19,7 @@ typedef struct attention_scratch {
 
 _Static_assert(sizeof(attention_scratch) <= ALLOY_SCRATCH_BYTES, "scratch");
 
-/* ---- Scores ---- */
+/* ---- Scores ------------------------------------------------------------------------------------------------------ */
 
 /* scores[i][j] = dot(q[i], k[j]) for `rows` queries and KEY_TILE keys */
 ALLOY_INLINE void score_tile(float scores[ROW_TILE][KEY_TILE], const float *const q[ROW_TILE],
@@ -99,7 +99,7 @@ static void scores_of(const alloy_attention_block *block, attention_scratch *scr
     }
 }
 
-/* ---- Exponentials ---- */
+/* ---- Exponentials ------------------------------------------------------------------------------------------------ */
 
 /* Turns row i's scores into p, moves m and l on; returns c. */
 ALLOY_INLINE float exponentials(const alloy_attention_block *block, float p[ALLOY_ATTENTION_BLOCK], int64_t i)
@@ -115,7 +115,7 @@ ALLOY_INLINE float exponentials(const alloy_attention_block *block, float p[ALLO
     return c;
 }
 
-/* ---- P.V ---- */
+/* ---- P.V --------------------------------------------------------------------------------------------------------- */
 
 /* Columns [e, e + vectors * WIDTH) of o for `rows` rows: o = fma(p_j, v_j, o) for from <= j < to. */
 ALLOY_INLINE void value_tile(const alloy_attention_block *block, const attention_scratch *scratch, const int8_t *rows,
@@ -204,7 +204,7 @@ static void attention_block(const alloy_attention_block *block, void *memory)
         value_rows(block, scratch, active + i, count - i < VALUE_ROWS ? count - i : VALUE_ROWS);
 }
 
-/* ---- Spans ---- */
+/* ---- Spans ------------------------------------------------------------------------------------------------------- */
 
 static void attention_merge(float *m, float *l, float *o, const float *m2, const float *l2, const float *o2,
                             int64_t rows, int64_t dv)

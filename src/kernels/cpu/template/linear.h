@@ -1,6 +1,8 @@
 /* Linear layers (kernels.h), in two shapes of the same dots.
  *
- * Few tokens (decode): weights stream from memory, each vector is widened once and used for up to 4 tokens.
+ * Few tokens (decode): weights stream from memory, each vector is widened once and used for up to 4 tokens. The job's
+ * rows are divided in 4 parts (2 from the second token on), which stream side by side: each is long and sequential, so
+ * that the processor's prefetchers follow it, which they do not when neighbouring rows share a page.
  *
  * Many tokens (prefill): a tile is TILE_TOKENS x TILE_ROWS dots. In registers it holds one part (WIDTH of the 16 lanes)
  * of each dot's lanes: parts do not meet before the tree, so each runs on its own. k goes in panels; between panels the
@@ -14,8 +16,10 @@
 #define ALLOY_KERNELS_CPU_TEMPLATE_LINEAR_H
 
 enum {
-    FEW_TOKENS = 8, /* up to here weights are not packed */
-    PANEL = 512,    /* elements of k */
+    FEW_TOKENS = 8,    /* up to here weights are not packed */
+    STREAM_ROWS = 4,   /* at most, in flight */
+    STREAM_TOKENS = 4, /* at most, for a loaded vector of weights */
+    PANEL = 512,       /* elements of k */
     STEPS = PANEL / LANES,
     TILE_ROWS = 4, /* of v_tree4 */
     TILE_LANES = TILE_TOKENS * TILE_ROWS * LANES,
@@ -41,17 +45,18 @@ ALLOY_INLINE void finish(const alloy_linear_job *job, int64_t t, int64_t r, floa
     job->y[t * job->y_stride + r] = total * job->scale;
 }
 
-/* ---- Few tokens ---- */
+/* ---- Few tokens -------------------------------------------------------------------------------------------------- */
 
-ALLOY_INLINE void stream_tile(const alloy_linear_job *job, alloy_dtype dtype, int64_t r0, int64_t t0, int rows,
-                              int tokens)
+/* Rows r0, r0 + apart, ... for tokens t0, t0 + 1, ... */
+ALLOY_INLINE void stream_tile(const alloy_linear_job *job, alloy_dtype dtype, int64_t r0, int64_t apart, int rows,
+                              int64_t t0, int tokens)
 {
     const int64_t size = dtype == ALLOY_F32 ? 4 : 2;
-    vec lanes[4][4][PARTS];
-    const char *w[4];
-    const float *x[4];
+    vec lanes[STREAM_ROWS][STREAM_TOKENS][PARTS];
+    const char *w[STREAM_ROWS];
+    const float *x[STREAM_TOKENS];
     for (int r = 0; r < rows; r++) {
-        w[r] = (const char *)job->w + (r0 + r) * job->w_stride;
+        w[r] = (const char *)job->w + (r0 + r * apart) * job->w_stride;
         for (int t = 0; t < tokens; t++)
             for (int p = 0; p < PARTS; p++)
                 lanes[r][t][p] = v_set(0);
@@ -59,53 +64,62 @@ ALLOY_INLINE void stream_tile(const alloy_linear_job *job, alloy_dtype dtype, in
     for (int t = 0; t < tokens; t++)
         x[t] = job->x + (t0 + t) * job->x_stride;
 
-    int64_t k = 0;
-    for (; k + LANES <= job->k; k += LANES)
-        for (int r = 0; r < rows; r++)
-            for (int p = 0; p < PARTS; p++) {
-                vec weights = v_load_weights(w[r] + (k + p * WIDTH) * size, dtype);
+    const int together = tokens == 1 ? PARTS : 1; /* parts: with more, their lanes would not fit the registers */
+    for (int first = 0; first < PARTS; first += together) {
+        int64_t k = 0;
+        for (; k + LANES <= job->k; k += LANES)
+            for (int p = first; p < first + together; p++) {
+                vec values[STREAM_TOKENS];
                 for (int t = 0; t < tokens; t++)
-                    lanes[r][t][p] = v_fma(v_load(x[t] + k + p * WIDTH), weights, lanes[r][t][p]);
+                    values[t] = v_load(x[t] + k + p * WIDTH);
+                for (int r = 0; r < rows; r++) {
+                    vec weights = v_load_weights(w[r] + (k + p * WIDTH) * size, dtype);
+                    for (int t = 0; t < tokens; t++)
+                        lanes[r][t][p] = v_fma(values[t], weights, lanes[r][t][p]);
+                }
             }
-    for (int p = 0; k < job->k && p < PARTS; p++)
-        for (int r = 0; r < rows; r++) {
-            vec weights = v_load_weights_part(w[r] + k * size, dtype, p, job->k - k);
-            for (int t = 0; t < tokens; t++)
-                lanes[r][t][p] = v_fma(v_load_part(x[t] + k, p, job->k - k), weights, lanes[r][t][p]);
-        }
+        for (int p = first; k < job->k && p < first + together; p++)
+            for (int r = 0; r < rows; r++) {
+                vec weights = v_load_weights_part(w[r] + k * size, dtype, p, job->k - k);
+                for (int t = 0; t < tokens; t++)
+                    lanes[r][t][p] = v_fma(v_load_part(x[t] + k, p, job->k - k), weights, lanes[r][t][p]);
+            }
+    }
     for (int r = 0; r < rows; r++)
         for (int t = 0; t < tokens; t++)
-            finish(job, t0 + t, r0 + r, v_tree(lanes[r][t]));
+            finish(job, t0 + t, r0 + r * apart, v_tree(lanes[r][t]));
 }
 
-/* All rows for `tokens` tokens, `rows` at a time. */
-ALLOY_INLINE void stream_rows(const alloy_linear_job *job, alloy_dtype dtype, int64_t r0, int64_t r1, int64_t t0,
-                              int rows, int tokens)
+/* Some rows for all tokens: those after the first few find the weights in a cache. */
+ALLOY_INLINE void stream_rows(const alloy_linear_job *job, alloy_dtype dtype, int64_t r0, int64_t apart, int rows)
 {
-    for (; r0 + rows <= r1; r0 += rows)
-        stream_tile(job, dtype, r0, t0, rows, tokens);
-    for (; r0 < r1; r0++)
-        stream_tile(job, dtype, r0, t0, 1, tokens);
+    int64_t t = 0;
+    for (; t + STREAM_TOKENS <= job->n; t += STREAM_TOKENS)
+        stream_tile(job, dtype, r0, apart, rows, t, STREAM_TOKENS);
+    if (job->n - t == 3)
+        stream_tile(job, dtype, r0, apart, rows, t, 3);
+    else if (job->n - t == 2)
+        stream_tile(job, dtype, r0, apart, rows, t, 2);
+    else if (job->n - t == 1)
+        stream_tile(job, dtype, r0, apart, rows, t, 1);
 }
 
 ALLOY_INLINE void stream(const alloy_linear_job *job, alloy_dtype dtype)
 {
-    for (int64_t r = 0; r < job->rows; r += 4) { /* the tokens after the first four find the weights in a cache */
-        int64_t end = r + 4 < job->rows ? r + 4 : job->rows, t = 0;
-        for (; t + 4 <= job->n; t += 4)
-            stream_rows(job, dtype, r, end, t, 1, 4);
-        if (job->n - t == 3)
-            stream_rows(job, dtype, r, end, t, 2, 3);
-        else if (job->n - t == 2)
-            stream_rows(job, dtype, r, end, t, 2, 2);
-        else if (job->n - t == 1)
-            stream_rows(job, dtype, r, end, t, 4, 1);
-    }
+    int64_t at_once = job->n == 1 ? STREAM_ROWS : 2, apart = job->rows / at_once;
+    for (int64_t r = 0; r < apart; r++)
+        if (job->n == 1)
+            stream_tile(job, dtype, r, apart, STREAM_ROWS, 0, 1);
+        else
+            stream_rows(job, dtype, r, apart, 2);
+    for (int64_t r = apart * at_once; r < job->rows; r++)
+        stream_rows(job, dtype, r, 0, 1);
 }
 
-/* ---- Many tokens ---- */
+/* ---- Many tokens ------------------------------------------------------------------------------------------------- */
 
-/* `count` <= PANEL elements of each of `rows` rows of activations or weights, as a tile. What the last step lacks is +0. */
+/* `count` <= PANEL elements of each of `rows` rows of activations or weights, as a tile. What the last step lacks is
+ * +0. */
 ALLOY_INLINE void pack_tile(float *tile, const char *const *row, int rows, alloy_dtype dtype, int64_t count)
 {
     const int64_t size = dtype == ALLOY_F32 ? 4 : 2;
