@@ -47,44 +47,57 @@ ALLOY_INLINE void finish(const alloy_linear_job *job, int64_t t, int64_t r, floa
 
 /* ---- Few tokens -------------------------------------------------------------------------------------------------- */
 
+/* The lanes of `parts` parts, from part `first` on, of the dots of some rows with some tokens. */
+ALLOY_INLINE void stream_parts(vec lanes[STREAM_ROWS][STREAM_TOKENS][PARTS], const char *const w[STREAM_ROWS], int rows,
+                               const float *const x[STREAM_TOKENS], int tokens, alloy_dtype dtype, int64_t count,
+                               int first, int parts)
+{
+    const int64_t size = dtype == ALLOY_F32 ? 4 : 2;
+    vec a[STREAM_ROWS][STREAM_TOKENS][PARTS], values[STREAM_TOKENS];
+    for (int r = 0; r < rows; r++)
+        for (int t = 0; t < tokens; t++)
+            for (int p = 0; p < parts; p++)
+                a[r][t][p] = v_set(0);
+    int64_t k = 0;
+    for (; k + LANES <= count; k += LANES)
+        for (int p = 0; p < parts; p++) {
+            for (int t = 0; t < tokens; t++)
+                values[t] = v_load(x[t] + k + (first + p) * WIDTH);
+            for (int r = 0; r < rows; r++) {
+                vec weights = v_load_weights(w[r] + (k + (first + p) * WIDTH) * size, dtype);
+                for (int t = 0; t < tokens; t++)
+                    a[r][t][p] = v_fma(values[t], weights, a[r][t][p]);
+            }
+        }
+    for (int r = 0; r < rows; r++)
+        for (int p = 0; p < parts; p++) {
+            vec weights = v_set(0);
+            if (k < count)
+                weights = v_load_weights_part(w[r] + k * size, dtype, first + p, count - k);
+            for (int t = 0; t < tokens; t++) {
+                vec last = a[r][t][p];
+                lanes[r][t][first + p] =
+                    k < count ? v_fma(v_load_part(x[t] + k, first + p, count - k), weights, last) : last;
+            }
+        }
+}
+
 /* Rows r0, r0 + apart, ... for tokens t0, t0 + 1, ... */
 ALLOY_INLINE void stream_tile(const alloy_linear_job *job, alloy_dtype dtype, int64_t r0, int64_t apart, int rows,
                               int64_t t0, int tokens)
 {
-    const int64_t size = dtype == ALLOY_F32 ? 4 : 2;
     vec lanes[STREAM_ROWS][STREAM_TOKENS][PARTS];
     const char *w[STREAM_ROWS];
     const float *x[STREAM_TOKENS];
-    for (int r = 0; r < rows; r++) {
+    for (int r = 0; r < rows; r++)
         w[r] = (const char *)job->w + (r0 + r * apart) * job->w_stride;
-        for (int t = 0; t < tokens; t++)
-            for (int p = 0; p < PARTS; p++)
-                lanes[r][t][p] = v_set(0);
-    }
     for (int t = 0; t < tokens; t++)
         x[t] = job->x + (t0 + t) * job->x_stride;
-
-    const int together = tokens == 1 ? PARTS : 1; /* parts: with more, their lanes would not fit the registers */
-    for (int first = 0; first < PARTS; first += together) {
-        int64_t k = 0;
-        for (; k + LANES <= job->k; k += LANES)
-            for (int p = first; p < first + together; p++) {
-                vec values[STREAM_TOKENS];
-                for (int t = 0; t < tokens; t++)
-                    values[t] = v_load(x[t] + k + p * WIDTH);
-                for (int r = 0; r < rows; r++) {
-                    vec weights = v_load_weights(w[r] + (k + p * WIDTH) * size, dtype);
-                    for (int t = 0; t < tokens; t++)
-                        lanes[r][t][p] = v_fma(values[t], weights, lanes[r][t][p]);
-                }
-            }
-        for (int p = first; k < job->k && p < first + together; p++)
-            for (int r = 0; r < rows; r++) {
-                vec weights = v_load_weights_part(w[r] + k * size, dtype, p, job->k - k);
-                for (int t = 0; t < tokens; t++)
-                    lanes[r][t][p] = v_fma(v_load_part(x[t] + k, p, job->k - k), weights, lanes[r][t][p]);
-            }
-    }
+    if (tokens == 1)
+        stream_parts(lanes, w, rows, x, tokens, dtype, job->k, 0, PARTS);
+    else /* more than one part would not fit the registers */
+        for (int p = 0; p < PARTS; p++)
+            stream_parts(lanes, w, rows, x, tokens, dtype, job->k, p, 1);
     for (int r = 0; r < rows; r++)
         for (int t = 0; t < tokens; t++)
             finish(job, t0 + t, r0 + r * apart, v_tree(lanes[r][t]));
@@ -235,22 +248,29 @@ ALLOY_INLINE void blocks(const alloy_linear_job *job, alloy_dtype dtype, linear_
     }
 }
 
-ALLOY_INLINE void linear_of(const alloy_linear_job *job, alloy_dtype dtype, void *scratch)
-{
-    if (job->n <= FEW_TOKENS)
-        stream(job, dtype);
-    else
-        blocks(job, dtype, scratch);
-}
+/* A function of its own for each shape and dtype: inlined into one, their loops would compete for registers. */
+#define ALLOY_LINEAR(DTYPE, FEW, MANY)                                                                                 \
+    static __attribute__((noinline)) void FEW(const alloy_linear_job *job)                                             \
+    {                                                                                                                  \
+        stream(job, DTYPE);                                                                                            \
+    }                                                                                                                  \
+    static __attribute__((noinline)) void MANY(const alloy_linear_job *job, linear_scratch *scratch)                   \
+    {                                                                                                                  \
+        blocks(job, DTYPE, scratch);                                                                                   \
+    }
+ALLOY_LINEAR(ALLOY_F32, stream_f32, blocks_f32)
+ALLOY_LINEAR(ALLOY_BF16, stream_bf16, blocks_bf16)
+ALLOY_LINEAR(ALLOY_F16, stream_f16, blocks_f16)
 
 static void linear(const alloy_linear_job *job, void *scratch)
 {
+    bool few = job->n <= FEW_TOKENS;
     if (job->dtype == ALLOY_F32)
-        linear_of(job, ALLOY_F32, scratch);
+        few ? stream_f32(job) : blocks_f32(job, scratch);
     else if (job->dtype == ALLOY_BF16)
-        linear_of(job, ALLOY_BF16, scratch);
+        few ? stream_bf16(job) : blocks_bf16(job, scratch);
     else
-        linear_of(job, ALLOY_F16, scratch);
+        few ? stream_f16(job) : blocks_f16(job, scratch);
 }
 
 #endif
