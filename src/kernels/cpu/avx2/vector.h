@@ -127,17 +127,6 @@ ALLOY_INLINE vec v_negate(vec x)
     return _mm256_xor_ps(x, _mm256_set1_ps(-0.0f));
 }
 
-ALLOY_INLINE vec v_absolute(vec x)
-{
-    return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x);
-}
-
-/* a > b ? x : y */
-ALLOY_INLINE vec v_where_greater(vec a, vec b, vec x, vec y)
-{
-    return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_GT_OQ));
-}
-
 /* p * 2^n, n the integer in the low bits of `shifted` (alloy_exp), in two factors. */
 ALLOY_INLINE vec v_scale(vec p, vec shifted)
 {

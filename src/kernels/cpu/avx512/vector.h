@@ -126,17 +126,6 @@ ALLOY_INLINE vec v_negate(vec x)
     return _mm512_xor_ps(x, _mm512_set1_ps(-0.0f));
 }
 
-ALLOY_INLINE vec v_absolute(vec x)
-{
-    return _mm512_andnot_ps(_mm512_set1_ps(-0.0f), x);
-}
-
-/* a > b ? x : y */
-ALLOY_INLINE vec v_where_greater(vec a, vec b, vec x, vec y)
-{
-    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), y, x);
-}
-
 /* p * 2^n, n the integer in the low bits of `shifted` (alloy_exp), in two factors. */
 ALLOY_INLINE vec v_scale(vec p, vec shifted)
 {

@@ -156,14 +156,23 @@ ALLOY_INLINE void value_columns(const alloy_attention_block *block, const attent
             }
 }
 
-static void value_row(const alloy_attention_block *block, const attention_scratch *scratch, int8_t row, int from,
-                      int to)
+/* Keys [from, to) for up to VALUE_ROWS rows. */
+static void value_span(const alloy_attention_block *block, const attention_scratch *scratch, const int8_t *rows,
+                       int count, int from, int to)
 {
-    if (from < to)
-        value_columns(block, scratch, &row, 1, from, to);
+    if (from >= to)
+        return;
+    for (; count >= 6; count -= 6, rows += 6)
+        value_columns(block, scratch, rows, 6, from, to);
+    for (; count >= 4; count -= 4, rows += 4)
+        value_columns(block, scratch, rows, 4, from, to);
+    for (; count >= 2; count -= 2, rows += 2)
+        value_columns(block, scratch, rows, 2, from, to);
+    if (count)
+        value_columns(block, scratch, rows, 1, from, to);
 }
 
-/* VALUE_ROWS rows, or the last few. */
+/* All that up to VALUE_ROWS rows see. */
 static void value_rows(const alloy_attention_block *block, const attention_scratch *scratch, const int8_t *rows,
                        int count)
 {
@@ -172,16 +181,14 @@ static void value_rows(const alloy_attention_block *block, const attention_scrat
         from = block->from[rows[i]] > from ? block->from[rows[i]] : from;
         to = block->to[rows[i]] < to ? block->to[rows[i]] : to;
     }
-    if (from >= to || count < VALUE_ROWS) {
-        for (int i = 0; i < count; i++)
-            value_row(block, scratch, rows[i], block->from[rows[i]], block->to[rows[i]]);
+    for (int i = 0; i < count; i++)
+        value_span(block, scratch, rows + i, 1, block->from[rows[i]],
+                   from < to ? from : block->to[rows[i]]);
+    if (from >= to)
         return;
-    }
+    value_span(block, scratch, rows, count, from, to);
     for (int i = 0; i < count; i++)
-        value_row(block, scratch, rows[i], block->from[rows[i]], from);
-    value_columns(block, scratch, rows, VALUE_ROWS, from, to);
-    for (int i = 0; i < count; i++)
-        value_row(block, scratch, rows[i], to, block->to[rows[i]]);
+        value_span(block, scratch, rows + i, 1, to, block->to[rows[i]]);
 }
 
 ALLOY_INLINE void scale_in_place(float *y, float factor, int64_t n)
