@@ -26,7 +26,7 @@ enum { THREADS, CHUNK, GROUP, CACHE, CPU };
 
 static const int thread_counts[] = {1, 2, 3, 8};
 static const int64_t chunks[] = {0, 65, 64, 7, 1}; /* 0: whole */
-static const int64_t neighbour_lengths[NEIGHBOURS] = {1, 70, 17, 129};
+static const int64_t neighbour_lengths[NEIGHBOURS] = {1, 70, 17, 33};
 static const char *const cache_names[] = {"none", "prefix", "steps"};
 
 typedef struct verify_options {
