@@ -27,8 +27,8 @@
 
 enum { ALLOY_ATTENTION_BLOCK = 64 }; /* keys of a block */
 
-/* y[t * y_stride + r] = (dot(x row t, w row r) + bias[r]) * scale for t < n, r < rows. Fastest as jobs of all tokens and
- * about 128 rows for up to 8 tokens, 64 to 128 rows, a multiple of 4, for more. */
+/* y[t * y_stride + r] = (dot(x row t, w row r) + bias[r]) * scale for t < n, r < rows. Fastest as jobs of all tokens
+ * and about 128 rows for up to 8 tokens, 64 to 128 rows, a multiple of 4, for more. */
 typedef struct alloy_linear_job {
     float *y;
     int64_t y_stride;

@@ -160,6 +160,40 @@ static void the_context_ends_a_prompt_or_an_output(void **state)
     forget(&answer);
 }
 
+/* G1 to G3: what a model's makers ask for must be possible. */
+static void settings_of_the_model_are_checked(void **state)
+{
+    (void)state;
+    const struct {
+        const char *text, *key;
+    } rows[] = {{"{\"temperature\": -1}", "temperature"},
+                {"{\"top_p\": 0}", "top_p"},
+                {"{\"top_k\": -1}", "top_k"},
+                {"{\"eos_token_id\": [1, 256]}", "eos_token_id"}};
+    char *folder = test_folder();
+    const char *const names[] = {"config.json", "model.safetensors"};
+    for (int i = 0; i < 2; i++) {
+        size_t size;
+        char *bytes = read_whole(path_in(GOLDEN "qwen3", names[i]), &size);
+        write_file(folder, names[i], bytes, size);
+        free(bytes);
+    }
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        write_text(folder, "generation_config.json", rows[i].text);
+        struct answer answer = run(plainly, "generate", folder, "--ids", "1,2", "-n", "2", "--sample");
+        expect_error(&answer, ALLOY_RANGE, "generation_config.json", rows[i].key);
+        forget(&answer);
+    }
+    write_text(folder, "generation_config.json", "{\"temperature\": 0}"); /* greedy */
+    struct answer zero = run(plainly, "generate", folder, "--ids", "1,2", "-n", "4", "--sample", "--ignore-eos");
+    struct answer greedy = run(plainly, "generate", folder, "--ids", "1,2", "-n", "4", "--ignore-eos");
+    expect_code(&zero, ALLOY_OK);
+    expect_text(zero.out, greedy.out);
+    forget(&zero);
+    forget(&greedy);
+    remove_folder(folder);
+}
+
 /* ---- logits, compare, init --------------------------------------------------------------------------------------- */
 
 static void logits_come_as_safetensors(void **state)
@@ -285,6 +319,7 @@ int main(void)
         cmocka_unit_test(a_model_without_a_tokenizer_prints_ids),
         cmocka_unit_test(wrong_prompts_are_refused),
         cmocka_unit_test(the_context_ends_a_prompt_or_an_output),
+        cmocka_unit_test(settings_of_the_model_are_checked),
         cmocka_unit_test(logits_come_as_safetensors),
         cmocka_unit_test(reference_cases_pass_and_other_models_depart),
         cmocka_unit_test(models_are_compared_with_each_other),

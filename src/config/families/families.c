@@ -22,7 +22,7 @@ static alloy_status unknown_family(const char *model_type)
     const char *names[MOST_FAMILIES];
     char listed[256];
     size_t used = 0, count = 0;
-    for (; families[count] && count < MOST_FAMILIES && used < sizeof listed; count++) {
+    for (; count < MOST_FAMILIES && families[count] && used < sizeof listed; count++) {
         names[count] = families[count]->model_type;
         used += (size_t)snprintf(listed + used, sizeof listed - used, "%s%s", count ? ", " : "", names[count]);
     }

@@ -182,8 +182,7 @@ static void value_rows(const alloy_attention_block *block, const attention_scrat
         to = block->to[rows[i]] < to ? block->to[rows[i]] : to;
     }
     for (int i = 0; i < count; i++)
-        value_span(block, scratch, rows + i, 1, block->from[rows[i]],
-                   from < to ? from : block->to[rows[i]]);
+        value_span(block, scratch, rows + i, 1, block->from[rows[i]], from < to ? from : block->to[rows[i]]);
     if (from >= to)
         return;
     value_span(block, scratch, rows, count, from, to);
