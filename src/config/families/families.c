@@ -15,14 +15,14 @@ static const alloy_family *const families[] = {
     &alloy_family_llama,   &alloy_family_qwen2,        &alloy_family_mistral,     NULL,
 };
 
-enum { MOST_FAMILIES = 32 };
+enum { MOST_FAMILIES = sizeof families / sizeof families[0] };
 
 static alloy_status unknown_family(const char *model_type)
 {
     const char *names[MOST_FAMILIES];
     char listed[256];
     size_t used = 0, count = 0;
-    for (; count < MOST_FAMILIES && families[count] && used < sizeof listed; count++) {
+    for (; families[count] && used < sizeof listed; count++) {
         names[count] = families[count]->model_type;
         used += (size_t)snprintf(listed + used, sizeof listed - used, "%s%s", count ? ", " : "", names[count]);
     }
