@@ -14,7 +14,7 @@
 #include "base/text.h"
 #include "model/parameters.h"
 
-enum { LONGEST_NAME = 512, MOST_LISTED = 6 };
+enum { LONGEST_NAME = 512, LONGEST_PART = 64, MOST_LISTED = 6 }; /* bytes of a name, and of what an expert adds */
 
 /* Problems of one kind. */
 struct problems {
@@ -166,7 +166,7 @@ static void view_experts(alloy_weight *out, const alloy_weight *whole, int64_t a
 static void bind_stacked(struct binder *b, const char *base, const alloy_param_spec *spec, alloy_weight *gate,
                          alloy_weight *up, alloy_weight *down)
 {
-    char name[LONGEST_NAME];
+    char name[LONGEST_NAME + LONGEST_PART];
     int64_t inner = spec->shape[0], hidden = spec->shape[1];
     snprintf(name, sizeof name, "%s.gate_up_proj", base);
     const alloy_weight *gate_up = bind_weight(b, name, 3, (int64_t[]){spec->experts, 2 * inner, hidden}, spec->flags);
@@ -187,7 +187,7 @@ static void bind_experts(struct binder *b, const char *base, const alloy_param_s
     if (b->status)
         return;
     *out = (alloy_expert_weights){spec->experts, gate, up, down};
-    char name[LONGEST_NAME];
+    char name[LONGEST_NAME + LONGEST_PART];
     snprintf(name, sizeof name, "%s.gate_up_proj", base);
     if (has(b, name)) {
         bind_stacked(b, base, spec, gate, up, down);

@@ -1,0 +1,152 @@
+/* How fast a model runs, beside what the machine's memory can give: decode against the read bandwidth that is measured between its steps.
+ *
+ *     bench_model MODEL decode|prefill THREADS TOKENS RUNS
+ *
+ * decode: TOKENS steps a run after a short prompt; prints for each run the gigabytes of weights read a second, the read bandwidth measured right after it,
+ * and their ratio. prefill: one forward of TOKENS tokens a run; prints tokens a second. The median is the last line. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "alloy/alloy.h"
+#include "base/threads.h"
+
+enum { MOST_RUNS = 100, PROMPT = 16, MOST_TOKENS = 1 << 16 };
+
+static const size_t BUFFER = (size_t)1 << 30; /* bytes: far beyond any cache */
+
+struct reading {
+    const uint64_t *numbers;
+    size_t piece; /* numbers a task */
+    _Atomic uint64_t sum;
+};
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static void read_piece(void *context, int64_t index, void *scratch)
+{
+    (void)scratch;
+    struct reading *r = context;
+    const uint64_t *at = r->numbers + (size_t)index * r->piece;
+    uint64_t sums[8] = {0};
+    for (size_t i = 0; i < r->piece; i += 8)
+        for (size_t j = 0; j < 8; j++)
+            sums[j] += at[i + j];
+    for (size_t j = 0; j < 8; j++)
+        r->sum += sums[j];
+}
+
+/* Gigabytes a second that the team reads from memory. */
+static double bandwidth(const alloy_team *team, const uint64_t *numbers)
+{
+    struct reading reading = {.numbers = numbers, .piece = 1 << 16};
+    double begin = now();
+    alloy_parallel(team, (int64_t)(BUFFER / sizeof *numbers / reading.piece), read_piece, &reading);
+    double seconds = now() - begin;
+    return reading.sum == 1 ? 0 : (double)BUFFER / seconds * 1e-9; /* the sum is used, so that the reads are made */
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *values, int count)
+{
+    qsort(values, (size_t)count, sizeof *values, by_value);
+    return values[count / 2];
+}
+
+static void stop(const char *what)
+{
+    fprintf(stderr, "bench_model: %s: %s\n", what, alloy_error());
+    exit(1);
+}
+
+/* Seconds of `steps` forwards of one token, or of one forward of `tokens`. */
+static double run(alloy_session *session, int64_t tokens, bool decode, float *logits)
+{
+    static int64_t ids[MOST_TOKENS];
+    int64_t vocab = alloy_model_vocab_size(alloy_session_model(session));
+    for (int64_t i = 0; i < tokens; i++)
+        ids[i] = (i * 7919 + 13) % vocab;
+    alloy_cache *cache;
+    if (alloy_cache_open(&cache, session, 0))
+        stop("cache");
+    if (decode && alloy_forward(session, &(alloy_sequence){cache, ids, PROMPT}, 1, logits, NULL))
+        stop("prompt");
+    double begin = now();
+    for (int64_t i = 0; i < (decode ? tokens : 1); i++)
+        if (alloy_forward(session, &(alloy_sequence){cache, ids + (decode ? i : 0), decode ? 1 : tokens}, 1, logits,
+                          NULL))
+            stop("forward");
+    double seconds = now() - begin;
+    alloy_cache_close(cache);
+    return seconds;
+}
+
+static double bench_decode(alloy_session *session, int64_t tokens, int runs, float *logits)
+{
+    alloy_team team;
+    uint64_t *numbers = malloc(BUFFER);
+    double ratios[MOST_RUNS], bytes = (double)alloy_model_bytes_per_token(alloy_session_model(session));
+    if (!numbers || alloy_team_open(&team, alloy_session_threads(session)))
+        stop("memory");
+    memset(numbers, 1, BUFFER);
+    for (int i = 0; i < runs; i++) {
+        double ours = bytes * (double)tokens / run(session, tokens, true, logits) * 1e-9,
+               limit = bandwidth(&team, numbers);
+        ratios[i] = ours / limit;
+        printf("decode %.2f tokens/s, %.2f GB/s of %.2f GB/s: %.2f\n", ours / bytes * 1e9, ours, limit, ratios[i]);
+    }
+    alloy_team_close(&team);
+    free(numbers);
+    return median(ratios, runs);
+}
+
+static double bench_prefill(alloy_session *session, int64_t tokens, int runs, float *logits)
+{
+    double speeds[MOST_RUNS];
+    for (int i = 0; i < runs; i++) {
+        speeds[i] = (double)tokens / run(session, tokens, false, logits);
+        printf("prefill %.1f tokens/s\n", speeds[i]);
+    }
+    return median(speeds, runs);
+}
+
+int main(int count, char **arguments)
+{
+    if (count != 6) {
+        fprintf(stderr, "usage: bench_model MODEL decode|prefill THREADS TOKENS RUNS\n");
+        return 2;
+    }
+    int threads = atoi(arguments[3]), runs = atoi(arguments[5]);
+    int64_t tokens = atoll(arguments[4]);
+    if (runs < 1 || runs > MOST_RUNS || tokens < 1 || tokens > MOST_TOKENS) {
+        fprintf(stderr, "bench_model: 1 to %d runs of 1 to %d tokens\n", MOST_RUNS, MOST_TOKENS);
+        return 2;
+    }
+    alloy_model *model;
+    alloy_session *session;
+    if (alloy_model_open(&model, arguments[1], NULL) ||
+        alloy_session_open(&session, model, &(alloy_session_options){.threads = threads}))
+        stop(arguments[1]);
+    float *logits = malloc((size_t)alloy_model_vocab_size(model) * sizeof *logits);
+    if (!logits)
+        stop("memory");
+    bool decode = strcmp(arguments[2], "decode") == 0;
+    run(session, decode ? 2 : tokens, decode, logits); /* pages come in, caches warm */
+    double result = decode ? bench_decode(session, tokens, runs, logits) : bench_prefill(session, tokens, runs, logits);
+    printf("median %.3f\n", result);
+    free(logits);
+    alloy_session_close(session);
+    alloy_model_close(model);
+    return 0;
+}
