@@ -85,6 +85,19 @@ static inline void expect_same_bits(const float *actual, const float *expected, 
                      (double)actual[i], (double)expected[i], (double)expected[i]);
 }
 
+/* The config.json of a folder with one text in place of another that it holds; free() the result. */
+static inline char *changed_config(const char *folder, const char *old, const char *fresh)
+{
+    size_t size;
+    char *text = read_whole(path_in(folder, "config.json"), &size), *changed = malloc(size + strlen(fresh) + 1);
+    const char *at = strstr(text, old);
+    assert_non_null(at);
+    assert_non_null(changed);
+    sprintf(changed, "%.*s%s%s", (int)(at - text), text, fresh, at + strlen(old));
+    free(text);
+    return changed;
+}
+
 /* A model's tensors, to be changed and written elsewhere. Data is the source file's until changed. */
 enum { MOST_TENSORS = 256 };
 
@@ -127,7 +140,8 @@ static inline alloy_saved_tensor *tensor_in(struct model_copy *copy, const char 
 
 static inline void remove_tensor(struct model_copy *copy, const char *name)
 {
-    *tensor_in(copy, name) = copy->tensors[--copy->count];
+    alloy_saved_tensor *removed = tensor_in(copy, name);
+    *removed = copy->tensors[--copy->count];
 }
 
 static inline alloy_saved_tensor *add_tensor(struct model_copy *copy, const char *name, alloy_dtype dtype, int ndim,

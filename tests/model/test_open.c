@@ -1,0 +1,376 @@
+/* Opening a model: what is refused and in which words, what is not, how little memory it takes; and that the same
+ * weights give the same bits however they are read and stored. */
+#include "model/models.h"
+
+#include <math.h>
+
+#include "alloy/extend.h"
+#include "attacks/spoiled_model.h"
+
+enum { TOKENS = 40, VOCAB = 256, WIDTH = 64 };
+
+/* Opens a copy of `model` that is spoiled. */
+static alloy_status open_spoiled(alloy_model **out, const char *model, const struct spoil *spoil,
+                                 const alloy_load_options *options)
+{
+    char *folder = test_folder();
+    spoil_model(folder, model, spoil);
+    alloy_status status = alloy_model_open(out, folder, options);
+    remove_folder(folder); /* what is mapped stays readable */
+    return status;
+}
+
+/* ---- S20: numbers that are none ---------------------------------------------------------------------------------- */
+
+/* Opening reads no weight, so it cannot tell; the forward does, and leaves no cache that looks filled. */
+static void expect_not_finite(const char *folder, const char *name, float value)
+{
+    alloy_model *model;
+    print_message("  %s of %g\n", name, (double)value);
+    expect_ok(open_spoiled(&model, folder, &(struct spoil){.fill = name, .value = value}, NULL));
+    alloy_session *session = open_session(model, 1, 0, NULL);
+    alloy_cache *cache = open_cache(session);
+    int64_t ids[5] = {3, 1, 4, 1, 5};
+    float logits[VOCAB];
+    expect_failure(alloy_forward(session, &(alloy_sequence){cache, ids, 5}, 1, logits, NULL), ALLOY_RANGE,
+                   "not finite");
+    assert_int_equal(alloy_cache_length(cache), 0);
+    alloy_cache_close(cache);
+    alloy_session_close(session);
+    alloy_model_close(model);
+}
+
+static void weights_that_are_not_finite_load_and_stop_the_forward(void **state)
+{
+    (void)state;
+    static const char *const names[] = {
+        "model.embed_tokens.weight",
+        "model.layers.0.self_attn.q_proj.weight",
+        "model.layers.1.self_attn.v_proj.weight",
+        "model.layers.2.mlp.down_proj.weight",
+        "model.layers.3.post_attention_layernorm.weight",
+        "model.norm.weight",
+        "lm_head.weight",
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        expect_not_finite(GOLDEN("qwen3"), names[i], NAN);
+        expect_not_finite(GOLDEN("qwen3"), names[i], INFINITY);
+    }
+    expect_not_finite(GOLDEN("qwen3_5"), "model.layers.0.linear_attn.A_log", NAN);
+    expect_not_finite(GOLDEN("qwen3_5"), "model.layers.1.linear_attn.conv1d.weight", -INFINITY);
+}
+
+static void a_router_that_is_not_finite_stops_the_forward(void **state)
+{
+    (void)state;
+    expect_not_finite(GOLDEN("qwen3_moe"), "model.layers.2.mlp.gate.weight", NAN);
+    expect_not_finite(GOLDEN("qwen3_moe"), "model.layers.2.mlp.gate.weight", INFINITY);
+}
+
+/* ---- S21: dtypes ------------------------------------------------------------------------------------------------- */
+
+static void dtypes_that_are_not_implemented_are_named(void **state)
+{
+    (void)state;
+    static const alloy_dtype dtypes[] = {ALLOY_F8_E4M3, ALLOY_F8_E5M2, ALLOY_F4, ALLOY_F6_E2M3, ALLOY_I8, ALLOY_F64};
+    static const char name[] = "model.layers.1.mlp.up_proj.weight";
+    for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++) {
+        alloy_model *model;
+        expect_failure(open_spoiled(&model, GOLDEN("qwen3"), &(struct spoil){.retype = name, .dtype = dtypes[i]}, NULL),
+                       ALLOY_UNSUPPORTED, name, alloy_dtype_name(dtypes[i]), "BF16");
+        assert_null(model);
+    }
+}
+
+/* ---- S22 and S23: tensors that do not fit ------------------------------------------------------------------------ */
+
+static void a_tensor_of_another_shape_is_told_with_both_shapes(void **state)
+{
+    (void)state;
+    alloy_model *model;
+    expect_failure(open_spoiled(&model, GOLDEN("qwen3"),
+                                &(struct spoil){.reshape = "model.layers.2.self_attn.k_proj.weight"}, NULL),
+                   ALLOY_FORMAT, "model.layers.2.self_attn.k_proj.weight", "F32 [31, 64]", "[32, 64]");
+    assert_null(model);
+    expect_failure(open_spoiled(&model, GOLDEN("qwen3_5"),
+                                &(struct spoil){.reshape = "model.layers.0.linear_attn.conv1d.weight"}, NULL),
+                   ALLOY_FORMAT, "model.layers.0.linear_attn.conv1d.weight", "F32 [159, 1, 4]", "[160, 1, 4]");
+}
+
+static void a_missing_tensor_is_named(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"model.layers.3.self_attn.q_norm.weight", "model.norm.weight",
+                                        "model.embed_tokens.weight", "lm_head.weight"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        alloy_model *model;
+        expect_failure(open_spoiled(&model, GOLDEN("qwen3"), &(struct spoil){.remove = names[i]}, NULL), ALLOY_FORMAT,
+                       "1 missing tensors", names[i]);
+        assert_null(model);
+    }
+    alloy_model *model;
+    expect_failure(open_spoiled(&model, GOLDEN("qwen3_moe"),
+                                &(struct spoil){.remove = "model.layers.0.mlp.experts.7.up_proj.weight"}, NULL),
+                   ALLOY_FORMAT, "1 missing tensors", "model.layers.0.mlp.experts.7.up_proj.weight");
+}
+
+static void one_message_has_what_is_missing_and_what_is_left_over(void **state)
+{
+    (void)state;
+    struct spoil spoil = {.rename = "model.layers.0.mlp.up_proj.weight", .to = "model.layers.0.mlp.upward.weight"};
+    alloy_model *model;
+    expect_failure(open_spoiled(&model, GOLDEN("qwen3"), &spoil, NULL), ALLOY_FORMAT,
+                   "1 missing tensors: model.layers.0.mlp.up_proj.weight", "model.layers.0.mlp.upward.weight");
+    expect_failure(open_spoiled(&model, GOLDEN("qwen3"), &spoil, &(alloy_load_options){.allow_unused = true}),
+                   ALLOY_FORMAT, "1 missing tensors: model.layers.0.mlp.up_proj.weight");
+}
+
+static void a_left_over_tensor_is_an_error_unless_allowed(void **state)
+{
+    (void)state;
+    struct spoil spoil = {.add = "model.layers.0.self_attn.extra.weight"};
+    struct warnings warnings;
+    alloy_model *model;
+    expect_failure(open_spoiled(&model, GOLDEN("qwen3"), &spoil, NULL), ALLOY_FORMAT, "nothing uses", spoil.add,
+                   "--allow-unused");
+    assert_null(model);
+    collect_warnings(&warnings);
+    expect_ok(open_spoiled(&model, GOLDEN("qwen3"), &spoil, &(alloy_load_options){.allow_unused = true}));
+    alloy_set_log(NULL, NULL);
+    assert_int_equal(warnings.count, 1);
+    assert_non_null(strstr(warnings.text, spoil.add));
+    alloy_model_close(model);
+}
+
+static void layers_that_the_config_does_not_have_are_left_over(void **state)
+{
+    (void)state;
+    alloy_model *model;
+    expect_failure(
+        open_spoiled(&model, GOLDEN("qwen3"), &(struct spoil){.add = "model.layers.4.input_layernorm.weight"}, NULL),
+        ALLOY_FORMAT, "nothing uses", "model.layers.4.input_layernorm.weight");
+}
+
+static void what_no_text_model_uses_is_passed_over(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"mtp.fc.weight", "model.visual.blocks.0.attn.qkv.weight",
+                                        "model.layers.0.self_attn.rotary_emb.inv_freq"};
+    struct warnings warnings;
+    collect_warnings(&warnings);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        alloy_model *model;
+        expect_ok(open_spoiled(&model, GOLDEN("qwen3"), &(struct spoil){.add = names[i]}, NULL));
+        alloy_model_close(model);
+    }
+    alloy_set_log(NULL, NULL);
+    expect_text(warnings.text, "");
+}
+
+/* ---- The same weights, read and stored otherwise ----------------------------------------------------------------- */
+
+/* Logits of `folder` are those of `reference`, bit for bit. */
+static void expect_same_model(const char *folder, const alloy_load_options *options, const char *reference)
+{
+    int64_t ids[TOKENS];
+    fill_ids(ids, TOKENS, 9);
+    float *logits = last_logits(folder, options, ids, TOKENS), *expected = last_logits(reference, NULL, ids, TOKENS);
+    expect_same_bits(logits, expected, VOCAB, folder);
+    free(logits);
+    free(expected);
+}
+
+static void weights_read_into_memory_give_the_bits_of_mapped_ones(void **state)
+{
+    (void)state;
+    static const char *const cases[] = {GOLDEN("qwen3"), GOLDEN("qwen3_5"), GOLDEN("qwen3_moe"),
+                                        GOLDEN("llama_linear_sharded")};
+    for (int i = 0; i < 4; i++)
+        expect_same_model(cases[i], &(alloy_load_options){.no_mmap = true}, cases[i]);
+}
+
+/* Copies expert `e`'s matrix into its place in a stacked tensor, and takes it out of the model. */
+static void stack(struct model_copy *copy, int layer, int e, const char *part, void *place)
+{
+    char name[128];
+    snprintf(name, sizeof name, "model.layers.%d.mlp.experts.%d.%s.weight", layer, e, part);
+    const alloy_saved_tensor *t = tensor_in(copy, name);
+    memcpy(place, t->data, (size_t)(t->shape[0] * t->shape[1]) * sizeof(float));
+    remove_tensor(copy, name);
+}
+
+static void stack_experts(struct model_copy *copy, int layer)
+{
+    enum { EXPERTS = 8, INNER = 48 };
+    char name[128];
+    snprintf(name, sizeof name, "model.layers.%d.mlp.experts.gate_up_proj", layer);
+    float *gate_up =
+        (float *)(uintptr_t)add_tensor(copy, name, ALLOY_F32, 3, (uint64_t[]){EXPERTS, (uint64_t)2 * INNER, WIDTH})
+            ->data;
+    snprintf(name, sizeof name, "model.layers.%d.mlp.experts.down_proj", layer);
+    float *down = (float *)(uintptr_t)add_tensor(copy, name, ALLOY_F32, 3, (uint64_t[]){EXPERTS, WIDTH, INNER})->data;
+    for (int e = 0; e < EXPERTS; e++) {
+        stack(copy, layer, e, "gate_proj", gate_up + e * 2 * INNER * WIDTH);
+        stack(copy, layer, e, "up_proj", gate_up + (e * 2 + 1) * INNER * WIDTH);
+        stack(copy, layer, e, "down_proj", down + e * WIDTH * INNER);
+    }
+}
+
+static void stacked_experts_give_the_bits_of_experts_one_by_one(void **state)
+{
+    (void)state;
+    static const int layers[] = {0, 2, 3}; /* layer 1 has a dense feed-forward */
+    struct model_copy copy;
+    char *folder = test_folder();
+    begin_copy(&copy, GOLDEN("qwen3_moe"));
+    for (int i = 0; i < 3; i++)
+        stack_experts(&copy, layers[i]);
+    end_copy(&copy, GOLDEN("qwen3_moe"), NULL, folder);
+    expect_same_model(folder, NULL, GOLDEN("qwen3_moe"));
+    remove_folder(folder);
+}
+
+/* A tied model without a head is the same as one whose head is a copy of its embedding. */
+static void a_tied_head_may_be_absent(void **state)
+{
+    (void)state;
+    char *config = changed_config(GOLDEN("qwen3"), "\"tie_word_embeddings\": false", "\"tie_word_embeddings\": true");
+    char *tied = test_folder(), *untied = test_folder();
+    struct model_copy copy;
+    begin_copy(&copy, GOLDEN("qwen3"));
+    remove_tensor(&copy, "lm_head.weight");
+    end_copy(&copy, GOLDEN("qwen3"), config, tied);
+    begin_copy(&copy, GOLDEN("qwen3"));
+    tensor_in(&copy, "lm_head.weight")->data = tensor_in(&copy, "model.embed_tokens.weight")->data;
+    end_copy(&copy, GOLDEN("qwen3"), NULL, untied);
+    expect_same_model(tied, NULL, untied);
+    remove_folder(untied);
+    remove_folder(tied);
+    free(config);
+}
+
+/* ---- Layers ------------------------------------------------------------------------------------------------------ */
+
+struct seen {
+    int64_t layers;
+    float hidden[4][WIDTH]; /* of the last token */
+};
+
+static void see_last(void *user, int64_t layer, int64_t sequence, int64_t first, int64_t rows, int64_t width,
+                     const float *hidden)
+{
+    (void)sequence, (void)first;
+    struct seen *seen = user;
+    assert_int_equal(width, WIDTH);
+    assert_true(layer < 4);
+    seen->layers++;
+    memcpy(seen->hidden[layer], hidden + (rows - 1) * width, sizeof seen->hidden[layer]);
+}
+
+static void see_layers(const alloy_load_options *options, struct seen *seen, int64_t layers)
+{
+    alloy_model *model;
+    int64_t ids[TOKENS];
+    fill_ids(ids, TOKENS, 4);
+    expect_ok(alloy_model_open(&model, GOLDEN("qwen3"), options));
+    assert_int_equal(alloy_model_config(model)->num_hidden_layers, layers);
+    alloy_session *session = open_session(model, 1, 0, NULL);
+    alloy_cache *cache = open_cache(session);
+    memset(seen, 0, sizeof *seen);
+    float logits[VOCAB];
+    expect_ok(alloy_forward(session, &(alloy_sequence){cache, ids, TOKENS}, 1, logits,
+                            &(alloy_forward_options){.hidden = see_last, .user = seen}));
+    alloy_cache_close(cache);
+    alloy_session_close(session);
+    alloy_model_close(model);
+}
+
+static void the_first_layers_can_run_alone(void **state)
+{
+    (void)state;
+    struct seen all, first;
+    see_layers(NULL, &all, 4);
+    assert_int_equal(all.layers, 4);
+    for (int64_t layers = 1; layers <= 4; layers++) {
+        see_layers(&(alloy_load_options){.num_layers = layers}, &first, layers);
+        assert_int_equal(first.layers, layers);
+        expect_same_bits(&first.hidden[0][0], &all.hidden[0][0], layers * WIDTH, "hidden states of the first layers");
+    }
+    static const int64_t bad[] = {-1, 5, INT64_MAX};
+    for (int i = 0; i < 3; i++) {
+        alloy_model *model;
+        expect_failure(alloy_model_open(&model, GOLDEN("qwen3"), &(alloy_load_options){.num_layers = bad[i]}),
+                       ALLOY_RANGE, "num_layers", "4 layers");
+        assert_null(model);
+    }
+}
+
+/* ---- Memory ------------------------------------------------------------------------------------------------------ */
+
+/* Bytes of this process in memory, mapped files included. */
+static size_t resident_bytes(void)
+{
+    size_t pages = 0, resident = 0;
+    FILE *statm = fopen("/proc/self/statm", "r");
+    assert_non_null(statm);
+    assert_int_equal(fscanf(statm, "%zu %zu", &pages, &resident), 2);
+    fclose(statm);
+    return resident * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static size_t growth_by_opening(const char *folder, const alloy_load_options *options)
+{
+    alloy_model *model;
+    size_t before = resident_bytes();
+    expect_ok(alloy_model_open(&model, folder, options));
+    size_t after = resident_bytes();
+    alloy_model_close(model);
+    return after > before ? after - before : 0;
+}
+
+static void opening_takes_hardly_any_memory(void **state)
+{
+    (void)state;
+    enum { MIB = 1 << 20, ROWS = 64 * MIB / 4 / WIDTH };
+    char text[64], *folder = test_folder();
+    snprintf(text, sizeof text, "\"vocab_size\": %d", ROWS);
+    char *config = changed_config(GOLDEN("qwen3"), "\"vocab_size\": 256", text);
+    struct model_copy copy;
+    begin_copy(&copy, GOLDEN("qwen3"));
+    remove_tensor(&copy, "model.embed_tokens.weight");
+    remove_tensor(&copy, "lm_head.weight");
+    add_tensor(&copy, "model.embed_tokens.weight", ALLOY_F32, 2, (uint64_t[]){ROWS, WIDTH});
+    add_tensor(&copy, "lm_head.weight", ALLOY_F32, 2, (uint64_t[]){ROWS, WIDTH});
+    end_copy(&copy, GOLDEN("qwen3"), config, folder);
+    size_t mapped = growth_by_opening(folder, NULL);
+    size_t copied = growth_by_opening(folder, &(alloy_load_options){.no_mmap = true});
+    print_message("  128 MiB of weights: %zu KiB in memory when mapped, %zu MiB when read\n", mapped / 1024,
+                  copied / MIB);
+    if (!ALLOY_TEST_SANITIZED) {
+        assert_true(mapped < 2 * MIB);
+        assert_true(copied > 100 * (size_t)MIB); /* so the measure sees what is there */
+    }
+    free(config);
+    remove_folder(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(weights_that_are_not_finite_load_and_stop_the_forward),
+        cmocka_unit_test(a_router_that_is_not_finite_stops_the_forward),
+        cmocka_unit_test(dtypes_that_are_not_implemented_are_named),
+        cmocka_unit_test(a_tensor_of_another_shape_is_told_with_both_shapes),
+        cmocka_unit_test(a_missing_tensor_is_named),
+        cmocka_unit_test(one_message_has_what_is_missing_and_what_is_left_over),
+        cmocka_unit_test(a_left_over_tensor_is_an_error_unless_allowed),
+        cmocka_unit_test(layers_that_the_config_does_not_have_are_left_over),
+        cmocka_unit_test(what_no_text_model_uses_is_passed_over),
+        cmocka_unit_test(weights_read_into_memory_give_the_bits_of_mapped_ones),
+        cmocka_unit_test(stacked_experts_give_the_bits_of_experts_one_by_one),
+        cmocka_unit_test(a_tied_head_may_be_absent),
+        cmocka_unit_test(the_first_layers_can_run_alone),
+        cmocka_unit_test(opening_takes_hardly_any_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
