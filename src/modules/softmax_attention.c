@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "base/status.h"
+#include "ops/rotary_table.h"
 
 enum { KEYS, VALUES };
 
@@ -25,10 +26,11 @@ alloy_status alloy_softmax_attention_check(const alloy_config *c, bool sliding)
         return alloy_fail(ALLOY_RANGE,
                           "num_attention_heads: %lld does not divide into num_key_value_heads = %lld groups",
                           (long long)c->num_attention_heads, (long long)c->num_key_value_heads);
-    double rotated = (double)c->head_dim * c->rope.partial_rotary_factor;
-    if (!(rotated >= 1) || rotated > (double)c->head_dim)
-        return alloy_fail(ALLOY_RANGE, "partial_rotary_factor: %g of head_dim %lld, expected 1 to %lld channels",
-                          c->rope.partial_rotary_factor, (long long)c->head_dim, (long long)c->head_dim);
+    int64_t rotated = alloy_rotary_channels(&c->rope, c->head_dim);
+    if (rotated < 2 || rotated > c->head_dim)
+        return alloy_fail(
+            ALLOY_RANGE, "partial_rotary_factor: %g of head_dim %lld is %lld channels, expected 2 to %lld",
+            c->rope.partial_rotary_factor, (long long)c->head_dim, (long long)rotated, (long long)c->head_dim);
     return ALLOY_OK;
 }
 
