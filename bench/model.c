@@ -1,9 +1,11 @@
-/* How fast a model runs, beside what the machine's memory can give: decode against the read bandwidth that is measured between its steps.
+/* How fast a model runs, beside what the machine's memory can give: decode against the read bandwidth that is measured
+ * between its steps.
  *
  *     bench_model MODEL decode|prefill THREADS TOKENS RUNS
  *
- * decode: TOKENS steps a run after a short prompt; prints for each run the gigabytes of weights read a second, the read bandwidth measured right after it,
- * and their ratio. prefill: one forward of TOKENS tokens a run; prints tokens a second. The median is the last line. */
+ * decode: TOKENS steps a run after a short prompt; prints for each run the gigabytes of weights read a second, the read
+ * bandwidth measured right after it, and their ratio. prefill: one forward of TOKENS tokens a run; prints tokens a
+ * second. The median is the last line. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
