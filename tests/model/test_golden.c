@@ -158,7 +158,7 @@ static void check_case(const char *folder)
     struct expected e = {0};
     char path[512];
     alloy_model *model;
-    alloy_session *session;
+    alloy_session *session = NULL;
     print_message("%s\n", folder);
     snprintf(path, sizeof path, "%s/expected.safetensors", folder);
     assert_int_equal(alloy_safetensors_open(&e.tensors, path, true), ALLOY_OK);
