@@ -114,6 +114,9 @@ ALLOY_API alloy_dtype alloy_dtype_by_name(const char *name, size_t size);
 /* Bits of one element. */
 ALLOY_API int alloy_dtype_bits(alloy_dtype dtype);
 
+/* Operations and bytes pass 2^63 (ten trillion parameters times a million tokens). */
+__extension__ typedef __int128 alloy_count;
+
 /* ---- Configs ----------------------------------------------------------------------------------------------------- */
 
 /* What a model is: its fields, constant once parsed, are in extend.h. Alloy reads its own configs (model_type "alloy":

@@ -397,9 +397,6 @@ typedef struct alloy_args {
     size_t options_size;
 } alloy_args;
 
-/* Numbers of a record pass 2^63 (ten trillion parameters times a million tokens). */
-__extension__ typedef __int128 alloy_count;
-
 /* What cache traffic is made of. */
 typedef enum alloy_cache_kind {
     ALLOY_CACHE_KV,
@@ -408,12 +405,16 @@ typedef enum alloy_cache_kind {
     ALLOY_CACHE_CONV
 } alloy_cache_kind;
 
+/* Who listens to the formulas of a count (`alloy roofline --explain`); NULL in `alloy_cost` when nobody does. */
+typedef struct alloy_explanation alloy_explanation;
+
 /* The neutral record that an op emits in *count*; both accountings of the roofline are sums over records. Elements, not
- * bytes: dtypes are the reader's. */
+ * bytes: dtypes are the reader's. Filled by the calls below; an op never touches its members. */
 typedef struct alloy_cost {
     alloy_count tensor_flops;  /* exact: matrix products, 2 a multiply-add */
     alloy_count vector_flops;  /* exact: the rest, 1 an operation */
     alloy_count classic_flops; /* what published conventions count */
+    alloy_count ids;           /* token ids read */
     int weights;
     struct {
         const alloy_weight *weight;
@@ -421,22 +422,41 @@ typedef struct alloy_cost {
         double copies;         /* read, exact: an expected number of experts, else 1 */
         double classic_copies; /* read in the classic accounting */
     } weight[ALLOY_MOST_WEIGHTS];
-    int caches;
+    int caches; /* one row a kind */
     struct {
         alloy_cache_kind kind;
         alloy_count read, written;                 /* exact, elements */
         alloy_count classic_read, classic_written; /* elements */
     } cache[ALLOY_MOST_CACHE_ROWS];
     alloy_count tensors_read, tensors_written; /* elements of in[] and out[], set by alloy_apply */
+    bool overflowed;                           /* more weights than the record has room for: the pass fails */
+    alloy_explanation *explanation;
 } alloy_cost;
 
-ALLOY_API void alloy_cost_tensor(alloy_cost *cost, alloy_count flops);
-ALLOY_API void alloy_cost_vector(alloy_cost *cost, alloy_count flops);
-ALLOY_API void alloy_cost_classic(alloy_cost *cost, alloy_count flops);
+typedef enum alloy_cost_unit { ALLOY_COST_TENSOR, ALLOY_COST_VECTOR, ALLOY_COST_CLASSIC } alloy_cost_unit;
+
+/* Add FLOPs. The expression is kept as text too, so that --explain shows the code that counted and no second formula
+ * can drift from it; alloy_cost_let gives the integer variables in it their values for that. */
+#define alloy_cost_tensor(cost, flops) alloy_cost_add((cost), ALLOY_COST_TENSOR, (flops), #flops)
+#define alloy_cost_vector(cost, flops) alloy_cost_add((cost), ALLOY_COST_VECTOR, (flops), #flops)
+#define alloy_cost_classic(cost, flops) alloy_cost_add((cost), ALLOY_COST_CLASSIC, (flops), #flops)
+#define alloy_cost_let(cost, ...)                                                                                      \
+    alloy_cost_name((cost), #__VA_ARGS__, (const alloy_count[]){__VA_ARGS__},                                          \
+                    (int)(sizeof((const alloy_count[]){__VA_ARGS__}) / sizeof(alloy_count)))
+ALLOY_API void alloy_cost_add(alloy_cost *cost, alloy_cost_unit unit, alloy_count flops, const char *formula);
+ALLOY_API void alloy_cost_name(alloy_cost *cost, const char *names, const alloy_count *values, int count);
+
+/* Reads `copies` copies of `elements` elements of a parameter; `classic_copies` in the classic accounting, where some
+ * parameters are free (roofline's conventions). NULL adds nothing. At most ALLOY_MOST_WEIGHTS an op. */
 ALLOY_API void alloy_cost_weight(alloy_cost *cost, const alloy_weight *weight, alloy_count elements, double copies,
                                  double classic_copies);
+
+/* Reads and writes elements of the layer's state. Calls of one kind add up. */
 ALLOY_API void alloy_cost_cache(alloy_cost *cost, alloy_cache_kind kind, alloy_count read, alloy_count written,
                                 alloy_count classic_read, alloy_count classic_written);
+
+/* Reads token ids, 8 bytes each. */
+ALLOY_API void alloy_cost_ids(alloy_cost *cost, alloy_count ids);
 
 typedef struct alloy_op {
     const char *name;

@@ -22,11 +22,23 @@ struct problems {
     int64_t count;
 };
 
+/* Modules of layers, by what makes them alike. */
+enum { MOST_KINDS = 64 };
+struct kinds {
+    struct kind {
+        const void *module;
+        const alloy_config *view;
+        int64_t layer; /* the first */
+    } kind[MOST_KINDS];
+    int count;
+};
+
 struct binder {
     alloy_model *model;
     const char *prefix;    /* "model." or "model.language_model." */
     alloy_name_table used; /* names of tensors that are bound */
     struct problems missing, misshapen, unused;
+    struct kinds mixers, ffns; /* of a described model */
     /* what ended the binding at once: NOMEM, a file that cannot be opened, a dtype that is not implemented */
     alloy_status status;
 };
@@ -194,7 +206,8 @@ static void bind_experts(struct binder *b, const char *base, const alloy_param_s
         return;
     }
     int64_t turned[2] = {spec->shape[1], spec->shape[0]};
-    for (int64_t e = 0; e < spec->experts && !b->status; e++) {
+    int64_t named = b->model->weights ? spec->experts : 1; /* nobody reads the others where nothing is computed */
+    for (int64_t e = 0; e < named && !b->status; e++) {
         snprintf(name, sizeof name, "%s.%lld.gate_proj.weight", base, (long long)e);
         set_weight(b, &gate[e], name, 2, spec->shape, spec->flags);
         snprintf(name, sizeof name, "%s.%lld.up_proj.weight", base, (long long)e);
@@ -247,20 +260,53 @@ static void *bind_module(struct binder *b, int64_t layer, const char *attr_name,
     return weights;
 }
 
+/* In a described model the first layer with the same module and view of the config, `i` itself if there is none.
+ * Models of thousands of layers have a handful of kinds; more than the list holds are bound apart. */
+static int64_t first_like(struct kinds *kinds, const void *module, const alloy_config *view, int64_t i)
+{
+    for (int k = 0; k < kinds->count; k++)
+        if (kinds->kind[k].module == module && kinds->kind[k].view == view)
+            return kinds->kind[k].layer;
+    if (kinds->count < MOST_KINDS)
+        kinds->kind[kinds->count++] = (struct kind){module, view, i};
+    return i;
+}
+
+static void *bind_mixer(struct binder *b, int64_t i)
+{
+    const alloy_model_layer *layer = &b->model->layers[i];
+    if (layer->mixer_like != i)
+        return b->model->layers[layer->mixer_like].mixer_weights;
+    alloy_params params;
+    if (b->status || (b->status = alloy_mixer_params(&b->model->config.layers[i], &params)))
+        return NULL;
+    return bind_module(b, i, layer->mixer->attr_name, layer->mixer->weights_size, &params);
+}
+
+static void *bind_ffn(struct binder *b, int64_t i)
+{
+    const alloy_model_layer *layer = &b->model->layers[i];
+    if (layer->ffn_like != i)
+        return b->model->layers[layer->ffn_like].ffn_weights;
+    alloy_params params;
+    if (b->status || (b->status = alloy_ffn_params(&b->model->config.layers[i], &params)))
+        return NULL;
+    return bind_module(b, i, layer->ffn->attr_name, layer->ffn->weights_size, &params);
+}
+
 static void bind_layer(struct binder *b, int64_t i)
 {
     alloy_model_layer *layer = &b->model->layers[i];
-    const alloy_layer *config = &b->model->config.layers[i];
+    bool shared = !b->model->weights;
     char name[LONGEST_NAME];
     full_name(b, name, i, "input_layernorm", "weight");
     layer->input_norm = bind_weight(b, name, 1, &b->model->config.hidden_size, 0);
     full_name(b, name, i, "post_attention_layernorm", "weight");
     layer->post_attention_norm = bind_weight(b, name, 1, &b->model->config.hidden_size, 0);
-    alloy_params params;
-    if (!b->status && !(b->status = alloy_mixer_params(config, &params)))
-        layer->mixer_weights = bind_module(b, i, layer->mixer->attr_name, layer->mixer->weights_size, &params);
-    if (!b->status && !(b->status = alloy_ffn_params(config, &params)))
-        layer->ffn_weights = bind_module(b, i, layer->ffn->attr_name, layer->ffn->weights_size, &params);
+    layer->mixer_like = shared ? first_like(&b->mixers, layer->mixer, layer->mixer_config, i) : i;
+    layer->ffn_like = shared ? first_like(&b->ffns, layer->ffn, layer->ffn_config, i) : i;
+    layer->mixer_weights = bind_mixer(b, i);
+    layer->ffn_weights = bind_ffn(b, i);
 }
 
 /* ---- Embedding and head ------------------------------------------------------------------------------------------ */

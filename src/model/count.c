@@ -54,7 +54,7 @@ alloy_status alloy_model_count(const alloy_model *model, const alloy_count_reque
 
 static void add_weight_bytes(void *user, const alloy_site *site, const char *op, const alloy_cost *cost)
 {
-    (void)site, (void)op;
+    (void)site, (void)op; /* between modules there are no weights */
     double *bytes = user;
     for (int i = 0; i < cost->weights; i++)
         *bytes += (double)cost->weight[i].elements * cost->weight[i].copies *

@@ -1,9 +1,14 @@
 /* The decoder: embedding, layers, final norm, head.
  *
- *     x = before(h); y = module(norm(x)); h = after(h, y)     around each mixer and FFN; before, after: the residual's
+ *     x = norm(before(h)); y = module(x); h = after(h, y)     around each mixer and FFN; before, after: the residual's
  *
- * The stream h lives in the pass's `tables` arena; what a module makes is given back as soon as its result has been
- * added to h. */
+ * The stream h lives in the pass's `tables` arena. A module's output waits beside it and joins the stream when the next
+ * module is entered, so that the sum and the norm behind it are one step, and after the last layer only the rows whose
+ * logits are wanted are summed. What a module makes is given back as soon as its output has joined.
+ *
+ * In *count* each site also tells what it reads and writes of the tensors that stand between modules, and of modules
+ * that are alike (those of described models share their weights) only the first is read; the record of the others says
+ * whom they are like. */
 #include "model/decoder.h"
 
 #include <string.h>
@@ -11,15 +16,21 @@
 struct stream {
     alloy_pass *p;
     const alloy_model *m;
+    int64_t streams;
     alloy_tensor *h; /* [tokens, streams * hidden] */
+    struct {
+        alloy_tensor *y; /* [tokens, hidden], not yet in h; NULL: nothing waits */
+        alloy_tensor *carry;
+        alloy_arena_mark mark; /* what its module made begins here */
+        alloy_site site;
+    } output;
 };
 
-static alloy_tensor *new_stream(alloy_pass *p, const alloy_model *m)
+static alloy_tensor *new_stream(alloy_pass *p, int64_t width)
 {
     alloy_arena *arena = p->arena;
     p->arena = p->tables;
-    alloy_tensor *h =
-        alloy_tensor_new(p, 2, (int64_t[]){p->tokens, m->residual->streams(&m->config) * m->config.hidden_size});
+    alloy_tensor *h = alloy_tensor_new(p, 2, (int64_t[]){p->tokens, width});
     p->arena = arena;
     return h;
 }
@@ -32,78 +43,141 @@ static void keep(struct stream *s, const alloy_tensor *h, alloy_arena_mark mark)
     alloy_arena_cut(s->p->arena, mark);
 }
 
-/* What the module sees: `before`, then the layer's norm. */
-static alloy_tensor *enter(struct stream *s, int64_t layer, const char *module, const alloy_weight *norm,
-                           alloy_tensor **carry)
+/* The stream with the output that waits, on all rows or those picked; one stream: at the site that is entered. */
+static alloy_tensor *sum(struct stream *s, alloy_tensor *h, alloy_tensor *carry, alloy_tensor *y)
 {
-    const alloy_config *c = &s->m->config;
-    s->p->site = (alloy_site){ALLOY_SITE_RESIDUAL, layer, module};
-    alloy_tensor *x = s->m->residual->before(s->p, c, NULL, s->h, carry);
-    s->p->site.kind = ALLOY_SITE_NORM;
-    return alloy_rms_norm(s->p, x, norm, c->rms_norm_eps, c->rms_norm_unit_offset);
+    if (s->streams > 1)
+        s->p->site = alloy_site_at(ALLOY_SITE_RESIDUAL, s->output.site.layer, s->output.site.module);
+    alloy_tensor *joined = s->m->residual->after(s->p, &s->m->config, NULL, h, carry, y);
+    if (joined)
+        alloy_pass_between(s->p, alloy_tensor_size(h) + alloy_tensor_size(y), alloy_tensor_size(joined));
+    return joined;
 }
 
-static void leave(struct stream *s, int64_t layer, const char *module, alloy_tensor *carry, alloy_tensor *y,
-                  alloy_arena_mark mark)
+/* What waits joins the stream. Was there anything? */
+static bool join(struct stream *s)
 {
-    s->p->site = (alloy_site){ALLOY_SITE_RESIDUAL, layer, module};
-    keep(s, s->m->residual->after(s->p, &s->m->config, NULL, s->h, carry, y), mark);
+    if (!s->output.y)
+        return false;
+    keep(s, sum(s, s->h, s->output.carry, s->output.y), s->output.mark);
+    s->output.y = NULL;
+    return true;
+}
+
+/* What the module at `site` sees: `before`, then the layer's norm. */
+static alloy_tensor *enter(struct stream *s, alloy_site site, const alloy_weight *norm)
+{
+    const alloy_config *c = &s->m->config;
+    alloy_pass *p = s->p;
+    alloy_site_kind around = s->streams > 1 ? ALLOY_SITE_RESIDUAL : ALLOY_SITE_NORM;
+    p->site = alloy_site_at(around, site.layer, site.module);
+    bool joined = join(s);
+    s->output.mark = alloy_arena_here(p->arena);
+    s->output.site = site;
+    s->output.carry = NULL;
+    p->site = alloy_site_at(around, site.layer, site.module);
+    alloy_tensor *x = s->m->residual->before(p, c, NULL, s->h, &s->output.carry);
+    if (x)
+        alloy_pass_between(p, joined && s->streams == 1 ? 0 : alloy_tensor_size(s->h), alloy_tensor_size(x));
+    p->site.kind = ALLOY_SITE_NORM;
+    x = alloy_rms_norm(p, x, norm, c->rms_norm_eps, c->rms_norm_unit_offset);
+    p->site = site;
+    return x;
+}
+
+static void leave(struct stream *s, const alloy_tensor *x, alloy_tensor *y)
+{
+    s->output.y = y;
+    if (y)
+        alloy_pass_between(s->p, alloy_tensor_size(x), alloy_tensor_size(y));
+}
+
+/* In count: has this module been read, in layer `like`? What it would make has the shape of x. */
+static bool read_before(struct stream *s, int64_t like)
+{
+    alloy_pass *p = s->p;
+    if (p->reading != ALLOY_READ_COUNT || p->model.every_layer || like == p->site.layer)
+        return false;
+    p->site.like = like;
+    return true;
 }
 
 static void mix(struct stream *s, int64_t i, const alloy_state *state)
 {
     const alloy_model_layer *layer = &s->m->layers[i];
-    alloy_arena_mark mark = alloy_arena_here(s->p->arena);
-    alloy_tensor *carry = NULL, *x = enter(s, i, layer->mixer->name, layer->input_norm, &carry);
-    s->p->site = (alloy_site){ALLOY_SITE_MIXER, i, layer->mixer->name};
-    alloy_tensor *y = x ? layer->mixer->forward(s->p, layer->mixer_config, layer->mixer_weights, state, x) : NULL;
-    leave(s, i, layer->mixer->name, carry, y, mark);
+    alloy_tensor *y = NULL, *x = enter(s, alloy_site_at(ALLOY_SITE_MIXER, i, layer->mixer->name), layer->input_norm);
+    if (x)
+        y = read_before(s, layer->mixer_like)
+                ? alloy_tensor_like(s->p, x)
+                : layer->mixer->forward(s->p, layer->mixer_config, layer->mixer_weights, state, x);
+    leave(s, x, y);
 }
 
 static void feed_forward(struct stream *s, int64_t i)
 {
     const alloy_model_layer *layer = &s->m->layers[i];
-    alloy_arena_mark mark = alloy_arena_here(s->p->arena);
-    alloy_tensor *carry = NULL, *x = enter(s, i, layer->ffn->name, layer->post_attention_norm, &carry);
-    s->p->site = (alloy_site){ALLOY_SITE_FFN, i, layer->ffn->name};
-    alloy_tensor *y = x ? layer->ffn->forward(s->p, layer->ffn_config, layer->ffn_weights, x) : NULL;
-    leave(s, i, layer->ffn->name, carry, y, mark);
+    alloy_tensor *y = NULL,
+                 *x = enter(s, alloy_site_at(ALLOY_SITE_FFN, i, layer->ffn->name), layer->post_attention_norm);
+    if (x)
+        y = read_before(s, layer->ffn_like) ? alloy_tensor_like(s->p, x)
+                                            : layer->ffn->forward(s->p, layer->ffn_config, layer->ffn_weights, x);
+    leave(s, x, y);
 }
 
 static void embed(struct stream *s)
 {
     alloy_arena_mark mark = alloy_arena_here(s->p->arena);
-    s->p->site = (alloy_site){ALLOY_SITE_EMBEDDING, -1, ""};
-    keep(s, alloy_embedding(s->p, s->m->embedding), mark);
+    s->p->site = alloy_site_at(ALLOY_SITE_EMBEDDING, -1, "");
+    alloy_tensor *h = alloy_embedding(s->p, s->m->embedding);
+    if (h)
+        alloy_pass_between(s->p, 0, alloy_tensor_size(s->h));
+    keep(s, h, mark);
+}
+
+/* Rows of the stream whose logits are wanted, with the last layer's output. */
+static alloy_tensor *last_rows(struct stream *s, const alloy_decode *d)
+{
+    alloy_pass *p = s->p;
+    alloy_tensor *h = alloy_pick_rows(p, s->h, d->rows, d->row_count);
+    if (!s->output.y)
+        return h;
+    alloy_tensor *y = alloy_pick_rows(p, s->output.y, d->rows, d->row_count), *carry = s->output.carry;
+    return sum(s, h, carry ? alloy_pick_rows(p, carry, d->rows, d->row_count) : NULL, y);
 }
 
 static void head(struct stream *s, const alloy_decode *d)
 {
     const alloy_config *c = &s->m->config;
     alloy_pass *p = s->p;
-    alloy_arena_mark mark = alloy_arena_here(p->arena);
-    p->site = (alloy_site){ALLOY_SITE_FINAL_NORM, -1, ""};
-    alloy_tensor *x = alloy_rms_norm(p, alloy_pick_rows(p, s->h, d->rows, d->row_count), s->m->final_norm,
-                                     c->rms_norm_eps, c->rms_norm_unit_offset);
+    p->site = alloy_site_at(ALLOY_SITE_FINAL_NORM, -1, "");
+    alloy_tensor *h = last_rows(s, d);
+    p->site = alloy_site_at(ALLOY_SITE_FINAL_NORM, -1, "");
+    alloy_tensor *x = alloy_rms_norm(p, h, s->m->final_norm, c->rms_norm_eps, c->rms_norm_unit_offset);
     p->site.kind = ALLOY_SITE_HEAD;
     alloy_tensor *logits = alloy_linear_into(p, x, s->m->head, d->logits);
+    if (logits)
+        alloy_pass_between(p, alloy_tensor_size(x), alloy_tensor_size(logits));
     if (logits && logits->data && !p->kernels->all_finite(logits->data, alloy_tensor_size(logits)))
         alloy_pass_fail(p, ALLOY_RANGE, "a logit is not finite: the weights of the model are damaged or overflow fp32");
-    alloy_arena_cut(p->arena, mark);
 }
 
 void alloy_decoder_forward(alloy_pass *p, const alloy_model *m, const alloy_decode *d)
 {
-    struct stream s = {p, m, new_stream(p, m)};
+    struct stream s = {.p = p, .m = m, .streams = m->residual->streams(&m->config)};
+    alloy_arena_mark beginning = alloy_arena_here(p->arena);
+    s.h = new_stream(p, s.streams * m->config.hidden_size);
     if (!s.h)
         return;
     embed(&s);
     for (int64_t i = 0; i < m->config.num_hidden_layers && !p->status; i++) {
         mix(&s, i, &d->states[i]);
         feed_forward(&s, i);
-        if (d->each_layer && !p->status)
+        if (d->each_layer && !p->status) {
+            join(&s);
             d->each_layer(d->user, i, s.h);
+        }
     }
     if (d->row_count > 0 && !p->status)
         head(&s, d);
+    alloy_arena_cut(p->arena, beginning);
 }

@@ -19,6 +19,7 @@ typedef struct alloy_model_layer {
     void *mixer_weights, *ffn_weights;                    /* the modules' own structs */
     const alloy_weight *input_norm, *post_attention_norm; /* [hidden] */
     alloy_state_spec state;
+    int64_t mixer_like, ffn_like; /* the first layer that has the same weights struct: itself in opened models */
 } alloy_model_layer;
 
 struct alloy_model {

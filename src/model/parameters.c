@@ -14,17 +14,17 @@ struct walk {
     void *user;
 };
 
-static alloy_status give(const struct walk *walk, const alloy_site *site, const char *name, int ndim,
-                         const int64_t *shape, int flags, int64_t expert)
+static alloy_status give(const struct walk *walk, alloy_site site, const char *name, int ndim, const int64_t *shape,
+                         int flags, int64_t expert)
 {
     alloy_parameter parameter = {
-        .site = *site, .name = name, .ndim = ndim, .shape = {1, 1, 1, 1}, .flags = flags, .expert = expert};
+        .site = site, .name = name, .ndim = ndim, .shape = {1, 1, 1, 1}, .flags = flags, .expert = expert};
     memcpy(parameter.shape, shape, (size_t)ndim * sizeof *shape);
     return walk->each(walk->user, &parameter);
 }
 
 /* Routed experts, one by one as save_pretrained writes them. */
-static alloy_status give_experts(const struct walk *walk, const alloy_site *site, const char *base,
+static alloy_status give_experts(const struct walk *walk, alloy_site site, const char *base,
                                  const alloy_param_spec *spec)
 {
     static const char *const projections[] = {"gate_proj", "up_proj", "down_proj"};
@@ -39,7 +39,7 @@ static alloy_status give_experts(const struct walk *walk, const alloy_site *site
     return status;
 }
 
-static alloy_status give_module(const struct walk *walk, const alloy_site *site, const char *attr_name,
+static alloy_status give_module(const struct walk *walk, alloy_site site, const char *attr_name,
                                 const alloy_params *params)
 {
     alloy_status status = params->status;
@@ -48,7 +48,7 @@ static alloy_status give_module(const struct walk *walk, const alloy_site *site,
         if (spec->layout != ALLOY_EVERY_LAYOUT && spec->layout != params->new_layout)
             continue;
         char name[LONGEST_NAME];
-        snprintf(name, sizeof name, "model.layers.%lld.%s.%s", (long long)site->layer, attr_name, spec->name);
+        snprintf(name, sizeof name, "model.layers.%lld.%s.%s", (long long)site.layer, attr_name, spec->name);
         status = spec->experts ? give_experts(walk, site, name, spec)
                                : give(walk, site, name, spec->ndim, spec->shape, spec->flags, -1);
     }
@@ -63,7 +63,7 @@ static alloy_status give_norm(const struct walk *walk, alloy_site_kind kind, int
         snprintf(full, sizeof full, "model.layers.%lld.%s.weight", (long long)layer, name);
     else
         snprintf(full, sizeof full, "model.%s.weight", name);
-    return give(walk, &(alloy_site){kind, layer, module}, full, 1, &walk->config->hidden_size,
+    return give(walk, alloy_site_at(kind, layer, module), full, 1, &walk->config->hidden_size,
                 walk->config->rms_norm_unit_offset ? ALLOY_INIT_ZEROS : ALLOY_INIT_ONES, -1);
 }
 
@@ -95,14 +95,14 @@ static alloy_status give_layer(const struct walk *walk, int64_t i)
     if (!status)
         status = alloy_mixer_params(layer, &params);
     if (!status)
-        status = give_module(walk, &(alloy_site){ALLOY_SITE_MIXER, i, layer->mixer},
+        status = give_module(walk, alloy_site_at(ALLOY_SITE_MIXER, i, layer->mixer),
                              alloy_mixer_by_name(layer->mixer)->attr_name, &params);
     if (!status)
         status = give_norm(walk, ALLOY_SITE_NORM, i, layer->ffn, "post_attention_layernorm");
     if (!status)
         status = alloy_ffn_params(layer, &params);
     if (!status)
-        status = give_module(walk, &(alloy_site){ALLOY_SITE_FFN, i, layer->ffn},
+        status = give_module(walk, alloy_site_at(ALLOY_SITE_FFN, i, layer->ffn),
                              alloy_ffn_by_name(layer->ffn)->attr_name, &params);
     return status;
 }
@@ -111,13 +111,13 @@ alloy_status alloy_parameters(const alloy_config *config, alloy_parameter_functi
 {
     struct walk walk = {config, each, user};
     int64_t table[2] = {config->vocab_size, config->hidden_size};
-    alloy_status status = give(&walk, &(alloy_site){ALLOY_SITE_EMBEDDING, -1, ""}, "model.embed_tokens.weight", 2,
+    alloy_status status = give(&walk, alloy_site_at(ALLOY_SITE_EMBEDDING, -1, ""), "model.embed_tokens.weight", 2,
                                table, ALLOY_INIT_NORMAL, -1);
     for (int64_t i = 0; i < config->num_hidden_layers && !status; i++)
         status = give_layer(&walk, i);
     if (!status)
         status = give_norm(&walk, ALLOY_SITE_FINAL_NORM, -1, "", "norm");
     if (!status && !config->tie_word_embeddings)
-        status = give(&walk, &(alloy_site){ALLOY_SITE_HEAD, -1, ""}, "lm_head.weight", 2, table, ALLOY_INIT_NORMAL, -1);
+        status = give(&walk, alloy_site_at(ALLOY_SITE_HEAD, -1, ""), "lm_head.weight", 2, table, ALLOY_INIT_NORMAL, -1);
     return status;
 }

@@ -240,17 +240,13 @@ static void count(const alloy_args *a, alloy_cost *cost)
     for (int64_t i = 0; i < a->pass->span_count; i++) {
         const alloy_span *s = &a->pass->spans[i];
         alloy_count repeat = s->repeat, q = s->count, past = s->past, total = q + past, window = o->window;
-        alloy_count visible_pairs = repeat * heads * (pairs(total, window) - pairs(past, window));
         alloy_count keys = window && window < total ? window : total, fresh = window && window < q ? window : q;
-        alloy_cost_tensor(cost, 2 * (d + dv) * visible_pairs);
-        alloy_cost_vector(cost, 5 * visible_pairs);
+        alloy_cost_let(cost, heads, d, dv, q, past, total, window, keys, repeat);
+        alloy_cost_tensor(cost, 2 * (d + dv) * repeat * heads * (pairs(total, window) - pairs(past, window)));
+        alloy_cost_vector(cost, 5 * repeat * heads * (pairs(total, window) - pairs(past, window)));
         alloy_cost_classic(cost, 2 * (d + dv) * repeat * heads * q * keys);
         alloy_count kept = window && past > window - 1 ? window - 1 : past;
-        /* one row of the record for all sequences */
-        if (cost->caches == 0)
-            alloy_cost_cache(cost, ALLOY_CACHE_KV, 0, 0, 0, 0);
-        cost->cache[0].read += repeat * width * kept;
-        cost->cache[0].classic_read += repeat * width * (keys - fresh);
+        alloy_cost_cache(cost, ALLOY_CACHE_KV, repeat * width * kept, 0, repeat * width * (keys - fresh), 0);
     }
 }
 

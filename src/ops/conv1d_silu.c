@@ -75,6 +75,7 @@ static void run(const alloy_args *a)
 static void count(const alloy_args *a, alloy_cost *cost)
 {
     alloy_count n = a->in[0]->shape[0], channels = alloy_row_size(a->in[0]), taps = taps_of(a->weight[0]);
+    alloy_cost_let(cost, n, channels, taps);
     alloy_cost_tensor(cost, 2 * n * taps * channels);
     alloy_cost_vector(cost, 4 * n * channels);
     alloy_cost_classic(cost, 2 * n * taps * channels);

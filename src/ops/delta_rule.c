@@ -65,9 +65,10 @@ static void count(const alloy_args *a, alloy_cost *cost)
     alloy_count read = 0, written = 0, classic_read = 0;
     for (int64_t i = 0; i < a->pass->span_count; i++) {
         const alloy_span *s = &a->pass->spans[i];
-        alloy_count sequences = heads * s->repeat, tokens = s->count;
+        alloy_count sequences = heads * s->repeat, tokens = s->count, past = s->past;
+        alloy_cost_let(cost, sequences, tokens, past, k, v, CHUNK);
         if (a->pass->model.delta_in_chunks && tokens > CHUNK)
-            alloy_cost_tensor(cost, sequences * chunked(tokens, k, v, s->past == 0));
+            alloy_cost_tensor(cost, sequences * chunked(tokens, k, v, past == 0));
         else
             alloy_cost_vector(cost, sequences * tokens * (7 * k * v + 2 * v));
         alloy_cost_classic(cost,

@@ -32,11 +32,13 @@ static void run_with(const alloy_args *a, unary *one, binary *two)
     alloy_pass_ranges(a->pass, alloy_tensor_size(a->in[0]), ELEMENTS_A_PIECE, run_piece, &pieces);
 }
 
-static void count_with(const alloy_args *a, alloy_cost *cost, int exact, int classic)
+static void count_with(const alloy_args *a, alloy_cost *cost, alloy_count exact, alloy_count classic)
 {
     alloy_count n = (alloy_count)a->in[0]->shape[0] * alloy_row_size(a->in[0]);
+    alloy_cost_let(cost, n, exact, classic);
     alloy_cost_vector(cost, n * exact);
-    alloy_cost_classic(cost, n * classic);
+    if (classic)
+        alloy_cost_classic(cost, n * classic);
 }
 
 static void run_add(const alloy_args *a)
@@ -116,6 +118,7 @@ static void run_token_gate(const alloy_args *a)
 static void count_token_gate(const alloy_args *a, alloy_cost *cost)
 {
     alloy_count n = a->in[0]->shape[0], d = alloy_row_size(a->in[0]);
+    alloy_cost_let(cost, n, d, COST_SIGMOID, COST_MULTIPLY);
     alloy_cost_vector(cost, n * COST_SIGMOID + n * d * COST_MULTIPLY);
     alloy_cost_classic(cost, n * COST_SIGMOID + n * d * COST_MULTIPLY);
 }

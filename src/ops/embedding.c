@@ -23,6 +23,7 @@ static void run(const alloy_args *a)
 
 static void count(const alloy_args *a, alloy_cost *cost)
 {
+    alloy_cost_ids(cost, a->pass->tokens);
     alloy_cost_weight(cost, a->weight[0], (alloy_count)a->pass->tokens * a->weight[0]->shape[1], 1, 1);
 }
 

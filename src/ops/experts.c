@@ -143,10 +143,11 @@ static void count(const alloy_args *a, alloy_cost *cost)
     const alloy_count_model *model = &a->pass->model;
     alloy_count rows = (alloy_count)o->routes->tokens * o->routes->per_token, hidden = alloy_row_size(a->in[0]);
     alloy_count inner = o->experts->gate[0].shape[0], experts = o->experts->count;
-    double read = model->experts_read
-                      ? model->experts_read(model->user, o->experts->count, o->routes->per_token, o->routes->tokens)
-                      : even_routing(o->experts->count, o->routes->per_token, o->routes->tokens);
+    double read = model->experts_read ? model->experts_read(model->user, a->pass->site.layer, o->experts->count,
+                                                            o->routes->per_token, o->routes->tokens)
+                                      : even_routing(o->experts->count, o->routes->per_token, o->routes->tokens);
     double classic_read = (double)(rows < experts ? rows : experts);
+    alloy_cost_let(cost, rows, hidden, inner);
     alloy_cost_tensor(cost, rows * 6 * hidden * inner);
     alloy_cost_vector(cost, 5 * rows * inner + 2 * rows * hidden);
     alloy_cost_classic(cost, rows * (6 * hidden * inner + 5 * inner));

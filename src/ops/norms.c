@@ -77,7 +77,11 @@ static void run_l2(const alloy_args *a)
 static void count_rms(const alloy_args *a, alloy_cost *cost)
 {
     alloy_count n = (alloy_count)a->in[0]->shape[0] * alloy_row_size(a->in[0]);
-    alloy_cost_vector(cost, n * (a->in[1] ? 9 : a->weight[0] ? 4 : 3));
+    alloy_count per_element = a->in[1] ? 9 : a->weight[0] ? 4 : 3;
+    alloy_cost_let(cost, n, per_element);
+    alloy_cost_vector(cost, n * per_element);
+    if (a->pass->site.kind == ALLOY_SITE_FINAL_NORM)
+        alloy_cost_classic(cost, n * per_element); /* all other norms are free there */
     alloy_cost_weight(cost, a->weight[0], alloy_last_dimension(a->in[0]), 1, 1);
 }
 
@@ -85,7 +89,9 @@ static void count_l2(const alloy_args *a, alloy_cost *cost)
 {
     const struct options *o = a->options;
     alloy_count n = (alloy_count)a->in[0]->shape[0] * alloy_row_size(a->in[0]);
-    alloy_cost_vector(cost, n * (o->scale == 1 ? 3 : 4));
+    alloy_count per_element = o->scale == 1 ? 3 : 4;
+    alloy_cost_let(cost, n, per_element);
+    alloy_cost_vector(cost, n * per_element);
 }
 
 static const alloy_op rms_norm = {"rms_norm", run_rms, count_rms};

@@ -113,14 +113,22 @@ alloy_tensor *alloy_apply(alloy_pass *p, const alloy_op *op, const alloy_args *a
     if (p->reading == ALLOY_READ_RUN) {
         op->run(&call);
     } else {
-        alloy_cost cost = {0};
+        alloy_cost cost = {.explanation = p->explanation};
         cost.tensors_read = elements(call.in, ALLOY_MOST_INPUTS);
         cost.tensors_written = elements(call.out, ALLOY_MOST_OUTPUTS);
         op->count(&call, &cost);
+        if (cost.overflowed)
+            return alloy_pass_fail(p, ALLOY_ARG, "op %s counts more than %d weights", op->name, ALLOY_MOST_WEIGHTS);
         if (p->record)
             p->record(p->record_user, &p->site, op->name, &cost);
     }
     return p->status ? NULL : call.out[0];
+}
+
+void alloy_pass_between(alloy_pass *p, alloy_count read, alloy_count written)
+{
+    if (p->reading == ALLOY_READ_COUNT && p->record && !p->status)
+        p->record(p->record_user, &p->site, NULL, &(alloy_cost){.tensors_read = read, .tensors_written = written});
 }
 
 void alloy_pass_parallel(alloy_pass *p, int64_t tasks, void (*task)(void *context, int64_t index, void *scratch),

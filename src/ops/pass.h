@@ -16,20 +16,22 @@ typedef enum alloy_reading { ALLOY_READ_RUN, ALLOY_READ_COUNT } alloy_reading;
 
 /* How *count* models what depends on the data or the engine. */
 typedef struct alloy_count_model {
-    /* expected distinct experts; NULL: even routing */
-    double (*experts_read)(void *user, int64_t experts, int64_t per_token, int64_t tokens);
+    /* expected distinct experts that a layer reads (-1: the layer is not known); NULL: even routing */
+    double (*experts_read)(void *user, int64_t layer, int64_t experts, int64_t per_token, int64_t tokens);
     /* the delta rule counted as chunks of products where a sequence brings more than 64 tokens, else step by step */
     bool delta_in_chunks;
+    bool every_layer; /* equal modules are read again in every layer: experts_read tells layers apart */
     void *user;
 } alloy_count_model;
 
 /* Where in the model an op runs. */
 typedef enum alloy_site_kind {
     ALLOY_SITE_EMBEDDING,
-    ALLOY_SITE_NORM, /* the norm before a mixer or FFN */
+    /* before a mixer or FFN: where there is one stream, the sum of the stream and the output before, and the norm */
+    ALLOY_SITE_NORM,
     ALLOY_SITE_MIXER,
     ALLOY_SITE_FFN,
-    ALLOY_SITE_RESIDUAL, /* around a mixer or FFN */
+    ALLOY_SITE_RESIDUAL, /* around a mixer or FFN, where there are several streams */
     ALLOY_SITE_FINAL_NORM,
     ALLOY_SITE_HEAD,
 } alloy_site_kind;
@@ -39,10 +41,26 @@ typedef struct alloy_site {
     int64_t layer; /* -1 outside the layers */
     /* its name in the registry; of a norm or residual: of what it surrounds; "" outside the layers */
     const char *module;
+    /* in count: the layer whose mixer (FFN) has told its ops already, and this one's are the same; else `layer` */
+    int64_t like;
 } alloy_site;
 
-/* Receives each op's record. */
+static inline alloy_site alloy_site_at(alloy_site_kind kind, int64_t layer, const char *module)
+{
+    return (alloy_site){.kind = kind, .layer = layer, .module = module, .like = layer};
+}
+
+/* Receives each op's record, and with `op` NULL what the site reads and writes of the tensors that stand between
+ * modules (tensors_read, tensors_written). */
 typedef void alloy_record_function(void *user, const alloy_site *site, const char *op, const alloy_cost *cost);
+
+/* Receives the formulas of a count: `term` each expression that was added, after `let` has given names ("n, rows, k")
+ * their values. */
+struct alloy_explanation {
+    void (*let)(void *user, const char *names, const alloy_count *values, int count);
+    void (*term)(void *user, alloy_cost_unit unit, alloy_count flops, const char *formula);
+    void *user;
+};
 
 typedef struct alloy_rotary_table alloy_rotary_table;
 
@@ -68,6 +86,7 @@ struct alloy_pass {
     alloy_count_model model;
     alloy_record_function *record;
     void *record_user;
+    alloy_explanation *explanation; /* NULL: nobody asks */
 };
 
 /* Is there nothing to compute, because the pass has failed or `tensor` is missing? */
@@ -120,6 +139,9 @@ void alloy_run_linear_jobs(alloy_pass *p, const alloy_linear_job *jobs, int64_t 
 
 /* What a job needs to know of a weight [O, I]. */
 alloy_linear_job alloy_linear_job_of(const alloy_weight *w, const float *x, int64_t n, float *y);
+
+/* In count: the site reads and writes so many elements of the tensors that stand between modules. */
+void alloy_pass_between(alloy_pass *p, alloy_count read, alloy_count written);
 
 /* ---- Ops that only the model uses. ------------------------------------------------------------------------------- */
 

@@ -31,8 +31,10 @@ static void run(const alloy_args *a)
 
 static void count(const alloy_args *a, alloy_cost *cost)
 {
-    int64_t channels = alloy_rotary_channels(a->options, a->in[0]->shape[2]);
-    alloy_cost_vector(cost, (alloy_count)3 * a->in[0]->shape[0] * a->in[0]->shape[1] * channels);
+    alloy_count n = a->in[0]->shape[0], heads = a->in[0]->shape[1],
+                channels = alloy_rotary_channels(a->options, a->in[0]->shape[2]);
+    alloy_cost_let(cost, n, heads, channels);
+    alloy_cost_vector(cost, 3 * n * heads * channels);
 }
 
 static const alloy_op rotary = {"rotary", run, count};

@@ -80,7 +80,10 @@ static void count(const alloy_args *a, alloy_cost *cost)
 {
     const struct options *o = a->options;
     alloy_count n = o->routes->tokens, experts = o->routes->experts, k = o->routes->per_token;
-    alloy_cost_vector(cost, 5 * n * experts + n * experts + (o->normalize ? 2 * n * k : 0));
+    alloy_cost_let(cost, n, experts, k);
+    alloy_cost_vector(cost, 5 * n * experts + n * experts);
+    if (o->normalize)
+        alloy_cost_vector(cost, 2 * n * k);
     alloy_cost_classic(cost, 5 * n * experts + 2 * n * k);
 }
 

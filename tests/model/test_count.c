@@ -17,6 +17,8 @@ struct totals {
     double weights, classic_weights;     /* elements */
     double weight_bytes, classic_weight_bytes;
     alloy_count state_read, state_written, classic_state; /* bytes: caches and states */
+    alloy_count between_read, between_written;            /* bytes: tensors between modules */
+    alloy_count ids;                                      /* bytes */
 };
 
 static void add_caches(struct totals *sum, const alloy_cost *cost)
@@ -31,11 +33,17 @@ static void add_caches(struct totals *sum, const alloy_cost *cost)
 
 static void add_record(void *user, const alloy_site *site, const char *op, const alloy_cost *cost)
 {
-    (void)op;
     struct totals *sum = user;
     if (sum->filtered && site->kind != sum->only)
         return;
+    assert_int_equal(site->like, site->layer); /* every layer is read */
+    if (!op) {
+        sum->between_read += cost->tensors_read * ELEMENT;
+        sum->between_written += cost->tensors_written * ELEMENT;
+        return;
+    }
     sum->ops++;
+    sum->ids += cost->ids * 8;
     sum->tensor += cost->tensor_flops;
     sum->vector += cost->vector_flops;
     sum->classic += cost->classic_flops;
@@ -87,8 +95,10 @@ static void forget(struct described *d)
 static void count_into(struct totals *sum, const alloy_model *model, int64_t fresh, int64_t past, bool all_logits)
 {
     alloy_span span = {.count = fresh, .past = past, .repeat = 1};
-    alloy_count_request request = {
-        .spans = &span, .span_count = 1, .all_logits = all_logits, .model = {.delta_in_chunks = true}};
+    alloy_count_request request = {.spans = &span,
+                                   .span_count = 1,
+                                   .all_logits = all_logits,
+                                   .model = {.delta_in_chunks = true, .every_layer = true}};
     expect_ok(alloy_model_count(model, &request, add_record, sum));
 }
 
@@ -193,19 +203,6 @@ static struct described describe_readme(void)
     return d;
 }
 
-/* Bytes between memory and processor when each module is one kernel, and an addition with the norm behind it another:
- * what modules read and write, and one row of traffic for each of the 2 L + 1 norms. */
-static void expect_traffic(const struct totals *sum, const alloy_config *c, int64_t n, int64_t read, int64_t written)
-{
-    alloy_count row = (alloy_count)n * c->hidden_size * ELEMENT, last = c->hidden_size * ELEMENT,
-                modules = 2 * c->num_hidden_layers;
-    alloy_count ids = n * 8, norms_between = 2 * modules - 1; /* the first norm has nothing to add */
-    expect_number(ids + (alloy_count)sum->weight_bytes + sum->state_read + row * (modules + norms_between) + 3 * last,
-                  read, "bytes read");
-    expect_number(sum->state_written + row * (1 + modules + norms_between) + last + c->vocab_size * ELEMENT, written,
-                  "bytes written");
-}
-
 static void a_hybrid_of_16_layers_counts_exactly(void **state)
 {
     (void)state;
@@ -221,14 +218,16 @@ static void a_hybrid_of_16_layers_counts_exactly(void **state)
         struct totals sum = {0};
         count_into(&sum, d.model, points[i].fresh, points[i].past, false);
         expect_number(sum.tensor, points[i].tensor, "tensor FLOPs");
-        expect_traffic(&sum, d.config, points[i].fresh, points[i].read, points[i].written);
+        expect_number(sum.ids + (alloy_count)sum.weight_bytes + sum.state_read + sum.between_read, points[i].read,
+                      "bytes read");
+        expect_number(sum.state_written + sum.between_written, points[i].written, "bytes written");
     }
     forget(&d);
 }
 
 static void keep_delta_steps(void *user, const alloy_site *site, const char *op, const alloy_cost *cost)
 {
-    if (strcmp(op, "delta_rule") == 0)
+    if (op && strcmp(op, "delta_rule") == 0)
         add_record(user, site, op, cost);
 }
 
@@ -238,7 +237,8 @@ static void a_decoded_token_takes_delta_steps(void **state)
     struct described d = describe_readme();
     struct totals sum = {0};
     alloy_span span = {.count = 1, .past = 4096, .repeat = 1};
-    alloy_count_request request = {.spans = &span, .span_count = 1, .model = {.delta_in_chunks = true}};
+    alloy_count_request request = {
+        .spans = &span, .span_count = 1, .model = {.delta_in_chunks = true, .every_layer = true}};
     expect_ok(alloy_model_count(d.model, &request, keep_delta_steps, &sum));
     expect_number(sum.vector, 22069248, "vector FLOPs of delta steps");
     expect_number(sum.tensor, 0, "tensor FLOPs of delta steps");
@@ -249,10 +249,11 @@ static void a_decoded_token_takes_delta_steps(void **state)
 static void a_hybrid_of_16_layers_counts_as_published(void **state)
 {
     (void)state;
-    static const alloy_site_kind sites[] = {ALLOY_SITE_EMBEDDING, ALLOY_SITE_MIXER, ALLOY_SITE_FFN, ALLOY_SITE_HEAD};
+    static const alloy_site_kind sites[] = {ALLOY_SITE_EMBEDDING, ALLOY_SITE_MIXER, ALLOY_SITE_FFN,
+                                            ALLOY_SITE_FINAL_NORM, ALLOY_SITE_HEAD};
     struct described d = describe_readme();
-    double n = 4096, h = 2048, flops = 4 * n * h, bytes = (h + 2 * n * h) * ELEMENT; /* the final norm */
-    for (int i = 0; i < 4; i++) {
+    double n = 4096, h = 2048, flops = 0, bytes = 2 * n * h * ELEMENT; /* of the final norm */
+    for (int i = 0; i < 5; i++) {
         struct totals sum = {.only = sites[i], .filtered = true};
         count_into(&sum, d.model, 4096, 0, true);
         flops += (double)sum.classic;
@@ -347,9 +348,12 @@ static void equal_sequences_count_as_often_as_they_are(void **state)
     struct totals repeated = {0}, apart = {0};
     alloy_span once[3] = {{.count = 70, .past = 9, .repeat = 1}}, thrice = {.count = 70, .past = 9, .repeat = 3};
     once[1] = once[2] = once[0];
-    expect_ok(
-        alloy_model_count(d.model, &(alloy_count_request){.spans = &thrice, .span_count = 1}, add_record, &repeated));
-    expect_ok(alloy_model_count(d.model, &(alloy_count_request){.spans = once, .span_count = 3}, add_record, &apart));
+    expect_ok(alloy_model_count(
+        d.model, &(alloy_count_request){.spans = &thrice, .span_count = 1, .model = {.every_layer = true}}, add_record,
+        &repeated));
+    expect_ok(alloy_model_count(d.model,
+                                &(alloy_count_request){.spans = once, .span_count = 3, .model = {.every_layer = true}},
+                                add_record, &apart));
     expect_number(repeated.tensor, (int64_t)apart.tensor, "tensor FLOPs");
     expect_number(repeated.vector, (int64_t)apart.vector, "vector FLOPs");
     expect_number(repeated.classic, (int64_t)apart.classic, "classic FLOPs");
@@ -359,8 +363,9 @@ static void equal_sequences_count_as_often_as_they_are(void **state)
     forget(&d);
 }
 
-static double all_of_them(void *user, int64_t experts, int64_t per_token, int64_t tokens)
+static double all_of_them(void *user, int64_t layer, int64_t experts, int64_t per_token, int64_t tokens)
 {
+    assert_int_equal(layer, 0);
     assert_int_equal(per_token, 2);
     assert_int_equal(tokens, 5);
     (*(int *)user)++;
@@ -384,7 +389,7 @@ static void experts_are_read_as_routing_expects(void **state)
     int calls = 0;
     alloy_span span = {.count = 5, .repeat = 1};
     alloy_count_request request = {
-        .spans = &span, .span_count = 1, .model = {.experts_read = all_of_them, .user = &calls}};
+        .spans = &span, .span_count = 1, .model = {.experts_read = all_of_them, .every_layer = true, .user = &calls}};
     expect_ok(alloy_model_count(d.model, &request, add_record, &told));
     assert_int_equal(calls, 1);
     assert_float_equal(told.weights - five.weights, expert * 8 * kept, 1e-6);

@@ -77,11 +77,13 @@ static void run(const alloy_args *a)
 static void count(const alloy_args *a, alloy_cost *cost)
 {
     const mamba2_shape *shape = a->options;
-    alloy_count channels = mamba2_channels(shape), tokens = alloy_pass_tokens(a->pass), tail = shape->taps - 1;
-    alloy_cost_vector(cost, tokens * channels * (2 * shape->taps + 1 + 4)); /* products and sums, bias, SiLU */
-    alloy_cost_classic(cost, 2 * tokens * channels * shape->taps);
-    alloy_cost_weight(cost, a->weight[0], channels * shape->taps, 1, true);
-    alloy_cost_weight(cost, a->weight[1], channels, 1, true);
+    alloy_count channels = mamba2_channels(shape), tokens = alloy_pass_tokens(a->pass), taps = shape->taps,
+                tail = taps - 1;
+    alloy_cost_let(cost, tokens, channels, taps);
+    alloy_cost_vector(cost, tokens * channels * (2 * taps + 1 + 4)); /* products and sums, bias, SiLU */
+    alloy_cost_classic(cost, 2 * tokens * channels * taps);
+    alloy_cost_weight(cost, a->weight[0], channels * taps, 1, 1);
+    alloy_cost_weight(cost, a->weight[1], channels, 1, 1);
 
     int64_t spans;
     const alloy_span *span = alloy_pass_spans(a->pass, &spans);

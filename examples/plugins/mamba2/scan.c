@@ -77,12 +77,14 @@ static void count(const alloy_args *a, alloy_cost *cost)
 {
     const mamba2_shape *s = a->options;
     alloy_count tokens = alloy_pass_tokens(a->pass), state = mamba2_inner(s) * s->state_size;
+    alloy_count inner = mamba2_inner(s), heads = s->heads;
     /* The state's decay, product and sum, and the output's product and sum; then d x, D x and its sum; then d and the
      * decay of each head. */
-    alloy_cost_vector(cost, tokens * (5 * state + 3 * mamba2_inner(s) + 6 * s->heads));
+    alloy_cost_let(cost, tokens, state, inner, heads);
+    alloy_cost_vector(cost, tokens * (5 * state + 3 * inner + 6 * heads));
     alloy_cost_classic(cost, tokens * 5 * state);
     for (int i = 0; i < 3; i++)
-        alloy_cost_weight(cost, a->weight[i], s->heads, 1, true);
+        alloy_cost_weight(cost, a->weight[i], heads, 1, 1);
 
     int64_t spans;
     const alloy_span *span = alloy_pass_spans(a->pass, &spans);
