@@ -430,6 +430,76 @@ ALLOY_API int64_t alloy_generation_count(const alloy_generation *generation);
 ALLOY_API const alloy_output *alloy_generation_output(const alloy_generation *generation, int64_t index);
 ALLOY_API const alloy_usage *alloy_generation_usage(const alloy_generation *generation);
 
+/* ---- Chips ----------------------------------------------------------------------------------------------------------
+ *
+ * What a processor can do at most, for the roofline: built in (`alloy roofline --list` shows all with their sources),
+ * read from a file, or filled in by the caller, whose alloy_chip is as good as ours:
+ *
+ *     alloy_chip mine = {.name = "my-device", .memory_bandwidth = 8e12, .peak[ALLOY_PEAK_BF16] = 2250e12}; */
+
+/* The type of the operands of a product; each has its own peak. */
+typedef enum alloy_peak {
+    ALLOY_PEAK_INT4,
+    ALLOY_PEAK_INT8,
+    ALLOY_PEAK_FP4,
+    ALLOY_PEAK_FP8,
+    ALLOY_PEAK_FP16,
+    ALLOY_PEAK_BF16,
+    ALLOY_PEAK_FP32,
+    ALLOY_PEAK_FP64,
+    ALLOY_PEAK_COUNT
+} alloy_peak;
+
+typedef struct alloy_chip {
+    const char *name;
+    const char *const *aliases;           /* other names of built-in chips, ends with NULL; or NULL: none */
+    const char *vendor, *source, *notes;  /* `source`: where the figures are from. NULL: nothing is said */
+    double peak[ALLOY_PEAK_COUNT];        /* of the tensor unit, dense, FLOP/s; 0: not known */
+    double vector_peak[ALLOY_PEAK_COUNT]; /* of the vector unit, FLOP/s; 0: not known */
+    bool fp32_is_vector;                  /* the tensor unit has no fp32: peak[FP32] is the vector unit's */
+    double memory_bandwidth;              /* bytes/s */
+    double memory;                        /* bytes; 0: not known */
+    double link_bandwidth;                /* to other chips, bytes/s each way; 0: not known */
+    double power;                         /* at most, W; 0: not known */
+    double price_per_hour;                /* in any currency; 0: not known */
+    double cache;                         /* last-level cache, bytes; 0: not modelled */
+    double cache_bandwidth;               /* bytes/s; 0 where `cache` is */
+} alloy_chip;
+
+/* "int4" ... "fp64" */
+ALLOY_API const char *alloy_peak_name(alloy_peak peak);
+
+/* The built-in chips, from 0; NULL behind the last. */
+ALLOY_API const alloy_chip *alloy_chip_at(int index);
+
+/* The built-in chip of this name or alias; case, '-', '_' and spaces do not matter ("h100" is H100-SXM5). NULL where
+ * there is none: an ARG that names the nearest. */
+ALLOY_API const alloy_chip *alloy_chip_by_name(const char *name);
+
+/* Reads a chip from a JSON file, in absolute units (bytes, bytes/s, FLOP/s, W):
+ *
+ *     {"name": "my-device", "memory_bandwidth": 8e12, "memory": 192e9, "link": 900e9,
+ *      "peaks": {"bf16": 2250e12, "fp8": 4500e12}, "vector_peaks": {"bf16": 80e12},
+ *      "power": 1000, "price_per_hour": 3.5}
+ *
+ * name, memory_bandwidth and a peak are required; "vendor", "source", "notes", "fp32_is_vector", "cache" and
+ * "cache_bandwidth" are read too. FORMAT: JSON that is not sound, an unknown, missing or repeated key; RANGE: a number
+ * outside its range; LIMIT: more than 1 MiB. The text names line, column and key. */
+ALLOY_API alloy_status alloy_chip_open(alloy_chip **out, const char *path);
+
+/* The same from `size` bytes; `name` stands for the file in messages. */
+ALLOY_API alloy_status alloy_chip_parse(alloy_chip **out, const char *name, const void *bytes, size_t size);
+
+/* Of one that was opened or parsed. */
+ALLOY_API void alloy_chip_close(alloy_chip *chip);
+
+/* The tensor unit's peak for operands of a dtype, FLOP/s. ARG where the chip has none: the text names the peaks that it
+ * has. */
+ALLOY_API alloy_status alloy_chip_peak(const alloy_chip *chip, alloy_dtype dtype, double *flops);
+
+/* The vector unit's: vector_peak of the dtype; else, where fp32_is_vector, the fp32 peak; else alloy_chip_peak. */
+ALLOY_API alloy_status alloy_chip_vector_peak(const alloy_chip *chip, alloy_dtype dtype, double *flops);
+
 #ifdef __cplusplus
 }
 #endif
