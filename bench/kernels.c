@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "base/threads.h"
 #include "kernels/kernels.h"
@@ -20,21 +20,14 @@ typedef struct bench {
     alloy_team team;
 } bench;
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* Seconds of the fastest of REPEATS runs. */
 static double best(const bench *b, int64_t tasks, alloy_task *task, void *context)
 {
     double least = INFINITY;
     for (int i = 0; i < REPEATS; i++) {
-        double start = now();
+        double start = alloy_seconds();
         alloy_parallel(&b->team, tasks, task, context);
-        double taken = now() - start;
+        double taken = alloy_seconds() - start;
         least = taken < least ? taken : least;
     }
     return least;

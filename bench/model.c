@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "alloy/alloy.h"
+#include "base/clock.h"
 #include "base/threads.h"
 
 enum { MOST_RUNS = 100, PROMPT = 16, MOST_TOKENS = 1 << 16 };
@@ -23,13 +23,6 @@ struct reading {
     size_t piece; /* numbers a task */
     _Atomic uint64_t sum;
 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static void read_piece(void *context, int64_t index, void *scratch)
 {
@@ -48,9 +41,9 @@ static void read_piece(void *context, int64_t index, void *scratch)
 static double bandwidth(const alloy_team *team, const uint64_t *numbers)
 {
     struct reading reading = {.numbers = numbers, .piece = 1 << 16};
-    double begin = now();
+    double begin = alloy_seconds();
     alloy_parallel(team, (int64_t)(BUFFER / sizeof *numbers / reading.piece), read_piece, &reading);
-    double seconds = now() - begin;
+    double seconds = alloy_seconds() - begin;
     return reading.sum == 1 ? 0 : (double)BUFFER / seconds * 1e-9; /* the sum is used, so that the reads are made */
 }
 
@@ -84,12 +77,12 @@ static double run(alloy_session *session, int64_t tokens, bool decode, float *lo
         stop("cache");
     if (decode && alloy_forward(session, &(alloy_sequence){cache, ids, PROMPT}, 1, logits, NULL))
         stop("prompt");
-    double begin = now();
+    double begin = alloy_seconds();
     for (int64_t i = 0; i < (decode ? tokens : 1); i++)
         if (alloy_forward(session, &(alloy_sequence){cache, ids + (decode ? i : 0), decode ? 1 : tokens}, 1, logits,
                           NULL))
             stop("forward");
-    double seconds = now() - begin;
+    double seconds = alloy_seconds() - begin;
     alloy_cache_close(cache);
     return seconds;
 }

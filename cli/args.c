@@ -6,40 +6,32 @@
 #include "base/text.h"
 #include "command.h"
 
-enum { MOST_OPTIONS = 96 };
+enum { MOST_FLAGS = 96 };
 
 typedef struct reader {
     const alloy_cli_command *command;
     char *options;          /* the command's struct */
     char *const *arguments; /* [count] */
     int count;
-    int at;                  /* the next one */
-    size_t places;           /* filled so far */
-    bool only_places;        /* after "--" */
-    bool seen[MOST_OPTIONS]; /* by the option's index: the common ones, then the command's own */
+    int at;                                    /* the next one */
+    const alloy_cli_place *place;              /* the next to be filled; NULL: the command has none */
+    bool only_places;                          /* after "--" */
+    const alloy_cli_option *flags[MOST_FLAGS]; /* [flag_count] all that the command takes */
+    size_t flag_count;
+    bool seen[MOST_FLAGS]; /* [flag_count] */
 } reader;
 
-static size_t common_count(const reader *r)
+static void add_flags(reader *r, const alloy_cli_option *flags)
 {
-    return alloy_cli_common_option_count(r->command);
+    for (; flags && flags->name && r->flag_count < MOST_FLAGS; flags++)
+        r->flags[r->flag_count++] = flags;
 }
 
-static size_t option_count(const reader *r)
-{
-    return common_count(r) + r->command->option_count;
-}
-
-static const alloy_cli_option *option_at(const reader *r, size_t index)
-{
-    return index < common_count(r) ? &alloy_cli_common_options[index] : &r->command->options[index - common_count(r)];
-}
-
-/* The option of this long name or letter; option_count where there is none. */
+/* The index of the flag of this long name or letter; flag_count where there is none. */
 static size_t find_name(const reader *r, const char *name, size_t size)
 {
     size_t i = 0;
-    while (i < option_count(r) &&
-           !(strlen(option_at(r, i)->name) == size && memcmp(option_at(r, i)->name, name, size) == 0))
+    while (i < r->flag_count && !(strlen(r->flags[i]->name) == size && memcmp(r->flags[i]->name, name, size) == 0))
         i++;
     return i;
 }
@@ -47,7 +39,7 @@ static size_t find_name(const reader *r, const char *name, size_t size)
 static size_t find_letter(const reader *r, char letter)
 {
     size_t i = 0;
-    while (i < option_count(r) && option_at(r, i)->letter != letter)
+    while (i < r->flag_count && r->flags[i]->letter != letter)
         i++;
     return i;
 }
@@ -59,15 +51,15 @@ static const char *printable(const char *text)
 
 static alloy_status unknown(const reader *r, const char *word)
 {
-    const char *names[MOST_OPTIONS];
-    for (size_t i = 0; i < option_count(r); i++)
-        names[i] = option_at(r, i)->name;
+    const char *names[MOST_FLAGS];
+    for (size_t i = 0; i < r->flag_count; i++)
+        names[i] = r->flags[i]->name;
     char name[64];
     size_t size = strcspn(word + 2, "=");
     if (word[1] == '-' && size < sizeof name) {
         memcpy(name, word + 2, size);
         name[size] = 0;
-        const char *nearest = alloy_nearest_name(name, names, option_count(r));
+        const char *nearest = alloy_nearest_name(name, names, r->flag_count);
         if (nearest)
             return alloy_fail(ALLOY_ARG, "unknown flag %s: did you mean --%s? (alloy %s --help lists all)",
                               printable(word), nearest, r->command->name);
@@ -81,8 +73,8 @@ static bool is_flag(const reader *r, const char *word)
     if (word[0] != '-' || word[1] == 0)
         return false;
     if (word[1] == '-')
-        return find_name(r, word + 2, strcspn(word + 2, "=")) < option_count(r);
-    return word[2] == 0 && find_letter(r, word[1]) < option_count(r);
+        return find_name(r, word + 2, strcspn(word + 2, "=")) < r->flag_count;
+    return word[2] == 0 && find_letter(r, word[1]) < r->flag_count;
 }
 
 /* ---- Values ------------------------------------------------------------------------------------------------------ */
@@ -136,7 +128,7 @@ static alloy_status add_text(const alloy_cli_option *option, alloy_cli_texts *fi
 
 static alloy_status set(reader *r, size_t index, const char *text)
 {
-    const alloy_cli_option *option = option_at(r, index);
+    const alloy_cli_option *option = r->flags[index];
     void *field = r->options + option->offset;
     if (r->seen[index] && option->kind != ALLOY_CLI_TEXTS)
         return alloy_fail(ALLOY_ARG, "--%s is given twice", option->name);
@@ -163,7 +155,7 @@ static alloy_status set(reader *r, size_t index, const char *text)
 /* The value of a flag is the next word. */
 static alloy_status set_from_next(reader *r, size_t index)
 {
-    const alloy_cli_option *option = option_at(r, index);
+    const alloy_cli_option *option = r->flags[index];
     if (r->at == r->count)
         return alloy_fail(ALLOY_ARG, "--%s needs a value: --%s %s", option->name, option->name, option->value);
     const char *text = r->arguments[r->at++];
@@ -179,12 +171,12 @@ static alloy_status read_long(reader *r, const char *word)
 {
     size_t size = strcspn(word + 2, "=");
     size_t index = find_name(r, word + 2, size);
-    if (index == option_count(r))
+    if (index == r->flag_count)
         return unknown(r, word);
-    bool is_switch = option_at(r, index)->kind == ALLOY_CLI_SWITCH;
+    bool is_switch = r->flags[index]->kind == ALLOY_CLI_SWITCH;
     const char *equals = word[2 + size] ? word + 2 + size : NULL;
     if (equals && is_switch)
-        return alloy_fail(ALLOY_ARG, "--%s takes no value", option_at(r, index)->name);
+        return alloy_fail(ALLOY_ARG, "--%s takes no value", r->flags[index]->name);
     if (equals)
         return set(r, index, equals + 1);
     return is_switch ? set(r, index, NULL) : set_from_next(r, index);
@@ -194,9 +186,9 @@ static alloy_status read_letters(reader *r, const char *word)
 {
     for (const char *letter = word + 1; *letter; letter++) {
         size_t index = find_letter(r, *letter);
-        if (index == option_count(r))
+        if (index == r->flag_count)
             return unknown(r, word);
-        if (option_at(r, index)->kind != ALLOY_CLI_SWITCH)
+        if (r->flags[index]->kind != ALLOY_CLI_SWITCH)
             return letter[1] ? set(r, index, letter + 1) : set_from_next(r, index);
         alloy_status status = set(r, index, NULL);
         if (status)
@@ -207,10 +199,11 @@ static alloy_status read_letters(reader *r, const char *word)
 
 static alloy_status read_place(reader *r, const char *word)
 {
-    if (r->places == r->command->place_count)
+    const alloy_cli_place *place = r->place;
+    if (!place || !place->name)
         return alloy_fail(ALLOY_ARG, "\"%s\" is one word too many (alloy %s --help)", printable(word),
                           r->command->name);
-    const alloy_cli_place *place = &r->command->places[r->places++];
+    r->place++;
     if (word[0] == 0)
         return alloy_fail(ALLOY_ARG, "%s is empty", place->name);
     *(const char **)(r->options + place->offset) = word;
@@ -232,7 +225,12 @@ static alloy_status read_word(reader *r)
 
 alloy_status alloy_cli_read(const alloy_cli_command *command, void *options, int count, char *const *arguments)
 {
-    reader r = {.command = command, .options = options, .arguments = arguments, .count = count};
+    reader r = {
+        .command = command, .options = options, .arguments = arguments, .count = count, .place = command->places};
+    add_flags(&r, alloy_cli_every_flags);
+    add_flags(&r, command->flags);
+    if (alloy_cli_takes_model_flags(command))
+        add_flags(&r, alloy_cli_model_flags);
     memset(options, 0, command->options_size);
     if (command->defaults)
         memcpy(options, command->defaults, command->options_size);
@@ -244,8 +242,8 @@ alloy_status alloy_cli_read(const alloy_cli_command *command, void *options, int
         if (common->help)
             return ALLOY_OK;
     }
-    if (r.places < command->place_count && !command->places[r.places].optional)
-        return alloy_fail(ALLOY_ARG, "%s is missing: alloy %s %s (alloy %s --help)", command->places[r.places].name,
-                          command->name, command->places[0].name, command->name);
+    if (r.place && r.place->name && !r.place->optional)
+        return alloy_fail(ALLOY_ARG, "%s is missing: alloy %s %s (alloy %s --help)", r.place->name, command->name,
+                          command->places[0].name, command->name);
     return ALLOY_OK;
 }

@@ -4,24 +4,22 @@
  * larger of that and 2e-6 of its largest value. Where nobody measured transformers, 2e-6 of the largest value serves
  * for the logits too. Against another model: by --tolerance. */
 #include <math.h>
-#include <string.h>
 
 #include "base/file.h"
 #include "base/status.h"
 #include "capture.h"
-#include "common.h"
 #include "comparison.h"
 #include "ids.h"
+#include "job.h"
 #include "reference.h"
 
 static const double SHARE_OF_LARGEST = 2e-6;
 
-enum { DEFAULT_TOKENS = 150, GREEDY_TOKENS = 24 };
+enum { GREEDY_TOKENS = 24 };
 
 typedef struct compare_options {
     alloy_cli_common common;
-    const char *model, *reference, *ids, *ids_file;
-    alloy_cli_integer tokens, seed, chunk;
+    const char *reference;
     alloy_cli_number tolerance;
 } compare_options;
 
@@ -102,25 +100,25 @@ static alloy_status judge_end(alloy_cli_comparison *comparison, const alloy_cli_
     return status;
 }
 
-static alloy_status against_reference(const compare_options *o, const alloy_model *model, alloy_session *session,
-                                      alloy_cli_comparison *comparison)
+static alloy_status against_reference(const alloy_cli_job *job, alloy_cli_comparison *comparison)
 {
+    const compare_options *o = job->options;
     alloy_cli_reference reference;
     alloy_cli_capture capture = {0};
-    if (o->ids || o->ids_file || o->tokens.given || o->tolerance.given)
+    if (alloy_cli_has_ids(job) || o->common.tokens.given || o->tolerance.given)
         return alloy_fail(ALLOY_ARG, "the reference tells the ids and the bounds: --ids, --ids-file, --tokens and "
                                      "--tolerance are for two models");
     alloy_status status = alloy_cli_reference_open(&reference, o->reference);
     if (status)
         return status;
-    status = alloy_cli_capture_run(&capture, session, &reference.input_ids, true, "computing");
+    status = alloy_cli_capture_run(&capture, job->session, &reference.input_ids, true, "computing");
     comparison->tokens = capture.tokens;
     if (!status)
-        status = alloy_cli_comparison_open(comparison, model);
+        status = alloy_cli_comparison_open(comparison, job->model);
     if (!status)
         status = judge_layers(comparison, &reference, &capture);
     if (!status && !o->common.num_layers.given)
-        status = judge_end(comparison, &reference, &capture, session);
+        status = judge_end(comparison, &reference, &capture, job->session);
     alloy_cli_capture_free(&capture);
     alloy_cli_reference_close(&reference);
     return status;
@@ -142,24 +140,11 @@ static alloy_cli_row measure(const float *a, const float *b, int64_t count, doub
     return row;
 }
 
-/* Ids as given, or drawn. */
-static alloy_status choose_ids(const compare_options *o, int64_t vocab_size, int64_t context, alloy_ids *ids)
-{
-    if (o->ids && o->ids_file)
-        return alloy_fail(ALLOY_ARG, "one list of ids is enough: --ids or --ids-file");
-    if (o->ids)
-        return alloy_cli_ids_parse(ids, o->ids, strlen(o->ids), "--ids", ALLOY_ARG);
-    if (o->ids_file)
-        return alloy_cli_ids_read(ids, o->ids_file);
-    int64_t count = o->tokens.given || o->tokens.value < context ? o->tokens.value : context - 1;
-    return alloy_cli_ids_draw(ids, count, vocab_size, (uint64_t)o->seed.value, 0);
-}
-
-static alloy_status run_other(const compare_options *o, const alloy_model *other, const alloy_ids *ids,
+static alloy_status run_other(const alloy_cli_common *common, const alloy_model *other, const alloy_ids *ids,
                               alloy_cli_capture *capture, alloy_ids *greedy, int64_t greedy_count)
 {
     alloy_session *session;
-    alloy_status status = alloy_cli_open_session(&session, other, &o->common, o->chunk.value);
+    alloy_status status = alloy_cli_open_session(&session, other, common);
     if (status)
         return status;
     status = alloy_cli_capture_run(capture, session, ids, true, "computing the second");
@@ -184,125 +169,87 @@ static alloy_status judge_models(const compare_options *o, alloy_cli_comparison 
     return ALLOY_OK;
 }
 
-static alloy_status compare_models(const compare_options *o, const alloy_model *model, const alloy_model *other,
-                                   alloy_session *session, alloy_cli_comparison *comparison)
+static alloy_status compare_models(alloy_cli_job *job, const alloy_model *other, alloy_cli_comparison *comparison)
 {
-    alloy_ids ids = {0}, mine = {0}, theirs = {0};
+    alloy_ids mine = {0}, theirs = {0};
     alloy_cli_capture a = {0}, b = {0};
-    int64_t vocab = alloy_model_vocab_size(model), context = alloy_model_context(model);
+    int64_t vocab = alloy_model_vocab_size(job->model), context = alloy_model_context(job->model);
     if (vocab != alloy_model_vocab_size(other))
         return alloy_fail(ALLOY_ARG, "the models cannot be compared: vocabularies of %lld and %lld", (long long)vocab,
                           (long long)alloy_model_vocab_size(other));
-    alloy_status status = choose_ids(o, vocab, context, &ids);
+    alloy_status status = alloy_cli_draw_ids(job, context - 1);
     if (!status)
-        status = alloy_cli_capture_run(&a, session, &ids, true, "computing the first");
+        status = alloy_cli_capture_run(&a, job->session, &job->ids, true, "computing the first");
     comparison->tokens = a.tokens;
-    int64_t room = context - ids.count, greedy = room < GREEDY_TOKENS ? room : GREEDY_TOKENS;
+    int64_t room = context - job->ids.count, greedy = room < GREEDY_TOKENS ? room : GREEDY_TOKENS;
     if (!status && greedy > 0)
-        status = continue_greedily(session, &ids, greedy, &mine);
+        status = continue_greedily(job->session, &job->ids, greedy, &mine);
     if (!status)
-        status = run_other(o, other, &ids, &b, &theirs, greedy);
+        status = run_other(job->common, other, &job->ids, &b, &theirs, greedy);
     if (!status)
-        status = alloy_cli_comparison_open(comparison, model);
+        status = alloy_cli_comparison_open(comparison, job->model);
     if (!status)
-        status = judge_models(o, comparison, &a, &b);
+        status = judge_models(job->options, comparison, &a, &b);
     if (!status)
         compare_ids(comparison, &theirs, &mine);
     alloy_cli_capture_free(&a);
     alloy_cli_capture_free(&b);
-    alloy_ids_free(&ids);
     alloy_ids_free(&mine);
     alloy_ids_free(&theirs);
     return status;
 }
 
-static alloy_status against_model(const compare_options *o, const alloy_model *model, alloy_session *session,
-                                  alloy_cli_comparison *comparison)
+static alloy_status against_model(alloy_cli_job *job, alloy_cli_comparison *comparison)
 {
+    const compare_options *o = job->options;
     alloy_model *other;
-    alloy_status status = alloy_cli_open_model(&other, &o->common, o->reference);
+    alloy_status status = alloy_cli_open_model(&other, job->common, o->reference);
     if (!status)
-        status = compare_models(o, model, other, session, comparison);
+        status = compare_models(job, other, comparison);
     alloy_cli_close_model(other);
     return status;
 }
 
 /* ---- The command ------------------------------------------------------------------------------------------------- */
 
-static alloy_status run(const void *options)
+static alloy_status run(alloy_cli_job *job)
 {
-    const compare_options *o = options;
-    alloy_model *model;
-    alloy_session *session = NULL;
-    alloy_cli_comparison comparison = {.model = o->model,
+    const compare_options *o = job->options;
+    alloy_cli_comparison comparison = {.model = job->common->model,
                                        .reference = o->reference,
                                        .against_model =
                                            !alloy_file_exists(o->reference) && !alloy_cli_is_safetensors(o->reference)};
-    alloy_status status = alloy_cli_open_model(&model, &o->common, o->model);
+    alloy_status status =
+        comparison.against_model ? against_model(job, &comparison) : against_reference(job, &comparison);
     if (!status)
-        status = alloy_cli_open_session(&session, model, &o->common, o->chunk.value);
-    if (!status)
-        status = comparison.against_model ? against_model(o, model, session, &comparison)
-                                          : against_reference(o, model, session, &comparison);
-    if (!status)
-        status = alloy_cli_comparison_print(&comparison, o->common.json);
+        status = alloy_cli_comparison_print(&comparison, job->common->json);
     alloy_cli_comparison_close(&comparison);
-    alloy_session_close(session);
-    alloy_cli_close_model(model);
     return status;
 }
 
 #define OPTION(field) offsetof(compare_options, field)
 
 static const alloy_cli_place places[] = {
-    {.name = "MODEL", .offset = OPTION(model), .help = "a folder, or user/name in the Hub's cache"},
+    ALLOY_CLI_MODEL_PLACE(ALLOY_CLI_MODEL_HELP),
     {.name = "REFERENCE",
      .offset = OPTION(reference),
-     .help = "a safetensors file with input_ids, logits, hidden.I and greedy; or another model"},
+     .help = "a safetensors file with input_ids, logits, hidden.I and greedy; or another model, which runs the ids of "
+             "the flags"},
+    {0},
 };
 
 static const alloy_cli_option flags[] = {
-    {.name = "ids-file",
-     .letter = 'f',
-     .kind = ALLOY_CLI_TEXT,
-     .offset = OPTION(ids_file),
-     .value = "FILE",
-     .help = "two models: the ids to run, as alloy logits takes them (default: drawn with --seed)"},
-    {.name = "ids",
-     .kind = ALLOY_CLI_TEXT,
-     .offset = OPTION(ids),
-     .value = "1,2,3",
-     .help = "two models: the ids to run"},
-    {.name = "tokens",
-     .letter = 'n',
-     .kind = ALLOY_CLI_INTEGER,
-     .offset = OPTION(tokens),
-     .value = "N",
-     .least = 1,
-     .most = 1 << 20,
-     .help = "two models: how many ids are drawn (default: 150)"},
-    {.name = "seed",
-     .kind = ALLOY_CLI_INTEGER,
-     .offset = OPTION(seed),
-     .value = "N",
-     .most = 0x1p63,
-     .help = "of drawn ids (default: 0)"},
+    ALLOY_CLI_IDS_FLAGS,
+    ALLOY_CLI_DRAW_FLAGS,
     {.name = "tolerance",
      .kind = ALLOY_CLI_NUMBER,
      .offset = OPTION(tolerance),
      .value = "X",
      .most = 1e9,
      .help = "two models: the largest difference that passes (default: 0, identical)"},
-    {.name = "chunk",
-     .kind = ALLOY_CLI_INTEGER,
-     .offset = OPTION(chunk),
-     .value = "N",
-     .least = 1,
-     .most = 1 << 20,
-     .help = "tokens of a forward (default: 512); results do not depend on it"},
+    ALLOY_CLI_CHUNK_FLAG,
+    {0},
 };
-
-static const compare_options defaults = {.tokens = {.value = DEFAULT_TOKENS}};
 
 const alloy_cli_command alloy_cli_compare = {
     .name = "compare",
@@ -317,11 +264,9 @@ const alloy_cli_command alloy_cli_compare = {
     .examples = "  alloy compare tests/golden/qwen3 tests/golden/qwen3/expected.safetensors\n"
                 "  alloy compare MODEL OTHER --ids-file prompt.json --tolerance 1e-3\n",
     .places = places,
-    .place_count = sizeof places / sizeof *places,
-    .options = flags,
-    .option_count = sizeof flags / sizeof *flags,
-    .opens_model = true,
-    .defaults = &defaults,
+    .flags = flags,
     .options_size = sizeof(compare_options),
+    .opens = ALLOY_CLI_SESSION,
+    .read = alloy_cli_read_ids,
     .run = run,
 };

@@ -109,9 +109,10 @@ static void write_layers(alloy_json_writer *w, const alloy_cli_comparison *c)
     alloy_json_write_array_end(w);
 }
 
-static void write_comparison(alloy_json_writer *w, const alloy_cli_comparison *c)
+static alloy_status print_json(const alloy_cli_comparison *c)
 {
-    alloy_json_write_object(w);
+    alloy_cli_document document;
+    alloy_json_writer *w = alloy_cli_document_open(&document, 2);
     alloy_cli_field_text(w, "model", c->model);
     alloy_cli_field_text(w, "reference", c->reference);
     alloy_cli_field_int64(w, "tokens", c->tokens);
@@ -134,18 +135,7 @@ static void write_comparison(alloy_json_writer *w, const alloy_cli_comparison *c
     else
         alloy_json_write_null(w);
     alloy_cli_field_bool(w, "passed", passed(c));
-    alloy_json_write_object_end(w);
-}
-
-static alloy_status print_json(const alloy_cli_comparison *c)
-{
-    alloy_text text = {0};
-    alloy_json_writer w;
-    alloy_json_writer_open(&w, &text, 2);
-    write_comparison(&w, c);
-    alloy_status status = alloy_cli_print_json(&text);
-    alloy_text_free(&text);
-    return status;
+    return alloy_cli_document_print(&document);
 }
 
 static alloy_status departure(const alloy_cli_comparison *c)

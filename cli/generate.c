@@ -5,10 +5,10 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/status.h"
-#include "common.h"
 #include "config/generation.h"
 #include "generated.h"
 #include "ids.h"
+#include "job.h"
 #include "output.h"
 #include "progress.h"
 #include "signals.h"
@@ -17,8 +17,8 @@ enum { DEFAULT_NEW_TOKENS = 256, MOST_TOP_K = 1 << 24 };
 
 typedef struct generate_options {
     alloy_cli_common common;
-    const char *model, *prompt, *file, *ids;
-    alloy_cli_integer max_new_tokens, top_k, seed, num_return_sequences, logprobs, chunk;
+    const char *prompt, *file;
+    alloy_cli_integer max_new_tokens, top_k, seed, num_return_sequences, logprobs;
     alloy_cli_number temperature, top_p, min_p, repetition_penalty, presence_penalty, frequency_penalty;
     alloy_cli_texts stop;
     bool sample, ignore_eos;
@@ -26,46 +26,52 @@ typedef struct generate_options {
 
 /* ---- The prompt -------------------------------------------------------------------------------------------------- */
 
-/* What was given; text is kept in `text` until the tokenizer is open. */
-static alloy_status read_prompt(const generate_options *o, alloy_text *text, alloy_ids *ids)
+/* Ids, or a text that is kept until the tokenizer is open. */
+static alloy_status read_input(alloy_cli_job *job)
 {
-    int given = (o->prompt != NULL) + (o->file != NULL) + (o->ids != NULL);
+    const generate_options *o = job->options;
+    const char *ids = job->common->ids;
+    int given = (o->prompt != NULL) + (o->file != NULL) + (ids != NULL);
     if (given > 1)
         return alloy_fail(ALLOY_ARG, "one prompt is needed: --prompt, --file or --ids, not several of them");
-    if (o->ids)
-        return alloy_cli_ids_parse(ids, o->ids, strlen(o->ids), "--ids", ALLOY_ARG);
+    if (ids)
+        return alloy_cli_ids_parse(&job->ids, ids, strlen(ids), "--ids", ALLOY_ARG);
     if (o->prompt) {
-        alloy_text_string(text, o->prompt);
-        return alloy_text_status(text);
+        alloy_text_string(&job->text, o->prompt);
+        return alloy_text_status(&job->text);
     }
     if (!o->file && isatty(STDIN_FILENO))
         return alloy_fail(ALLOY_ARG, "no prompt: give --prompt TEXT, --file FILE or --ids 1,2,3, or pipe a text in");
-    alloy_status status = alloy_cli_read_file(text, o->file ? o->file : "-");
-    if (!status && text->size > 0 && text->bytes[text->size - 1] == '\n')
-        text->bytes[--text->size] = 0; /* the newline that ends a file is not meant to be continued */
+    alloy_status status = alloy_cli_read_file(&job->text, o->file ? o->file : "-");
+    if (!status && job->text.size > 0 && job->text.bytes[job->text.size - 1] == '\n')
+        job->text.bytes[--job->text.size] = 0; /* the newline that ends a file is not meant to be continued */
     return status;
 }
 
 /* Is there a tokenizer to turn ids into text? Ids alone need none. */
-static alloy_status open_tokenizer(const generate_options *o, const alloy_model *model, alloy_tokenizer **tokenizer)
+static alloy_status open_tokenizer(alloy_cli_job *job)
 {
+    const generate_options *o = job->options;
+    const alloy_model *model = job->model;
     alloy_text path = {0};
     alloy_status status = alloy_path_join(&path, alloy_model_folder(model), "tokenizer.json");
-    bool needed = !o->ids || o->stop.count > 0;
+    bool needed = !job->common->ids || o->stop.count > 0;
     if (!status && (needed || alloy_file_exists(path.bytes)))
-        status = alloy_cli_open_tokenizer(tokenizer, &o->common, alloy_model_folder(model));
-    if (!status && *tokenizer && alloy_tokenizer_vocab_size(*tokenizer) > alloy_model_vocab_size(model))
+        status = alloy_cli_open_tokenizer(&job->tokenizer, job->common, alloy_model_folder(model));
+    if (!status && job->tokenizer && alloy_tokenizer_vocab_size(job->tokenizer) > alloy_model_vocab_size(model))
         alloy_warn("the tokenizer has %lld ids and the model %lld: those above cannot be computed",
-                   (long long)alloy_tokenizer_vocab_size(*tokenizer), (long long)alloy_model_vocab_size(model));
+                   (long long)alloy_tokenizer_vocab_size(job->tokenizer), (long long)alloy_model_vocab_size(model));
     alloy_text_free(&path);
     return status;
 }
 
-static alloy_status encode_prompt(const alloy_tokenizer *tokenizer, const alloy_text *text, alloy_ids *ids)
+static alloy_status encode_prompt(alloy_cli_job *job)
 {
-    alloy_status status =
-        alloy_tokenizer_encode(tokenizer, alloy_text_get(text), text->size, ALLOY_ENCODE_ADD_SPECIAL, ids);
-    if (!status && ids->count == 0)
+    if (job->common->ids)
+        return ALLOY_OK;
+    alloy_status status = alloy_tokenizer_encode(job->tokenizer, alloy_text_get(&job->text), job->text.size,
+                                                 ALLOY_ENCODE_ADD_SPECIAL, &job->ids);
+    if (!status && job->ids.count == 0)
         status = alloy_fail(ALLOY_ARG, "the prompt is empty, and the tokenizer puts no start token before it");
     return status;
 }
@@ -149,11 +155,26 @@ static bool on_piece(void *user, const alloy_piece *piece)
 
 /* ---- The command ------------------------------------------------------------------------------------------------- */
 
-static alloy_status run_session(const generate_options *o, alloy_session *session, const alloy_tokenizer *tokenizer,
-                                const alloy_ids *ids)
+static alloy_status print(const alloy_cli_job *job, const alloy_generation *generation, bool streamed)
 {
-    const alloy_model *model = alloy_session_model(session);
-    stream s = {.silent = o->common.json || o->num_return_sequences.value > 1, .as_ids = tokenizer == NULL};
+    alloy_status status = ALLOY_OK;
+    if (job->common->json)
+        status = alloy_cli_generation_json(generation, job->model, job->tokenizer);
+    else
+        alloy_cli_generation_text(generation, job->tokenizer, streamed);
+    status = status ? status : alloy_cli_flush();
+    if (!status)
+        alloy_cli_generation_line(generation, job->model);
+    return status;
+}
+
+static alloy_status run(alloy_cli_job *job)
+{
+    const generate_options *o = job->options;
+    alloy_status status = open_tokenizer(job);
+    if (!status)
+        status = encode_prompt(job);
+    stream s = {.silent = o->common.json || o->num_return_sequences.value > 1, .as_ids = job->tokenizer == NULL};
     alloy_generate_options options = {
         .num_return_sequences = o->num_return_sequences.value,
         .stop = o->stop.items,
@@ -164,65 +185,24 @@ static alloy_status run_session(const generate_options *o, alloy_session *sessio
         .stream = on_piece,
         .user = &s,
     };
-    alloy_status status = read_sampling(o, model, &options);
+    if (!status)
+        status = read_sampling(o, job->model, &options);
     if (status)
         return status;
     alloy_generation *generation;
+    alloy_prompt prompt = {job->ids.ids, job->ids.count};
     alloy_cli_catch_interrupt();
-    status = alloy_generate(&generation, session, tokenizer, &(alloy_prompt){ids->ids, ids->count}, 1, &options);
+    status = alloy_generate(&generation, job->session, job->tokenizer, &prompt, 1, &options);
     alloy_cli_progress_clear();
-    if (status)
-        return status;
-    if (o->common.json)
-        status = alloy_cli_generation_json(generation, model, tokenizer);
-    else
-        alloy_cli_generation_text(generation, tokenizer, !s.silent);
-    status = status ? status : alloy_cli_flush();
     if (!status)
-        alloy_cli_generation_line(generation, model);
+        status = print(job, generation, !s.silent);
     alloy_generation_close(generation);
-    return status;
-}
-
-static alloy_status run_model(const generate_options *o, const alloy_model *model, const alloy_text *text,
-                              alloy_ids *ids)
-{
-    alloy_tokenizer *tokenizer = NULL;
-    alloy_session *session = NULL;
-    alloy_status status = open_tokenizer(o, model, &tokenizer);
-    if (!status && !o->ids)
-        status = encode_prompt(tokenizer, text, ids);
-    if (!status)
-        status = alloy_cli_open_session(&session, model, &o->common, o->chunk.value);
-    if (!status)
-        status = run_session(o, session, tokenizer, ids);
-    alloy_session_close(session);
-    alloy_tokenizer_close(tokenizer);
-    return status;
-}
-
-static alloy_status run(const void *options)
-{
-    const generate_options *o = options;
-    alloy_text text = {0};
-    alloy_ids ids = {0};
-    alloy_model *model = NULL;
-    alloy_status status = read_prompt(o, &text, &ids);
-    if (!status)
-        status = alloy_cli_open_model(&model, &o->common, o->model);
-    if (!status)
-        status = run_model(o, model, &text, &ids);
-    alloy_cli_close_model(model);
-    alloy_ids_free(&ids);
-    alloy_text_free(&text);
     return status;
 }
 
 #define OPTION(field) offsetof(generate_options, field)
 
-static const alloy_cli_place places[] = {
-    {.name = "MODEL", .offset = OPTION(model), .help = "a folder, or user/name in the Hub's cache"},
-};
+static const alloy_cli_place places[] = {ALLOY_CLI_MODEL_PLACE(ALLOY_CLI_MODEL_HELP), {0}};
 
 static const alloy_cli_option flags[] = {
     {.name = "prompt",
@@ -237,11 +217,7 @@ static const alloy_cli_option flags[] = {
      .offset = OPTION(file),
      .value = "FILE",
      .help = "a file with the text to continue, - for standard input; one newline at its end is left out"},
-    {.name = "ids",
-     .kind = ALLOY_CLI_TEXT,
-     .offset = OPTION(ids),
-     .value = "1,2,3",
-     .help = "token ids to continue, exactly these"},
+    ALLOY_CLI_IDS_FLAG("token ids to continue, exactly these"),
     {.name = "max-new-tokens",
      .letter = 'n',
      .kind = ALLOY_CLI_INTEGER,
@@ -325,13 +301,8 @@ static const alloy_cli_option flags[] = {
      .least = 1,
      .most = 1000,
      .help = "print the K likeliest tokens of each step and their log-probabilities"},
-    {.name = "chunk",
-     .kind = ALLOY_CLI_INTEGER,
-     .offset = OPTION(chunk),
-     .value = "N",
-     .least = 1,
-     .most = 1 << 20,
-     .help = "tokens of a forward in the prefill (default: 512); results do not depend on it"},
+    ALLOY_CLI_CHUNK_FLAG,
+    {0},
 };
 
 static const generate_options defaults = {.max_new_tokens = {.value = DEFAULT_NEW_TOKENS}};
@@ -350,11 +321,10 @@ const alloy_cli_command alloy_cli_generate = {
                 "  echo \"The whale\" | alloy generate examples/models/moby --stop \".\" --json\n"
                 "  alloy generate MODEL --ids 1,2,3 -n 5 --logprobs 3\n",
     .places = places,
-    .place_count = sizeof places / sizeof *places,
-    .options = flags,
-    .option_count = sizeof flags / sizeof *flags,
-    .opens_model = true,
+    .flags = flags,
     .defaults = &defaults,
     .options_size = sizeof(generate_options),
+    .opens = ALLOY_CLI_SESSION,
+    .read = read_input,
     .run = run,
 };

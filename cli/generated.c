@@ -118,20 +118,15 @@ static void write_speed(alloy_json_writer *w, const alloy_usage *usage, const al
 alloy_status alloy_cli_generation_json(const alloy_generation *generation, const alloy_model *model,
                                        const alloy_tokenizer *tokenizer)
 {
-    alloy_text text = {0};
-    alloy_json_writer w;
-    alloy_json_writer_open(&w, &text, 0);
-    alloy_json_write_object(&w);
-    alloy_cli_field_array(&w, "outputs");
+    alloy_cli_document document;
+    alloy_json_writer *w = alloy_cli_document_open(&document, 0);
+    alloy_cli_field_array(w, "outputs");
     for (int64_t i = 0; i < alloy_generation_count(generation); i++)
-        write_output(&w, alloy_generation_output(generation, i), tokenizer);
-    alloy_json_write_array_end(&w);
-    write_usage(&w, alloy_generation_usage(generation));
-    write_speed(&w, alloy_generation_usage(generation), model);
-    alloy_json_write_object_end(&w);
-    alloy_status status = alloy_cli_print_json(&text);
-    alloy_text_free(&text);
-    return status;
+        write_output(w, alloy_generation_output(generation, i), tokenizer);
+    alloy_json_write_array_end(w);
+    write_usage(w, alloy_generation_usage(generation));
+    write_speed(w, alloy_generation_usage(generation), model);
+    return alloy_cli_document_print(&document);
 }
 
 /* ---- For people -------------------------------------------------------------------------------------------------- */

@@ -40,7 +40,7 @@ static void print_entry(const char *entry, const char *help)
     print_wrapped(help, HELP_COLUMN, HELP_COLUMN);
 }
 
-static void print_option(const alloy_cli_option *option)
+static void print_flag(const alloy_cli_option *option)
 {
     alloy_text entry = {0}, help = {0};
     if (option->letter)
@@ -59,31 +59,35 @@ static void print_option(const alloy_cli_option *option)
     alloy_text_free(&help);
 }
 
-static void print_options(const char *title, const alloy_cli_option *options, size_t count)
+static void print_flags(const char *title, const alloy_cli_option *flags)
 {
-    if (count == 0)
+    if (!flags)
         return;
     alloy_cli_print("\n%s:\n", title);
-    for (size_t i = 0; i < count; i++)
-        print_option(&options[i]);
+    for (; flags->name; flags++)
+        print_flag(flags);
 }
 
 void alloy_cli_help(const alloy_cli_command *command)
 {
+    static const alloy_cli_place none[] = {{0}};
+    const alloy_cli_place *places = command->places ? command->places : none;
     alloy_cli_print("Usage: alloy %s", command->name);
-    for (size_t i = 0; i < command->place_count; i++)
-        alloy_cli_print(command->places[i].optional ? " [%s]" : " %s", command->places[i].name);
+    for (const alloy_cli_place *place = places; place->name; place++)
+        alloy_cli_print(place->optional ? " [%s]" : " %s", place->name);
     alloy_cli_print(" [flags]\n\n");
     print_wrapped(command->about, 0, 0);
-    if (command->place_count)
+    if (command->places)
         alloy_cli_print("\n");
-    for (size_t i = 0; i < command->place_count; i++) {
+    for (const alloy_cli_place *place = places; place->name; place++) {
         alloy_text entry = {0};
-        alloy_text_format(&entry, "  %s", command->places[i].name);
-        print_entry(alloy_text_get(&entry), command->places[i].help);
+        alloy_text_format(&entry, "  %s", place->name);
+        print_entry(alloy_text_get(&entry), place->help);
         alloy_text_free(&entry);
     }
-    print_options("Flags", command->options, command->option_count);
-    print_options("Flags of every command", alloy_cli_common_options, alloy_cli_common_option_count(command));
+    print_flags("Flags", command->flags);
+    print_flags("Flags of commands that open a model",
+                alloy_cli_takes_model_flags(command) ? alloy_cli_model_flags : NULL);
+    print_flags("Flags of every command", alloy_cli_every_flags);
     alloy_cli_print("\nExamples:\n%s", command->examples);
 }

@@ -2,21 +2,13 @@
 #include <string.h>
 
 #include "alloy/extend.h"
-#include "base/file.h"
 #include "base/memory.h"
-#include "base/status.h"
-#include "common.h"
 #include "fields.h"
-#include "files/model_files.h"
+#include "job.h"
 #include "model/model.h"
 #include "model/parameters.h"
 #include "output.h"
 #include "table.h"
-
-typedef struct info_options {
-    alloy_cli_common common;
-    const char *model;
-} info_options;
 
 /* What one layer, or all of the model, is made of. */
 typedef struct amounts {
@@ -26,6 +18,7 @@ typedef struct amounts {
 } amounts;
 
 typedef struct facts {
+    const alloy_cli_job *job;
     const alloy_model *model;
     const alloy_config *config;
     amounts *layers; /* [num_hidden_layers] */
@@ -89,9 +82,9 @@ static alloy_status add_files(facts *f)
     return ALLOY_OK;
 }
 
-static alloy_status gather(facts *f, const info_options *o)
+static alloy_status gather(facts *f)
 {
-    const alloy_session_options session = alloy_cli_session_options(&o->common);
+    const alloy_session_options session = alloy_cli_session_options(f->job->common);
     f->config = &f->model->config;
     f->layers = alloy_memory_zeroed((size_t)f->config->num_hidden_layers, sizeof *f->layers);
     if (!f->layers)
@@ -100,7 +93,7 @@ static alloy_status gather(facts *f, const info_options *o)
         add_state(f, i, (uint64_t)alloy_dtype_bits(session.kv_dtype) / 8);
     alloy_status status = alloy_parameters(f->config, add_parameter, f);
     /* Of a model that is cut short the files of the other layers need not exist. */
-    f->has_weights = f->model->weights && !o->common.num_layers.given;
+    f->has_weights = f->model->weights && !f->job->common->num_layers.given;
     return !status && f->has_weights ? add_files(f) : status;
 }
 
@@ -163,11 +156,11 @@ static void print_weights(const facts *f)
                     alloy_cli_bytes((double)alloy_model_bytes_per_token(f->model)));
 }
 
-static alloy_status print_text(const facts *f, const info_options *o)
+static void print_text(const facts *f)
 {
     const alloy_config *c = f->config;
-    alloy_cli_print("%s: %s, %lld layers, hidden %lld, vocabulary %lld, context %lld%s\n\n", o->model, c->model_type,
-                    (long long)c->num_hidden_layers, (long long)c->hidden_size, (long long)c->vocab_size,
+    alloy_cli_print("%s: %s, %lld layers, hidden %lld, vocabulary %lld, context %lld%s\n\n", f->job->common->model,
+                    c->model_type, (long long)c->num_hidden_layers, (long long)c->hidden_size, (long long)c->vocab_size,
                     (long long)c->max_position_embeddings, c->tie_word_embeddings ? ", embeddings tied" : "");
     print_layers(f);
     alloy_cli_print("\nparameters  %s, %s active for a token\n", alloy_cli_grouped(f->total.parameters),
@@ -177,7 +170,6 @@ static alloy_status print_text(const facts *f, const info_options *o)
     alloy_cli_print("cache       %s a token and %s fixed: %s for the whole context\n",
                     alloy_cli_bytes((double)f->total.cache_per_token), alloy_cli_bytes((double)f->total.cache_fixed),
                     alloy_cli_bytes((double)cache_at_context(f)));
-    return alloy_cli_flush();
 }
 
 /* ---- JSON -------------------------------------------------------------------------------------------------------- */
@@ -209,11 +201,12 @@ static void write_weights(alloy_json_writer *w, const facts *f)
     alloy_json_write_object_end(w);
 }
 
-static void write_facts(alloy_json_writer *w, const facts *f, const info_options *o)
+static alloy_status print_json(const facts *f)
 {
     const alloy_config *c = f->config;
-    alloy_json_write_object(w);
-    alloy_cli_field_text(w, "model", o->model);
+    alloy_cli_document document;
+    alloy_json_writer *w = alloy_cli_document_open(&document, 2);
+    alloy_cli_field_text(w, "model", f->job->common->model);
     alloy_cli_field_text(w, "model_type", c->model_type);
     alloy_cli_field_int64(w, "num_hidden_layers", c->num_hidden_layers);
     alloy_cli_field_int64(w, "hidden_size", c->hidden_size);
@@ -233,76 +226,26 @@ static void write_facts(alloy_json_writer *w, const facts *f, const info_options
     alloy_json_write_array_end(w);
     if (f->has_weights)
         write_weights(w, f);
-    alloy_json_write_object_end(w);
-}
-
-static alloy_status print_json(const facts *f, const info_options *o)
-{
-    alloy_text text = {0};
-    alloy_json_writer w;
-    alloy_json_writer_open(&w, &text, 2);
-    write_facts(&w, f, o);
-    alloy_status status = alloy_cli_print_json(&text);
-    alloy_text_free(&text);
-    return status;
+    return alloy_cli_document_print(&document);
 }
 
 /* ---- The command ------------------------------------------------------------------------------------------------- */
 
-/* Is MODEL a config.json, or a folder that has nothing but a config? */
-static bool is_config_alone(const info_options *o)
+static alloy_status run(alloy_cli_job *job)
 {
-    alloy_model_files files;
-    if (alloy_file_exists(o->model))
-        return true;
-    if (alloy_model_files_open(&files, o->model, o->common.follow_symlinks))
-        return false; /* opening it as a model tells what is wrong */
-    bool weights = alloy_model_files_has(&files, "model.safetensors") ||
-                   alloy_model_files_has(&files, "model.safetensors.index.json");
-    alloy_model_files_close(&files);
-    return !weights;
-}
-
-static alloy_status describe(alloy_model **model, struct alloy_config *cut, const alloy_config *config,
-                             const info_options *o)
-{
-    int64_t layers = o->common.num_layers.value;
-    if (layers > config->num_hidden_layers)
-        return alloy_fail(ALLOY_RANGE, "--num-layers is %lld, the config has %lld layers", (long long)layers,
-                          (long long)config->num_hidden_layers);
-    *cut = *config;
-    cut->num_hidden_layers = layers ? layers : config->num_hidden_layers;
-    return alloy_model_describe(model, cut);
-}
-
-static alloy_status run(const void *options)
-{
-    const info_options *o = options;
-    alloy_model *model = NULL;
-    alloy_config *config = NULL;
-    struct alloy_config cut; /* the first layers of it */
-    facts f = {0};
-    alloy_status status;
-    if (is_config_alone(o)) {
-        status = alloy_config_open(&config, o->model);
-        status = status ? status : describe(&model, &cut, config, o);
-    } else {
-        status = alloy_cli_open_model(&model, &o->common, o->model);
-    }
-    f.model = model;
-    status = status ? status : gather(&f, o);
-    if (!status)
-        status = o->common.json ? print_json(&f, o) : print_text(&f, o);
+    facts f = {.job = job, .model = job->model};
+    alloy_status status = gather(&f);
+    if (!status && job->common->json)
+        status = print_json(&f);
+    else if (!status)
+        print_text(&f);
     alloy_memory_free(f.layers);
-    alloy_cli_close_model(model);
-    alloy_config_close(config);
     return status;
 }
 
 static const alloy_cli_place places[] = {
-    {.name = "MODEL",
-     .offset = offsetof(info_options, model),
-     .help = "a model's folder, user/name in the Hub's cache, or a config.json"},
+    ALLOY_CLI_MODEL_PLACE("a model's folder, user/name in the Hub's cache, or a config.json"),
+    {0},
 };
 
 const alloy_cli_command alloy_cli_info = {
@@ -314,8 +257,7 @@ const alloy_cli_command alloy_cli_info = {
     .examples = "  alloy info examples/models/moby\n"
                 "  alloy info path/to/config.json --json\n",
     .places = places,
-    .place_count = sizeof places / sizeof *places,
-    .opens_model = true,
-    .options_size = sizeof(info_options),
+    .options_size = sizeof(alloy_cli_common),
+    .opens = ALLOY_CLI_MODEL_OR_CONFIG,
     .run = run,
 };

@@ -4,8 +4,8 @@
 
 #include "base/file.h"
 #include "base/status.h"
-#include "common.h"
 #include "fields.h"
+#include "job.h"
 #include "model/init.h"
 #include "output.h"
 #include "progress.h"
@@ -93,21 +93,16 @@ static alloy_status tell(const init_options *o)
         alloy_cli_say("%s: weights drawn with seed %lld", o->out, (long long)o->seed.value);
         return ALLOY_OK;
     }
-    alloy_text text = {0};
-    alloy_json_writer w;
-    alloy_json_writer_open(&w, &text, 2);
-    alloy_json_write_object(&w);
-    alloy_cli_field_text(&w, "folder", o->out);
-    alloy_cli_field_int64(&w, "seed", o->seed.value);
-    alloy_json_write_object_end(&w);
-    alloy_status status = alloy_cli_print_json(&text);
-    alloy_text_free(&text);
-    return status;
+    alloy_cli_document document;
+    alloy_json_writer *w = alloy_cli_document_open(&document, 2);
+    alloy_cli_field_text(w, "folder", o->out);
+    alloy_cli_field_int64(w, "seed", o->seed.value);
+    return alloy_cli_document_print(&document);
 }
 
-static alloy_status run(const void *options)
+static alloy_status run(alloy_cli_job *job)
 {
-    const init_options *o = options;
+    const init_options *o = job->options;
     alloy_config *config = NULL;
     alloy_init_options init = {.seed = (uint64_t)o->seed.value,
                                .dtype = dtype_named(o->dtype),
@@ -126,38 +121,41 @@ static alloy_status run(const void *options)
     return status ? status : tell(o);
 }
 
-#define AT(field) offsetof(init_options, field)
+#define OPTION(field) offsetof(init_options, field)
 
 static const alloy_cli_place places[] = {
-    {.name = "CONFIG", .offset = AT(config), .help = "a config.json, or a folder that holds one"}};
+    {.name = "CONFIG", .offset = OPTION(config), .help = "a config.json, or a folder that holds one"},
+    {0},
+};
 
 static const alloy_cli_option flags[] = {
     {.name = "out",
      .letter = 'o',
      .kind = ALLOY_CLI_TEXT,
-     .offset = AT(out),
+     .offset = OPTION(out),
      .value = "FOLDER",
      .help = "the folder to write; it is made where it is missing"},
     {.name = "seed",
      .kind = ALLOY_CLI_INTEGER,
-     .offset = AT(seed),
+     .offset = OPTION(seed),
      .value = "N",
      .least = 0,
      .most = 9e15,
      .help = "of the draws (default: 0)"},
     {.name = "dtype",
      .kind = ALLOY_CLI_CHOICE,
-     .offset = AT(dtype),
+     .offset = OPTION(dtype),
      .value = "DTYPE",
      .choices = "f32 bf16 f16",
      .help = "of the weights (default: the config's)"},
     {.name = "max-shard-size",
      .kind = ALLOY_CLI_INTEGER,
-     .offset = AT(max_shard_size),
+     .offset = OPTION(max_shard_size),
      .value = "BYTES",
      .least = 1,
      .most = 9e15,
      .help = "larger models are written as shards of at most so many (default: 5000000000)"},
+    {0},
 };
 
 const alloy_cli_command alloy_cli_init = {
@@ -168,9 +166,7 @@ const alloy_cli_command alloy_cli_init = {
              "bytes everywhere.",
     .examples = "  alloy init examples/configs/composed.json --out build/composed --seed 1\n",
     .places = places,
-    .place_count = 1,
-    .options = flags,
-    .option_count = sizeof flags / sizeof *flags,
+    .flags = flags,
     .options_size = sizeof(init_options),
     .run = run,
 };

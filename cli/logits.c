@@ -1,33 +1,30 @@
 /* alloy logits: runs a list of ids and writes the logits of every token, and hidden states, as safetensors. */
 #include <stdio.h>
-#include <string.h>
 
 #include "base/memory.h"
 #include "base/status.h"
 #include "capture.h"
-#include "common.h"
 #include "fields.h"
 #include "files/safetensors.h"
-#include "ids.h"
+#include "job.h"
 #include "output.h"
 
 typedef struct logits_options {
     alloy_cli_common common;
-    const char *model, *ids, *ids_file, *out;
+    const char *out;
     bool hidden;
-    alloy_cli_integer chunk;
 } logits_options;
 
 enum { HIDDEN_NAME = 32 };
 
-static alloy_status read_ids(const logits_options *o, alloy_ids *ids)
+static alloy_status read_input(alloy_cli_job *job)
 {
-    if ((o->ids != NULL) == (o->ids_file != NULL))
-        return alloy_fail(ALLOY_ARG, "one list of ids is needed: --ids 1,2,3 or --ids-file FILE");
+    const logits_options *o = job->options;
+    if (!alloy_cli_has_ids(job))
+        return alloy_fail(ALLOY_ARG, "a list of ids is needed: --ids 1,2,3 or --ids-file FILE");
     if (!o->out)
         return alloy_fail(ALLOY_ARG, "--out FILE is needed: where the logits go");
-    return o->ids ? alloy_cli_ids_parse(ids, o->ids, strlen(o->ids), "--ids", ALLOY_ARG)
-                  : alloy_cli_ids_read(ids, o->ids_file);
+    return alloy_cli_read_ids(job);
 }
 
 /* logits [T, V], hidden.I [T, width], input_ids [T]. */
@@ -68,60 +65,34 @@ static alloy_status report(const logits_options *o, const alloy_cli_capture *c)
                       c->hidden ? " and the hidden states of each layer" : "");
         return ALLOY_OK;
     }
-    alloy_text text = {0};
-    alloy_json_writer w;
-    alloy_json_writer_open(&w, &text, 0);
-    alloy_json_write_object(&w);
-    alloy_cli_field_text(&w, "out", o->out);
-    alloy_cli_field_int64(&w, "tokens", c->tokens);
-    alloy_cli_field_int64(&w, "vocab_size", c->vocab_size);
-    alloy_cli_field_int64(&w, "hidden_layers", c->hidden ? c->layers : 0);
-    alloy_json_write_object_end(&w);
-    alloy_status status = alloy_cli_print_json(&text);
-    alloy_text_free(&text);
-    return status;
+    alloy_cli_document document;
+    alloy_json_writer *w = alloy_cli_document_open(&document, 0);
+    alloy_cli_field_text(w, "out", o->out);
+    alloy_cli_field_int64(w, "tokens", c->tokens);
+    alloy_cli_field_int64(w, "vocab_size", c->vocab_size);
+    alloy_cli_field_int64(w, "hidden_layers", c->hidden ? c->layers : 0);
+    return alloy_cli_document_print(&document);
 }
 
-static alloy_status run(const void *options)
+static alloy_status run(alloy_cli_job *job)
 {
-    const logits_options *o = options;
-    alloy_ids ids = {0};
-    alloy_model *model = NULL;
-    alloy_session *session = NULL;
+    const logits_options *o = job->options;
     alloy_cli_capture capture = {0};
-    alloy_status status = read_ids(o, &ids);
+    alloy_status status = alloy_cli_capture_run(&capture, job->session, &job->ids, o->hidden, "prefill");
     if (!status)
-        status = alloy_cli_open_model(&model, &o->common, o->model);
-    if (!status)
-        status = alloy_cli_open_session(&session, model, &o->common, o->chunk.value);
-    if (!status)
-        status = alloy_cli_capture_run(&capture, session, &ids, o->hidden, "prefill");
-    if (!status)
-        status = save(o, &capture, &ids);
+        status = save(o, &capture, &job->ids);
     if (!status)
         status = report(o, &capture);
     alloy_cli_capture_free(&capture);
-    alloy_session_close(session);
-    alloy_cli_close_model(model);
-    alloy_ids_free(&ids);
     return status;
 }
 
 #define OPTION(field) offsetof(logits_options, field)
 
-static const alloy_cli_place places[] = {
-    {.name = "MODEL", .offset = OPTION(model), .help = "a folder, or user/name in the Hub's cache"},
-};
+static const alloy_cli_place places[] = {ALLOY_CLI_MODEL_PLACE(ALLOY_CLI_MODEL_HELP), {0}};
 
 static const alloy_cli_option flags[] = {
-    {.name = "ids-file",
-     .letter = 'f',
-     .kind = ALLOY_CLI_TEXT,
-     .offset = OPTION(ids_file),
-     .value = "FILE",
-     .help = "a JSON list, whole numbers between white space or commas, or a safetensors file with input_ids; - for "
-             "standard input"},
-    {.name = "ids", .kind = ALLOY_CLI_TEXT, .offset = OPTION(ids), .value = "1,2,3", .help = "the ids"},
+    ALLOY_CLI_IDS_FLAGS,
     {.name = "out",
      .letter = 'o',
      .kind = ALLOY_CLI_TEXT,
@@ -132,13 +103,8 @@ static const alloy_cli_option flags[] = {
      .kind = ALLOY_CLI_SWITCH,
      .offset = OPTION(hidden),
      .help = "the output of every decoder layer too"},
-    {.name = "chunk",
-     .kind = ALLOY_CLI_INTEGER,
-     .offset = OPTION(chunk),
-     .value = "N",
-     .least = 1,
-     .most = 1 << 20,
-     .help = "tokens of a forward (default: 512); results do not depend on it"},
+    ALLOY_CLI_CHUNK_FLAG,
+    {0},
 };
 
 const alloy_cli_command alloy_cli_logits = {
@@ -151,10 +117,9 @@ const alloy_cli_command alloy_cli_logits = {
                 "  alloy logits MODEL --ids-file prompt.json --out all.safetensors --hidden --num-layers 4\n"
                 "  alloy tokenize MODEL \"Call me\" | alloy logits MODEL --ids-file - --out logits.safetensors\n",
     .places = places,
-    .place_count = sizeof places / sizeof *places,
-    .options = flags,
-    .option_count = sizeof flags / sizeof *flags,
-    .opens_model = true,
+    .flags = flags,
     .options_size = sizeof(logits_options),
+    .opens = ALLOY_CLI_SESSION,
+    .read = read_input,
     .run = run,
 };

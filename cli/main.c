@@ -3,9 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alloy/extend.h"
 #include "base/names.h"
 #include "base/status.h"
-#include "common.h"
+#include "job.h"
 #include "output.h"
 #include "signals.h"
 
@@ -79,8 +80,10 @@ static alloy_status run_command(const alloy_cli_command *command, int count, cha
     alloy_set_log(print_warning, NULL);
     if (common->math && strcmp(common->math, "fast") == 0)
         return alloy_fail(ALLOY_UNSUPPORTED, "--math fast is not implemented: only canonical arithmetic is");
-    status = alloy_cli_load_plugins(common);
-    return status ? status : command->run(options);
+    for (int64_t i = 0; i < common->plugins.count; i++)
+        if ((status = alloy_plugin_load(common->plugins.items[i])))
+            return status;
+    return alloy_cli_run(command, options);
 }
 
 static alloy_status run(int count, char *const *arguments)

@@ -1,7 +1,7 @@
 /* alloy modules: what the registry holds, built in and from plug-ins. */
 #include "alloy/extend.h"
-#include "command.h"
 #include "fields.h"
+#include "job.h"
 #include "output.h"
 #include "table.h"
 
@@ -12,37 +12,31 @@ static const char *mask_name(alloy_mask_kind kind)
 
 static alloy_status print_json(void)
 {
-    alloy_text text = {0};
-    alloy_json_writer writer;
-    alloy_json_writer_open(&writer, &text, 2);
-    alloy_json_write_object(&writer);
-    alloy_cli_field_array(&writer, "mixers");
+    alloy_cli_document document;
+    alloy_json_writer *w = alloy_cli_document_open(&document, 2);
+    alloy_cli_field_array(w, "mixers");
     for (int i = 0; alloy_mixer_at(i); i++) {
-        alloy_json_write_object(&writer);
-        alloy_cli_field_text(&writer, "name", alloy_mixer_at(i)->name);
-        alloy_cli_field_text(&writer, "mask", mask_name(alloy_mixer_at(i)->mask_kind));
-        alloy_cli_field_text(&writer, "summary", alloy_mixer_at(i)->summary);
-        alloy_json_write_object_end(&writer);
+        alloy_json_write_object(w);
+        alloy_cli_field_text(w, "name", alloy_mixer_at(i)->name);
+        alloy_cli_field_text(w, "mask", mask_name(alloy_mixer_at(i)->mask_kind));
+        alloy_cli_field_text(w, "summary", alloy_mixer_at(i)->summary);
+        alloy_json_write_object_end(w);
     }
-    alloy_json_write_array_end(&writer);
-    alloy_cli_field_array(&writer, "ffns");
+    alloy_json_write_array_end(w);
+    alloy_cli_field_array(w, "ffns");
     for (int i = 0; alloy_ffn_at(i); i++) {
-        alloy_json_write_object(&writer);
-        alloy_cli_field_text(&writer, "name", alloy_ffn_at(i)->name);
-        alloy_cli_field_text(&writer, "summary", alloy_ffn_at(i)->summary);
-        alloy_json_write_object_end(&writer);
+        alloy_json_write_object(w);
+        alloy_cli_field_text(w, "name", alloy_ffn_at(i)->name);
+        alloy_cli_field_text(w, "summary", alloy_ffn_at(i)->summary);
+        alloy_json_write_object_end(w);
     }
-    alloy_json_write_array_end(&writer);
-    alloy_json_write_object_end(&writer);
-    alloy_status status = alloy_cli_print_json(&text);
-    alloy_text_free(&text);
-    return status;
+    alloy_json_write_array_end(w);
+    return alloy_cli_document_print(&document);
 }
 
-static alloy_status run(const void *options)
+static alloy_status run(alloy_cli_job *job)
 {
-    const alloy_cli_common *common = options;
-    if (common->json)
+    if (job->common->json)
         return print_json();
     alloy_cli_table table;
     alloy_cli_table_open(&table, "kind|name|mask|what it is");
@@ -60,7 +54,7 @@ static alloy_status run(const void *options)
         alloy_cli_table_cell(&table, "%s", alloy_ffn_at(i)->summary ? alloy_ffn_at(i)->summary : "");
     }
     alloy_cli_table_print(&table);
-    return alloy_cli_flush();
+    return ALLOY_OK;
 }
 
 const alloy_cli_command alloy_cli_modules = {

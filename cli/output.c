@@ -37,21 +37,7 @@ void alloy_cli_output_set(bool json, bool quiet, bool verbose)
     out.json = json;
     out.quiet = quiet;
     out.verbose = verbose && !quiet;
-}
-
-bool alloy_cli_is_quiet(void)
-{
-    return out.quiet;
-}
-
-bool alloy_cli_is_verbose(void)
-{
-    return out.verbose;
-}
-
-bool alloy_cli_shows_progress(void)
-{
-    return !out.quiet && isatty(STDERR_FILENO);
+    alloy_cli_progress_show(!quiet && isatty(STDERR_FILENO));
 }
 
 /* ---- stdout ------------------------------------------------------------------------------------------------------ */
@@ -99,14 +85,23 @@ alloy_status alloy_cli_flush(void)
     return out.failure ? alloy_fail(ALLOY_IO, "standard output: %s", strerror(out.failure)) : ALLOY_OK;
 }
 
-alloy_status alloy_cli_print_json(const alloy_text *json)
+alloy_json_writer *alloy_cli_document_open(alloy_cli_document *document, int indent)
 {
-    alloy_status status = alloy_text_status(json);
-    if (status)
-        return status;
-    alloy_cli_write(json->bytes, json->size);
-    alloy_cli_write("\n", 1);
-    return alloy_cli_flush();
+    *document = (alloy_cli_document){0};
+    alloy_json_writer_open(&document->writer, &document->text, indent);
+    alloy_json_write_object(&document->writer);
+    return &document->writer;
+}
+
+alloy_status alloy_cli_document_print(alloy_cli_document *document)
+{
+    alloy_json_write_object_end(&document->writer);
+    alloy_text_char(&document->text, '\n');
+    alloy_status status = alloy_text_status(&document->text);
+    if (!status)
+        alloy_cli_write(document->text.bytes, document->text.size);
+    alloy_text_free(&document->text);
+    return status ? status : alloy_cli_flush();
 }
 
 /* ---- stderr ------------------------------------------------------------------------------------------------------ */
@@ -152,18 +147,14 @@ void alloy_cli_detail(const char *format, ...)
 
 static void print_json_error(alloy_status status, const char *message)
 {
-    alloy_text text = {0};
-    alloy_json_writer writer;
-    alloy_json_writer_open(&writer, &text, 2);
-    alloy_json_write_object(&writer);
-    alloy_cli_field_object(&writer, "error");
-    alloy_cli_field_text(&writer, "status", alloy_status_name(status));
-    alloy_cli_field_int64(&writer, "code", status);
-    alloy_cli_field_text(&writer, "message", message);
-    alloy_json_write_object_end(&writer);
-    alloy_json_write_object_end(&writer);
-    alloy_cli_print_json(&text);
-    alloy_text_free(&text);
+    alloy_cli_document document;
+    alloy_json_writer *w = alloy_cli_document_open(&document, 2);
+    alloy_cli_field_object(w, "error");
+    alloy_cli_field_text(w, "status", alloy_status_name(status));
+    alloy_cli_field_int64(w, "code", status);
+    alloy_cli_field_text(w, "message", message);
+    alloy_json_write_object_end(w);
+    alloy_cli_document_print(&document);
 }
 
 int alloy_cli_output_close(alloy_status status)

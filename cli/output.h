@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "alloy/alloy.h"
-#include "base/text.h"
+#include "files/json.h"
 
 /* Before anything is opened or printed: a standard descriptor that is closed is taken, so that no file lands on it;
  * SIGPIPE becomes an error of writing. */
@@ -24,18 +24,19 @@ void alloy_cli_write(const void *bytes, size_t size);
 /* Hands over what was printed; IO when any of it could not be written, then and from then on. */
 alloy_status alloy_cli_flush(void);
 
-/* The one document of --json: takes the text's status, prints it with a newline. */
-alloy_status alloy_cli_print_json(const alloy_text *json);
+/* The document of --json, an object: its fields are written between the two calls (fields.h). `indent` 0: in one line.
+ * Printing ends the object, flushes, and frees. */
+typedef struct alloy_cli_document {
+    alloy_text text;
+    alloy_json_writer writer;
+} alloy_cli_document;
+alloy_json_writer *alloy_cli_document_open(alloy_cli_document *document, int indent);
+alloy_status alloy_cli_document_print(alloy_cli_document *document);
 
 /* stderr, a line each: always (errors), unless -q, only with -v. */
 void alloy_cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void alloy_cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void alloy_cli_detail(const char *format, ...) __attribute__((format(printf, 1, 2)));
-bool alloy_cli_is_quiet(void);
-bool alloy_cli_is_verbose(void);
-
-/* Is stderr a terminal that shows a moving bar? */
-bool alloy_cli_shows_progress(void);
 
 /* Reports how the command ended and returns its exit code: the error's line on stderr and, with --json, the error's
  * document where nothing was printed. */

@@ -1,27 +1,24 @@
 /* The bar (progress.h). A short run shows none: the first half second passes in silence. */
 #include "progress.h"
 
-#include <stdbool.h>
 #include <stdio.h>
-#include <time.h>
 
-#include "output.h"
+#include "base/clock.h"
 
 enum { BAR_WIDTH = 30 };
 
 static const double FIRST_AFTER = 0.5, AGAIN_AFTER = 0.1; /* seconds */
 
 static struct {
+    bool shown; /* at all */
     bool visible;
     const char *label;     /* of the bar that is running; NULL: none */
     double started, drawn; /* seconds */
 } bar;
 
-static double seconds(void)
+void alloy_cli_progress_show(bool show)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+    bar.shown = show;
 }
 
 static void draw(const char *unit, int64_t done, int64_t total)
@@ -39,9 +36,9 @@ static void draw(const char *unit, int64_t done, int64_t total)
 
 void alloy_cli_progress(const char *label, const char *unit, int64_t done, int64_t total)
 {
-    if (!alloy_cli_shows_progress())
+    if (!bar.shown)
         return;
-    double now = seconds();
+    double now = alloy_seconds();
     if (bar.label != label) {
         bar.label = label;
         bar.started = bar.drawn = now;

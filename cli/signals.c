@@ -8,7 +8,9 @@
 
 #include "model/model.h"
 
-static const alloy_model *volatile watched;
+enum { MOST_MODELS = 2 };
+
+static const alloy_model *volatile watched[MOST_MODELS]; /* NULL: none */
 static volatile sig_atomic_t interrupted;
 
 /* A line put together without the C library's help. */
@@ -41,12 +43,21 @@ static void write_line(line *l)
     (void)!write(STDERR_FILENO, l->text, l->size);
 }
 
+/* The file and the byte in it that a failing address belongs to. */
+static bool locate(const void *address, const char **path, size_t *offset)
+{
+    for (int i = 0; i < MOST_MODELS; i++)
+        if (watched[i] && alloy_weights_locate(watched[i]->weights, address, path, offset))
+            return true;
+    return false;
+}
+
 static void on_bus_error(int number, siginfo_t *info, void *context)
 {
     (void)context;
     const char *path;
     size_t offset;
-    if (!watched || !alloy_weights_locate(watched->weights, info->si_addr, &path, &offset)) {
+    if (!locate(info->si_addr, &path, &offset)) {
         signal(number, SIG_DFL); /* not ours: it happens again on return, and ends the process as it would have */
         return;
     }
@@ -76,7 +87,14 @@ void alloy_cli_signals_open(void)
 
 void alloy_cli_watch_model(const alloy_model *model)
 {
-    watched = model;
+    watched[watched[0] != NULL] = model;
+}
+
+void alloy_cli_forget_model(const alloy_model *model)
+{
+    for (int i = 0; i < MOST_MODELS; i++)
+        if (watched[i] == model)
+            watched[i] = NULL;
 }
 
 void alloy_cli_catch_interrupt(void)

@@ -14,8 +14,9 @@ enum { ALLOY_CLI_INTERRUPTED = 130 }; /* exit code: 128 + SIGINT, as shells have
 
 void alloy_cli_signals_open(void);
 
-/* The model whose files a SIGBUS is looked up in; NULL: none. */
+/* Models whose files a SIGBUS is looked up in: at most two at a time, as compare has. */
 void alloy_cli_watch_model(const alloy_model *model);
+void alloy_cli_forget_model(const alloy_model *model);
 
 /* From here on Ctrl-C asks to stop instead of ending the process; was it pressed? */
 void alloy_cli_catch_interrupt(void);

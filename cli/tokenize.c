@@ -3,49 +3,41 @@
 #include <unistd.h>
 
 #include "base/status.h"
-#include "common.h"
-#include "files/json.h"
+#include "fields.h"
 #include "ids.h"
+#include "job.h"
 #include "output.h"
 
 typedef struct tokenize_options {
     alloy_cli_common common;
-    const char *model, *text, *file, *jsonl, *ids, *ids_file;
-    bool no_special, special_as_text, keep_special;
+    const char *text, *file, *jsonl;
+    bool no_special, special_as_text;
 } tokenize_options;
+
+typedef struct detokenize_options {
+    alloy_cli_common common;
+    const char *ids;
+    bool keep_special;
+} detokenize_options;
+
+/* ---- tokenize ---------------------------------------------------------------------------------------------------- */
 
 static unsigned encode_flags(const tokenize_options *o)
 {
     return (o->no_special ? 0 : ALLOY_ENCODE_ADD_SPECIAL) | (o->special_as_text ? ALLOY_ENCODE_SPECIAL_AS_TEXT : 0);
 }
 
-static void write_ids(alloy_json_writer *w, const alloy_ids *ids)
-{
-    alloy_json_write_key(w, "ids");
-    alloy_json_write_array(w);
-    for (int64_t i = 0; i < ids->count; i++)
-        alloy_json_write_int64(w, ids->ids[i]);
-    alloy_json_write_array_end(w);
-}
-
 /* {"ids": [...]} in one line. */
 static alloy_status print_ids_json(const alloy_ids *ids)
 {
-    alloy_text text = {0};
-    alloy_json_writer w;
-    alloy_json_writer_open(&w, &text, 0);
-    alloy_json_write_object(&w);
-    write_ids(&w, ids);
-    alloy_json_write_object_end(&w);
-    alloy_text_char(&text, '\n');
-    alloy_status status = alloy_text_status(&text);
-    if (!status)
-        alloy_cli_write(text.bytes, text.size);
-    alloy_text_free(&text);
-    return status;
+    alloy_cli_document document;
+    alloy_json_writer *w = alloy_cli_document_open(&document, 0);
+    alloy_cli_field_array(w, "ids");
+    for (int64_t i = 0; i < ids->count; i++)
+        alloy_json_write_int64(w, ids->ids[i]);
+    alloy_json_write_array_end(w);
+    return alloy_cli_document_print(&document);
 }
-
-/* ---- tokenize ---------------------------------------------------------------------------------------------------- */
 
 static alloy_status tokenize_text(const tokenize_options *o, const alloy_tokenizer *tokenizer, const alloy_text *text)
 {
@@ -114,8 +106,9 @@ static alloy_status tokenize_lines(const tokenize_options *o, const alloy_tokeni
     return status;
 }
 
-static alloy_status read_text(const tokenize_options *o, alloy_text *text)
+static alloy_status read_text(alloy_cli_job *job)
 {
+    const tokenize_options *o = job->options;
     int given = (o->text != NULL) + (o->file != NULL) + (o->jsonl != NULL);
     if (given > 1)
         return alloy_fail(ALLOY_ARG, "one text is needed: TEXT, --file or --jsonl, not several of them");
@@ -123,117 +116,99 @@ static alloy_status read_text(const tokenize_options *o, alloy_text *text)
         return alloy_fail(ALLOY_ARG,
                           "--jsonl prints lines of JSON: --json, which promises one document, contradicts it");
     if (o->text) {
-        alloy_text_string(text, o->text);
-        return alloy_text_status(text);
+        alloy_text_string(&job->text, o->text);
+        return alloy_text_status(&job->text);
     }
     if (given == 0 && isatty(STDIN_FILENO))
         return alloy_fail(ALLOY_ARG, "no text: give TEXT, --file FILE or --jsonl FILE, or pipe a text in");
-    return alloy_cli_read_file(text, o->jsonl ? o->jsonl : o->file ? o->file : "-");
+    return alloy_cli_read_file(&job->text, o->jsonl ? o->jsonl : o->file ? o->file : "-");
 }
 
-static alloy_status run_tokenize(const void *options)
+static alloy_status tokenize(alloy_cli_job *job)
 {
-    const tokenize_options *o = options;
-    alloy_text text = {0};
-    alloy_tokenizer *tokenizer = NULL;
-    alloy_status status = read_text(o, &text);
-    if (!status)
-        status = alloy_cli_open_tokenizer(&tokenizer, &o->common, o->model);
-    if (!status)
-        status = o->jsonl ? tokenize_lines(o, tokenizer, &text) : tokenize_text(o, tokenizer, &text);
-    alloy_tokenizer_close(tokenizer);
-    alloy_text_free(&text);
-    return status ? status : alloy_cli_flush();
+    const tokenize_options *o = job->options;
+    return o->jsonl ? tokenize_lines(o, job->tokenizer, &job->text) : tokenize_text(o, job->tokenizer, &job->text);
 }
 
 /* ---- detokenize -------------------------------------------------------------------------------------------------- */
 
-static alloy_status read_ids(const tokenize_options *o, alloy_ids *ids)
+static alloy_status read_ids(alloy_cli_job *job)
 {
-    int given = (o->text != NULL) + (o->ids != NULL) + (o->ids_file != NULL);
-    if (given > 1)
+    const detokenize_options *o = job->options;
+    if (o->ids && alloy_cli_has_ids(job))
         return alloy_fail(ALLOY_ARG, "one list of ids is needed: IDS, --ids or --ids-file, not several of them");
-    const char *list = o->text ? o->text : o->ids;
-    if (list)
-        return alloy_cli_ids_parse(ids, list, strlen(list), o->text ? "IDS" : "--ids", ALLOY_ARG);
-    if (given == 0 && isatty(STDIN_FILENO))
+    if (o->ids)
+        return alloy_cli_ids_parse(&job->ids, o->ids, strlen(o->ids), "IDS", ALLOY_ARG);
+    if (alloy_cli_has_ids(job))
+        return alloy_cli_read_ids(job);
+    if (isatty(STDIN_FILENO))
         return alloy_fail(ALLOY_ARG, "no ids: give IDS, --ids 1,2,3 or --ids-file FILE, or pipe them in");
-    return alloy_cli_ids_read(ids, o->ids_file ? o->ids_file : "-");
+    return alloy_cli_ids_read(&job->ids, "-");
 }
 
-static alloy_status print_text(const tokenize_options *o, const char *text, size_t size)
+static alloy_status print_text(const alloy_cli_job *job, const char *text, size_t size)
 {
-    if (!o->common.json) {
+    if (!job->common->json) {
         alloy_cli_write(text, size);
         alloy_cli_print("\n");
         return ALLOY_OK;
     }
-    alloy_text json = {0};
-    alloy_json_writer w;
-    alloy_json_writer_open(&w, &json, 0);
-    alloy_json_write_object(&w);
-    alloy_json_write_key(&w, "text");
-    alloy_json_write_string(&w, text, size);
-    alloy_json_write_object_end(&w);
-    alloy_status status = alloy_cli_print_json(&json);
-    alloy_text_free(&json);
-    return status;
+    alloy_cli_document document;
+    alloy_json_writer *w = alloy_cli_document_open(&document, 0);
+    alloy_json_write_key(w, "text");
+    alloy_json_write_string(w, text, size);
+    return alloy_cli_document_print(&document);
 }
 
-static alloy_status run_detokenize(const void *options)
+static alloy_status detokenize(alloy_cli_job *job)
 {
-    const tokenize_options *o = options;
-    alloy_ids ids = {0};
-    alloy_tokenizer *tokenizer = NULL;
+    const detokenize_options *o = job->options;
     char *text = NULL;
     size_t size = 0;
-    alloy_status status = read_ids(o, &ids);
+    alloy_status status =
+        alloy_tokenizer_decode(job->tokenizer, job->ids.ids, job->ids.count, !o->keep_special, &text, &size);
     if (!status)
-        status = alloy_cli_open_tokenizer(&tokenizer, &o->common, o->model);
-    if (!status)
-        status = alloy_tokenizer_decode(tokenizer, ids.ids, ids.count, !o->keep_special, &text, &size);
-    if (!status)
-        status = print_text(o, text, size);
+        status = print_text(job, text, size);
     alloy_free(text);
-    alloy_tokenizer_close(tokenizer);
-    alloy_ids_free(&ids);
-    return status ? status : alloy_cli_flush();
+    return status;
 }
 
 /* ---- Tables ------------------------------------------------------------------------------------------------------ */
 
-#define OPTION(field) offsetof(tokenize_options, field)
+#define TOKENIZE(field) offsetof(tokenize_options, field)
+#define DETOKENIZE(field) offsetof(detokenize_options, field)
+#define MODEL_HELP "a model's folder, its tokenizer.json, or user/name in the Hub's cache"
 
 static const alloy_cli_place tokenize_places[] = {
-    {.name = "MODEL",
-     .offset = OPTION(model),
-     .help = "a model's folder, its tokenizer.json, or user/name in the Hub's cache"},
+    ALLOY_CLI_MODEL_PLACE(MODEL_HELP),
     {.name = "TEXT",
-     .offset = OPTION(text),
+     .offset = TOKENIZE(text),
      .optional = true,
      .help = "the text; without it (and without -f and --jsonl): standard input"},
+    {0},
 };
 
 static const alloy_cli_option tokenize_flags[] = {
     {.name = "file",
      .letter = 'f',
      .kind = ALLOY_CLI_TEXT,
-     .offset = OPTION(file),
+     .offset = TOKENIZE(file),
      .value = "FILE",
      .help = "a file with the text, every byte of it; - for standard input"},
     {.name = "jsonl",
      .kind = ALLOY_CLI_TEXT,
-     .offset = OPTION(jsonl),
+     .offset = TOKENIZE(jsonl),
      .value = "FILE",
      .help = "lines of {\"text\": ...}; prints lines of {\"ids\": [...]} in order"},
     {.name = "no-special",
      .kind = ALLOY_CLI_SWITCH,
-     .offset = OPTION(no_special),
+     .offset = TOKENIZE(no_special),
      .help = "without the special tokens that the tokenizer puts around a text"},
     {.name = "special-as-text",
      .kind = ALLOY_CLI_SWITCH,
-     .offset = OPTION(special_as_text),
+     .offset = TOKENIZE(special_as_text),
      .help = "special tokens that are spelled out in the text are text"},
+    {0},
 };
 
 const alloy_cli_command alloy_cli_tokenize = {
@@ -245,36 +220,29 @@ const alloy_cli_command alloy_cli_tokenize = {
                 "  alloy tokenize examples/models/moby -f chapter.txt --json\n"
                 "  alloy tokenize examples/models/moby --jsonl lines.jsonl > ids.jsonl\n",
     .places = tokenize_places,
-    .place_count = sizeof tokenize_places / sizeof *tokenize_places,
-    .options = tokenize_flags,
-    .option_count = sizeof tokenize_flags / sizeof *tokenize_flags,
+    .flags = tokenize_flags,
     .options_size = sizeof(tokenize_options),
-    .run = run_tokenize,
+    .opens = ALLOY_CLI_TOKENIZER,
+    .read = read_text,
+    .run = tokenize,
 };
 
 static const alloy_cli_place detokenize_places[] = {
-    {.name = "MODEL",
-     .offset = OPTION(model),
-     .help = "a model's folder, its tokenizer.json, or user/name in the Hub's cache"},
+    ALLOY_CLI_MODEL_PLACE(MODEL_HELP),
     {.name = "IDS",
-     .offset = OPTION(text),
+     .offset = DETOKENIZE(ids),
      .optional = true,
      .help = "ids between commas; without them (and the flags below): standard input"},
+    {0},
 };
 
 static const alloy_cli_option detokenize_flags[] = {
-    {.name = "ids", .kind = ALLOY_CLI_TEXT, .offset = OPTION(ids), .value = "1,2,3", .help = "the ids"},
-    {.name = "ids-file",
-     .letter = 'f',
-     .kind = ALLOY_CLI_TEXT,
-     .offset = OPTION(ids_file),
-     .value = "FILE",
-     .help = "a JSON list, whole numbers between white space or commas, or a safetensors file with input_ids; - for "
-             "standard input"},
+    ALLOY_CLI_IDS_FLAGS,
     {.name = "keep-special",
      .kind = ALLOY_CLI_SWITCH,
-     .offset = OPTION(keep_special),
+     .offset = DETOKENIZE(keep_special),
      .help = "special tokens are printed too"},
+    {0},
 };
 
 const alloy_cli_command alloy_cli_detokenize = {
@@ -285,9 +253,9 @@ const alloy_cli_command alloy_cli_detokenize = {
     .examples = "  alloy detokenize Qwen/Qwen3-0.6B 9707,11,1879\n"
                 "  alloy tokenize examples/models/moby \"Call me Ishmael.\" | alloy detokenize examples/models/moby\n",
     .places = detokenize_places,
-    .place_count = sizeof detokenize_places / sizeof *detokenize_places,
-    .options = detokenize_flags,
-    .option_count = sizeof detokenize_flags / sizeof *detokenize_flags,
-    .options_size = sizeof(tokenize_options),
-    .run = run_detokenize,
+    .flags = detokenize_flags,
+    .options_size = sizeof(detokenize_options),
+    .opens = ALLOY_CLI_TOKENIZER,
+    .read = read_ids,
+    .run = detokenize,
 };

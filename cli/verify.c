@@ -10,16 +10,16 @@
 
 #include "base/memory.h"
 #include "base/status.h"
-#include "common.h"
 #include "fields.h"
 #include "ids.h"
+#include "job.h"
 #include "kernels/kernels.h"
 #include "output.h"
 #include "plan.h"
 #include "progress.h"
 #include "table.h"
 
-enum { DEFAULT_TOKENS = 200, PREFIX = 37, NEIGHBOURS = 4, BATCH = NEIGHBOURS + 1, OURS = 2, MOST_LEVELS = 8 };
+enum { PREFIX = 37, NEIGHBOURS = 4, BATCH = NEIGHBOURS + 1, OURS = 2, MOST_LEVELS = 8 };
 
 /* What the settings of the plan are, in its order. */
 enum { THREADS, CHUNK, GROUP, CACHE, CPU };
@@ -29,12 +29,6 @@ static const int64_t chunks[] = {0, 65, 64, 7, 1}; /* 0: whole */
 static const int64_t neighbour_lengths[NEIGHBOURS] = {1, 70, 17, 33};
 static const char *const cache_names[] = {"none", "prefix", "steps"};
 
-typedef struct verify_options {
-    alloy_cli_common common;
-    const char *model, *ids, *ids_file;
-    alloy_cli_integer tokens, seed;
-} verify_options;
-
 /* How one run went. */
 typedef struct outcome {
     bool same;
@@ -43,10 +37,9 @@ typedef struct outcome {
 } outcome;
 
 typedef struct verifier {
-    const verify_options *options;
-    const alloy_model *model;
+    alloy_cli_job *job;
     int64_t vocab_size;
-    alloy_ids ids[BATCH];             /* ours at OURS */
+    alloy_ids ids[BATCH];             /* ours at OURS, which are the job's */
     float *expected;                  /* [tokens, vocab] of the reference run */
     float *actual;                    /* [all tokens of the batch, vocab] */
     const char *levels[MOST_LEVELS];  /* [plan.values[CPU]] that this machine has, the best first */
@@ -94,7 +87,7 @@ static alloy_status run_once(const verifier *v, const alloy_session_options *set
 {
     alloy_session *session;
     alloy_cache *caches[BATCH] = {0};
-    alloy_status status = alloy_session_open(&session, v->model, settings);
+    alloy_status status = alloy_session_open(&session, v->job->model, settings);
     for (int s = 0; s < BATCH && !status; s++)
         status = alloy_cache_open(&caches[s], session, 0);
     int64_t whole = INT64_MAX, first = cache == 0 ? whole : cache == 1 ? PREFIX : 1;
@@ -132,7 +125,7 @@ static int64_t total_tokens(const verifier *v)
 static alloy_status run_planned(verifier *v, int index, float *logits)
 {
     const int *run = v->plan.run[index];
-    alloy_session_options settings = alloy_cli_session_options(&v->options->common);
+    alloy_session_options settings = alloy_cli_session_options(v->job->common);
     settings.threads = thread_counts[run[THREADS]];
     settings.cpu = v->levels[run[CPU]];
     settings.chunk = chunks[run[CHUNK]] ? chunks[run[CHUNK]] : total_tokens(v);
@@ -151,7 +144,7 @@ static alloy_status run_all(verifier *v)
     v->actual = alloy_memory_new((size_t)total_tokens(v), row);
     float *logits = alloy_memory_new(rows, row);
     alloy_status status = v->expected && v->actual && logits ? ALLOY_OK : ALLOY_NOMEM;
-    alloy_session_options settings = alloy_cli_session_options(&v->options->common);
+    alloy_session_options settings = alloy_cli_session_options(v->job->common);
     settings.threads = 1;
     settings.chunk = total_tokens(v);
     settings.cpu = v->levels[0];
@@ -171,7 +164,7 @@ static alloy_status run_all(verifier *v)
 /* The levels to try, the best first: all that this machine has, or the one that --cpu names. */
 static alloy_status find_levels(verifier *v)
 {
-    const char *only = v->options->common.cpu;
+    const char *only = v->job->common->cpu;
     if (only && !alloy_kernels_get(only))
         return alloy_last_status();
     for (int i = alloy_kernels_count() - 1; i >= 0; i--) {
@@ -186,34 +179,24 @@ static alloy_status find_levels(verifier *v)
     return ALLOY_OK;
 }
 
+/* Ours as given or drawn, and the neighbours. */
 static alloy_status choose_ids(verifier *v)
 {
-    const verify_options *o = v->options;
-    alloy_ids *ours = &v->ids[OURS];
-    int64_t context = alloy_model_context(v->model), count = o->tokens.value;
-    alloy_status status = ALLOY_OK;
-    if (o->ids && o->ids_file)
-        return alloy_fail(ALLOY_ARG, "one list of ids is enough: --ids or --ids-file");
-    if (o->ids)
-        status = alloy_cli_ids_parse(ours, o->ids, strlen(o->ids), "--ids", ALLOY_ARG);
-    else if (o->ids_file)
-        status = alloy_cli_ids_read(ours, o->ids_file);
-    else
-        status = alloy_cli_ids_draw(ours, o->tokens.given || count < context ? count : context, v->vocab_size,
-                                    (uint64_t)o->seed.value, 0);
-    if (!status && ours->count == 0)
-        return alloy_fail(ALLOY_ARG, "no token ids were given");
+    int64_t context = alloy_model_context(v->job->model);
+    uint64_t seed = (uint64_t)v->job->common->seed.value;
+    alloy_status status = alloy_cli_draw_ids(v->job, context);
+    v->ids[OURS] = v->job->ids;
     for (int s = 0, n = 0; s < BATCH && !status; s++)
         if (s != OURS) {
             int64_t length = neighbour_lengths[n] < context ? neighbour_lengths[n] : context;
-            status = alloy_cli_ids_draw(&v->ids[s], length, v->vocab_size, (uint64_t)o->seed.value, (uint64_t)++n);
+            status = alloy_cli_ids_draw(&v->ids[s], length, v->vocab_size, seed, (uint64_t)++n);
         }
     return status;
 }
 
 static alloy_status prepare(verifier *v)
 {
-    v->vocab_size = alloy_model_vocab_size(v->model);
+    v->vocab_size = alloy_model_vocab_size(v->job->model);
     v->plan.settings = ALLOY_CLI_SETTINGS;
     v->plan.values[THREADS] = sizeof thread_counts / sizeof *thread_counts;
     v->plan.values[CHUNK] = sizeof chunks / sizeof *chunks;
@@ -302,32 +285,27 @@ static void write_run(alloy_json_writer *w, const verifier *v, int index)
 
 static alloy_status print_json(const verifier *v)
 {
-    alloy_text text = {0};
-    alloy_json_writer w;
-    alloy_json_writer_open(&w, &text, 2);
-    alloy_json_write_object(&w);
-    alloy_cli_field_text(&w, "model", v->options->model);
-    alloy_cli_field_int64(&w, "tokens", v->ids[OURS].count);
-    alloy_cli_field_text(&w, "reference_cpu", v->levels[0]);
-    alloy_cli_field_array(&w, "runs");
+    alloy_cli_document document;
+    alloy_json_writer *w = alloy_cli_document_open(&document, 2);
+    alloy_cli_field_text(w, "model", v->job->common->model);
+    alloy_cli_field_int64(w, "tokens", v->ids[OURS].count);
+    alloy_cli_field_text(w, "reference_cpu", v->levels[0]);
+    alloy_cli_field_array(w, "runs");
     for (int i = 0; i < v->plan.runs; i++)
-        write_run(&w, v, i);
-    alloy_json_write_array_end(&w);
-    alloy_cli_field_array(&w, "not_run");
+        write_run(w, v, i);
+    alloy_json_write_array_end(w);
+    alloy_cli_field_array(w, "not_run");
     for (int i = 0; i < v->missing_count; i++)
-        alloy_json_write_string(&w, v->missing[i], strlen(v->missing[i]));
-    alloy_json_write_array_end(&w);
-    alloy_cli_field_bool(&w, "identical", first_difference(v) == v->plan.runs);
-    alloy_json_write_object_end(&w);
-    alloy_status status = alloy_cli_print_json(&text);
-    alloy_text_free(&text);
-    return status;
+        alloy_json_write_string(w, v->missing[i], strlen(v->missing[i]));
+    alloy_json_write_array_end(w);
+    alloy_cli_field_bool(w, "identical", first_difference(v) == v->plan.runs);
+    return alloy_cli_document_print(&document);
 }
 
 static alloy_status report(const verifier *v)
 {
     alloy_status status = ALLOY_OK;
-    if (v->options->common.json)
+    if (v->job->common->json)
         status = print_json(v);
     else
         print_table(v);
@@ -348,63 +326,29 @@ static alloy_status report(const verifier *v)
 
 /* ---- The command ------------------------------------------------------------------------------------------------- */
 
-static alloy_status run(const void *options)
+static alloy_status run(alloy_cli_job *job)
 {
-    const verify_options *o = options;
-    alloy_model *model = NULL;
     verifier *v = alloy_memory_zeroed(1, sizeof *v);
-    alloy_status status = v ? alloy_cli_open_model(&model, &o->common, o->model) : ALLOY_NOMEM;
-    if (!status) {
-        v->options = o;
-        v->model = model;
-        status = prepare(v);
-    }
+    if (!v)
+        return ALLOY_NOMEM;
+    v->job = job;
+    alloy_status status = prepare(v);
     if (!status)
         status = run_all(v);
     if (!status)
         status = report(v);
-    for (int s = 0; v && s < BATCH; s++)
-        alloy_ids_free(&v->ids[s]);
-    if (v) {
-        alloy_memory_free(v->expected);
-        alloy_memory_free(v->actual);
-    }
+    for (int s = 0; s < BATCH; s++)
+        if (s != OURS)
+            alloy_ids_free(&v->ids[s]);
+    alloy_memory_free(v->expected);
+    alloy_memory_free(v->actual);
     alloy_memory_free(v);
-    alloy_cli_close_model(model);
     return status;
 }
 
-#define OPTION(field) offsetof(verify_options, field)
+static const alloy_cli_place places[] = {ALLOY_CLI_MODEL_PLACE(ALLOY_CLI_MODEL_HELP), {0}};
 
-static const alloy_cli_place places[] = {
-    {.name = "MODEL", .offset = OPTION(model), .help = "a folder, or user/name in the Hub's cache"},
-};
-
-static const alloy_cli_option flags[] = {
-    {.name = "ids-file",
-     .letter = 'f',
-     .kind = ALLOY_CLI_TEXT,
-     .offset = OPTION(ids_file),
-     .value = "FILE",
-     .help = "the ids to run, as alloy logits takes them (default: drawn)"},
-    {.name = "ids", .kind = ALLOY_CLI_TEXT, .offset = OPTION(ids), .value = "1,2,3", .help = "the ids to run"},
-    {.name = "tokens",
-     .letter = 'n',
-     .kind = ALLOY_CLI_INTEGER,
-     .offset = OPTION(tokens),
-     .value = "N",
-     .least = 1,
-     .most = 1 << 20,
-     .help = "how many ids are drawn (default: 200, which crosses blocks and chunks)"},
-    {.name = "seed",
-     .kind = ALLOY_CLI_INTEGER,
-     .offset = OPTION(seed),
-     .value = "N",
-     .most = 0x1p63,
-     .help = "of drawn ids (default: 0)"},
-};
-
-static const verify_options defaults = {.tokens = {.value = DEFAULT_TOKENS}};
+static const alloy_cli_option flags[] = {ALLOY_CLI_IDS_FLAGS, ALLOY_CLI_DRAW_FLAGS, {0}};
 
 const alloy_cli_command alloy_cli_verify = {
     .name = "verify",
@@ -419,11 +363,9 @@ const alloy_cli_command alloy_cli_verify = {
     .examples = "  alloy verify examples/models/moby\n"
                 "  alloy verify MODEL --cpu avx2 --tokens 100 --json\n",
     .places = places,
-    .place_count = sizeof places / sizeof *places,
-    .options = flags,
-    .option_count = sizeof flags / sizeof *flags,
-    .opens_model = true,
-    .defaults = &defaults,
-    .options_size = sizeof(verify_options),
+    .flags = flags,
+    .options_size = sizeof(alloy_cli_common),
+    .opens = ALLOY_CLI_MODEL,
+    .read = alloy_cli_read_ids,
     .run = run,
 };

@@ -5,9 +5,9 @@
  * hole; what an output gets depends on its prompt, its number among those of its prompt, and the settings, never on its
  * neighbours (canonical arithmetic for the logits, sample.h for the draw). */
 #include <string.h>
-#include <time.h>
 
 #include "alloy/extend.h"
+#include "base/clock.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "config/generation.h"
@@ -264,13 +264,6 @@ static alloy_status decode(run *r)
 
 /* ---- The call ---------------------------------------------------------------------------------------------------- */
 
-static double seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
 static alloy_status finish_outputs(run *r)
 {
     for (int64_t i = 0; i < r->generation->count; i++) {
@@ -291,15 +284,15 @@ static alloy_status generate(run *r)
     status = status ? status : make_room(r);
     if (status)
         return status;
-    double start = seconds();
+    double start = alloy_seconds();
     status = prefill(r);
-    double middle = seconds();
+    double middle = alloy_seconds();
     if (!status && !r->cancelled)
         status = share_prompts(r);
     if (!status && !r->cancelled)
         status = decode(r);
     r->generation->usage.prefill_seconds = middle - start;
-    r->generation->usage.decode_seconds = seconds() - middle;
+    r->generation->usage.decode_seconds = alloy_seconds() - middle;
     return status ? status : finish_outputs(r);
 }
 

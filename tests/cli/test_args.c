@@ -19,6 +19,7 @@ typedef struct options {
 static const alloy_cli_place places[] = {
     {.name = "MODEL", .offset = AT(model), .help = "the model"},
     {.name = "EXTRA", .offset = AT(extra), .optional = true, .help = "more"},
+    {0},
 };
 
 static const alloy_cli_option flags[] = {
@@ -39,6 +40,7 @@ static const alloy_cli_option flags[] = {
      .choices = "small large",
      .help = "a kind"},
     {.name = "loud", .letter = 'l', .kind = ALLOY_CLI_SWITCH, .offset = AT(loud), .help = "a switch"},
+    {0},
 };
 
 static const options defaults = {.count = {.value = 7}, .kind = "small"};
@@ -46,10 +48,8 @@ static const options defaults = {.count = {.value = 7}, .kind = "small"};
 static const alloy_cli_command command = {
     .name = "try",
     .places = places,
-    .place_count = 2,
-    .options = flags,
-    .option_count = sizeof flags / sizeof *flags,
-    .opens_model = true,
+    .flags = flags,
+    .opens = ALLOY_CLI_MODEL,
     .defaults = &defaults,
     .options_size = sizeof(options),
 };

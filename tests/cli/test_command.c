@@ -252,6 +252,16 @@ static void quiet_runs_leave_standard_error_empty(void **state)
     forget(&answer);
 }
 
+static void verbose_runs_tell_what_was_opened_and_with_what_it_computes(void **state)
+{
+    (void)state;
+    struct answer answer = run(plainly, "generate", MOBY, "-p", "Call", "-n", "3", "-v", "-t", "1", "--cpu", "generic");
+    expect_code(&answer, ALLOY_OK);
+    expect_in(answer.err, MOBY ": 4 layers");
+    expect_in(answer.err, "kernels: generic, threads: 1");
+    forget(&answer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -268,6 +278,7 @@ int main(void)
         cmocka_unit_test(an_error_is_a_document_too),
         cmocka_unit_test(exit_codes_are_status_numbers),
         cmocka_unit_test(quiet_runs_leave_standard_error_empty),
+        cmocka_unit_test(verbose_runs_tell_what_was_opened_and_with_what_it_computes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

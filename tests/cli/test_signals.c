@@ -2,7 +2,7 @@
  * stops a generation and leaves what was printed whole. */
 #include "spawn.h"
 
-#include "cli/common.h"
+#include "cli/job.h"
 #include "cli/signals.h"
 #include "model/model.h"
 

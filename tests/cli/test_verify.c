@@ -4,7 +4,7 @@
  * with a row of it replaced, where a test asks for that. */
 #include "support.h"
 
-#include "cli/command.h"
+#include "cli/job.h"
 #include "kernels/kernels.h"
 
 #define GOLDEN ALLOY_SOURCE_DIR "/tests/golden/"
@@ -64,7 +64,7 @@ static alloy_status run_command(const alloy_cli_command *command, char **words)
     while (words[count])
         count++;
     expect_ok(alloy_cli_read(command, options, count, words));
-    return command->run(options);
+    return alloy_cli_run(command, options);
 }
 
 #define verify(...) run_command(&alloy_cli_verify, (char *[]){__VA_ARGS__, NULL})
