@@ -11,15 +11,13 @@ enum { KEYS, VALUES };
 
 enum { MOST_HEADS = 65536, MOST_HEAD_DIM = 8192 };
 
-alloy_status alloy_softmax_attention_check(const alloy_config *c, bool sliding)
+alloy_status alloy_softmax_attention_check(const alloy_config *c)
 {
     alloy_status status = alloy_config_require("num_attention_heads", c->num_attention_heads, 1, MOST_HEADS);
     if (!status)
         status = alloy_config_require("num_key_value_heads", c->num_key_value_heads, 1, c->num_attention_heads);
     if (!status)
         status = alloy_config_require("head_dim", c->head_dim, 2, MOST_HEAD_DIM);
-    if (!status && sliding)
-        status = alloy_config_require("sliding_window", c->sliding_window, 1, INT64_C(1) << 40);
     if (status)
         return status;
     if (c->num_attention_heads % c->num_key_value_heads != 0)
@@ -34,11 +32,17 @@ alloy_status alloy_softmax_attention_check(const alloy_config *c, bool sliding)
     return ALLOY_OK;
 }
 
-void alloy_softmax_attention_params(alloy_params *p, const alloy_config *c, bool q_k_norm)
+alloy_status alloy_sliding_attention_check(const alloy_config *c)
+{
+    alloy_status status = alloy_softmax_attention_check(c);
+    return status ? status : alloy_config_require("sliding_window", c->sliding_window, 1, INT64_C(1) << 40);
+}
+
+static void params(alloy_params *p, const alloy_config *c, bool norms)
 {
     int64_t hidden = c->hidden_size, heads = c->num_attention_heads * c->head_dim,
             kv = c->num_key_value_heads * c->head_dim;
-    int64_t q = q_k_norm && c->attn_output_gate ? 2 * heads : heads;
+    int64_t q = norms && c->attn_output_gate ? 2 * heads : heads;
     int norm = c->rms_norm_unit_offset ? ALLOY_INIT_ZEROS : ALLOY_INIT_ONES;
 #define AT(field) offsetof(struct alloy_softmax_attention_weights, field)
     alloy_param(p, "q_proj.weight", AT(q_proj), ALLOY_SHAPE(q, hidden), ALLOY_INIT_NORMAL);
@@ -52,17 +56,37 @@ void alloy_softmax_attention_params(alloy_params *p, const alloy_config *c, bool
     }
     if (c->attention_output_bias)
         alloy_param(p, "o_proj.bias", AT(o_bias), ALLOY_SHAPE(hidden), ALLOY_INIT_ZEROS);
-    if (q_k_norm) {
+    if (norms) {
         alloy_param(p, "q_norm.weight", AT(q_norm), ALLOY_SHAPE(c->head_dim), norm);
         alloy_param(p, "k_norm.weight", AT(k_norm), ALLOY_SHAPE(c->head_dim), norm);
     }
 #undef AT
 }
 
-void alloy_softmax_attention_state(alloy_state_spec *s, const alloy_config *c, int64_t window)
+void alloy_softmax_attention_params(alloy_params *p, const alloy_config *c)
+{
+    params(p, c, false);
+}
+
+void alloy_softmax_attention_params_with_norms(alloy_params *p, const alloy_config *c)
+{
+    params(p, c, true);
+}
+
+static void keep(alloy_state_spec *s, const alloy_config *c, int64_t window)
 {
     alloy_state_keep_rows(s, "keys", c->num_key_value_heads * c->head_dim, window);
     alloy_state_keep_rows(s, "values", c->num_key_value_heads * c->head_dim, window);
+}
+
+void alloy_softmax_attention_state(alloy_state_spec *s, const alloy_config *c)
+{
+    keep(s, c, 0);
+}
+
+void alloy_sliding_attention_state(alloy_state_spec *s, const alloy_config *c)
+{
+    keep(s, c, c->sliding_window);
 }
 
 /* Norm, where there is one, and rotation of q or k. */
@@ -73,15 +97,15 @@ static alloy_tensor *positioned(alloy_pass *p, const alloy_config *c, alloy_tens
     return alloy_rotary(p, x, &c->rope);
 }
 
-alloy_tensor *alloy_softmax_attention_forward(alloy_pass *p, const alloy_config *c,
-                                              const struct alloy_softmax_attention_weights *w, const alloy_state *s,
-                                              alloy_tensor *x, int64_t window, bool gated)
+/* window 0: all positions. */
+static alloy_tensor *attend(alloy_pass *p, const alloy_config *c, const struct alloy_softmax_attention_weights *w,
+                            const alloy_state *s, alloy_tensor *x, int64_t window)
 {
     int64_t heads = c->num_attention_heads, kv_heads = c->num_key_value_heads;
     alloy_tensor *q = alloy_linear(p, x, w->q_proj, w->q_bias), *gate = NULL; /* [n, heads * (d, or d and its gate)] */
     alloy_tensor *k = alloy_heads(p, alloy_linear(p, x, w->k_proj, w->k_bias), kv_heads);
     alloy_tensor *v = alloy_heads(p, alloy_linear(p, x, w->v_proj, w->v_bias), kv_heads);
-    if (gated && c->attn_output_gate) {
+    if (w->q_norm && c->attn_output_gate) {
         alloy_tensor *parts[2];
         q = alloy_split(p, q, heads, 2, (int64_t[]){c->head_dim, c->head_dim}, parts);
         gate = parts[1];
@@ -95,4 +119,16 @@ alloy_tensor *alloy_softmax_attention_forward(alloy_pass *p, const alloy_config 
     if (gate)
         y = alloy_mul_sigmoid(p, y, gate);
     return alloy_linear(p, y, w->o_proj, w->o_bias);
+}
+
+alloy_tensor *alloy_softmax_attention_forward(alloy_pass *p, const alloy_config *c, const void *weights,
+                                              const alloy_state *s, alloy_tensor *x)
+{
+    return attend(p, c, weights, s, x, 0);
+}
+
+alloy_tensor *alloy_sliding_attention_forward(alloy_pass *p, const alloy_config *c, const void *weights,
+                                              const alloy_state *s, alloy_tensor *x)
+{
+    return attend(p, c, weights, s, x, c->sliding_window);
 }

@@ -1,5 +1,6 @@
-/* What the softmax attentions of Qwen3 and Llama share: grouped heads, rotary positions, optional biases, q and k
- * norms, output gate and window. Each family's mixer is a file that says which of them it has. */
+/* What the softmax attentions of Qwen3 and Llama share: grouped heads, rotary positions, optional biases, and norms of
+ * q and k, output gate and window where a family has them. Each mixer is a file that says which of these functions are
+ * its own. */
 #ifndef ALLOY_MODULES_SOFTMAX_ATTENTION_H
 #define ALLOY_MODULES_SOFTMAX_ATTENTION_H
 
@@ -11,17 +12,20 @@ struct alloy_softmax_attention_weights {
     const alloy_weight *q_norm, *k_norm;                   /* NULL: none */
 };
 
-/* Heads, widths and rotary size are sound; with `sliding`, a window is there. */
-alloy_status alloy_softmax_attention_check(const alloy_config *c, bool sliding);
+/* Parameters: without norms of q and k, or with them and, where attn_output_gate says so, an output gate. */
+void alloy_softmax_attention_params(alloy_params *p, const alloy_config *c);
+void alloy_softmax_attention_params_with_norms(alloy_params *p, const alloy_config *c);
 
-/* `q_k_norm`: with norms of q and k. */
-void alloy_softmax_attention_params(alloy_params *p, const alloy_config *c, bool q_k_norm);
+/* Over all positions. */
+alloy_status alloy_softmax_attention_check(const alloy_config *c);
+void alloy_softmax_attention_state(alloy_state_spec *s, const alloy_config *c);
+alloy_tensor *alloy_softmax_attention_forward(alloy_pass *p, const alloy_config *c, const void *weights,
+                                              const alloy_state *s, alloy_tensor *x);
 
-void alloy_softmax_attention_state(alloy_state_spec *s, const alloy_config *c, int64_t window);
-
-/* window 0: all positions. The gate is there when the config says attn_output_gate and `gated` allows it. */
-alloy_tensor *alloy_softmax_attention_forward(alloy_pass *p, const alloy_config *c,
-                                              const struct alloy_softmax_attention_weights *w, const alloy_state *s,
-                                              alloy_tensor *x, int64_t window, bool gated);
+/* Over the last sliding_window positions. */
+alloy_status alloy_sliding_attention_check(const alloy_config *c);
+void alloy_sliding_attention_state(alloy_state_spec *s, const alloy_config *c);
+alloy_tensor *alloy_sliding_attention_forward(alloy_pass *p, const alloy_config *c, const void *weights,
+                                              const alloy_state *s, alloy_tensor *x);
 
 #endif
