@@ -132,10 +132,25 @@ static alloy_status read_list(alloy_config_reader *reader, const alloy_json_stri
     return json->status;
 }
 
+/* What a family has at a depth; NULL where it leaves that to lists. */
+typedef const char *family_rule(const alloy_family *family, const alloy_source *source, int64_t layer);
+
+static const char *family_mixer(const alloy_family *family, const alloy_source *source, int64_t layer)
+{
+    if (family->mixer_at)
+        return family->mixer_at(source, layer);
+    bool slides = family->sliding_mixer && layer >= source->max_window_layers;
+    return slides && alloy_source_has(source, "sliding_window") ? family->sliding_mixer : family->mixer;
+}
+
+static const char *family_ffn(const alloy_family *family, const alloy_source *source, int64_t layer)
+{
+    return family->ffn_at ? family->ffn_at(source, layer) : family->ffn;
+}
+
 /* One kind of module at every depth: from the file's list, else by the family's rule. */
 static alloy_status list_kind(alloy_config_reader *reader, alloy_source *source, const char *key,
-                              const alloy_json_string_view *value, const char *(*rule)(const alloy_source *, int64_t),
-                              struct list *list)
+                              const alloy_json_string_view *value, family_rule *rule, struct list *list)
 {
     int64_t *layers = &source->config.num_hidden_layers;
     if (alloy_source_has(source, key)) {
@@ -150,13 +165,13 @@ static alloy_status list_kind(alloy_config_reader *reader, alloy_source *source,
                                  "%s has %lld entries, num_hidden_layers is %lld: expected one a layer", key,
                                  (long long)list->count, (long long)*layers);
     }
-    if (!rule || *layers == 0)
+    if (*layers == 0 || !rule(reader->family, source, 0))
         return alloy_reader_fail(reader, ALLOY_FORMAT, "%s is missing, expected a list of the layers' modules", key);
     list->numbers = alloy_memory_new((size_t)*layers, sizeof *list->numbers);
     if (!list->numbers)
         return ALLOY_NOMEM;
     for (int64_t i = 0; i < *layers; i++)
-        add_name(reader, rule(source, i), &list->numbers[i]);
+        add_name(reader, rule(reader->family, source, i), &list->numbers[i]);
     list->count = *layers;
     return reader->json.status;
 }
@@ -170,10 +185,9 @@ static int64_t *keep_list(alloy_config_reader *reader, const struct list *list)
 alloy_status alloy_list_layers(alloy_config_reader *reader, alloy_source *source)
 {
     struct list mixers = {0}, ffns = {0};
-    alloy_status status =
-        list_kind(reader, source, "layer_types", &source->layer_types, reader->family->mixer_at, &mixers);
+    alloy_status status = list_kind(reader, source, "layer_types", &source->layer_types, family_mixer, &mixers);
     if (!status)
-        status = list_kind(reader, source, "ffn_types", &source->ffn_types, reader->family->ffn_at, &ffns);
+        status = list_kind(reader, source, "ffn_types", &source->ffn_types, family_ffn, &ffns);
     if (!status) {
         reader->mixers = keep_list(reader, &mixers);
         reader->ffns = keep_list(reader, &ffns);

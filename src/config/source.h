@@ -82,7 +82,10 @@ struct alloy_family {
     /* Names of mixers, as pairs: one that layer_types may hold, and what Alloy calls it. Ends with NULL. */
     const char *const *mixers;
 
-    /* The mixer (FFN) of a depth that no list of the file tells; may be NULL: a list is required. */
+    /* The mixer (FFN) of a depth that no list of the file tells: that of the function where there is one, else these.
+     * The sliding one, where there is one, from layer max_window_layers on, if the config has a sliding_window. None at
+     * all: a list is required. */
+    const char *mixer, *sliding_mixer, *ffn;
     const char *(*mixer_at)(const alloy_source *source, int64_t layer);
     const char *(*ffn_at)(const alloy_source *source, int64_t layer);
 

@@ -18,13 +18,6 @@ static const char *const mixers[] = {
     NULL,
 };
 
-static const char *ffn_at(const alloy_source *source, int64_t layer)
-{
-    (void)source;
-    (void)layer;
-    return "qwen3_mlp";
-}
-
 /* The family of qwen3_5_moe always divides the chosen experts' weights by their sum; that of qwen3_moe does where it is
  * told to. */
 static bool module_defaults(alloy_source *source, const char *module)
@@ -38,6 +31,6 @@ static bool module_defaults(alloy_source *source, const char *module)
 const alloy_family alloy_family_alloy = {
     .model_type = "alloy",
     .mixers = mixers,
-    .ffn_at = ffn_at,
+    .ffn = "qwen3_mlp",
     .module_defaults = module_defaults,
 };

@@ -48,6 +48,12 @@ alloy_status alloy_family_find(const alloy_family **out, const char *model_type)
 
 /* ---- What several families share --------------------------------------------------------------------------------- */
 
+void alloy_drop_unused_window(alloy_source *source)
+{
+    if (!source->use_sliding_window)
+        alloy_source_clear(source, "sliding_window");
+}
+
 static int compare_layers(const void *a, const void *b)
 {
     int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;

@@ -14,6 +14,19 @@ extern const alloy_family alloy_family_llama, alloy_family_qwen2, alloy_family_m
 /* Is this layer's FFN made of experts? By num_experts, decoder_sparse_step and mlp_only_layers. */
 bool alloy_layer_is_sparse(const alloy_source *source, int64_t layer);
 
+/* sliding_window counts only with use_sliding_window. */
+void alloy_drop_unused_window(alloy_source *source);
+
+/* What the hybrids have in common: their fields; one delta net, and attention of 256 channels a head of which a quarter
+ * is rotated. */
+#define ALLOY_HYBRID_FIELDS                                                                                            \
+    "attention_bias", "layer_types", "full_attention_interval", "linear_num_key_heads", "linear_num_value_heads",      \
+        "linear_key_head_dim", "linear_value_head_dim", "linear_conv_kernel_dim"
+#define ALLOY_HYBRID_SIZES                                                                                             \
+    .head_dim = 256, .linear_num_key_heads = 16, .linear_num_value_heads = 32, .linear_key_head_dim = 128,             \
+    .linear_value_head_dim = 128, .linear_conv_kernel_dim = 4
+#define ALLOY_HYBRID_RULES .partial_rotary_factor = 0.25, .full_attention_interval = 4
+
 /* Of the hybrids: every full_attention_interval-th layer is full attention, the others are delta nets. */
 const char *alloy_hybrid_mixer_at(const alloy_source *source, int64_t layer);
 extern const char *const alloy_hybrid_mixers[]; /* alloy_family.mixers */

@@ -5,13 +5,6 @@
  * Windows  llama: none. qwen2: as qwen3. mistral: every layer, unless sliding_window is null. */
 #include "config/families/families.h"
 
-static const char *ffn_at(const alloy_source *source, int64_t layer)
-{
-    (void)source;
-    (void)layer;
-    return "qwen3_mlp";
-}
-
 /* ---- llama ------------------------------------------------------------------------------------------------------- */
 
 static const char *const llama_fields[] = {"attention_bias", "mlp_bias", NULL};
@@ -41,20 +34,13 @@ static alloy_status translate_llama(alloy_config_reader *reader, alloy_source *s
     return ALLOY_OK;
 }
 
-static const char *llama_mixer_at(const alloy_source *source, int64_t layer)
-{
-    (void)source;
-    (void)layer;
-    return "llama_attention";
-}
-
 const alloy_family alloy_family_llama = {
     .model_type = "llama",
     .fields = llama_fields,
     .defaults = &llama_defaults,
     .translate = translate_llama,
-    .mixer_at = llama_mixer_at,
-    .ffn_at = ffn_at,
+    .mixer = "llama_attention",
+    .ffn = "qwen3_mlp",
 };
 
 /* ---- qwen2 ------------------------------------------------------------------------------------------------------- */
@@ -83,17 +69,10 @@ static const alloy_source qwen2_defaults = {
 static alloy_status translate_qwen2(alloy_config_reader *reader, alloy_source *source)
 {
     (void)reader;
-    if (!source->use_sliding_window)
-        alloy_source_clear(source, "sliding_window");
+    alloy_drop_unused_window(source);
     alloy_set_bool(source, "attention_bias", true);
     alloy_set_bool(source, "attention_output_bias", false);
     return ALLOY_OK;
-}
-
-static const char *qwen2_mixer_at(const alloy_source *source, int64_t layer)
-{
-    bool slides = alloy_source_has(source, "sliding_window") && layer >= source->max_window_layers;
-    return slides ? "llama_attention_sliding" : "llama_attention";
 }
 
 const alloy_family alloy_family_qwen2 = {
@@ -102,8 +81,9 @@ const alloy_family alloy_family_qwen2 = {
     .defaults = &qwen2_defaults,
     .translate = translate_qwen2,
     .mixers = qwen2_mixers,
-    .mixer_at = qwen2_mixer_at,
-    .ffn_at = ffn_at,
+    .mixer = "llama_attention",
+    .sliding_mixer = "llama_attention_sliding",
+    .ffn = "qwen3_mlp",
 };
 
 /* ---- mistral ----------------------------------------------------------------------------------------------------- */
@@ -133,17 +113,12 @@ static alloy_status translate_mistral(alloy_config_reader *reader, alloy_source 
     return ALLOY_OK;
 }
 
-static const char *mistral_mixer_at(const alloy_source *source, int64_t layer)
-{
-    (void)layer;
-    return alloy_source_has(source, "sliding_window") ? "llama_attention_sliding" : "llama_attention";
-}
-
 const alloy_family alloy_family_mistral = {
     .model_type = "mistral",
     .fields = mistral_fields,
     .defaults = &mistral_defaults,
     .translate = translate_mistral,
-    .mixer_at = mistral_mixer_at,
-    .ffn_at = ffn_at,
+    .mixer = "llama_attention",
+    .sliding_mixer = "llama_attention_sliding",
+    .ffn = "qwen3_mlp",
 };

@@ -32,24 +32,10 @@ static const alloy_source qwen3_defaults = {
 
 static alloy_status translate(alloy_config_reader *reader, alloy_source *source)
 {
-    if (!source->use_sliding_window)
-        alloy_source_clear(source, "sliding_window");
+    alloy_drop_unused_window(source);
     if (reader->family == &alloy_family_qwen3_moe)
         alloy_warn_if_unused(reader, source, "layer_types");
     return ALLOY_OK;
-}
-
-static const char *qwen3_mixer_at(const alloy_source *source, int64_t layer)
-{
-    bool slides = alloy_source_has(source, "sliding_window") && layer >= source->max_window_layers;
-    return slides ? "qwen3_attention_sliding" : "qwen3_attention";
-}
-
-static const char *qwen3_ffn_at(const alloy_source *source, int64_t layer)
-{
-    (void)source;
-    (void)layer;
-    return "qwen3_mlp";
 }
 
 const alloy_family alloy_family_qwen3 = {
@@ -58,8 +44,9 @@ const alloy_family alloy_family_qwen3 = {
     .defaults = &qwen3_defaults,
     .translate = translate,
     .mixers = qwen3_mixers,
-    .mixer_at = qwen3_mixer_at,
-    .ffn_at = qwen3_ffn_at,
+    .mixer = "qwen3_attention",
+    .sliding_mixer = "qwen3_attention_sliding",
+    .ffn = "qwen3_mlp",
 };
 
 /* ---- qwen3_moe --------------------------------------------------------------------------------------------------- */
@@ -96,12 +83,6 @@ static const alloy_source moe_defaults = {
     .decoder_sparse_step = 1,
 };
 
-static const char *moe_mixer_at(const alloy_source *source, int64_t layer)
-{
-    (void)layer;
-    return alloy_source_has(source, "sliding_window") ? "qwen3_attention_sliding" : "qwen3_attention";
-}
-
 static const char *moe_ffn_at(const alloy_source *source, int64_t layer)
 {
     return alloy_layer_is_sparse(source, layer) ? "qwen3_moe" : "qwen3_mlp";
@@ -112,6 +93,7 @@ const alloy_family alloy_family_qwen3_moe = {
     .fields = moe_fields,
     .defaults = &moe_defaults,
     .translate = translate,
-    .mixer_at = moe_mixer_at,
+    .mixer = "qwen3_attention",
+    .sliding_mixer = "qwen3_attention_sliding",
     .ffn_at = moe_ffn_at,
 };

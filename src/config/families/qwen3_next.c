@@ -4,14 +4,7 @@
 #include "config/families/families.h"
 
 static const char *const fields[] = {
-    "attention_bias",
-    "layer_types",
-    "full_attention_interval",
-    "linear_num_key_heads",
-    "linear_num_value_heads",
-    "linear_key_head_dim",
-    "linear_value_head_dim",
-    "linear_conv_kernel_dim",
+    ALLOY_HYBRID_FIELDS,
     "decoder_sparse_step",
     "mlp_only_layers",
     "num_experts",
@@ -32,12 +25,7 @@ static const alloy_source defaults = {
             .num_hidden_layers = 48,
             .num_attention_heads = 16,
             .num_key_value_heads = 2,
-            .head_dim = 256,
-            .linear_num_key_heads = 16,
-            .linear_num_value_heads = 32,
-            .linear_key_head_dim = 128,
-            .linear_value_head_dim = 128,
-            .linear_conv_kernel_dim = 4,
+            ALLOY_HYBRID_SIZES,
             .num_experts = 512,
             .num_experts_per_tok = 10,
             .moe_intermediate_size = 512,
@@ -45,8 +33,7 @@ static const alloy_source defaults = {
             .norm_topk_prob = true,
             .router_aux_loss_coef = 0.001,
         },
-    .partial_rotary_factor = 0.25,
-    .full_attention_interval = 4,
+    ALLOY_HYBRID_RULES,
     .decoder_sparse_step = 1,
 };
 
