@@ -35,6 +35,11 @@
 #else
 #define ALLOY_TEST_SANITIZED 0
 #endif
+#if ALLOY_TEST_SANITIZED || !defined(__OPTIMIZE__)
+#define ALLOY_TEST_SLOW 1 /* limits of time do not hold, and what takes long is made smaller */
+#else
+#define ALLOY_TEST_SLOW 0
+#endif
 
 /* ---- Checks ------------------------------------------------------------------------------------------------------ */
 
