@@ -493,12 +493,182 @@ ALLOY_API alloy_status alloy_chip_parse(alloy_chip **out, const char *name, cons
 /* Of one that was opened or parsed. */
 ALLOY_API void alloy_chip_close(alloy_chip *chip);
 
-/* The tensor unit's peak for operands of a dtype, FLOP/s. ARG where the chip has none: the text names the peaks that it
- * has. */
-ALLOY_API alloy_status alloy_chip_peak(const alloy_chip *chip, alloy_dtype dtype, double *flops);
+/* What a dtype of files is computed as; ALLOY_PEAK_COUNT where units do not multiply it. */
+ALLOY_API alloy_peak alloy_peak_of_dtype(alloy_dtype dtype);
 
-/* The vector unit's: vector_peak of the dtype; else, where fp32_is_vector, the fp32 peak; else alloy_chip_peak. */
-ALLOY_API alloy_status alloy_chip_vector_peak(const alloy_chip *chip, alloy_dtype dtype, double *flops);
+/* The tensor unit's peak for operands of this kind, FLOP/s. ARG where it has none: the text names those it has. */
+ALLOY_API alloy_status alloy_chip_peak(const alloy_chip *chip, alloy_peak peak, double *flops);
+
+/* The vector unit's: vector_peak of this kind; else, where fp32_is_vector, the fp32 peak; else alloy_chip_peak. */
+ALLOY_API alloy_status alloy_chip_vector_peak(const alloy_chip *chip, alloy_peak peak, double *flops);
+
+/* ---- The roofline ---------------------------------------------------------------------------------------------------
+ *
+ * What a forward has to compute and to move, from a config and lengths alone: the model's own forward read in *count*
+ * (extend.h). docs/roofline.md has the conventions of both accountings and their formulas.
+ *
+ *     alloy_roofline_sequences decode = {.count = 1, .tokens = 1, .cached = 4096};
+ *     alloy_roofline_options options = {.sequences = &decode, .sequences_count = 1};
+ *     alloy_roofline_bounds bounds;
+ *     if (alloy_model_describe(&model, config) || alloy_roofline_open(&roofline, model, &options) ||
+ *         alloy_roofline_on(roofline, alloy_chip_by_name("H100"), NULL, &bounds))
+ *         fprintf(stderr, "%s\n", alloy_error());
+ *     printf("%g tokens/s at most\n", bounds.tokens_per_second); */
+
+/* A model without weights, for alloy_roofline_open: shapes as the config says, dtypes the config's. It borrows the
+ * config, which must stay open. Everything of a model but running it works. */
+ALLOY_API alloy_status alloy_model_describe(alloy_model **out, const alloy_config *config);
+
+typedef enum alloy_accounting {
+    ALLOY_CLASSIC, /* simple published conventions: figures can be compared with those of other tools */
+    ALLOY_EXACT,   /* what a good kernel has to do and to move: what measurements are compared with */
+} alloy_accounting;
+
+/* `count` sequences that each bring `tokens` new tokens behind `cached`. */
+typedef struct alloy_roofline_sequences {
+    int64_t count, tokens, cached; /* at least 1, 1, 0 */
+} alloy_roofline_sequences;
+
+/* How many different experts a layer reads, in ALLOY_EXACT. */
+typedef enum alloy_routing {
+    ALLOY_ROUTING_EVEN,  /* every expert is as likely: expected number */
+    ALLOY_ROUTING_WORST, /* as many as there can be */
+    ALLOY_ROUTING_BEST,  /* every token goes to the same experts */
+    ALLOY_ROUTING_ZIPF,  /* the e-th likeliest is chosen in proportion to e^-zipf: expected number */
+    ALLOY_ROUTING_GIVEN, /* `experts_read` of a run */
+} alloy_routing;
+
+/* How the delta rule is counted in ALLOY_EXACT: as products of chunks of 64 where a sequence brings more tokens, which
+ * engines on accelerators do (AUTO is this), or step by step, as Alloy's own engine does it. */
+typedef enum alloy_delta { ALLOY_DELTA_AUTO, ALLOY_DELTA_CHUNK, ALLOY_DELTA_STEP } alloy_delta;
+
+typedef struct alloy_roofline_options {
+    const alloy_roofline_sequences *sequences; /* [sequences_count] */
+    int64_t sequences_count;
+    alloy_accounting accounting;
+    /* "int4" "int8" "fp4" "fp8" "fp16" "bf16" "fp32" "fp64" (and f16, f32, f64). NULL: of activations the config's
+     * dtype; of weights the files', else as activations; of keys and values as activations; of indexer keys as these */
+    const char *weight_dtype, *activation_dtype, *kv_dtype, *indexer_dtype;
+    alloy_routing routing;
+    double zipf;                 /* 0.0..10.0 */
+    const int64_t *experts_read; /* GIVEN: [layers] different experts that the layer's tokens went to */
+    alloy_delta delta;
+    bool all_logits; /* the head on every token; else on the last of each sequence. Classic: always every token */
+    bool op_fusion;  /* tensors inside modules touch memory too (an engine of one kernel an op); exact only */
+    bool ops;        /* keep each op as a row: level 4 */
+} alloy_roofline_options;
+
+/* What traffic is made of. */
+typedef enum alloy_traffic {
+    ALLOY_TRAFFIC_WEIGHTS,
+    ALLOY_TRAFFIC_ACTIVATIONS,
+    ALLOY_TRAFFIC_KV,
+    ALLOY_TRAFFIC_STATE, /* recurrent matrices, convolution tails, open windows */
+    ALLOY_TRAFFIC_INDEXER,
+    ALLOY_TRAFFIC_LOGITS,
+    ALLOY_TRAFFIC_ROUTER, /* weights of routers */
+    ALLOY_TRAFFIC_COUNT
+} alloy_traffic;
+
+/* "weights", "activations", ... */
+ALLOY_API const char *alloy_traffic_name(alloy_traffic traffic);
+
+typedef struct alloy_work {
+    alloy_count tensor_flops; /* matrix products, 2 a multiply-add; classic: everything */
+    alloy_count vector_flops; /* the rest, 1 an operation; classic: 0 */
+    alloy_count read[ALLOY_TRAFFIC_COUNT], written[ALLOY_TRAFFIC_COUNT]; /* bytes */
+} alloy_work;
+
+ALLOY_API alloy_count alloy_work_read(const alloy_work *work);    /* bytes, of all kinds */
+ALLOY_API alloy_count alloy_work_written(const alloy_work *work); /* bytes */
+ALLOY_API void alloy_work_add(alloy_work *sum, const alloy_work *work, int64_t times);
+
+typedef enum alloy_roofline_level {
+    ALLOY_LEVEL_TOTAL = 1,
+    ALLOY_LEVEL_KINDS = 2,   /* mixers by name, FFNs by name, embedding, head, ... */
+    ALLOY_LEVEL_MODULES = 3, /* every module of every layer */
+    ALLOY_LEVEL_OPS = 4,     /* the ops inside (needs options.ops) */
+} alloy_roofline_level;
+
+typedef struct alloy_roofline_row {
+    const char *kind;   /* "embedding", "mixer", "ffn", "norm", "residual", "head"; "total" */
+    const char *name;   /* the module's in the registry; "embedding", "norm", "final_norm", "lm_head", "hc_attn" ... */
+    int64_t layer;      /* -1: outside the layers, or of several */
+    int64_t modules;    /* how many it sums */
+    const char *op;     /* level 4: "linear"; else NULL */
+    const char *weight; /* level 4: the parameter's name, of the first layer that is like this one; else NULL */
+    const alloy_work *work;
+} alloy_roofline_row;
+
+typedef struct alloy_roofline alloy_roofline;
+
+/* Counts a forward. The model may be described only; no weight is touched. ARG: no sequences, a dtype that is none;
+ * RANGE: lengths that cannot be; LIMIT: more than 2^63 tokens. The model must stay open. One thread at a time. */
+ALLOY_API alloy_status alloy_roofline_open(alloy_roofline **out, const alloy_model *model,
+                                           const alloy_roofline_options *options);
+ALLOY_API void alloy_roofline_close(alloy_roofline *roofline);
+
+ALLOY_API const alloy_work *alloy_roofline_total(const alloy_roofline *roofline);
+ALLOY_API int64_t alloy_roofline_tokens(const alloy_roofline *roofline); /* new tokens of all sequences */
+ALLOY_API int64_t alloy_roofline_ops(const alloy_roofline *roofline);    /* ops of the forward */
+
+/* Rows of a level, in the order of the forward (kinds: of their first module). Rows of a level sum to the total. Rows
+ * of level 4 are there only with options.ops. */
+ALLOY_API int64_t alloy_roofline_row_count(const alloy_roofline *roofline, alloy_roofline_level level);
+ALLOY_API alloy_roofline_row alloy_roofline_row_at(const alloy_roofline *roofline, alloy_roofline_level level,
+                                                   int64_t index);
+
+/* Times on a chip. */
+typedef struct alloy_roofline_time {
+    double tensor, vector, memory; /* seconds, each unit for itself */
+    double seconds;                /* the largest of them */
+    const char *bottleneck;        /* "compute" (also where both take as long), "vector" (exact), "memory" */
+} alloy_roofline_time;
+
+typedef struct alloy_roofline_bounds {
+    alloy_roofline_time overlap; /* all units busy at once: the bound */
+    double per_module;           /* seconds; units overlap inside modules only */
+    double serial;               /* seconds; nothing overlaps */
+    double tokens_per_second;    /* new tokens, at the overlap bound */
+    double joules_per_token;     /* at the chip's power; 0: not known */
+    double price_per_token;      /* at the chip's price; 0: not known */
+} alloy_roofline_bounds;
+
+/* `compute_dtype`: as the dtypes above; NULL: that of the activations. ARG where the chip has no peak for it: the text
+ * names those it has. */
+ALLOY_API alloy_status alloy_roofline_on(const alloy_roofline *roofline, const alloy_chip *chip,
+                                         const char *compute_dtype, alloy_roofline_bounds *out);
+
+/* The times of one row's work. */
+ALLOY_API alloy_status alloy_roofline_time_on(const alloy_roofline *roofline, const alloy_work *work,
+                                              const alloy_chip *chip, const char *compute_dtype,
+                                              alloy_roofline_time *out);
+
+/* Memory that a forward needs, bytes. */
+typedef struct alloy_roofline_memory {
+    alloy_count weights; /* tied ones once */
+    alloy_count cache;   /* keys, values, entries at the end of the forward (of a window its last tokens but one) */
+    alloy_count allocated_cache; /* the same in whole pages of `page` tokens */
+    alloy_count state;           /* recurrent matrices, convolution tails, open windows */
+    alloy_count activations;     /* the largest module's tensors */
+    alloy_count logits;
+    alloy_count total; /* with allocated_cache */
+} alloy_roofline_memory;
+
+/* `page`: tokens a page of the cache; 0: 1. */
+ALLOY_API alloy_status alloy_roofline_needs(const alloy_model *model, const alloy_roofline_options *options,
+                                            int64_t page, alloy_roofline_memory *out);
+
+/* What fits into `bytes`: the most sequences like the first of options.sequences, and the most cached tokens of one
+ * such sequence (0: none fits; at most 2^40). By bisection. */
+ALLOY_API alloy_status alloy_roofline_fits(const alloy_model *model, const alloy_roofline_options *options,
+                                           int64_t page, double bytes, int64_t *batch, int64_t *context);
+
+/* The formulas behind the rows that `module` names (a row's name, or "" for all): each line one op of one layer that is
+ * counted, with its numbers put in. Lines go to `line`. */
+ALLOY_API alloy_status alloy_roofline_explain(const alloy_model *model, const alloy_roofline_options *options,
+                                              const char *module, void (*line)(void *user, const char *text),
+                                              void *user);
 
 #ifdef __cplusplus
 }

@@ -164,6 +164,7 @@ typedef struct alloy_weight {
     int64_t shape[ALLOY_MOST_DIMS]; /* unused ones are 1 */
     const void *data;               /* any alignment; NULL when nothing is computed */
     bool keeps_f32;                 /* stays in its own dtype when others are cast (ALLOY_KEEPS_F32) */
+    bool routes;                    /* of a router (ALLOY_ROUTES) */
 } alloy_weight;
 
 /* The routed experts of one layer, whether the file holds them one by one or stacked. */
@@ -204,6 +205,7 @@ enum {
     ALLOY_INIT_LOG_UNIFORM = 3, /* log of uniform (0, 16]: A_log */
     ALLOY_INIT_MASK = 15,
     ALLOY_KEEPS_F32 = 16, /* transformers keeps it in fp32 whatever the model's dtype is */
+    ALLOY_ROUTES = 32,    /* of a router: the roofline counts its traffic apart */
 };
 
 /* A shape: ALLOY_SHAPE(rows, columns). Ends with a 0. */
@@ -421,6 +423,7 @@ typedef struct alloy_cost {
         alloy_count elements;  /* of one copy */
         double copies;         /* read, exact: an expected number of experts, else 1 */
         double classic_copies; /* read in the classic accounting */
+        bool classic_f32;      /* 4 bytes an element there, whatever the weights' dtype is */
     } weight[ALLOY_MOST_WEIGHTS];
     int caches; /* one row a kind */
     struct {
@@ -429,6 +432,8 @@ typedef struct alloy_cost {
         alloy_count classic_read, classic_written; /* elements */
     } cache[ALLOY_MOST_CACHE_ROWS];
     alloy_count tensors_read, tensors_written; /* elements of in[] and out[], set by alloy_apply */
+    alloy_count classic_read, classic_written; /* elements that cross a module's border in the classic accounting */
+    alloy_count classic_f32_copies;            /* elements read and written as fp32 there (mHC's copy of the streams) */
     bool overflowed;                           /* more weights than the record has room for: the pass fails */
     alloy_explanation *explanation;
 } alloy_cost;
@@ -450,6 +455,12 @@ ALLOY_API void alloy_cost_name(alloy_cost *cost, const char *names, const alloy_
  * parameters are free (roofline's conventions). NULL adds nothing. At most ALLOY_MOST_WEIGHTS an op. */
 ALLOY_API void alloy_cost_weight(alloy_cost *cost, const alloy_weight *weight, alloy_count elements, double copies,
                                  double classic_copies);
+
+/* A parameter that is fp32 in both accountings (A_log, dt_bias): one copy, read once. */
+ALLOY_API void alloy_cost_weight_f32(alloy_cost *cost, const alloy_weight *weight, alloy_count elements);
+
+/* Classic only: `elements` written and read again as fp32. */
+ALLOY_API void alloy_cost_classic_f32_copy(alloy_cost *cost, alloy_count elements);
 
 /* Reads and writes elements of the layer's state. Calls of one kind add up. */
 ALLOY_API void alloy_cost_cache(alloy_cost *cost, alloy_cache_kind kind, alloy_count read, alloy_count written,

@@ -125,12 +125,15 @@ static const alloy_stored_tensor *find(struct binder *b, const char *name, int n
         add_misshapen(b, t, ndim, shape);
         return NULL;
     }
+    if (!added)
+        b->model->bound_bytes += t->bytes;
     return t;
 }
 
 static void set_weight(struct binder *b, alloy_weight *w, const char *name, int ndim, const int64_t *shape, int flags)
 {
-    *w = (alloy_weight){.ndim = ndim, .shape = {1, 1, 1, 1}, .keeps_f32 = flags & ALLOY_KEEPS_F32};
+    *w = (alloy_weight){
+        .ndim = ndim, .shape = {1, 1, 1, 1}, .keeps_f32 = flags & ALLOY_KEEPS_F32, .routes = flags & ALLOY_ROUTES};
     memcpy(w->shape, shape, (size_t)ndim * sizeof *shape);
     size_t size = strlen(name) + 1;
     char *copy = take(b, size, 1);

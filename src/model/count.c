@@ -5,11 +5,11 @@
 #include "base/status.h"
 #include "model/decoder.h"
 
-static alloy_status measure_batch(const alloy_count_request *r, int64_t *tokens, int64_t *sequences)
+alloy_status alloy_count_batch(const alloy_span *spans, int64_t span_count, int64_t *tokens, int64_t *sequences)
 {
     *tokens = *sequences = 0;
-    for (int64_t i = 0; i < r->span_count; i++) {
-        const alloy_span *s = &r->spans[i];
+    for (int64_t i = 0; i < span_count; i++) {
+        const alloy_span *s = &spans[i];
         int64_t rows;
         if (s->count < 1 || s->past < 0 || s->repeat < 1)
             return alloy_fail(ALLOY_RANGE, "sequences: %lld x %lld new tokens on %lld", (long long)s->repeat,
@@ -25,7 +25,7 @@ alloy_status alloy_model_count(const alloy_model *model, const alloy_count_reque
                                void *user)
 {
     int64_t tokens, sequences;
-    alloy_status status = measure_batch(r, &tokens, &sequences);
+    alloy_status status = alloy_count_batch(r->spans, r->span_count, &tokens, &sequences);
     if (status)
         return status;
     alloy_arena *arena = alloy_arena_new(), *tables = alloy_arena_new();
@@ -42,7 +42,8 @@ alloy_status alloy_model_count(const alloy_model *model, const alloy_count_reque
                            .span_count = r->span_count,
                            .model = r->model,
                            .record = record,
-                           .record_user = user};
+                           .record_user = user,
+                           .explanation = r->explanation};
         alloy_decoder_forward(&pass, model,
                               &(alloy_decode){.states = states, .row_count = r->all_logits ? tokens : sequences});
         status = pass.status;

@@ -10,7 +10,11 @@ typedef struct alloy_count_request {
     int64_t span_count;
     bool all_logits; /* every row, else each sequence's last */
     alloy_count_model model;
+    alloy_explanation *explanation; /* NULL: nobody asks for formulas */
 } alloy_count_request;
+
+/* Are these lengths that can be (RANGE, LIMIT), and how many tokens and sequences are they? */
+alloy_status alloy_count_batch(const alloy_span *spans, int64_t span_count, int64_t *tokens, int64_t *sequences);
 
 /* Calls `record` for each op in order. The model may be described only (alloy_model_describe). Touches no weight and no
  * state. */

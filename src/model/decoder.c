@@ -13,6 +13,8 @@
 
 #include <string.h>
 
+enum { LIKE_LAYER = 1 };
+
 struct stream {
     alloy_pass *p;
     const alloy_model *m;
@@ -25,6 +27,12 @@ struct stream {
         alloy_site site;
     } output;
 };
+
+/* What crosses a module's border in both accountings. */
+static alloy_between through(alloy_count read, alloy_count written)
+{
+    return (alloy_between){read, written, read, written};
+}
 
 static alloy_tensor *new_stream(alloy_pass *p, int64_t width)
 {
@@ -43,25 +51,52 @@ static void keep(struct stream *s, const alloy_tensor *h, alloy_arena_mark mark)
     alloy_arena_cut(s->p->arena, mark);
 }
 
-/* The stream with the output that waits, on all rows or those picked; one stream: at the site that is entered. */
-static alloy_tensor *sum(struct stream *s, alloy_tensor *h, alloy_tensor *carry, alloy_tensor *y)
+/* The stream with the output that waits, on all rows or those picked. With one stream this belongs to the norm that
+ * follows, and after the last layer (only x of the final norm is written) the sum is not written at all. */
+static alloy_tensor *sum(struct stream *s, alloy_tensor *h, alloy_tensor *carry, alloy_tensor *y, bool last)
 {
     if (s->streams > 1)
         s->p->site = alloy_site_at(ALLOY_SITE_RESIDUAL, s->output.site.layer, s->output.site.module);
     alloy_tensor *joined = s->m->residual->after(s->p, &s->m->config, NULL, h, carry, y);
     if (joined)
-        alloy_pass_between(s->p, alloy_tensor_size(h) + alloy_tensor_size(y), alloy_tensor_size(joined));
+        alloy_pass_between(s->p, (alloy_between){.read = alloy_tensor_size(h) + alloy_tensor_size(y),
+                                                 .written = last && s->streams == 1 ? 0 : alloy_tensor_size(joined)});
     return joined;
 }
 
-/* What waits joins the stream. Was there anything? */
-static bool join(struct stream *s)
+/* In count: is what surrounds the modules of this layer like what was read around those of layer LIKE_LAYER? Of a
+ * described model all layers are, but for the first (nothing joins before it) and, where an output joins at its own
+ * site, the last (only some rows join). */
+static bool like_before(const struct stream *s, int64_t layer)
+{
+    return s->p->reading == ALLOY_READ_COUNT && !s->m->weights && !s->p->model.every_layer && layer > LIKE_LAYER &&
+           (s->streams == 1 || layer < s->m->config.num_hidden_layers - 1);
+}
+
+/* What waits joins the stream, in count unless `told` already. Was there anything? */
+static bool join(struct stream *s, bool told)
 {
     if (!s->output.y)
         return false;
-    keep(s, sum(s, s->h, s->output.carry, s->output.y), s->output.mark);
+    if (told)
+        alloy_arena_cut(s->p->arena, s->output.mark);
+    else
+        keep(s, sum(s, s->h, s->output.carry, s->output.y, false), s->output.mark);
     s->output.y = NULL;
     return true;
+}
+
+/* The record of a site that is like one before, and x as it would be. */
+static alloy_tensor *enter_like_before(struct stream *s, alloy_site site)
+{
+    alloy_pass *p = s->p;
+    alloy_pass_like(p, LIKE_LAYER);
+    if (s->streams > 1) {
+        p->site.kind = ALLOY_SITE_NORM;
+        alloy_pass_like(p, LIKE_LAYER);
+    }
+    p->site = site;
+    return alloy_tensor_new(p, 2, (int64_t[]){p->tokens, s->m->config.hidden_size});
 }
 
 /* What the module at `site` sees: `before`, then the layer's norm. */
@@ -71,14 +106,19 @@ static alloy_tensor *enter(struct stream *s, alloy_site site, const alloy_weight
     alloy_pass *p = s->p;
     alloy_site_kind around = s->streams > 1 ? ALLOY_SITE_RESIDUAL : ALLOY_SITE_NORM;
     p->site = alloy_site_at(around, site.layer, site.module);
-    bool joined = join(s);
+    bool joined = join(s, like_before(s, s->streams == 1 ? site.layer : s->output.site.layer));
     s->output.mark = alloy_arena_here(p->arena);
     s->output.site = site;
     s->output.carry = NULL;
     p->site = alloy_site_at(around, site.layer, site.module);
+    if (like_before(s, site.layer))
+        return enter_like_before(s, site);
     alloy_tensor *x = s->m->residual->before(p, c, NULL, s->h, &s->output.carry);
     if (x)
-        alloy_pass_between(p, joined && s->streams == 1 ? 0 : alloy_tensor_size(s->h), alloy_tensor_size(x));
+        alloy_pass_between(p, (alloy_between){.read = joined && s->streams == 1 ? 0 : alloy_tensor_size(s->h),
+                                              .written = alloy_tensor_size(x),
+                                              .classic_read = alloy_tensor_size(s->h),
+                                              .classic_written = alloy_tensor_size(x)});
     p->site.kind = ALLOY_SITE_NORM;
     x = alloy_rms_norm(p, x, norm, c->rms_norm_eps, c->rms_norm_unit_offset);
     p->site = site;
@@ -88,17 +128,17 @@ static alloy_tensor *enter(struct stream *s, alloy_site site, const alloy_weight
 static void leave(struct stream *s, const alloy_tensor *x, alloy_tensor *y)
 {
     s->output.y = y;
-    if (y)
-        alloy_pass_between(s->p, alloy_tensor_size(x), alloy_tensor_size(y));
+    if (y && s->p->site.like == s->p->site.layer)
+        alloy_pass_between(s->p, through(alloy_tensor_size(x), alloy_tensor_size(y)));
 }
 
-/* In count: has this module been read, in layer `like`? What it would make has the shape of x. */
+/* In count: has this module been read, in layer `like`? Tells so. What it would make has the shape of x. */
 static bool read_before(struct stream *s, int64_t like)
 {
     alloy_pass *p = s->p;
     if (p->reading != ALLOY_READ_COUNT || p->model.every_layer || like == p->site.layer)
         return false;
-    p->site.like = like;
+    alloy_pass_like(p, like);
     return true;
 }
 
@@ -130,7 +170,7 @@ static void embed(struct stream *s)
     s->p->site = alloy_site_at(ALLOY_SITE_EMBEDDING, -1, "");
     alloy_tensor *h = alloy_embedding(s->p, s->m->embedding);
     if (h)
-        alloy_pass_between(s->p, 0, alloy_tensor_size(s->h));
+        alloy_pass_between(s->p, through(0, alloy_tensor_size(s->h)));
     keep(s, h, mark);
 }
 
@@ -142,21 +182,25 @@ static alloy_tensor *last_rows(struct stream *s, const alloy_decode *d)
     if (!s->output.y)
         return h;
     alloy_tensor *y = alloy_pick_rows(p, s->output.y, d->rows, d->row_count), *carry = s->output.carry;
-    return sum(s, h, carry ? alloy_pick_rows(p, carry, d->rows, d->row_count) : NULL, y);
+    return sum(s, h, carry ? alloy_pick_rows(p, carry, d->rows, d->row_count) : NULL, y, true);
 }
 
 static void head(struct stream *s, const alloy_decode *d)
 {
     const alloy_config *c = &s->m->config;
     alloy_pass *p = s->p;
-    p->site = alloy_site_at(ALLOY_SITE_FINAL_NORM, -1, "");
+    p->site = alloy_site_at(ALLOY_SITE_NORM, -1, "");
     alloy_tensor *h = last_rows(s, d);
     p->site = alloy_site_at(ALLOY_SITE_FINAL_NORM, -1, "");
     alloy_tensor *x = alloy_rms_norm(p, h, s->m->final_norm, c->rms_norm_eps, c->rms_norm_unit_offset);
+    if (x)
+        alloy_pass_between(p, (alloy_between){.written = alloy_tensor_size(x),
+                                              .classic_read = alloy_tensor_size(h),
+                                              .classic_written = alloy_tensor_size(x)});
     p->site.kind = ALLOY_SITE_HEAD;
     alloy_tensor *logits = alloy_linear_into(p, x, s->m->head, d->logits);
     if (logits)
-        alloy_pass_between(p, alloy_tensor_size(x), alloy_tensor_size(logits));
+        alloy_pass_between(p, through(alloy_tensor_size(x), alloy_tensor_size(logits)));
     if (logits && logits->data && !p->kernels->all_finite(logits->data, alloy_tensor_size(logits)))
         alloy_pass_fail(p, ALLOY_RANGE, "a logit is not finite: the weights of the model are damaged or overflow fp32");
 }
@@ -173,7 +217,7 @@ void alloy_decoder_forward(alloy_pass *p, const alloy_model *m, const alloy_deco
         mix(&s, i, &d->states[i]);
         feed_forward(&s, i);
         if (d->each_layer && !p->status) {
-            join(&s);
+            join(&s, false);
             d->each_layer(d->user, i, s.h);
         }
     }

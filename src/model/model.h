@@ -31,11 +31,8 @@ struct alloy_model {
     const alloy_residual *residual;
     alloy_model_layer *layers;                         /* [config.num_hidden_layers] */
     const alloy_weight *embedding, *final_norm, *head; /* [vocab, hidden], [hidden], [vocab, hidden]; tied: the same */
+    uint64_t bound_bytes;                              /* of the files' tensors that the model uses */
     int64_t skipped; /* tensors of the files that no text model uses: vision towers, MTP heads */
 };
-
-/* A model without weights, for the count reading: shapes as the config says, dtypes the config's. Borrows the
- * config. */
-alloy_status alloy_model_describe(alloy_model **out, const alloy_config *config);
 
 #endif

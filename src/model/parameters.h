@@ -18,6 +18,7 @@ typedef struct alloy_parameter {
     int64_t shape[ALLOY_MOST_DIMS];
     int flags;      /* ALLOY_INIT_*, ALLOY_KEEPS_F32 */
     int64_t expert; /* number of the routed expert it belongs to; -1: of none */
+    int64_t copies; /* 1; together: so many routed experts */
 } alloy_parameter;
 
 typedef alloy_status alloy_parameter_function(void *user, const alloy_parameter *parameter);
@@ -26,6 +27,9 @@ typedef alloy_status alloy_parameter_function(void *user, const alloy_parameter 
  * first failure and returns it. Routed experts come one by one. A tied head has no tensor of its own. The config must
  * have passed alloy_modules_check. */
 alloy_status alloy_parameters(const alloy_config *config, alloy_parameter_function *each, void *user);
+
+/* The same, with one call for all routed experts of a layer: named as the first. */
+alloy_status alloy_parameters_together(const alloy_config *config, alloy_parameter_function *each, void *user);
 
 /* What the modules of a layer declare. */
 alloy_status alloy_mixer_params(const alloy_layer *layer, alloy_params *params);

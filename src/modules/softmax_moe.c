@@ -20,7 +20,7 @@ alloy_status alloy_softmax_moe_check(const alloy_config *c)
 void alloy_softmax_moe_params(alloy_params *p, const alloy_config *c, size_t offset)
 {
     alloy_param(p, "gate.weight", offset + offsetof(struct alloy_softmax_moe_weights, gate),
-                ALLOY_SHAPE(c->num_experts, c->hidden_size), ALLOY_INIT_NORMAL);
+                ALLOY_SHAPE(c->num_experts, c->hidden_size), ALLOY_INIT_NORMAL | ALLOY_ROUTES);
     alloy_param_experts(p, "experts", offset + offsetof(struct alloy_softmax_moe_weights, experts), c->num_experts,
                         c->moe_intermediate_size, c->hidden_size);
 }

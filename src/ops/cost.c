@@ -34,6 +34,19 @@ void alloy_cost_weight(alloy_cost *cost, const alloy_weight *weight, alloy_count
     cost->weight[i].classic_copies = classic_copies;
 }
 
+void alloy_cost_weight_f32(alloy_cost *cost, const alloy_weight *weight, alloy_count elements)
+{
+    int i = cost->weights;
+    alloy_cost_weight(cost, weight, elements, 1, 1);
+    if (cost->weights > i)
+        cost->weight[i].classic_f32 = true;
+}
+
+void alloy_cost_classic_f32_copy(alloy_cost *cost, alloy_count elements)
+{
+    cost->classic_f32_copies += elements;
+}
+
 void alloy_cost_cache(alloy_cost *cost, alloy_cache_kind kind, alloy_count read, alloy_count written,
                       alloy_count classic_read, alloy_count classic_written)
 {

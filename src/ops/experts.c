@@ -125,8 +125,7 @@ static void run(const alloy_args *a)
     alloy_pass_ranges(a->pass, o->routes->tokens, ROWS_A_PIECE, combine, &w);
 }
 
-/* Experts read when each token's choice is even and independent: E (1 - (1 - k/E)^N), computed by squaring. */
-static double even_routing(int64_t experts, int64_t per_token, int64_t tokens)
+double alloy_even_routing(int64_t experts, int64_t per_token, int64_t tokens)
 {
     double missed = 1, base = 1 - (double)per_token / (double)experts;
     for (int64_t n = tokens; n > 0; n >>= 1) {
@@ -145,7 +144,7 @@ static void count(const alloy_args *a, alloy_cost *cost)
     alloy_count inner = o->experts->gate[0].shape[0], experts = o->experts->count;
     double read = model->experts_read ? model->experts_read(model->user, a->pass->site.layer, o->experts->count,
                                                             o->routes->per_token, o->routes->tokens)
-                                      : even_routing(o->experts->count, o->routes->per_token, o->routes->tokens);
+                                      : alloy_even_routing(o->experts->count, o->routes->per_token, o->routes->tokens);
     double classic_read = (double)(rows < experts ? rows : experts);
     alloy_cost_let(cost, rows, hidden, inner);
     alloy_cost_tensor(cost, rows * 6 * hidden * inner);

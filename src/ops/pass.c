@@ -125,10 +125,23 @@ alloy_tensor *alloy_apply(alloy_pass *p, const alloy_op *op, const alloy_args *a
     return p->status ? NULL : call.out[0];
 }
 
-void alloy_pass_between(alloy_pass *p, alloy_count read, alloy_count written)
+void alloy_pass_between(alloy_pass *p, alloy_between between)
 {
-    if (p->reading == ALLOY_READ_COUNT && p->record && !p->status)
-        p->record(p->record_user, &p->site, NULL, &(alloy_cost){.tensors_read = read, .tensors_written = written});
+    if (p->reading != ALLOY_READ_COUNT || !p->record || p->status)
+        return;
+    alloy_cost cost = {.tensors_read = between.read,
+                       .tensors_written = between.written,
+                       .classic_read = between.classic_read,
+                       .classic_written = between.classic_written};
+    p->record(p->record_user, &p->site, NULL, &cost);
+}
+
+void alloy_pass_like(alloy_pass *p, int64_t like)
+{
+    static const alloy_cost nothing;
+    p->site.like = like;
+    if (p->record && !p->status)
+        p->record(p->record_user, &p->site, NULL, &nothing);
 }
 
 void alloy_pass_parallel(alloy_pass *p, int64_t tasks, void (*task)(void *context, int64_t index, void *scratch),

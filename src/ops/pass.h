@@ -24,6 +24,9 @@ typedef struct alloy_count_model {
     void *user;
 } alloy_count_model;
 
+/* Experts read when each token's choice is even and independent: E (1 - (1 - k/E)^N), computed by squaring. */
+double alloy_even_routing(int64_t experts, int64_t per_token, int64_t tokens);
+
 /* Where in the model an op runs. */
 typedef enum alloy_site_kind {
     ALLOY_SITE_EMBEDDING,
@@ -41,7 +44,8 @@ typedef struct alloy_site {
     int64_t layer; /* -1 outside the layers */
     /* its name in the registry; of a norm or residual: of what it surrounds; "" outside the layers */
     const char *module;
-    /* in count: the layer whose mixer (FFN) has told its ops already, and this one's are the same; else `layer` */
+    /* in count: the layer whose site of this kind has told its records already, and this one's are the same; else
+     * `layer` */
     int64_t like;
 } alloy_site;
 
@@ -51,7 +55,7 @@ static inline alloy_site alloy_site_at(alloy_site_kind kind, int64_t layer, cons
 }
 
 /* Receives each op's record, and with `op` NULL what the site reads and writes of the tensors that stand between
- * modules (tensors_read, tensors_written). */
+ * modules (tensors_read to classic_written). */
 typedef void alloy_record_function(void *user, const alloy_site *site, const char *op, const alloy_cost *cost);
 
 /* Receives the formulas of a count: `term` each expression that was added, after `let` has given names ("n, rows, k")
@@ -140,8 +144,15 @@ void alloy_run_linear_jobs(alloy_pass *p, const alloy_linear_job *jobs, int64_t 
 /* What a job needs to know of a weight [O, I]. */
 alloy_linear_job alloy_linear_job_of(const alloy_weight *w, const float *x, int64_t n, float *y);
 
-/* In count: the site reads and writes so many elements of the tensors that stand between modules. */
-void alloy_pass_between(alloy_pass *p, alloy_count read, alloy_count written);
+/* In count: the site reads and writes so many elements of the tensors that stand between modules, and so many in the
+ * classic accounting. */
+typedef struct alloy_between {
+    alloy_count read, written, classic_read, classic_written;
+} alloy_between;
+void alloy_pass_between(alloy_pass *p, alloy_between between);
+
+/* In count: what happens at the site is what happened at that of layer `like`, and is not told again. */
+void alloy_pass_like(alloy_pass *p, int64_t like);
 
 /* ---- Ops that only the model uses. ------------------------------------------------------------------------------- */
 

@@ -96,8 +96,8 @@ const char *alloy_peak_name(alloy_peak peak)
     return (unsigned)peak < ALLOY_PEAK_COUNT ? peak_names[peak] : "";
 }
 
-/* ALLOY_PEAK_COUNT where units do not multiply this dtype (or no two vendors agree at which rate they do: fp6). */
-static alloy_peak peak_of(alloy_dtype dtype)
+/* Of fp6 no two vendors agree at which rate it is multiplied. */
+alloy_peak alloy_peak_of_dtype(alloy_dtype dtype)
 {
     switch (dtype) {
     case ALLOY_U8:
@@ -124,32 +124,29 @@ static alloy_peak peak_of(alloy_dtype dtype)
 }
 
 /* Fails: "H100-SXM5 has no fp4 peak; it has int8, fp8, ...". */
-static alloy_status fail_missing(const alloy_chip *chip, alloy_dtype dtype)
+static alloy_status fail_missing(const alloy_chip *chip, alloy_peak missing)
 {
-    alloy_peak missing = peak_of(dtype);
-    const char *what = missing < ALLOY_PEAK_COUNT ? peak_names[missing] : alloy_dtype_name(dtype);
     alloy_text known = {0};
     for (int i = 0; i < ALLOY_PEAK_COUNT; i++)
         if (chip->peak[i] > 0)
             alloy_text_format(&known, "%s%s", known.size ? ", " : "", peak_names[i]);
     alloy_status status = alloy_text_status(&known);
     if (!status)
-        status = alloy_fail(ALLOY_ARG, "%s has no %s peak; %s%s", alloy_printable(chip->name, strlen(chip->name)), what,
-                            known.size ? "it has " : "none of its peaks is known", alloy_text_get(&known));
+        status = alloy_fail(ALLOY_ARG, "%s has no %s peak; %s%s", alloy_printable(chip->name, strlen(chip->name)),
+                            alloy_peak_name(missing), known.size ? "it has " : "none of its peaks is known",
+                            alloy_text_get(&known));
     alloy_text_free(&known);
     return status;
 }
 
-alloy_status alloy_chip_peak(const alloy_chip *chip, alloy_dtype dtype, double *flops)
+alloy_status alloy_chip_peak(const alloy_chip *chip, alloy_peak peak, double *flops)
 {
-    alloy_peak peak = peak_of(dtype);
     *flops = peak < ALLOY_PEAK_COUNT ? chip->peak[peak] : 0;
-    return *flops > 0 ? ALLOY_OK : fail_missing(chip, dtype);
+    return *flops > 0 ? ALLOY_OK : fail_missing(chip, peak);
 }
 
-alloy_status alloy_chip_vector_peak(const alloy_chip *chip, alloy_dtype dtype, double *flops)
+alloy_status alloy_chip_vector_peak(const alloy_chip *chip, alloy_peak peak, double *flops)
 {
-    alloy_peak peak = peak_of(dtype);
     *flops = peak < ALLOY_PEAK_COUNT ? chip->vector_peak[peak] : 0;
     if (*flops > 0)
         return ALLOY_OK;
@@ -157,5 +154,5 @@ alloy_status alloy_chip_vector_peak(const alloy_chip *chip, alloy_dtype dtype, d
         *flops = chip->peak[ALLOY_PEAK_FP32];
         return ALLOY_OK;
     }
-    return alloy_chip_peak(chip, dtype, flops);
+    return alloy_chip_peak(chip, peak, flops);
 }

@@ -1,0 +1,407 @@
+/* The analysis: a forward's records gathered into rows.
+ *
+ * Records come in the order of the forward. A row is one module at one depth. Modules that are alike are counted once
+ * (model/decoder.c), and their rows share one `work`, so that time and memory follow the kinds of layers; 10,000 layers
+ * are 40,000 small rows. Sums are of integers: rows of every level sum to the total exactly. */
+#include "roofline/analysis.h"
+
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/status.h"
+
+enum { LOOK_BACK = 4 }; /* rows between the two halves of a residual */
+
+/* ---- Names ------------------------------------------------------------------------------------------------------- */
+
+const char *alloy_traffic_name(alloy_traffic traffic)
+{
+    static const char *const names[ALLOY_TRAFFIC_COUNT] = {"weights", "activations", "kv",    "state",
+                                                           "indexer", "logits",      "router"};
+    return (unsigned)traffic < ALLOY_TRAFFIC_COUNT ? names[traffic] : "";
+}
+
+const char *alloy_roofline_kind(const alloy_site *site)
+{
+    static const char *const kinds[] = {[ALLOY_SITE_EMBEDDING] = "embedding",
+                                        [ALLOY_SITE_NORM] = "norm",
+                                        [ALLOY_SITE_MIXER] = "mixer",
+                                        [ALLOY_SITE_FFN] = "ffn",
+                                        [ALLOY_SITE_RESIDUAL] = "residual",
+                                        [ALLOY_SITE_FINAL_NORM] = "norm",
+                                        [ALLOY_SITE_HEAD] = "head"};
+    return kinds[site->kind];
+}
+
+const char *alloy_roofline_name(const alloy_model *model, const alloy_site *site)
+{
+    switch (site->kind) {
+    case ALLOY_SITE_EMBEDDING:
+        return "embedding";
+    case ALLOY_SITE_NORM:
+        return site->layer < 0 ? "final_norm" : "norm";
+    case ALLOY_SITE_FINAL_NORM:
+        return "final_norm";
+    case ALLOY_SITE_HEAD:
+        return "lm_head";
+    case ALLOY_SITE_RESIDUAL:
+        if (site->layer < 0)
+            return "hc_head";
+        return site->module == model->layers[site->layer].mixer->name ? "hc_attn" : "hc_ffn";
+    case ALLOY_SITE_MIXER:
+    case ALLOY_SITE_FFN:
+        break;
+    }
+    return site->module;
+}
+
+/* ---- Sums -------------------------------------------------------------------------------------------------------- */
+
+alloy_count alloy_work_read(const alloy_work *work)
+{
+    alloy_count sum = 0;
+    for (int i = 0; i < ALLOY_TRAFFIC_COUNT; i++)
+        sum += work->read[i];
+    return sum;
+}
+
+alloy_count alloy_work_written(const alloy_work *work)
+{
+    alloy_count sum = 0;
+    for (int i = 0; i < ALLOY_TRAFFIC_COUNT; i++)
+        sum += work->written[i];
+    return sum;
+}
+
+void alloy_work_add(alloy_work *sum, const alloy_work *work, int64_t times)
+{
+    sum->tensor_flops += work->tensor_flops * times;
+    sum->vector_flops += work->vector_flops * times;
+    for (int i = 0; i < ALLOY_TRAFFIC_COUNT; i++) {
+        sum->read[i] += work->read[i] * times;
+        sum->written[i] += work->written[i] * times;
+    }
+}
+
+/* ---- Gathering --------------------------------------------------------------------------------------------------- */
+
+static bool same_site(const alloy_site *a, const alloy_site *b)
+{
+    return a->kind == b->kind && a->layer == b->layer && a->module == b->module;
+}
+
+/* The row of this site if it is one of the last few; -1. Only residuals come back to a row that is not the last. */
+static int64_t find_row(const alloy_roofline *r, const alloy_site *site)
+{
+    int64_t last = r->row_count - 1, first = site->kind == ALLOY_SITE_RESIDUAL ? last - LOOK_BACK : last;
+    for (int64_t i = last; i >= 0 && i >= first; i--)
+        if (same_site(&r->rows[i].site, site))
+            return i;
+    return -1;
+}
+
+static enum alloy_place place_of(const alloy_roofline *r, const alloy_site *site)
+{
+    if (site->kind == ALLOY_SITE_MIXER)
+        return ALLOY_PLACE_MIXER;
+    if (site->kind == ALLOY_SITE_FFN)
+        return ALLOY_PLACE_FFN;
+    bool mixer = site->module == r->model->layers[site->layer].mixer->name;
+    if (site->kind == ALLOY_SITE_NORM)
+        return mixer ? ALLOY_PLACE_MIXER_NORM : ALLOY_PLACE_FFN_NORM;
+    return mixer ? ALLOY_PLACE_MIXER_RESIDUAL : ALLOY_PLACE_FFN_RESIDUAL;
+}
+
+static int64_t new_work(alloy_roofline *r)
+{
+    void *grown = alloy_memory_grow(r->works, r->work_count, &r->work_capacity, sizeof *r->works);
+    if (!grown) {
+        r->status = ALLOY_NOMEM;
+        return -1;
+    }
+    r->works = grown;
+    r->works[r->work_count] = (alloy_module_work){0};
+    return r->work_count++;
+}
+
+static void new_row(alloy_roofline *r, const alloy_site *site, int64_t work)
+{
+    void *grown = alloy_memory_grow(r->rows, r->row_count, &r->row_capacity, sizeof *r->rows);
+    if (!grown) {
+        r->status = ALLOY_NOMEM;
+        return;
+    }
+    r->rows = grown;
+    r->rows[r->row_count] = (alloy_module_row){*site, work};
+    if (site->layer >= 0)
+        r->places[place_of(r, site)][site->layer] = r->row_count;
+    r->row_count++;
+}
+
+/* The work that a record of this site belongs to; NULL where there is none to add to, or memory is short. */
+static alloy_module_work *work_of(alloy_roofline *r, const alloy_site *site)
+{
+    int64_t row = find_row(r, site);
+    if (row >= 0)
+        return &r->works[r->rows[row].work];
+    if (site->like != site->layer) { /* `like` has been read before */
+        new_row(r, site, r->rows[r->places[place_of(r, site)][site->like]].work);
+        return NULL;
+    }
+    int64_t work = new_work(r);
+    if (work < 0)
+        return NULL;
+    new_row(r, site, work);
+    return r->status ? NULL : &r->works[work];
+}
+
+static void keep_op(alloy_roofline *r, alloy_module_work *to, const char *op, const alloy_cost *cost,
+                    const alloy_work *work)
+{
+    void *grown = alloy_memory_grow(r->ops, r->op_count, &r->op_capacity, sizeof *r->ops);
+    if (!grown) {
+        r->status = ALLOY_NOMEM;
+        return;
+    }
+    r->ops = grown;
+    const char *weight = cost->weights ? cost->weight[0].weight->name : NULL;
+    r->ops[r->op_count++] = (alloy_op_row){to - r->works, op ? op : "input and output", weight, *work};
+    to->ops++;
+}
+
+static void add_record(void *user, const alloy_site *given, const char *op, const alloy_cost *cost)
+{
+    alloy_roofline *r = user;
+    alloy_site site = *given;
+    if (r->status || !alloy_roofline_has_row(&r->terms, &site))
+        return;
+    if (site.kind == ALLOY_SITE_NORM && site.layer < 0) /* the last sum is the final norm's */
+        site.kind = ALLOY_SITE_FINAL_NORM;
+    alloy_module_work *to = work_of(r, &site);
+    if (!to || r->status)
+        return;
+    alloy_work work = {0};
+    alloy_roofline_reduce(&r->terms, &site, op, cost, &work);
+    alloy_work_add(&to->work, &work, 1);
+    to->op_count += op != NULL;
+    if (r->keeps_ops)
+        keep_op(r, to, op, cost, &work);
+}
+
+/* Ops in the order of their modules: those of a residual come in two parts. */
+static void group_ops(alloy_roofline *r)
+{
+    alloy_op_row *grouped = alloy_memory_new((size_t)r->op_count + 1, sizeof *grouped);
+    int64_t *before = alloy_arena_take(r->arena, (size_t)r->row_count + 1, sizeof *before), first = 0;
+    if (!grouped || !before) {
+        alloy_memory_free(grouped);
+        r->status = ALLOY_NOMEM;
+        return;
+    }
+    for (int64_t i = 0; i < r->work_count; i++) {
+        r->works[i].first_op = first;
+        first += r->works[i].ops;
+        r->works[i].ops = 0;
+    }
+    for (int64_t i = 0; i < r->op_count; i++) {
+        alloy_module_work *module = &r->works[r->ops[i].module];
+        grouped[module->first_op + module->ops++] = r->ops[i];
+    }
+    alloy_memory_free(r->ops);
+    r->ops = grouped;
+    before[0] = 0;
+    for (int64_t i = 0; i < r->row_count; i++)
+        before[i + 1] = before[i] + r->works[r->rows[i].work].ops;
+    r->ops_before = before;
+}
+
+/* ---- Kinds and total --------------------------------------------------------------------------------------------- */
+
+static alloy_kind_row *kind_of(alloy_roofline *r, const alloy_site *site)
+{
+    const char *kind = alloy_roofline_kind(site), *name = alloy_roofline_name(r->model, site);
+    for (int64_t i = 0; i < r->kind_count; i++)
+        if (strcmp(r->kinds[i].kind, kind) == 0 && strcmp(r->kinds[i].name, name) == 0)
+            return &r->kinds[i];
+    void *grown = alloy_memory_grow(r->kinds, r->kind_count, &r->kind_capacity, sizeof *r->kinds);
+    if (!grown) {
+        r->status = ALLOY_NOMEM;
+        return NULL;
+    }
+    r->kinds = grown;
+    r->kinds[r->kind_count] = (alloy_kind_row){.kind = kind, .name = name};
+    return &r->kinds[r->kind_count++];
+}
+
+/* Rows that share their work are multiplied, not added one by one. */
+static void sum_up(alloy_roofline *r)
+{
+    int64_t *times = alloy_arena_take_zeroed(r->arena, (size_t)r->work_count + 1, sizeof *times);
+    if (!times) {
+        r->status = ALLOY_NOMEM;
+        return;
+    }
+    for (int64_t i = 0; i < r->row_count; i++)
+        times[r->rows[i].work]++;
+    for (int64_t i = 0; i < r->row_count && !r->status; i++) {
+        int64_t work = r->rows[i].work;
+        if (times[work] == 0)
+            continue;
+        alloy_kind_row *kind = kind_of(r, &r->rows[i].site);
+        if (!kind)
+            return;
+        kind->modules += times[work];
+        alloy_work_add(&kind->work, &r->works[work].work, times[work]);
+        r->all_ops += r->works[work].op_count * times[work];
+        times[work] = 0;
+    }
+    for (int64_t i = 0; i < r->kind_count; i++)
+        alloy_work_add(&r->total, &r->kinds[i].work, 1);
+}
+
+/* ---- Opening ----------------------------------------------------------------------------------------------------- */
+
+static alloy_roofline *new_roofline(const alloy_model *model, bool keeps_ops)
+{
+    alloy_roofline *r = alloy_memory_zeroed(1, sizeof *r);
+    if (!r)
+        return NULL;
+    r->model = model;
+    r->keeps_ops = keeps_ops;
+    r->arena = alloy_arena_new();
+    bool made = r->arena != NULL;
+    for (int i = 0; i < ALLOY_PLACES && made; i++) {
+        r->places[i] = alloy_arena_take(r->arena, (size_t)model->config.num_hidden_layers, sizeof *r->places[i]);
+        made = r->places[i] != NULL;
+    }
+    if (made)
+        return r;
+    alloy_roofline_close(r);
+    return NULL;
+}
+
+static alloy_status gather(alloy_roofline *r)
+{
+    alloy_status status = alloy_roofline_count(r->model, &r->terms, NULL, add_record, r);
+    if (!status && !r->status)
+        sum_up(r);
+    if (!status && !r->status && r->keeps_ops)
+        group_ops(r);
+    return status ? status : r->status;
+}
+
+static alloy_status finish(alloy_roofline **out, alloy_roofline *r, alloy_status status)
+{
+    if (status) {
+        alloy_roofline_close(r);
+        return status;
+    }
+    *out = r;
+    return ALLOY_OK;
+}
+
+alloy_status alloy_roofline_gather(alloy_roofline **out, const alloy_model *model, const alloy_roofline_terms *terms,
+                                   bool keeps_ops)
+{
+    *out = NULL;
+    alloy_roofline *r = new_roofline(model, keeps_ops);
+    if (!r)
+        return ALLOY_NOMEM;
+    r->terms = *terms;
+    return finish(out, r, gather(r));
+}
+
+alloy_status alloy_roofline_open(alloy_roofline **out, const alloy_model *model, const alloy_roofline_options *options)
+{
+    *out = NULL;
+    alloy_roofline *r = new_roofline(model, options->ops);
+    if (!r)
+        return ALLOY_NOMEM;
+    alloy_status status = alloy_roofline_resolve(&r->terms, model, options, r->arena);
+    return finish(out, r, status ? status : gather(r));
+}
+
+void alloy_roofline_close(alloy_roofline *r)
+{
+    if (!r)
+        return;
+    alloy_memory_free(r->rows);
+    alloy_memory_free(r->works);
+    alloy_memory_free(r->ops);
+    alloy_memory_free(r->kinds);
+    alloy_arena_free(r->arena);
+    alloy_memory_free(r);
+}
+
+/* ---- Reading ----------------------------------------------------------------------------------------------------- */
+
+const alloy_work *alloy_roofline_total(const alloy_roofline *r)
+{
+    return &r->total;
+}
+
+int64_t alloy_roofline_tokens(const alloy_roofline *r)
+{
+    return r->terms.tokens;
+}
+
+int64_t alloy_roofline_ops(const alloy_roofline *r)
+{
+    return r->all_ops;
+}
+
+int64_t alloy_roofline_row_count(const alloy_roofline *r, alloy_roofline_level level)
+{
+    switch (level) {
+    case ALLOY_LEVEL_TOTAL:
+        return 1;
+    case ALLOY_LEVEL_KINDS:
+        return r->kind_count;
+    case ALLOY_LEVEL_MODULES:
+        return r->row_count;
+    case ALLOY_LEVEL_OPS:
+        return r->ops_before ? r->ops_before[r->row_count] : 0;
+    }
+    return 0;
+}
+
+static alloy_roofline_row module_row(const alloy_roofline *r, int64_t index)
+{
+    const alloy_module_row *row = &r->rows[index];
+    return (alloy_roofline_row){.kind = alloy_roofline_kind(&row->site),
+                                .name = alloy_roofline_name(r->model, &row->site),
+                                .layer = row->site.layer,
+                                .modules = 1,
+                                .work = &r->works[row->work].work};
+}
+
+static alloy_roofline_row op_row(const alloy_roofline *r, int64_t index)
+{
+    int64_t row = 0, end = r->row_count; /* the op is among those of rows [row, end) */
+    while (end - row > 1) {
+        int64_t middle = row + (end - row) / 2;
+        *(r->ops_before[middle] <= index ? &row : &end) = middle;
+    }
+    const alloy_op_row *op = &r->ops[r->works[r->rows[row].work].first_op + index - r->ops_before[row]];
+    alloy_roofline_row out = module_row(r, row);
+    out.op = op->op;
+    out.weight = op->weight;
+    out.work = &op->work;
+    return out;
+}
+
+alloy_roofline_row alloy_roofline_row_at(const alloy_roofline *r, alloy_roofline_level level, int64_t index)
+{
+    if (level == ALLOY_LEVEL_OPS)
+        return op_row(r, index);
+    if (level == ALLOY_LEVEL_MODULES)
+        return module_row(r, index);
+    if (level == ALLOY_LEVEL_KINDS)
+        return (alloy_roofline_row){.kind = r->kinds[index].kind,
+                                    .name = r->kinds[index].name,
+                                    .layer = -1,
+                                    .modules = r->kinds[index].modules,
+                                    .work = &r->kinds[index].work};
+    return (alloy_roofline_row){
+        .kind = "total", .name = "total", .layer = -1, .modules = r->row_count, .work = &r->total};
+}

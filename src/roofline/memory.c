@@ -1,0 +1,222 @@
+/* Memory that a forward needs, and what fits.
+ *
+ * Weights are the model's parameters. What a cache holds after T tokens is what a forward of T tokens behind nothing
+ * writes to it, so it is counted by that forward and no second formula exists. */
+#include "base/status.h"
+#include "model/parameters.h"
+#include "roofline/analysis.h"
+
+enum { BYTE = 8 };
+static const int64_t MOST_CONTEXT = INT64_C(1) << 40;
+
+/* ---- Weights ----------------------------------------------------------------------------------------------------- */
+
+struct weights {
+    const alloy_model *model;
+    const alloy_roofline_terms *terms;
+    alloy_count bits;
+};
+
+static alloy_status add_parameter(void *user, const alloy_parameter *p)
+{
+    struct weights *sum = user;
+    alloy_weight w = {.dtype = sum->model->config.dtype, .ndim = p->ndim, .keeps_f32 = p->flags & ALLOY_KEEPS_F32};
+    alloy_count elements = 1;
+    for (int i = 0; i < p->ndim; i++)
+        elements *= w.shape[i] = p->shape[i];
+    if (w.keeps_f32)
+        w.dtype = ALLOY_F32;
+    sum->bits +=
+        p->copies * (elements * alloy_roofline_weight_bits(sum->terms, &w) + alloy_roofline_scale_bits(sum->terms, &w));
+    return ALLOY_OK;
+}
+
+/* Of an opened model the files know, unless another dtype is asked about. */
+static alloy_status count_weights(const alloy_model *model, const alloy_roofline_terms *terms, alloy_count *bytes)
+{
+    if (model->weights && !terms->weight_given) {
+        *bytes = (alloy_count)model->bound_bytes;
+        return ALLOY_OK;
+    }
+    struct weights sum = {model, terms, 0};
+    alloy_status status = alloy_parameters_together(&model->config, add_parameter, &sum);
+    *bytes = (sum.bits + BYTE - 1) / BYTE;
+    return status;
+}
+
+/* ---- Caches ------------------------------------------------------------------------------------------------------ */
+
+static int64_t whole_pages(int64_t rows, int64_t page)
+{
+    return (rows + page - 1) / page * page;
+}
+
+/* The batch as one that has computed everything: all of a sequence's tokens are new ones. */
+static alloy_status take_whole(alloy_roofline_terms *whole, const alloy_roofline_terms *terms, int64_t page,
+                               alloy_arena *arena)
+{
+    *whole = *terms;
+    whole->spans = alloy_arena_take(arena, (size_t)terms->span_count, sizeof *whole->spans);
+    if (!whole->spans)
+        return ALLOY_NOMEM;
+    for (int64_t i = 0; i < terms->span_count; i++) {
+        whole->spans[i] = terms->spans[i];
+        whole->spans[i].count = whole_pages(terms->spans[i].past + terms->spans[i].count, page);
+        whole->spans[i].past = 0;
+    }
+    return alloy_count_batch(whole->spans, whole->span_count, &whole->tokens, &whole->sequences);
+}
+
+/* Rows of windows fill whole pages too. */
+static alloy_count window_rests(const alloy_model *model, const alloy_roofline_terms *terms, int64_t page)
+{
+    alloy_count rows = 0;
+    for (int64_t l = 0; l < model->config.num_hidden_layers; l++)
+        for (int p = 0; p < model->layers[l].state.count; p++) {
+            const alloy_state_part *part = &model->layers[l].state.part[p];
+            for (int64_t i = 0; part->window > 0 && i < terms->span_count; i++) {
+                int64_t held = whole_pages(terms->spans[i].past + terms->spans[i].count, page);
+                if (held > part->window - 1)
+                    rows += (alloy_count)terms->spans[i].repeat * part->width *
+                            (whole_pages(part->window - 1, page) - (part->window - 1));
+            }
+        }
+    return rows * alloy_format_bits(terms->kv) / BYTE;
+}
+
+static alloy_status count_caches(const alloy_model *model, const alloy_roofline_terms *terms, int64_t page,
+                                 alloy_arena *arena, alloy_roofline_memory *out)
+{
+    alloy_status status = ALLOY_OK;
+    for (int paged = 0; paged < 2 && !status; paged++) {
+        alloy_roofline_terms whole;
+        alloy_roofline *written = NULL;
+        status = take_whole(&whole, terms, paged ? page : 1, arena);
+        if (!status)
+            status = alloy_roofline_gather(&written, model, &whole, false);
+        if (status)
+            break;
+        const alloy_count *bytes = alloy_roofline_total(written)->written;
+        out->allocated_cache = bytes[ALLOY_TRAFFIC_KV] + bytes[ALLOY_TRAFFIC_INDEXER];
+        if (!paged) {
+            out->cache = out->allocated_cache;
+            out->state = bytes[ALLOY_TRAFFIC_STATE];
+        }
+        alloy_roofline_close(written);
+    }
+    out->allocated_cache += window_rests(model, terms, page);
+    return status;
+}
+
+/* ---- Activations ------------------------------------------------------------------------------------------------- */
+
+struct tensors {
+    alloy_site site;
+    alloy_count here, most, logits; /* elements */
+};
+
+static void add_tensors(void *user, const alloy_site *site, const char *op, const alloy_cost *cost)
+{
+    struct tensors *t = user;
+    if (site->kind != t->site.kind || site->layer != t->site.layer)
+        t->here = 0;
+    t->site = *site;
+    if (site->kind == ALLOY_SITE_HEAD) {
+        t->logits += op ? 0 : cost->tensors_written;
+        return;
+    }
+    t->here += op ? cost->tensors_written : cost->tensors_read;
+    if (t->here > t->most)
+        t->most = t->here;
+}
+
+/* ---- All of it --------------------------------------------------------------------------------------------------- */
+
+static alloy_status needs(const alloy_model *model, const alloy_roofline_options *options, int64_t page,
+                          alloy_arena *arena, alloy_roofline_memory *out)
+{
+    alloy_roofline_terms terms;
+    alloy_roofline_options exact = *options;
+    exact.accounting = ALLOY_EXACT;
+    struct tensors tensors = {.site = {.layer = -2}};
+    alloy_status status = alloy_roofline_resolve(&terms, model, &exact, arena);
+    if (!status)
+        status = count_weights(model, &terms, &out->weights);
+    if (!status)
+        status = alloy_roofline_count(model, &terms, NULL, add_tensors, &tensors);
+    if (!status)
+        status = count_caches(model, &terms, page, arena, out);
+    int bits = alloy_format_bits(terms.activation);
+    out->activations = tensors.most * bits / BYTE;
+    out->logits = tensors.logits * bits / BYTE;
+    out->total = out->weights + out->allocated_cache + out->state + out->activations + out->logits;
+    return status;
+}
+
+alloy_status alloy_roofline_needs(const alloy_model *model, const alloy_roofline_options *options, int64_t page,
+                                  alloy_roofline_memory *out)
+{
+    *out = (alloy_roofline_memory){0};
+    if (page < 0 || page > MOST_CONTEXT)
+        return alloy_fail(ALLOY_RANGE, "page: %lld tokens, expected 0..2^40", (long long)page);
+    alloy_arena *arena = alloy_arena_new();
+    if (!arena)
+        return ALLOY_NOMEM;
+    alloy_status status = needs(model, options, page ? page : 1, arena, out);
+    alloy_arena_free(arena);
+    return status;
+}
+
+struct fit {
+    const alloy_model *model;
+    alloy_roofline_options options;
+    alloy_roofline_sequences sequences;
+    int64_t page, *varied;
+    double bytes;
+};
+
+static alloy_status fits_with(struct fit *f, int64_t value, bool *fits)
+{
+    alloy_roofline_memory memory;
+    *f->varied = value;
+    alloy_status status = alloy_roofline_needs(f->model, &f->options, f->page, &memory);
+    *fits = !status && (double)memory.total <= f->bytes;
+    return status == ALLOY_LIMIT ? ALLOY_OK : status; /* too large to be counted: it does not fit */
+}
+
+/* The largest value from `least` up that fits; least - 1: none does. */
+static alloy_status largest(struct fit *f, int64_t least, int64_t *out)
+{
+    int64_t low = least - 1, high = MOST_CONTEXT + 1; /* low fits, high does not */
+    alloy_status status = ALLOY_OK;
+    while (high - low > 1 && !status) {
+        int64_t middle = low + (high - low) / 2;
+        bool fits = false;
+        status = fits_with(f, middle, &fits);
+        *(fits ? &low : &high) = middle;
+    }
+    *out = low;
+    return status;
+}
+
+alloy_status alloy_roofline_fits(const alloy_model *model, const alloy_roofline_options *options, int64_t page,
+                                 double bytes, int64_t *batch, int64_t *context)
+{
+    *batch = *context = 0;
+    if (options->sequences_count < 1)
+        return alloy_fail(ALLOY_ARG, "no sequences: a forward has at least one");
+    struct fit f = {.model = model, .options = *options, .page = page, .bytes = bytes};
+    f.options.sequences = &f.sequences;
+    f.options.sequences_count = 1;
+    f.sequences = options->sequences[0];
+    f.varied = &f.sequences.count;
+    alloy_status status = largest(&f, 1, batch);
+    if (status)
+        return status;
+    f.sequences = options->sequences[0];
+    f.sequences.count = 1;
+    f.varied = &f.sequences.cached;
+    status = largest(&f, 0, context);
+    *context = *context < 0 ? 0 : *context;
+    return status;
+}

@@ -1,0 +1,129 @@
+/* From a neutral record to bytes: the two accountings.
+ *
+ * Both take an op's FLOPs, parameters and state; what stands between modules comes from the decoder. They differ in
+ *
+ *              exact                                       classic
+ *   FLOPs      tensor and vector apart                     one figure by published conventions, all "tensor"
+ *   weights    expected copies, each in its own dtype,     whole copies at the model's dtype (A_log, dt_bias: 4 bytes)
+ *              block scales included
+ *   state      recurrent matrices fp32                     at the activations' dtype
+ *   norms      a row before each module                    the final one only
+ *   tensors    between modules, or of each op              a module's input and output (mHC: an fp32 copy besides) */
+#include <math.h>
+
+#include "roofline/analysis.h"
+
+enum { BYTE = 8, ID_BYTES = 8, F32_BITS = 32 };
+
+/* Bytes of whole bits, rounded half to even (only formats of less than a byte can leave a rest). */
+static alloy_count bytes_of(alloy_count bits)
+{
+    alloy_count whole = bits / BYTE, rest = bits % BYTE;
+    return whole + (rest > BYTE / 2 || (rest == BYTE / 2 && (whole & 1)));
+}
+
+int alloy_roofline_weight_bits(const alloy_roofline_terms *terms, const alloy_weight *weight)
+{
+    int own = alloy_dtype_bits(weight->dtype);
+    if (own > F32_BITS) /* ids */
+        return own;
+    bool cast = weight->keeps_f32 ? terms->accounting == ALLOY_CLASSIC : terms->weight_given;
+    return cast ? alloy_format_bits(terms->weight) : own;
+}
+
+alloy_count alloy_roofline_scale_bits(const alloy_roofline_terms *terms, const alloy_weight *weight)
+{
+    if (!terms->weight_given || weight->ndim != 2 || terms->accounting == ALLOY_CLASSIC)
+        return 0;
+    return alloy_format_scale_bits(terms->weight, weight->shape[0], weight->shape[1]);
+}
+
+/* Bits of `copies` copies, a whole number or an expectation. */
+static alloy_count weight_bytes(const alloy_roofline_terms *terms, const alloy_cost *cost, int i)
+{
+    const alloy_weight *w = cost->weight[i].weight;
+    bool classic = terms->accounting == ALLOY_CLASSIC;
+    alloy_count elements = cost->weight[i].elements, whole = (alloy_count)w->shape[0] * w->shape[1];
+    double copies = classic ? cost->weight[i].classic_copies : cost->weight[i].copies;
+    int element = classic && cost->weight[i].classic_f32 ? F32_BITS : alloy_roofline_weight_bits(terms, w);
+    alloy_count bits = elements * element, scales = alloy_roofline_scale_bits(terms, w);
+    if (scales)
+        bits += elements == whole ? scales : (scales * elements + whole - 1) / whole;
+    double nearest = rint(copies);
+    if (copies == nearest)
+        return bytes_of(bits * (alloy_count)nearest);
+    return (alloy_count)rint((double)bits * copies / BYTE);
+}
+
+static void add_weights(const alloy_roofline_terms *terms, const alloy_cost *cost, alloy_work *sum)
+{
+    for (int i = 0; i < cost->weights; i++)
+        sum->read[cost->weight[i].weight->routes ? ALLOY_TRAFFIC_ROUTER : ALLOY_TRAFFIC_WEIGHTS] +=
+            weight_bytes(terms, cost, i);
+}
+
+static void add_caches(const alloy_roofline_terms *terms, const alloy_cost *cost, alloy_work *sum)
+{
+    static const alloy_traffic kinds[] = {[ALLOY_CACHE_KV] = ALLOY_TRAFFIC_KV,
+                                          [ALLOY_CACHE_INDEXER] = ALLOY_TRAFFIC_INDEXER,
+                                          [ALLOY_CACHE_STATE] = ALLOY_TRAFFIC_STATE,
+                                          [ALLOY_CACHE_CONV] = ALLOY_TRAFFIC_STATE};
+    bool classic = terms->accounting == ALLOY_CLASSIC;
+    int activation = alloy_format_bits(terms->activation);
+    for (int i = 0; i < cost->caches; i++) {
+        alloy_cache_kind kind = cost->cache[i].kind;
+        int bits = kind == ALLOY_CACHE_KV                  ? alloy_format_bits(terms->kv)
+                   : kind == ALLOY_CACHE_INDEXER           ? alloy_format_bits(terms->indexer)
+                   : kind == ALLOY_CACHE_STATE && !classic ? F32_BITS
+                                                           : activation;
+        sum->read[kinds[kind]] += bytes_of(bits * (classic ? cost->cache[i].classic_read : cost->cache[i].read));
+        sum->written[kinds[kind]] +=
+            bytes_of(bits * (classic ? cost->cache[i].classic_written : cost->cache[i].written));
+    }
+}
+
+static void add_tensors(const alloy_roofline_terms *terms, const alloy_site *site, alloy_count read,
+                        alloy_count written, alloy_work *sum)
+{
+    int bits = alloy_format_bits(terms->activation);
+    sum->read[ALLOY_TRAFFIC_ACTIVATIONS] += bytes_of(bits * read);
+    sum->written[site->kind == ALLOY_SITE_HEAD ? ALLOY_TRAFFIC_LOGITS : ALLOY_TRAFFIC_ACTIVATIONS] +=
+        bytes_of(bits * written);
+}
+
+static void reduce_classic(const alloy_roofline_terms *terms, const alloy_site *site, const alloy_cost *cost,
+                           alloy_work *sum)
+{
+    sum->tensor_flops += cost->classic_flops;
+    add_weights(terms, cost, sum);
+    add_caches(terms, cost, sum);
+    add_tensors(terms, site, cost->classic_read, cost->classic_written, sum);
+    sum->read[ALLOY_TRAFFIC_ACTIVATIONS] += cost->classic_f32_copies * (F32_BITS / BYTE);
+    sum->written[ALLOY_TRAFFIC_ACTIVATIONS] += cost->classic_f32_copies * (F32_BITS / BYTE);
+}
+
+static void reduce_exact(const alloy_roofline_terms *terms, const alloy_site *site, const char *op,
+                         const alloy_cost *cost, alloy_work *sum)
+{
+    sum->tensor_flops += cost->tensor_flops;
+    sum->vector_flops += cost->vector_flops;
+    sum->read[ALLOY_TRAFFIC_ACTIVATIONS] += cost->ids * ID_BYTES;
+    add_weights(terms, cost, sum);
+    add_caches(terms, cost, sum);
+    if (terms->op_fusion == (op != NULL))
+        add_tensors(terms, site, cost->tensors_read, cost->tensors_written, sum);
+}
+
+bool alloy_roofline_has_row(const alloy_roofline_terms *terms, const alloy_site *site)
+{
+    return terms->accounting == ALLOY_EXACT || site->kind != ALLOY_SITE_NORM;
+}
+
+void alloy_roofline_reduce(const alloy_roofline_terms *terms, const alloy_site *site, const char *op,
+                           const alloy_cost *cost, alloy_work *sum)
+{
+    if (terms->accounting == ALLOY_CLASSIC)
+        reduce_classic(terms, site, cost, sum);
+    else
+        reduce_exact(terms, site, op, cost, sum);
+}

@@ -1,0 +1,80 @@
+/* Options of the roofline, made sure of. */
+#include <math.h>
+
+#include "base/status.h"
+#include "roofline/analysis.h"
+
+static const double MOST_ZIPF = 10;
+
+static alloy_status take_formats(alloy_roofline_terms *t, const alloy_model *model, const alloy_roofline_options *o)
+{
+    alloy_peak own = alloy_peak_of_dtype(model->config.dtype);
+    alloy_status status = ALLOY_OK;
+    t->weight = t->activation = own < ALLOY_PEAK_COUNT ? own : ALLOY_PEAK_BF16;
+    t->weight_given = o->weight_dtype != NULL;
+    if (o->activation_dtype)
+        status = alloy_format_by_name("activation_dtype", o->activation_dtype, &t->activation);
+    t->kv = t->activation;
+    if (!status && o->weight_dtype)
+        status = alloy_format_by_name("weight_dtype", o->weight_dtype, &t->weight);
+    if (!status && o->kv_dtype)
+        status = alloy_format_by_name("kv_dtype", o->kv_dtype, &t->kv);
+    t->indexer = t->kv;
+    if (!status && o->indexer_dtype)
+        status = alloy_format_by_name("indexer_dtype", o->indexer_dtype, &t->indexer);
+    return status;
+}
+
+static alloy_status take_routing(alloy_roofline_terms *t, const alloy_roofline_options *o)
+{
+    t->routing = o->routing;
+    t->zipf = o->zipf;
+    t->experts_read = o->experts_read;
+    if (o->routing == ALLOY_ROUTING_ZIPF && !(o->zipf >= 0 && o->zipf <= MOST_ZIPF))
+        return alloy_fail(ALLOY_RANGE, "routing: zipf:%g, expected 0..%g", o->zipf, MOST_ZIPF);
+    if (o->routing == ALLOY_ROUTING_GIVEN && !o->experts_read)
+        return alloy_fail(ALLOY_ARG, "routing: given, but by no list of experts");
+    return ALLOY_OK;
+}
+
+static alloy_status take_sequences(alloy_roofline_terms *t, const alloy_roofline_options *o, alloy_arena *arena)
+{
+    if (o->sequences_count < 1)
+        return alloy_fail(ALLOY_ARG, "no sequences: a forward has at least one");
+    t->spans = alloy_arena_take(arena, (size_t)o->sequences_count, sizeof *t->spans);
+    if (!t->spans)
+        return ALLOY_NOMEM;
+    t->span_count = o->sequences_count;
+    for (int64_t i = 0; i < t->span_count; i++) {
+        const alloy_roofline_sequences *s = &o->sequences[i];
+        t->spans[i] = (alloy_span){.count = s->tokens, .past = s->cached, .repeat = s->count};
+    }
+    return alloy_count_batch(t->spans, t->span_count, &t->tokens, &t->sequences);
+}
+
+alloy_status alloy_roofline_resolve(alloy_roofline_terms *t, const alloy_model *model, const alloy_roofline_options *o,
+                                    alloy_arena *arena)
+{
+    *t = (alloy_roofline_terms){.accounting = o->accounting,
+                                .op_fusion = o->op_fusion,
+                                .all_logits = o->all_logits || o->accounting == ALLOY_CLASSIC,
+                                .delta = o->delta};
+    alloy_status status = take_formats(t, model, o);
+    if (!status)
+        status = take_routing(t, o);
+    return status ? status : take_sequences(t, o, arena);
+}
+
+alloy_status alloy_roofline_count(const alloy_model *model, const alloy_roofline_terms *t,
+                                  alloy_explanation *explanation, alloy_record_function *record, void *user)
+{
+    alloy_count_request request = {.spans = t->spans,
+                                   .span_count = t->span_count,
+                                   .all_logits = t->all_logits,
+                                   .explanation = explanation,
+                                   .model = {.experts_read = alloy_roofline_experts_read,
+                                             .delta_in_chunks = t->delta != ALLOY_DELTA_STEP,
+                                             .every_layer = t->routing == ALLOY_ROUTING_GIVEN,
+                                             .user = (void *)(uintptr_t)t}};
+    return alloy_model_count(model, &request, record, user);
+}
