@@ -31,11 +31,13 @@ typedef struct facts {
 
 /* ---- Gathering --------------------------------------------------------------------------------------------------- */
 
-/* A token goes to so many experts of a layer: so many of each layer's are active. */
+/* A token goes to so many experts of a layer: so many of each layer's are active. Buffers are no parameters. */
 static alloy_status add_parameter(void *user, const alloy_parameter *p)
 {
     facts *f = user;
     uint64_t elements = 1;
+    if (p->flags & ALLOY_BUFFER)
+        return ALLOY_OK;
     for (int i = 0; i < p->ndim; i++)
         elements *= (uint64_t)p->shape[i];
     amounts add = {.parameters = elements};
@@ -61,7 +63,7 @@ static void add_state(facts *f, int64_t layer, uint64_t row_bytes)
         else if (part->window > 0)
             a->cache_fixed += width * row_bytes * (uint64_t)part->window;
         else
-            a->cache_per_token += width * row_bytes;
+            a->cache_per_token += width * row_bytes / (uint64_t)part->rate;
     }
     f->total.cache_per_token += a->cache_per_token;
     f->total.cache_fixed += a->cache_fixed;

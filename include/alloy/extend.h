@@ -159,12 +159,13 @@ typedef struct alloy_tensor {
 /* A parameter where the file holds it. */
 typedef struct alloy_weight {
     const char *name;  /* full, as in the checkpoint */
-    alloy_dtype dtype; /* F32, BF16 or F16 */
+    alloy_dtype dtype; /* F32, BF16 or F16; of indices I64 or I32 */
     int ndim;
     int64_t shape[ALLOY_MOST_DIMS]; /* unused ones are 1 */
     const void *data;               /* any alignment; NULL when nothing is computed */
     bool keeps_f32;                 /* stays in its own dtype when others are cast (ALLOY_KEEPS_F32) */
     bool routes;                    /* of a router (ALLOY_ROUTES) */
+    bool classic_free;              /* ALLOY_CLASSIC_FREE */
 } alloy_weight;
 
 /* The routed experts of one layer, whether the file holds them one by one or stacked. */
@@ -204,8 +205,10 @@ enum {
     ALLOY_INIT_ONES = 2,
     ALLOY_INIT_LOG_UNIFORM = 3, /* log of uniform (0, 16]: A_log */
     ALLOY_INIT_MASK = 15,
-    ALLOY_KEEPS_F32 = 16, /* transformers keeps it in fp32 whatever the model's dtype is */
-    ALLOY_ROUTES = 32,    /* of a router: the roofline counts its traffic apart */
+    ALLOY_KEEPS_F32 = 16,     /* transformers keeps it in fp32 whatever the model's dtype is */
+    ALLOY_ROUTES = 32,        /* of a router: the roofline counts its traffic apart */
+    ALLOY_BUFFER = 64,        /* kept in files, but not counted among the parameters: it is set, not trained */
+    ALLOY_CLASSIC_FREE = 128, /* the classic accounting does not count its being read */
 };
 
 /* A shape: ALLOY_SHAPE(rows, columns). Ends with a 0. */
@@ -220,6 +223,11 @@ ALLOY_API void alloy_param(alloy_params *params, const char *name, size_t offset
 ALLOY_API void alloy_param_experts(alloy_params *params, const char *name, size_t offset, int64_t experts,
                                    int64_t intermediate, int64_t hidden);
 
+/* Declares a buffer of indices [rows, columns], I64 or I32 in files: each is at least 0 and below `limit`, which
+ * opening a model checks. In new weights those of a row are distinct. */
+ALLOY_API void alloy_param_indices(alloy_params *params, const char *name, size_t offset, int64_t rows, int64_t columns,
+                                   int64_t limit);
+
 /* Checkpoints may hold the same thing in more than one layout. What is declared after alloy_params_layout(p, 1) belongs
  * to layout 1, and so on; a file must hold one layout whole, and the pointers of the others are NULL then.
  * ALLOY_EVERY_LAYOUT ends the choice. New weights get layout 0, or the one that alloy_params_new_layout names. */
@@ -228,9 +236,11 @@ ALLOY_API void alloy_params_layout(alloy_params *params, int layout);
 ALLOY_API void alloy_params_new_layout(alloy_params *params, int layout);
 
 /* Declares what a mixer keeps of each sequence; parts are numbered 0, 1, ... in the order of the calls.
- * rows:  one row of `width` floats a token. window 0: of all tokens; else of the last `window` tokens.
- * fixed: `count` floats, zero at the beginning. */
+ * rows:    one row of `width` floats a token. window 0: of all tokens; else of the last `window` tokens.
+ * entries: one row of `width` floats for each `rate` tokens, once the last of them has come.
+ * fixed:   `count` floats, zero at the beginning. */
 ALLOY_API void alloy_state_keep_rows(alloy_state_spec *spec, const char *name, int64_t width, int64_t window);
+ALLOY_API void alloy_state_keep_entries(alloy_state_spec *spec, const char *name, int64_t width, int64_t rate);
 ALLOY_API void alloy_state_keep_fixed(alloy_state_spec *spec, const char *name, int64_t count);
 
 /* ---- Modules ----------------------------------------------------------------------------------------------------- */
@@ -341,6 +351,49 @@ ALLOY_API alloy_rows *alloy_append(alloy_pass *p, const alloy_state *s, int part
 ALLOY_API alloy_tensor *alloy_attention(alloy_pass *p, alloy_tensor *q, alloy_rows *keys, alloy_rows *values,
                                         int64_t kv_heads, float scale, int64_t window);
 
+/* ---- DeepSeek-V4's ops. Entry e of a rate stands for tokens e * rate .. (e + 1) * rate - 1; a token at t sees the
+ * entries below floor((t + 1) / rate). A forward closes the entries floor(past / rate) .. floor((past + count) / rate)
+ * - 1 of each sequence; a tensor "of entries" has a row for each of them, sequence by sequence. */
+
+/* Rotates pairs (2i, 2i + 1) of the trailing `channels` (an odd number is rounded up) of x [n, heads, d] by each
+ * token's position, or back by it. */
+ALLOY_API alloy_tensor *alloy_rotary_pairs(alloy_pass *p, alloy_tensor *x, const alloy_rope *rope, int64_t channels,
+                                           bool back);
+
+/* The same for entries x [entries, d], entry e by position e * rate. */
+ALLOY_API alloy_tensor *alloy_rotary_entries(alloy_pass *p, alloy_tensor *x, const alloy_rope *rope, int64_t channels,
+                                             int64_t rate);
+
+/* The entries that these tokens close, [entries, w]: per channel the sum over the window's tokens of kv, weighted by
+ * the softmax of gate + bias over them. bias [rate, ..]. The fixed part `open` of the state keeps rows of kv and gate
+ * of the window that is not closed yet: rate * 2 * the width of kv floats.
+ * overlap < 0: kv, gate [n, w]. Else kv, gate [n, 2w] = [a | b], and an entry takes a of the window before (absent
+ * before the first) and b of its own; the fixed part `overlap` keeps a of the last closed window: rate * 2w floats. */
+ALLOY_API alloy_tensor *alloy_compress(alloy_pass *p, alloy_tensor *kv, alloy_tensor *gate, const alloy_weight *bias,
+                                       int64_t rate, const alloy_state *s, int open, int overlap);
+
+/* Appends entries x [entries, w] to part `part` of the state; gives those and the ones before. `indexer`: they are the
+ * indexer's keys. */
+ALLOY_API alloy_rows *alloy_append_entries(alloy_pass *p, const alloy_state *s, int part, alloy_tensor *x,
+                                           bool indexer);
+
+/* The `most` visible entries of each token with the largest sum over heads h of weights[h] * heads^-1/2 * max(0,
+ * dot(q[h], key)) * d^-1/2; ties to the earlier entry. q [n, heads, d], weights [n, heads], keys rows of d. */
+typedef struct alloy_chosen alloy_chosen;
+ALLOY_API alloy_chosen *alloy_choose_entries(alloy_pass *p, alloy_tensor *q, alloy_tensor *weights, alloy_rows *keys,
+                                             int64_t most);
+
+/* alloy_attention over a window, with one head of rows `kv` that are keys and values at once, and with a logit more in
+ * each head's softmax, sinks [heads], which has no value. Where `entries` are given a token sees the visible ones too;
+ * where `chosen` are given, only those of them. q [n, heads, d] -> [n, heads, d]. */
+ALLOY_API alloy_tensor *alloy_shared_kv_attention(alloy_pass *p, alloy_tensor *q, alloy_rows *kv, alloy_rows *entries,
+                                                  alloy_chosen *chosen, const alloy_weight *sinks, float scale,
+                                                  int64_t window);
+
+/* alloy_linear in blocks: group g of y [n, groups * O] is group g of x [n, groups * I] times rows g * O .. of W [groups
+ * * O, I], transposed. */
+ALLOY_API alloy_tensor *alloy_grouped_linear(alloy_pass *p, alloy_tensor *x, const alloy_weight *w, int64_t groups);
+
 /* Depthwise causal convolution over tokens, then SiLU: y[t][c] = silu(sum_j w[c][j] x[t - taps + 1 + j][c]). x [n,
  * channels], w [channels, 1, taps] or [channels, taps]. The tail of taps - 1 rows is the fixed part `part` of the
  * state. */
@@ -364,6 +417,8 @@ ALLOY_API alloy_tensor *alloy_multiply(alloy_pass *p, alloy_tensor *a, alloy_ten
 ALLOY_API alloy_tensor *alloy_silu(alloy_pass *p, alloy_tensor *x);
 ALLOY_API alloy_tensor *alloy_sigmoid(alloy_pass *p, alloy_tensor *x);
 ALLOY_API alloy_tensor *alloy_swiglu(alloy_pass *p, alloy_tensor *gate, alloy_tensor *up); /* silu(gate) * up */
+/* silu(min(gate, limit)) * min(max(up, -limit), limit); limit 0: none */
+ALLOY_API alloy_tensor *alloy_swiglu_clamped(alloy_pass *p, alloy_tensor *gate, alloy_tensor *up, double limit);
 /* x * sigmoid(gate); gate like x, or [n, 1] */
 ALLOY_API alloy_tensor *alloy_mul_sigmoid(alloy_pass *p, alloy_tensor *x, alloy_tensor *gate);
 
@@ -372,9 +427,42 @@ ALLOY_API alloy_tensor *alloy_mul_sigmoid(alloy_pass *p, alloy_tensor *x, alloy_
 typedef struct alloy_routes alloy_routes;
 ALLOY_API alloy_routes *alloy_route_softmax(alloy_pass *p, alloy_tensor *logits, int64_t k, bool normalize);
 
+/* DeepSeek's router: scores of logits [n, experts] by `scoring` ("sqrtsoftplus", "sigmoid", "softmax"); the k largest
+ * score + bias are chosen, ties to the lower expert; their weights are score / (sum of the chosen + 1e-20) * scale. */
+ALLOY_API alloy_routes *alloy_route_scores(alloy_pass *p, alloy_tensor *logits, const alloy_weight *bias, int64_t k,
+                                           const char *scoring, double scale);
+
+/* The same weights for the experts that `table` [vocabulary, k] names for each token's id. gate [experts, H]; only the
+ * chosen experts' logits of x [n, H] are computed, so `scoring` is not "softmax". */
+ALLOY_API alloy_routes *alloy_route_by_id(alloy_pass *p, alloy_tensor *x, const alloy_weight *gate,
+                                          const alloy_weight *table, const char *scoring, double scale);
+
 /* y [n, H] = sum over a token's experts, in rising expert number, of weight * down(silu(gate x) * up x). */
 ALLOY_API alloy_tensor *alloy_experts(alloy_pass *p, alloy_tensor *x, alloy_routes *routes,
                                       const alloy_expert_weights *experts);
+
+/* alloy_experts with alloy_swiglu_clamped in the experts. */
+ALLOY_API alloy_tensor *alloy_experts_clamped(alloy_pass *p, alloy_tensor *x, alloy_routes *routes,
+                                              const alloy_expert_weights *experts, double limit);
+
+/* x [n, H] as `streams` equal streams: [n, streams * H]. */
+ALLOY_API alloy_tensor *alloy_hyper_copies(alloy_pass *p, alloy_tensor *x, int64_t streams);
+
+/* Hyper-connections over h [n, streams * H] (manifold-constrained, arXiv:2512.24880). From the streams, normalised as
+ * one row, times fn [(2 + streams) * streams, streams * H], with scale [3] and base [(2 + streams) * streams]: for each
+ * token pre [streams], post [streams] and comb [streams, streams], made doubly stochastic by `iterations` of Sinkhorn's
+ * (rounds of columns and rows); side by side in the result.
+ * Head: pre alone, from fn [streams, streams * H], scale [1], base [streams]; `iterations` is 0. */
+ALLOY_API alloy_tensor *alloy_hyper_weights(alloy_pass *p, alloy_tensor *h, const alloy_weight *fn,
+                                            const alloy_weight *base, const alloy_weight *scale, int64_t streams,
+                                            int64_t iterations, double eps, double norm_eps);
+
+/* x [n, H] = sum over streams of pre * stream. */
+ALLOY_API alloy_tensor *alloy_hyper_collapse(alloy_pass *p, alloy_tensor *h, alloy_tensor *weights, int64_t streams);
+
+/* Stream k of the result = post[k] * y + sum over streams j of comb[j][k] * stream j. */
+ALLOY_API alloy_tensor *alloy_hyper_expand(alloy_pass *p, alloy_tensor *h, alloy_tensor *weights, alloy_tensor *y,
+                                           int64_t streams);
 
 /* ---- Ops of one's own -----------------------------------------------------------------------------------------------
  *

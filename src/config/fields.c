@@ -165,7 +165,7 @@ static alloy_integers read_integers(alloy_json *json, alloy_arena *arena, const 
         json->status = ALLOY_NOMEM;
     if (copy && count > 0)
         memcpy(copy, type == ALLOY_JSON_ARRAY ? items : &one, (size_t)count * sizeof *copy);
-    if (copy && field->type == ALLOY_FIELD_INTEGERS)
+    if (copy && field->type == ALLOY_FIELD_INTEGERS && !(field->flags & ALLOY_FIELD_ORDERED))
         qsort(copy, (size_t)count, sizeof *copy, compare_integers);
     alloy_memory_free(items);
     return copy ? (alloy_integers){copy, count} : (alloy_integers){0};

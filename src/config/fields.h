@@ -15,7 +15,7 @@ typedef enum alloy_field_type {
     ALLOY_FIELD_NUMBER,   /* double; RANGE likewise */
     ALLOY_FIELD_BOOL,     /* bool */
     ALLOY_FIELD_TOKENS,   /* alloy_integers: one id, or a list of at least one */
-    ALLOY_FIELD_INTEGERS, /* alloy_integers: a list, kept sorted */
+    ALLOY_FIELD_INTEGERS, /* alloy_integers: a list, kept sorted unless ORDERED */
     ALLOY_FIELD_STRING,   /* const char *; where `words` are given one of them, else FORMAT */
     ALLOY_FIELD_DTYPE,    /* alloy_dtype, by torch's names */
     ALLOY_FIELD_VALUE,    /* alloy_json_string_view: any value, as it stands in the file */
@@ -28,6 +28,7 @@ enum {
     ALLOY_FIELD_MODEL = 8,    /* of the whole model: layer_overrides cannot change it */
     ALLOY_FIELD_RULE =
         16, /* a rule of some families that translation turns into other fields; unknown to `alloy` unless COMMON */
+    ALLOY_FIELD_ORDERED = 32, /* INTEGERS: in the file's order */
 };
 
 typedef struct alloy_field {

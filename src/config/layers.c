@@ -39,9 +39,9 @@ static const char *translated(const char *const *pairs, const char *name)
     return NULL;
 }
 
-static void refuse_mixer(alloy_config_reader *reader, const char *name)
+static void refuse_name(alloy_config_reader *reader, const char *key, const char *const *pairs, const char *name)
 {
-    const char *known[MOST_KNOWN], *const *pairs = reader->family->mixers;
+    const char *known[MOST_KNOWN];
     char listed[256] = "";
     size_t count = 0, used = 0;
     for (; *pairs && count < MOST_KNOWN && used < sizeof listed; pairs += 2) {
@@ -49,7 +49,7 @@ static void refuse_mixer(alloy_config_reader *reader, const char *name)
         known[count++] = pairs[0];
     }
     const char *nearest = alloy_nearest_name(name, known, count);
-    alloy_json_fail(&reader->json, ALLOY_FORMAT, "layer_types: %s has no \"%s\", expected one of: %s%s%s%s",
+    alloy_json_fail(&reader->json, ALLOY_FORMAT, "%s: %s has no \"%s\", expected one of: %s%s%s%s", key,
                     reader->family->model_type, alloy_printable(name, strlen(name)), listed,
                     nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
 }
@@ -58,13 +58,15 @@ static void refuse_mixer(alloy_config_reader *reader, const char *name)
 static void read_names(alloy_config_reader *reader, const alloy_field *field, struct list *list)
 {
     alloy_json *json = &reader->json;
-    bool translates = strcmp(field->key, "layer_types") == 0;
+    const char *const *pairs = strcmp(field->key, "layer_types") == 0       ? reader->family->mixers
+                               : strcmp(field->key, "mlp_layer_types") == 0 ? reader->family->ffns
+                                                                            : NULL;
     alloy_json_array(json);
     while (alloy_json_next_item(json)) {
         const char *name = alloy_read_name(json, reader->arena, field->key);
-        const char *own = name && translates ? translated(reader->family->mixers, name) : NULL;
-        if (name && translates && !own && reader->family->fields)
-            refuse_mixer(reader, name);
+        const char *own = name ? translated(pairs, name) : NULL;
+        if (name && pairs && !own && reader->family->fields)
+            refuse_name(reader, field->key, pairs, name);
         if (!json->status && list->count == ALLOY_MOST_LAYERS)
             alloy_json_fail(json, ALLOY_RANGE, "%s has more than %d entries", field->key, (int)ALLOY_MOST_LAYERS);
         int64_t *grown =
@@ -159,6 +161,8 @@ static alloy_status list_kind(alloy_config_reader *reader, alloy_source *source,
             return status;
         if (*layers == 0)
             *layers = list->count;
+        if (list->count > *layers && reader->family->cuts_lists)
+            list->count = *layers;
         if (list->count == *layers && list->count > 0)
             return ALLOY_OK;
         return alloy_reader_fail(reader, ALLOY_FORMAT,
@@ -185,9 +189,11 @@ static int64_t *keep_list(alloy_config_reader *reader, const struct list *list)
 alloy_status alloy_list_layers(alloy_config_reader *reader, alloy_source *source)
 {
     struct list mixers = {0}, ffns = {0};
+    bool has_ffns = reader->family->ffns;
     alloy_status status = list_kind(reader, source, "layer_types", &source->layer_types, family_mixer, &mixers);
     if (!status)
-        status = list_kind(reader, source, "ffn_types", &source->ffn_types, family_ffn, &ffns);
+        status = list_kind(reader, source, has_ffns ? "mlp_layer_types" : "ffn_types",
+                           has_ffns ? &source->mlp_layer_types : &source->ffn_types, family_ffn, &ffns);
     if (!status) {
         reader->mixers = keep_list(reader, &mixers);
         reader->ffns = keep_list(reader, &ffns);

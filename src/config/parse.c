@@ -88,6 +88,8 @@ static alloy_status read_all(alloy_config_reader *reader, alloy_source *source)
         status = alloy_source_resolve(reader, source);
     if (!status)
         status = require_head_dim(reader, &source->config);
+    if (!status && family->check)
+        status = family->check(reader, &source->config);
     if (!status)
         status = alloy_list_layers(reader, source);
     if (!status)

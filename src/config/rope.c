@@ -260,7 +260,8 @@ alloy_status alloy_resolve_rope(alloy_config_reader *reader, alloy_source *sourc
         read_settings(reader, &outer.compress, &compress);
     if (reader->json.status)
         return reader->json.status;
-    alloy_status status = finish(reader, source, has_main ? &main : &outer);
-    source->config.rope = has_main ? main.rope : outer.rope;
+    bool split = has_main || reader->family->flat_rope_is_compressed; /* main stays empty then: the default */
+    alloy_status status = finish(reader, source, split ? &main : &outer);
+    source->config.rope = split ? main.rope : outer.rope;
     return status ? status : finish_compress(reader, source, has_compress ? &compress : &outer, has_compress);
 }

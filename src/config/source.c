@@ -61,10 +61,14 @@ const alloy_field alloy_config_fields[] = {
     {"torch_dtype", ALLOY_FIELD_DTYPE, COMMON | MODEL | NULLABLE | RULE, AT(torch_dtype), 0, 0, NULL},
     WAITS(layer_types, MODEL),
     WAITS(ffn_types, MODEL),
+    WAITS(mlp_layer_types, MODEL | RULE),
     WAITS(layer_overrides, MODEL),
     {"max_window_layers", ALLOY_FIELD_INTEGER, RULE, AT(max_window_layers), 0, ALLOY_MOST_LAYERS, NULL},
     {"full_attention_interval", ALLOY_FIELD_INTEGER, RULE, AT(full_attention_interval), 1, ALLOY_MOST_LAYERS, NULL},
     {"decoder_sparse_step", ALLOY_FIELD_INTEGER, RULE, AT(decoder_sparse_step), 1, ALLOY_MOST_LAYERS, NULL},
+    {"num_hash_layers", ALLOY_FIELD_INTEGER, RULE | NULLABLE, AT(num_hash_layers), 0, ALLOY_MOST_LAYERS, NULL},
+    {"compress_ratios", ALLOY_FIELD_INTEGERS, RULE | NULLABLE | ALLOY_FIELD_ORDERED, AT(compress_ratios), 0, MOST_WIDTH,
+     NULL},
     {"mlp_only_layers", ALLOY_FIELD_INTEGERS, RULE | NULLABLE, AT(mlp_only_layers), 0, ALLOY_MOST_LAYERS, NULL},
 
     /* Norms. */
@@ -115,15 +119,15 @@ const alloy_field alloy_config_fields[] = {
 
     /* DeepSeek-V4. */
     WHOLE(q_lora_rank, 0, 1, MOST_WIDTH),
-    WHOLE(qk_rope_head_dim, 0, 1, MOST_HEADS),
+    WHOLE(qk_rope_head_dim, NULLABLE, 1, MOST_HEADS),
     WHOLE(o_groups, 0, 1, MOST_HEADS),
     WHOLE(o_lora_rank, 0, 1, MOST_HEADS),
     WHOLE(index_n_heads, 0, 1, MOST_HEADS),
     WHOLE(index_head_dim, 0, 1, MOST_HEADS),
     WHOLE(index_topk, 0, 1, MOST_TOKENS),
     WAITS(compress_rates, 0),
-    WHOLE(compress_rate_csa, 0, 1, MOST_WIDTH),
-    WHOLE(compress_rate_hca, 0, 1, MOST_WIDTH),
+    WHOLE(compress_rate_csa, NULLABLE, 1, MOST_WIDTH),
+    WHOLE(compress_rate_hca, NULLABLE, 1, MOST_WIDTH),
     {"compress_rope_theta", ALLOY_FIELD_NUMBER, ABOVE, AT(compress_rope_theta), 0, MOST_THETA, NULL},
 
     /* Residual streams. */

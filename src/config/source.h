@@ -44,10 +44,13 @@ typedef struct alloy_source {
     bool theta_wins, partial_wins; /* an override says so beside older rope settings, which would win otherwise */
     alloy_dtype torch_dtype;
     /* waiting */
-    alloy_json_string_view rope_parameters, rope_scaling, compress_rates, layer_types, ffn_types, layer_overrides;
+    alloy_json_string_view rope_parameters, rope_scaling, compress_rates, layer_types, ffn_types, mlp_layer_types,
+        layer_overrides;
     bool use_sliding_window;
     int64_t max_window_layers, full_attention_interval, decoder_sparse_step;
     alloy_integers mlp_only_layers;
+    alloy_integers compress_ratios; /* of each layer */
+    int64_t num_hash_layers;
     uint8_t state[ALLOY_FIELD_LIMIT]; /* alloy_field_state of each row of the table */
 } alloy_source;
 
@@ -76,11 +79,18 @@ struct alloy_family {
     const char *const *fields;    /* keys that it has beyond the common ones, ends with NULL; or NULL: all of Alloy's */
     const alloy_source *defaults; /* of fields that are absent; what is zero here has none */
 
+    bool flat_rope_is_compressed; /* rope settings that are not divided are "compress", and "main" is the default */
+    bool cuts_lists;              /* lists of the layers may be longer than there are layers */
+
     /* Sets what follows from the family's rules; may be NULL. */
     alloy_status (*translate)(alloy_config_reader *reader, alloy_source *source);
 
+    /* Is what was resolved sound? May be NULL. */
+    alloy_status (*check)(const alloy_config_reader *reader, const alloy_config *config);
+
     /* Names of mixers, as pairs: one that layer_types may hold, and what Alloy calls it. Ends with NULL. */
     const char *const *mixers;
+    const char *const *ffns; /* the same of FFNs and mlp_layer_types; NULL: the family has no such field */
 
     /* The mixer (FFN) of a depth that no list of the file tells: that of the function where there is one, else these.
      * The sliding one, where there is one, from layer max_window_layers on, if the config has a sliding_window. None at
@@ -93,7 +103,7 @@ struct alloy_family {
     bool (*module_defaults)(alloy_source *source, const char *module);
 };
 
-/* FORMAT where there is no such family: the known ones and the nearest; UNSUPPORTED for one that is not read yet. */
+/* FORMAT where there is no such family: the known ones and the nearest. */
 alloy_status alloy_family_find(const alloy_family **out, const char *model_type);
 
 /* What alloy_config_parse makes. The config that users see is the first member of the first. */

@@ -103,6 +103,29 @@ static void write_rope(alloy_json_writer *writer, const alloy_rope *rope)
     alloy_json_write_object_end(writer);
 }
 
+/* Both, where the family has layers that rotate by the second. */
+static void write_ropes(alloy_json_writer *writer, const alloy_source *source)
+{
+    if (!alloy_source_has(source, "compress_rope_theta")) {
+        write_rope(writer, &source->config.rope);
+        return;
+    }
+    alloy_json_write_object(writer);
+    alloy_json_write_key(writer, "main");
+    write_rope(writer, &source->config.rope);
+    alloy_json_write_key(writer, "compress");
+    write_rope(writer, &source->config.rope_compress);
+    alloy_json_write_object_end(writer);
+}
+
+/* Was a field of another name, compress_rates, what set this one? */
+static bool is_compress_rate(const alloy_source *source, const alloy_field *field)
+{
+    const void *member = (const char *)source + field->offset;
+    return (member == &source->config.compress_rate_csa || member == &source->config.compress_rate_hca) &&
+           *(const int64_t *)member != 0;
+}
+
 static void write_modules(alloy_json_writer *writer, const alloy_config *config, bool ffns)
 {
     alloy_json_write_array(writer);
@@ -123,10 +146,11 @@ static void write_translated(alloy_json_writer *writer, const alloy_source *sour
         write_modules(writer, &source->config, ffns);
     } else if (strcmp(field->key, "rope_parameters") == 0) {
         alloy_json_write_key(writer, field->key);
-        write_rope(writer, &source->config.rope);
+        write_ropes(writer, source);
     } else if (field->flags & ALLOY_FIELD_RULE || field->type == ALLOY_FIELD_VALUE) {
         ; /* translation has made other fields of it */
-    } else if (has || (field->type == ALLOY_FIELD_DTYPE && alloy_source_has(source, "torch_dtype"))) {
+    } else if (has || (field->type == ALLOY_FIELD_DTYPE && alloy_source_has(source, "torch_dtype")) ||
+               is_compress_rate(source, field)) {
         alloy_json_write_key(writer, field->key);
         alloy_field_write(writer, field, source);
     } else if (source->state[row] == ALLOY_FIELD_NULL) {

@@ -88,6 +88,14 @@ typedef struct alloy_delta_job {
     int64_t y_stride;
 } alloy_delta_job;
 
+/* Rows of a window that a compressor closes: row i of kv and gate is `stride` behind the one before, of bias
+ * `bias_stride`. */
+typedef struct alloy_compress_segment {
+    const float *kv, *gate, *bias;
+    int64_t stride, bias_stride;
+    int64_t count; /* rows */
+} alloy_compress_segment;
+
 typedef struct alloy_kernels {
     const char *name; /* "generic", "avx2", "avx512" */
 
@@ -109,6 +117,9 @@ typedef struct alloy_kernels {
     /* See the job. `scratch` as for linear. */
     void (*attention_block)(const alloy_attention_block *block, void *scratch);
 
+    /* y[e] = dot(w, max(0, s[.][e])) over heads, for e < entries; s [heads, entries] with rows s_stride apart. */
+    void (*index_scores)(float *y, const float *s, int64_t s_stride, const float *w, int64_t heads, int64_t entries);
+
     /* ---- Column sums ---- */
 
     /* y[c] = column sum over j < taps, rising, of w[j * channels + c] * x[j][c]. */
@@ -116,6 +127,20 @@ typedef struct alloy_kernels {
 
     /* See the job. */
     void (*delta_rule)(const alloy_delta_job *job);
+
+    /* For each channel, over the slots j of all segments, in order: s_j = gate_j + bias_j; m = max s; p_j = exp(s_j -
+     * m); y = (column sum of p_j * kv_j) / (column sum of p_j * 1). */
+    void (*compress)(float *y, const alloy_compress_segment *segments, int count, int64_t channels);
+
+    /* The weights of one token's hyper-connection: pre [n], post [n], comb [n, n] from mixes, base (alike) and scale
+     * [3].
+     *   pre = sigmoid(fma(mix, scale[0], base)) + eps; post = sigmoid(fma(mix, scale[1], base)) * 2
+     *   comb = softmax over each row of fma(mix, scale[2], base), + eps; comb / (sums of columns + eps); and iterations
+     * - 1
+     *   times comb / (sums of rows + eps), comb / (sums of columns + eps); these sums are column sums.
+     * iterations 0: pre alone, of n mixes. n <= 64. */
+    void (*hyper_weights)(float *y, const float *mixes, const float *base, const float *scale, int64_t n,
+                          int64_t iterations, float eps);
 
     /* y[i] = fma(a, x[i], y[i]) */
     void (*add_scaled)(float *y, float a, const float *x, int64_t n);
@@ -136,14 +161,23 @@ typedef struct alloy_kernels {
     void (*silu)(float *y, const float *x, int64_t n);                     /* x * sigmoid(x) */
     void (*sigmoid)(float *y, const float *x, int64_t n);                  /* 1 / (1 + exp(-x)) */
     void (*exp)(float *y, const float *x, int64_t n);
+    void (*sqrt_softplus)(float *y, const float *x, int64_t n);                       /* sqrt(softplus(x)) */
     void (*multiply_silu)(float *y, const float *x, const float *gate, int64_t n);    /* silu(gate) * x */
     void (*multiply_sigmoid)(float *y, const float *x, const float *gate, int64_t n); /* x * sigmoid(gate) */
+
+    /* silu(min(gate, limit)) * min(max(x, -limit), limit) */
+    void (*clamped_swiglu)(float *y, const float *x, const float *gate, float limit, int64_t n);
 
     /* Rotates halves of the leading 2 * half channels of each of `heads` heads of d; the rest is copied. y may be x.
      * y[i] = fma(x[i], cos[i], -(x[i + half] * sin[i])); y[i + half] = fma(x[i + half], cos[i], x[i] * sin[i]).
      * (arXiv:2104.09864, eq. 34) */
     void (*rotary)(float *y, const float *x, int64_t heads, int64_t d, int64_t half, const float *cos,
                    const float *sin);
+
+    /* Rotates pairs of the trailing `channels`, an even number, of each of `heads` heads of d; the rest is copied. y
+     * may be x. Channel c of them: y[c] = fma(x[c], cos[c], x[c ^ 1] * sin[c]). */
+    void (*rotary_pairs)(float *y, const float *x, int64_t heads, int64_t d, int64_t channels, const float *cos,
+                         const float *sin);
 
     /* ---- Conversions ---- */
 

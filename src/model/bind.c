@@ -12,6 +12,7 @@
 #include "base/name_table.h"
 #include "base/status.h"
 #include "base/text.h"
+#include "model/names.h"
 #include "model/parameters.h"
 
 enum { LONGEST_NAME = 512, LONGEST_PART = 64, MOST_LISTED = 6 }; /* bytes of a name, and of what an expert adds */
@@ -35,7 +36,7 @@ struct kinds {
 
 struct binder {
     alloy_model *model;
-    const char *prefix;    /* "model." or "model.language_model." */
+    alloy_naming naming;   /* of the files */
     alloy_name_table used; /* names of tensors that are bound */
     struct problems missing, misshapen, unused;
     struct kinds mixers, ffns; /* of a described model */
@@ -66,10 +67,16 @@ static void *take(struct binder *b, size_t count, size_t size)
 
 /* ---- One tensor -------------------------------------------------------------------------------------------------- */
 
-static bool usable_dtype(struct binder *b, const alloy_stored_tensor *t)
+static bool usable_dtype(struct binder *b, const alloy_stored_tensor *t, bool indices)
 {
-    if (t->dtype == ALLOY_F32 || t->dtype == ALLOY_BF16 || t->dtype == ALLOY_F16)
+    if (indices ? t->dtype == ALLOY_I64 || t->dtype == ALLOY_I32
+                : t->dtype == ALLOY_F32 || t->dtype == ALLOY_BF16 || t->dtype == ALLOY_F16)
         return true;
+    if (indices) {
+        b->status = alloy_fail(ALLOY_FORMAT, "%s: indices of dtype %s, expected I64 or I32", t->name,
+                               alloy_dtype_name(t->dtype));
+        return false;
+    }
     b->status = alloy_fail(ALLOY_UNSUPPORTED, "%s: weights of dtype %s are not implemented; F32, BF16 and F16 are",
                            t->name, alloy_dtype_name(t->dtype));
     return false;
@@ -103,8 +110,28 @@ static void add_misshapen(struct binder *b, const alloy_stored_tensor *t, int nd
     alloy_text_free(&found);
 }
 
-/* The tensor `name` with this shape, marked as used; NULL when it is not there or unfit, which is noted. */
-static const alloy_stored_tensor *find(struct binder *b, const char *name, int ndim, const int64_t *shape)
+/* Is every index one of 0 .. limit - 1? */
+static bool indices_fit(struct binder *b, const alloy_stored_tensor *t, int64_t limit)
+{
+    size_t size = t->dtype == ALLOY_I64 ? sizeof(int64_t) : sizeof(int32_t);
+    for (size_t i = 0; i < t->bytes / size; i++) {
+        int64_t wide;
+        int32_t narrow;
+        memcpy(t->dtype == ALLOY_I64 ? (void *)&wide : &narrow, (const char *)t->data + i * size, size);
+        int64_t index = t->dtype == ALLOY_I64 ? wide : narrow;
+        if (index >= 0 && index < limit)
+            continue;
+        b->status = alloy_fail(ALLOY_RANGE, "%s: index %lld at place %zu, expected 0 to %lld", t->name,
+                               (long long)index, i, (long long)limit - 1);
+        return false;
+    }
+    return true;
+}
+
+/* The tensor `name` with this shape, marked as used; NULL when it is not there or unfit, which is noted. limit: 0, or
+ * of indices. */
+static const alloy_stored_tensor *find(struct binder *b, const char *name, int ndim, const int64_t *shape,
+                                       int64_t limit)
 {
     const alloy_stored_tensor *t = NULL;
     if (b->status || (b->status = alloy_weights_find(b->model->weights, name, &t)))
@@ -119,32 +146,47 @@ static const alloy_stored_tensor *find(struct binder *b, const char *name, int n
         b->status = added;
         return NULL;
     }
-    if (!usable_dtype(b, t))
+    if (!usable_dtype(b, t, limit > 0))
         return NULL;
     if (!same_shape(t, ndim, shape)) {
         add_misshapen(b, t, ndim, shape);
         return NULL;
     }
+    if (limit > 0 && !indices_fit(b, t, limit))
+        return NULL;
     if (!added)
         b->model->bound_bytes += t->bytes;
     return t;
 }
 
-static void set_weight(struct binder *b, alloy_weight *w, const char *name, int ndim, const int64_t *shape, int flags)
+/* Flags of parameters that alloy_weight has. */
+static alloy_weight flagged(int flags)
 {
-    *w = (alloy_weight){
-        .ndim = ndim, .shape = {1, 1, 1, 1}, .keeps_f32 = flags & ALLOY_KEEPS_F32, .routes = flags & ALLOY_ROUTES};
-    memcpy(w->shape, shape, (size_t)ndim * sizeof *shape);
+    return (alloy_weight){.keeps_f32 = flags & ALLOY_KEEPS_F32,
+                          .routes = flags & ALLOY_ROUTES,
+                          .classic_free = flags & ALLOY_CLASSIC_FREE};
+}
+
+/* `own_name`: the library's name for it. */
+static void set_weight(struct binder *b, alloy_weight *w, const char *own_name, int ndim, const int64_t *shape,
+                       int flags, int64_t limit)
+{
+    char renamed[ALLOY_LONGEST_NAME];
+    const char *name = alloy_name_in_files(b->naming, own_name, renamed);
+    *w = flagged(flags);
+    w->ndim = ndim;
+    for (int i = 0; i < ALLOY_MOST_DIMS; i++)
+        w->shape[i] = i < ndim ? shape[i] : 1;
     size_t size = strlen(name) + 1;
     char *copy = take(b, size, 1);
     if (!copy)
         return;
     w->name = memcpy(copy, name, size);
     if (!b->model->weights) {
-        w->dtype = w->keeps_f32 ? ALLOY_F32 : b->model->config.dtype;
+        w->dtype = limit > 0 ? ALLOY_I64 : w->keeps_f32 ? ALLOY_F32 : b->model->config.dtype;
         return;
     }
-    const alloy_stored_tensor *t = find(b, name, ndim, shape);
+    const alloy_stored_tensor *t = find(b, name, ndim, shape, limit);
     if (t) {
         w->dtype = t->dtype;
         w->data = t->data;
@@ -155,13 +197,14 @@ static const alloy_weight *bind_weight(struct binder *b, const char *name, int n
 {
     alloy_weight *w = take(b, 1, sizeof *w);
     if (w)
-        set_weight(b, w, name, ndim, shape, flags);
+        set_weight(b, w, name, ndim, shape, flags, 0);
     return w;
 }
 
 static bool has(const struct binder *b, const char *name)
 {
-    return b->model->weights && alloy_weights_has(b->model->weights, name);
+    char renamed[ALLOY_LONGEST_NAME];
+    return b->model->weights && alloy_weights_has(b->model->weights, alloy_name_in_files(b->naming, name, renamed));
 }
 
 /* ---- Routed experts ---------------------------------------------------------------------------------------------- */
@@ -212,21 +255,23 @@ static void bind_experts(struct binder *b, const char *base, const alloy_param_s
     int64_t named = b->model->weights ? spec->experts : 1; /* nobody reads the others where nothing is computed */
     for (int64_t e = 0; e < named && !b->status; e++) {
         snprintf(name, sizeof name, "%s.%lld.gate_proj.weight", base, (long long)e);
-        set_weight(b, &gate[e], name, 2, spec->shape, spec->flags);
+        set_weight(b, &gate[e], name, 2, spec->shape, spec->flags, 0);
         snprintf(name, sizeof name, "%s.%lld.up_proj.weight", base, (long long)e);
-        set_weight(b, &up[e], name, 2, spec->shape, spec->flags);
+        set_weight(b, &up[e], name, 2, spec->shape, spec->flags, 0);
         snprintf(name, sizeof name, "%s.%lld.down_proj.weight", base, (long long)e);
-        set_weight(b, &down[e], name, 2, turned, spec->flags);
+        set_weight(b, &down[e], name, 2, turned, spec->flags, 0);
     }
 }
 
 /* ---- Modules ----------------------------------------------------------------------------------------------------- */
 
-static void full_name(const struct binder *b, char name[LONGEST_NAME], int64_t layer, const char *attr_name,
-                      const char *relative)
+/* layer -1: outside the layers. */
+static void full_name(char name[LONGEST_NAME], int64_t layer, const char *attr_name, const char *relative)
 {
-    snprintf(name, LONGEST_NAME, "%slayers.%lld.%s%s%s", b->prefix, (long long)layer, attr_name, relative ? "." : "",
-             relative ? relative : "");
+    if (layer < 0)
+        snprintf(name, LONGEST_NAME, "model.%s.%s", attr_name, relative);
+    else
+        snprintf(name, LONGEST_NAME, "model.layers.%lld.%s.%s", (long long)layer, attr_name, relative);
 }
 
 /* The layout of which the file holds any tensor; that of new weights where it holds none. */
@@ -234,7 +279,7 @@ static int layout_of(const struct binder *b, int64_t layer, const char *attr_nam
 {
     for (int i = 0; i < params->count; i++) {
         char name[LONGEST_NAME];
-        full_name(b, name, layer, attr_name, params->param[i].name);
+        full_name(name, layer, attr_name, params->param[i].name);
         if (params->param[i].layout != ALLOY_EVERY_LAYOUT && has(b, name))
             return params->param[i].layout;
     }
@@ -252,15 +297,37 @@ static void *bind_module(struct binder *b, int64_t layer, const char *attr_name,
         if (spec->layout != ALLOY_EVERY_LAYOUT && spec->layout != layout)
             continue;
         char name[LONGEST_NAME];
-        full_name(b, name, layer, attr_name, spec->name);
+        full_name(name, layer, attr_name, spec->name);
         if (spec->experts) {
             bind_experts(b, name, spec, (alloy_expert_weights *)(void *)(weights + spec->offset));
             continue;
         }
-        const alloy_weight *w = bind_weight(b, name, spec->ndim, spec->shape, spec->flags);
+        alloy_weight *w = take(b, 1, sizeof *w);
+        if (!w)
+            return NULL;
+        set_weight(b, w, name, spec->ndim, spec->shape, spec->flags, spec->limit);
         memcpy(weights + spec->offset, &w, sizeof w);
     }
     return weights;
+}
+
+/* The residual's weights around one module, or those of the head; NULL where it has none. */
+static void *bind_residual(struct binder *b, int64_t layer, const char *attr_name)
+{
+    const alloy_residual *residual = b->model->residual;
+    void (*declare)(alloy_params *, const alloy_config *) = layer < 0 ? residual->head_params : residual->params;
+    alloy_params params;
+    if (b->status || !declare)
+        return NULL;
+    alloy_params_begin(&params);
+    declare(&params, &b->model->config);
+    b->status = params.status;
+    return bind_module(b, layer, attr_name, layer < 0 ? residual->head_weights_size : residual->weights_size, &params);
+}
+
+static const alloy_weight *bind_norm(struct binder *b, const char *name)
+{
+    return bind_weight(b, name, 1, &b->model->config.hidden_size, alloy_norm_flags(&b->model->config));
 }
 
 /* In a described model the first layer with the same module and view of the config, `i` itself if there is none.
@@ -302,10 +369,13 @@ static void bind_layer(struct binder *b, int64_t i)
     alloy_model_layer *layer = &b->model->layers[i];
     bool shared = !b->model->weights;
     char name[LONGEST_NAME];
-    full_name(b, name, i, "input_layernorm", "weight");
-    layer->input_norm = bind_weight(b, name, 1, &b->model->config.hidden_size, 0);
-    full_name(b, name, i, "post_attention_layernorm", "weight");
-    layer->post_attention_norm = bind_weight(b, name, 1, &b->model->config.hidden_size, 0);
+    full_name(name, i, "input_layernorm", "weight");
+    layer->input_norm = bind_norm(b, name);
+    full_name(name, i, "post_attention_layernorm", "weight");
+    layer->post_attention_norm = bind_norm(b, name);
+    const alloy_model_layer *like = shared && i > 0 ? b->model->layers : NULL; /* residuals are alike everywhere */
+    layer->mixer_residual = like ? like->mixer_residual : bind_residual(b, i, ALLOY_MIXER_RESIDUAL);
+    layer->ffn_residual = like ? like->ffn_residual : bind_residual(b, i, ALLOY_FFN_RESIDUAL);
     layer->mixer_like = shared ? first_like(&b->mixers, layer->mixer, layer->mixer_config, i) : i;
     layer->ffn_like = shared ? first_like(&b->ffns, layer->ffn, layer->ffn_config, i) : i;
     layer->mixer_weights = bind_mixer(b, i);
@@ -319,14 +389,12 @@ static void bind_ends(struct binder *b)
 {
     alloy_model *m = b->model;
     int64_t table[2] = {m->config.vocab_size, m->config.hidden_size};
-    char embedding[LONGEST_NAME], norm[LONGEST_NAME];
-    snprintf(embedding, sizeof embedding, "%sembed_tokens.weight", b->prefix);
-    snprintf(norm, sizeof norm, "%snorm.weight", b->prefix);
-    const char *head = "lm_head.weight";
+    static const char embedding[] = "model.embed_tokens.weight", head[] = "lm_head.weight";
     bool tied = m->config.tie_word_embeddings;
     m->embedding = bind_weight(b, tied && !has(b, embedding) && has(b, head) ? head : embedding, 2, table, 0);
     m->head = tied && !has(b, head) ? m->embedding : bind_weight(b, head, 2, table, 0);
-    m->final_norm = bind_weight(b, norm, 1, &m->config.hidden_size, 0);
+    m->head_residual = bind_residual(b, -1, ALLOY_HEAD_RESIDUAL);
+    m->final_norm = bind_norm(b, "model.norm.weight");
 }
 
 /* ---- What is left over ------------------------------------------------------------------------------------------- */
@@ -351,8 +419,8 @@ static bool is_skipped(const char *name, size_t size)
 /* Does the tensor belong to a layer behind those that are run? */
 static bool is_of_later_layer(const struct binder *b, const char *name, size_t size)
 {
-    char layers[LONGEST_NAME];
-    snprintf(layers, sizeof layers, "%slayers.", b->prefix);
+    char renamed[ALLOY_LONGEST_NAME];
+    const char *layers = alloy_name_in_files(b->naming, "model.layers.", renamed);
     if (!begins_with(name, size, layers))
         return false;
     int64_t layer = 0;
@@ -405,9 +473,8 @@ static alloy_status judge(struct binder *b, bool allow_unused)
 
 alloy_status alloy_model_bind(alloy_model *model, const alloy_load_options *options)
 {
-    struct binder b = {.model = model, .prefix = "model."};
-    if (has(&b, "model.language_model.embed_tokens.weight"))
-        b.prefix = "model.language_model.";
+    struct binder b = {.model = model};
+    b.naming = model->weights ? alloy_naming_of(model->weights) : alloy_naming_of_family(model->config.model_type);
     bind_ends(&b);
     for (int64_t i = 0; i < model->config.num_hidden_layers && !b.status; i++)
         bind_layer(&b, i);

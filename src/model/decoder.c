@@ -1,6 +1,8 @@
 /* The decoder: embedding, layers, final norm, head.
  *
- *     x = norm(before(h)); y = module(x); h = after(h, y)     around each mixer and FFN; before, after: the residual's
+ *     h = begin(embedding)
+ *     x = norm(before(h)); y = module(x); h = after(h, y)     around each mixer and FFN
+ *     logits = head(norm(end(h)))                             begin, before, after, end: the residual's (modules.h)
  *
  * The stream h lives in the pass's `tables` arena. A module's output waits beside it and joins the stream when the next
  * module is entered, so that the sum and the norm behind it are one step, and after the last layer only the rows whose
@@ -25,6 +27,7 @@ struct stream {
         alloy_tensor *carry;
         alloy_arena_mark mark; /* what its module made begins here */
         alloy_site site;
+        const void *residual; /* weights around its module */
     } output;
 };
 
@@ -57,7 +60,7 @@ static alloy_tensor *sum(struct stream *s, alloy_tensor *h, alloy_tensor *carry,
 {
     if (s->streams > 1)
         s->p->site = alloy_site_at(ALLOY_SITE_RESIDUAL, s->output.site.layer, s->output.site.module);
-    alloy_tensor *joined = s->m->residual->after(s->p, &s->m->config, NULL, h, carry, y);
+    alloy_tensor *joined = s->m->residual->after(s->p, &s->m->config, s->output.residual, h, carry, y);
     if (joined)
         alloy_pass_between(s->p, (alloy_between){.read = alloy_tensor_size(h) + alloy_tensor_size(y),
                                                  .written = last && s->streams == 1 ? 0 : alloy_tensor_size(joined)});
@@ -100,7 +103,7 @@ static alloy_tensor *enter_like_before(struct stream *s, alloy_site site)
 }
 
 /* What the module at `site` sees: `before`, then the layer's norm. */
-static alloy_tensor *enter(struct stream *s, alloy_site site, const alloy_weight *norm)
+static alloy_tensor *enter(struct stream *s, alloy_site site, const void *residual, const alloy_weight *norm)
 {
     const alloy_config *c = &s->m->config;
     alloy_pass *p = s->p;
@@ -109,11 +112,12 @@ static alloy_tensor *enter(struct stream *s, alloy_site site, const alloy_weight
     bool joined = join(s, like_before(s, s->streams == 1 ? site.layer : s->output.site.layer));
     s->output.mark = alloy_arena_here(p->arena);
     s->output.site = site;
+    s->output.residual = residual;
     s->output.carry = NULL;
     p->site = alloy_site_at(around, site.layer, site.module);
     if (like_before(s, site.layer))
         return enter_like_before(s, site);
-    alloy_tensor *x = s->m->residual->before(p, c, NULL, s->h, &s->output.carry);
+    alloy_tensor *x = s->m->residual->before(p, c, residual, s->h, &s->output.carry);
     if (x)
         alloy_pass_between(p, (alloy_between){.read = joined && s->streams == 1 ? 0 : alloy_tensor_size(s->h),
                                               .written = alloy_tensor_size(x),
@@ -145,7 +149,8 @@ static bool read_before(struct stream *s, int64_t like)
 static void mix(struct stream *s, int64_t i, const alloy_state *state)
 {
     const alloy_model_layer *layer = &s->m->layers[i];
-    alloy_tensor *y = NULL, *x = enter(s, alloy_site_at(ALLOY_SITE_MIXER, i, layer->mixer->name), layer->input_norm);
+    alloy_site site = alloy_site_at(ALLOY_SITE_MIXER, i, layer->mixer->name);
+    alloy_tensor *y = NULL, *x = enter(s, site, layer->mixer_residual, layer->input_norm);
     if (x)
         y = read_before(s, layer->mixer_like)
                 ? alloy_tensor_like(s->p, x)
@@ -156,8 +161,8 @@ static void mix(struct stream *s, int64_t i, const alloy_state *state)
 static void feed_forward(struct stream *s, int64_t i)
 {
     const alloy_model_layer *layer = &s->m->layers[i];
-    alloy_tensor *y = NULL,
-                 *x = enter(s, alloy_site_at(ALLOY_SITE_FFN, i, layer->ffn->name), layer->post_attention_norm);
+    alloy_site site = alloy_site_at(ALLOY_SITE_FFN, i, layer->ffn->name);
+    alloy_tensor *y = NULL, *x = enter(s, site, layer->ffn_residual, layer->post_attention_norm);
     if (x)
         y = read_before(s, layer->ffn_like) ? alloy_tensor_like(s->p, x)
                                             : layer->ffn->forward(s->p, layer->ffn_config, layer->ffn_weights, x);
@@ -168,9 +173,10 @@ static void embed(struct stream *s)
 {
     alloy_arena_mark mark = alloy_arena_here(s->p->arena);
     s->p->site = alloy_site_at(ALLOY_SITE_EMBEDDING, -1, "");
-    alloy_tensor *h = alloy_embedding(s->p, s->m->embedding);
+    alloy_tensor *x = alloy_embedding(s->p, s->m->embedding), *h = s->m->residual->begin(s->p, &s->m->config, x);
     if (h)
-        alloy_pass_between(s->p, through(0, alloy_tensor_size(s->h)));
+        alloy_pass_between(s->p,
+                           (alloy_between){.written = alloy_tensor_size(h), .classic_written = alloy_tensor_size(x)});
     keep(s, h, mark);
 }
 
@@ -185,20 +191,32 @@ static alloy_tensor *last_rows(struct stream *s, const alloy_decode *d)
     return sum(s, h, carry ? alloy_pick_rows(p, carry, d->rows, d->row_count) : NULL, y, true);
 }
 
+/* One stream of those rows. Where there were several, this is a step of its own, the final norm with it. */
+static alloy_tensor *collapsed(struct stream *s, alloy_tensor *h)
+{
+    if (s->streams == 1)
+        return h;
+    s->p->site = alloy_site_at(ALLOY_SITE_RESIDUAL, -1, "");
+    alloy_tensor *x = s->m->residual->end(s->p, &s->m->config, s->m->head_residual, h);
+    if (x)
+        alloy_pass_between(s->p, through(alloy_tensor_size(h), alloy_tensor_size(x)));
+    return x;
+}
+
 static void head(struct stream *s, const alloy_decode *d)
 {
     const alloy_config *c = &s->m->config;
     alloy_pass *p = s->p;
     p->site = alloy_site_at(ALLOY_SITE_NORM, -1, "");
-    alloy_tensor *h = last_rows(s, d);
+    alloy_tensor *x = collapsed(s, last_rows(s, d));
     p->site = alloy_site_at(ALLOY_SITE_FINAL_NORM, -1, "");
-    alloy_tensor *x = alloy_rms_norm(p, h, s->m->final_norm, c->rms_norm_eps, c->rms_norm_unit_offset);
-    if (x)
-        alloy_pass_between(p, (alloy_between){.written = alloy_tensor_size(x),
-                                              .classic_read = alloy_tensor_size(h),
+    alloy_tensor *normed = alloy_rms_norm(p, x, s->m->final_norm, c->rms_norm_eps, c->rms_norm_unit_offset);
+    if (normed)
+        alloy_pass_between(p, (alloy_between){.written = s->streams > 1 ? 0 : alloy_tensor_size(x),
+                                              .classic_read = alloy_tensor_size(x),
                                               .classic_written = alloy_tensor_size(x)});
     p->site.kind = ALLOY_SITE_HEAD;
-    alloy_tensor *logits = alloy_linear_into(p, x, s->m->head, d->logits);
+    alloy_tensor *logits = alloy_linear_into(p, normed, s->m->head, d->logits);
     if (logits)
         alloy_pass_between(p, through(alloy_tensor_size(x), alloy_tensor_size(logits)));
     if (logits && logits->data && !p->kernels->all_finite(logits->data, alloy_tensor_size(logits)))

@@ -25,8 +25,9 @@ struct writer;
 /* A parameter on its way into the file. */
 struct drawn {
     struct writer *writer;
-    uint64_t stream; /* hash of its name */
-    int kind;        /* ALLOY_INIT_* */
+    uint64_t stream;        /* hash of its name */
+    int kind;               /* ALLOY_INIT_* */
+    int64_t limit, columns; /* of indices */
 };
 
 struct writer {
@@ -82,6 +83,28 @@ static void draw(const struct drawn *d, uint64_t first, float *out, size_t count
     }
 }
 
+static void report(struct writer *w, size_t bytes)
+{
+    w->done += bytes;
+    if (w->options->progress)
+        w->options->progress(w->options->user, w->done, w->bytes);
+}
+
+/* Indices: each row counts on from a random one, so that they are distinct. */
+static alloy_status give_indices(void *context, uint64_t offset, void *to, size_t size)
+{
+    const struct drawn *d = context;
+    for (size_t i = 0; i < size / sizeof(int64_t); i++) {
+        uint64_t at = offset / sizeof(int64_t) + i, columns = (uint64_t)d->columns;
+        uint32_t r[4];
+        alloy_random_4(d->writer->options->seed, d->stream, at / columns, r);
+        int64_t index = (int64_t)((r[0] + at % columns) % (uint64_t)d->limit);
+        memcpy((char *)to + i * sizeof index, &index, sizeof index);
+    }
+    report(d->writer, size);
+    return ALLOY_OK;
+}
+
 /* Pieces come in multiples of 64 bytes, so `first` is even. */
 static alloy_status give_bytes(void *context, uint64_t offset, void *to, size_t size)
 {
@@ -94,9 +117,7 @@ static alloy_status give_bytes(void *context, uint64_t offset, void *to, size_t 
         draw(d, offset / element + at, wide, count);
         alloy_kernels_get(NULL)->narrow((char *)to + at * element, wide, w->dtype, (int64_t)count);
     }
-    w->done += size;
-    if (w->options->progress)
-        w->options->progress(w->options->user, w->done, w->bytes);
+    report(w, size);
     return ALLOY_OK;
 }
 
@@ -111,13 +132,17 @@ static alloy_status add(void *user, const alloy_parameter *p)
         return ALLOY_NOMEM;
     }
     w->tensors = grown;
-    *d = (struct drawn){w, hash_of(p->name), p->flags & ALLOY_INIT_MASK};
+    *d = (struct drawn){w, hash_of(p->name), p->flags & ALLOY_INIT_MASK, p->limit, p->shape[1]};
     alloy_saved_tensor *t = &w->tensors[w->count++];
     *t = (alloy_saved_tensor){.name = name, .dtype = w->dtype, .ndim = p->ndim, .source = give_bytes, .context = d};
+    if (p->limit > 0) {
+        t->dtype = ALLOY_I64;
+        t->source = give_indices;
+    }
     uint64_t elements = 1;
     for (int i = 0; i < p->ndim; i++)
         elements *= t->shape[i] = (uint64_t)p->shape[i];
-    w->bytes += elements * (uint64_t)alloy_dtype_bits(w->dtype) / 8;
+    w->bytes += elements * (uint64_t)alloy_dtype_bits(t->dtype) / 8;
     return ALLOY_OK;
 }
 

@@ -18,6 +18,7 @@ typedef struct alloy_model_layer {
     const alloy_config *mixer_config, *ffn_config;
     void *mixer_weights, *ffn_weights;                    /* the modules' own structs */
     const alloy_weight *input_norm, *post_attention_norm; /* [hidden] */
+    void *mixer_residual, *ffn_residual;                  /* the residual's structs; NULL: it has no weights */
     alloy_state_spec state;
     int64_t mixer_like, ffn_like; /* the first layer that has the same weights struct: itself in opened models */
 } alloy_model_layer;
@@ -31,6 +32,7 @@ struct alloy_model {
     const alloy_residual *residual;
     alloy_model_layer *layers;                         /* [config.num_hidden_layers] */
     const alloy_weight *embedding, *final_norm, *head; /* [vocab, hidden], [hidden], [vocab, hidden]; tied: the same */
+    void *head_residual;                               /* the residual's struct; NULL: it has no weights */
     uint64_t bound_bytes;                              /* of the files' tensors that the model uses */
     int64_t skipped; /* tensors of the files that no text model uses: vision towers, MTP heads */
 };

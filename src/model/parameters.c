@@ -5,27 +5,24 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "model/names.h"
 
 enum { LONGEST_NAME = 256 };
 
 struct walk {
     const alloy_config *config;
+    alloy_naming naming;
     alloy_parameter_function *each;
     void *user;
     bool together;
 };
 
-static alloy_status give(const struct walk *walk, alloy_site site, const char *name, int ndim, const int64_t *shape,
-                         int flags, int64_t expert, int64_t copies)
+/* `parameter` is whole but for its name, and of one tensor unless it says how many copies. */
+static alloy_status give(const struct walk *walk, const char *own_name, alloy_parameter parameter)
 {
-    alloy_parameter parameter = {.site = site,
-                                 .name = name,
-                                 .ndim = ndim,
-                                 .shape = {1, 1, 1, 1},
-                                 .flags = flags,
-                                 .expert = expert,
-                                 .copies = copies};
-    memcpy(parameter.shape, shape, (size_t)ndim * sizeof *shape);
+    char renamed[ALLOY_LONGEST_NAME];
+    parameter.name = alloy_name_in_files(walk->naming, own_name, renamed);
+    parameter.copies = parameter.copies ? parameter.copies : 1;
     return walk->each(walk->user, &parameter);
 }
 
@@ -40,10 +37,23 @@ static alloy_status give_experts(const struct walk *walk, alloy_site site, const
         for (int i = 0; i < 3 && !status; i++) {
             char name[LONGEST_NAME + 64];
             snprintf(name, sizeof name, "%s.%lld.%s.weight", base, (long long)e, projections[i]);
-            int64_t shape[2] = {spec->shape[i == 2], spec->shape[i != 2]};
-            status = give(walk, site, name, 2, shape, spec->flags, e, copies);
+            status = give(walk, name,
+                          (alloy_parameter){.site = site,
+                                            .ndim = 2,
+                                            .shape = {spec->shape[i == 2], spec->shape[i != 2], 1, 1},
+                                            .flags = spec->flags,
+                                            .expert = e,
+                                            .copies = copies});
         }
     return status;
+}
+
+static alloy_status give_spec(const struct walk *walk, alloy_site site, const char *name, const alloy_param_spec *spec)
+{
+    alloy_parameter parameter = {
+        .site = site, .ndim = spec->ndim, .flags = spec->flags, .expert = -1, .limit = spec->limit};
+    memcpy(parameter.shape, spec->shape, sizeof parameter.shape);
+    return give(walk, name, parameter);
 }
 
 static alloy_status give_module(const struct walk *walk, alloy_site site, const char *attr_name,
@@ -55,9 +65,11 @@ static alloy_status give_module(const struct walk *walk, alloy_site site, const 
         if (spec->layout != ALLOY_EVERY_LAYOUT && spec->layout != params->new_layout)
             continue;
         char name[LONGEST_NAME];
-        snprintf(name, sizeof name, "model.layers.%lld.%s.%s", (long long)site.layer, attr_name, spec->name);
-        status = spec->experts ? give_experts(walk, site, name, spec)
-                               : give(walk, site, name, spec->ndim, spec->shape, spec->flags, -1, 1);
+        if (site.layer < 0)
+            snprintf(name, sizeof name, "model.%s.%s", attr_name, spec->name);
+        else
+            snprintf(name, sizeof name, "model.layers.%lld.%s.%s", (long long)site.layer, attr_name, spec->name);
+        status = spec->experts ? give_experts(walk, site, name, spec) : give_spec(walk, site, name, spec);
     }
     return status;
 }
@@ -70,8 +82,41 @@ static alloy_status give_norm(const struct walk *walk, alloy_site_kind kind, int
         snprintf(full, sizeof full, "model.layers.%lld.%s.weight", (long long)layer, name);
     else
         snprintf(full, sizeof full, "model.%s.weight", name);
-    return give(walk, alloy_site_at(kind, layer, module), full, 1, &walk->config->hidden_size,
-                walk->config->rms_norm_unit_offset ? ALLOY_INIT_ZEROS : ALLOY_INIT_ONES, -1, 1);
+    return give(walk, full,
+                (alloy_parameter){.site = alloy_site_at(kind, layer, module),
+                                  .ndim = 1,
+                                  .shape = {walk->config->hidden_size, 1, 1, 1},
+                                  .flags = alloy_norm_flags(walk->config),
+                                  .expert = -1});
+}
+
+/* The residual's weights at one place; `layer` -1: of the head. */
+static alloy_status give_residual(const struct walk *walk, int64_t layer, const char *module, const char *attr_name)
+{
+    const alloy_residual *residual = alloy_residual_of(walk->config);
+    void (*declare)(alloy_params *, const alloy_config *) = layer < 0 ? residual->head_params : residual->params;
+    alloy_params params;
+    if (!declare)
+        return ALLOY_OK;
+    alloy_params_begin(&params);
+    declare(&params, walk->config);
+    return give_module(walk, alloy_site_at(ALLOY_SITE_RESIDUAL, layer, module), attr_name, &params);
+}
+
+static alloy_status give_table(const struct walk *walk, alloy_site_kind kind, const char *name)
+{
+    return give(walk, name,
+                (alloy_parameter){.site = alloy_site_at(kind, -1, ""),
+                                  .ndim = 2,
+                                  .shape = {walk->config->vocab_size, walk->config->hidden_size, 1, 1},
+                                  .flags = ALLOY_INIT_NORMAL,
+                                  .expert = -1});
+}
+
+int alloy_norm_flags(const alloy_config *config)
+{
+    int init = config->rms_norm_unit_offset ? ALLOY_INIT_ZEROS : ALLOY_INIT_ONES;
+    return alloy_residual_of(config)->norms_keep_f32 ? init | ALLOY_KEEPS_F32 : init;
 }
 
 alloy_status alloy_mixer_params(const alloy_layer *layer, alloy_params *params)
@@ -98,12 +143,16 @@ static alloy_status give_layer(const struct walk *walk, int64_t i)
 {
     const alloy_layer *layer = &walk->config->layers[i];
     alloy_params params;
-    alloy_status status = give_norm(walk, ALLOY_SITE_NORM, i, layer->mixer, "input_layernorm");
+    alloy_status status = give_residual(walk, i, layer->mixer, ALLOY_MIXER_RESIDUAL);
+    if (!status)
+        status = give_norm(walk, ALLOY_SITE_NORM, i, layer->mixer, "input_layernorm");
     if (!status)
         status = alloy_mixer_params(layer, &params);
     if (!status)
         status = give_module(walk, alloy_site_at(ALLOY_SITE_MIXER, i, layer->mixer),
                              alloy_mixer_by_name(layer->mixer)->attr_name, &params);
+    if (!status)
+        status = give_residual(walk, i, layer->ffn, ALLOY_FFN_RESIDUAL);
     if (!status)
         status = give_norm(walk, ALLOY_SITE_NORM, i, layer->ffn, "post_attention_layernorm");
     if (!status)
@@ -117,25 +166,24 @@ static alloy_status give_layer(const struct walk *walk, int64_t i)
 static alloy_status give_all(const struct walk *walk)
 {
     const alloy_config *config = walk->config;
-    int64_t table[2] = {config->vocab_size, config->hidden_size};
-    alloy_status status = give(walk, alloy_site_at(ALLOY_SITE_EMBEDDING, -1, ""), "model.embed_tokens.weight", 2, table,
-                               ALLOY_INIT_NORMAL, -1, 1);
+    alloy_status status = give_table(walk, ALLOY_SITE_EMBEDDING, "model.embed_tokens.weight");
     for (int64_t i = 0; i < config->num_hidden_layers && !status; i++)
         status = give_layer(walk, i);
     if (!status)
+        status = give_residual(walk, -1, "", ALLOY_HEAD_RESIDUAL);
+    if (!status)
         status = give_norm(walk, ALLOY_SITE_FINAL_NORM, -1, "", "norm");
     if (!status && !config->tie_word_embeddings)
-        status =
-            give(walk, alloy_site_at(ALLOY_SITE_HEAD, -1, ""), "lm_head.weight", 2, table, ALLOY_INIT_NORMAL, -1, 1);
+        status = give_table(walk, ALLOY_SITE_HEAD, "lm_head.weight");
     return status;
 }
 
 alloy_status alloy_parameters(const alloy_config *config, alloy_parameter_function *each, void *user)
 {
-    return give_all(&(struct walk){config, each, user, false});
+    return give_all(&(struct walk){config, alloy_naming_of_family(config->model_type), each, user, false});
 }
 
 alloy_status alloy_parameters_together(const alloy_config *config, alloy_parameter_function *each, void *user)
 {
-    return give_all(&(struct walk){config, each, user, true});
+    return give_all(&(struct walk){config, alloy_naming_of_family(config->model_type), each, user, true});
 }

@@ -1,9 +1,10 @@
 /* The parameters of a model, by name: what its modules declare, with the decoder's own (embedding, norms, head) around
  * them.
  *
- * Names are those that save_pretrained writes: model.embed_tokens.weight, model.layers.I.input_layernorm.weight,
- * model.layers.I.ATTR.NAME, model.layers.I.post_attention_layernorm.weight, model.layers.I.mlp.NAME, model.norm.weight,
- * lm_head.weight. */
+ * Names are those that save_pretrained writes for the family (names.h): model.embed_tokens.weight,
+ * model.layers.I.input_layernorm.weight, model.layers.I.ATTR.NAME, model.layers.I.post_attention_layernorm.weight,
+ * model.layers.I.mlp.NAME, model.norm.weight, lm_head.weight, and the residual's model.layers.I.attn_hc.NAME,
+ * model.layers.I.ffn_hc.NAME and model.hc_head.NAME. */
 #ifndef ALLOY_MODEL_PARAMETERS_H
 #define ALLOY_MODEL_PARAMETERS_H
 
@@ -16,9 +17,10 @@ typedef struct alloy_parameter {
     const char *name; /* full */
     int ndim;
     int64_t shape[ALLOY_MOST_DIMS];
-    int flags;      /* ALLOY_INIT_*, ALLOY_KEEPS_F32 */
+    int flags;      /* ALLOY_INIT_*, ALLOY_KEEPS_F32, ALLOY_BUFFER */
     int64_t expert; /* number of the routed expert it belongs to; -1: of none */
     int64_t copies; /* 1; together: so many routed experts */
+    int64_t limit;  /* 0; of indices: they are below it */
 } alloy_parameter;
 
 typedef alloy_status alloy_parameter_function(void *user, const alloy_parameter *parameter);
@@ -30,6 +32,13 @@ alloy_status alloy_parameters(const alloy_config *config, alloy_parameter_functi
 
 /* The same, with one call for all routed experts of a layer: named as the first. */
 alloy_status alloy_parameters_together(const alloy_config *config, alloy_parameter_function *each, void *user);
+/* attr_names of a residual's weights. */
+#define ALLOY_MIXER_RESIDUAL "attn_hc"
+#define ALLOY_FFN_RESIDUAL "ffn_hc"
+#define ALLOY_HEAD_RESIDUAL "hc_head"
+
+/* Flags of the norms before modules and of the final one. */
+int alloy_norm_flags(const alloy_config *config);
 
 /* What the modules of a layer declare. */
 alloy_status alloy_mixer_params(const alloy_layer *layer, alloy_params *params);

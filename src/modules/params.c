@@ -42,6 +42,18 @@ void alloy_param_experts(alloy_params *params, const char *name, size_t offset, 
     spec->experts = experts;
 }
 
+void alloy_param_indices(alloy_params *params, const char *name, size_t offset, int64_t rows, int64_t columns,
+                         int64_t limit)
+{
+    alloy_param_spec *spec = next(params, name, offset, ALLOY_BUFFER | ALLOY_ROUTES);
+    if (!spec)
+        return;
+    spec->ndim = 2;
+    spec->shape[0] = rows;
+    spec->shape[1] = columns;
+    spec->limit = limit;
+}
+
 void alloy_params_layout(alloy_params *params, int layout)
 {
     params->layout = layout;

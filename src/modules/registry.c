@@ -10,21 +10,21 @@
 #include "modules/modules.h"
 
 extern const alloy_mixer alloy_qwen3_attention, alloy_qwen3_attention_sliding, alloy_llama_attention,
-    alloy_llama_attention_sliding, alloy_qwen3_5_gdn;
-extern const alloy_ffn alloy_qwen3_mlp, alloy_qwen3_moe, alloy_qwen3_5_moe;
-extern const alloy_residual alloy_pre_norm;
+    alloy_llama_attention_sliding, alloy_qwen3_5_gdn, alloy_dsv4_sliding_attention, alloy_dsv4_hca_attention,
+    alloy_dsv4_csa_attention;
+extern const alloy_ffn alloy_qwen3_mlp, alloy_qwen3_moe, alloy_qwen3_5_moe, alloy_dsv4_moe, alloy_dsv4_hash_moe;
+extern const alloy_residual alloy_pre_norm, alloy_mhc;
 
 enum { MOST_MODULES = 256 };
 
 static const alloy_mixer *mixers[MOST_MODULES] = {
-    &alloy_qwen3_attention, &alloy_qwen3_attention_sliding, &alloy_qwen3_5_gdn,
-    &alloy_llama_attention, &alloy_llama_attention_sliding,
+    &alloy_qwen3_attention,    &alloy_qwen3_attention_sliding, &alloy_qwen3_5_gdn,
+    &alloy_llama_attention,    &alloy_llama_attention_sliding, &alloy_dsv4_sliding_attention,
+    &alloy_dsv4_hca_attention, &alloy_dsv4_csa_attention,
 };
 
 static const alloy_ffn *ffns[MOST_MODULES] = {
-    &alloy_qwen3_mlp,
-    &alloy_qwen3_moe,
-    &alloy_qwen3_5_moe,
+    &alloy_qwen3_mlp, &alloy_qwen3_moe, &alloy_qwen3_5_moe, &alloy_dsv4_moe, &alloy_dsv4_hash_moe,
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -121,10 +121,7 @@ alloy_status alloy_register_ffn(const alloy_ffn *ffn)
 
 const alloy_residual *alloy_residual_of(const alloy_config *config)
 {
-    if (!config->use_mhc)
-        return &alloy_pre_norm;
-    alloy_fail(ALLOY_UNSUPPORTED, "use_mhc: hyper-connections are not implemented");
-    return NULL;
+    return config->use_mhc ? &alloy_mhc : &alloy_pre_norm;
 }
 
 static alloy_status check_layer(const alloy_layer *layer)
@@ -139,8 +136,6 @@ static alloy_status check_layer(const alloy_layer *layer)
 
 alloy_status alloy_modules_check(const alloy_config *config)
 {
-    if (!alloy_residual_of(config))
-        return alloy_last_status();
     for (int64_t i = 0; i < config->num_hidden_layers; i++) {
         alloy_status status = check_layer(&config->layers[i]);
         if (status) {

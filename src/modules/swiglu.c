@@ -21,9 +21,9 @@ void alloy_swiglu_params(alloy_params *p, bool shared_expert, size_t offset, int
     alloy_param(p, "down_proj.bias", AT(down_bias), ALLOY_SHAPE(hidden), ALLOY_INIT_ZEROS);
 }
 
-alloy_tensor *alloy_swiglu_forward(alloy_pass *p, const struct alloy_swiglu_weights *w, alloy_tensor *x)
+alloy_tensor *alloy_swiglu_forward(alloy_pass *p, const struct alloy_swiglu_weights *w, alloy_tensor *x, double limit)
 {
     alloy_tensor *gate = alloy_linear(p, x, w->gate, w->gate_bias);
     alloy_tensor *up = alloy_linear(p, x, w->up, w->up_bias);
-    return alloy_linear(p, alloy_swiglu(p, gate, up), w->down, w->down_bias);
+    return alloy_linear(p, alloy_swiglu_clamped(p, gate, up, limit), w->down, w->down_bias);
 }

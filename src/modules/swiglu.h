@@ -14,6 +14,7 @@ struct alloy_swiglu_weights {
 void alloy_swiglu_params(alloy_params *p, bool shared_expert, size_t offset, int64_t hidden, int64_t intermediate,
                          bool bias);
 
-alloy_tensor *alloy_swiglu_forward(alloy_pass *p, const struct alloy_swiglu_weights *w, alloy_tensor *x);
+/* limit: of gate and up (alloy_swiglu_clamped); 0: none. */
+alloy_tensor *alloy_swiglu_forward(alloy_pass *p, const struct alloy_swiglu_weights *w, alloy_tensor *x, double limit);
 
 #endif

@@ -10,6 +10,7 @@
  *
  * Work is divided by (sequence, key-value head, tile of tokens). A tile's rows are all heads of the group for some
  * tokens. */
+#include "ops/pairs.h"
 #include "ops/pass.h"
 #include "ops/state.h"
 
@@ -223,14 +224,6 @@ static void run(const alloy_args *a)
     alloy_parallel(p->team, first_tile[p->span_count] * o->kv_heads, run_tile, &g);
 }
 
-/* Pairs of a causal window over the first n tokens. */
-static alloy_count pairs(alloy_count n, alloy_count window)
-{
-    if (window == 0 || n <= window)
-        return n * (n + 1) / 2;
-    return window * (window + 1) / 2 + (n - window) * window;
-}
-
 /* What is visible, twice: the pairs, and the rectangle of the published convention. */
 static void count(const alloy_args *a, alloy_cost *cost)
 {
@@ -241,9 +234,10 @@ static void count(const alloy_args *a, alloy_cost *cost)
         const alloy_span *s = &a->pass->spans[i];
         alloy_count repeat = s->repeat, q = s->count, past = s->past, total = q + past, window = o->window;
         alloy_count keys = window && window < total ? window : total, fresh = window && window < q ? window : q;
-        alloy_cost_let(cost, heads, d, dv, q, past, total, window, keys, repeat);
-        alloy_cost_tensor(cost, 2 * (d + dv) * repeat * heads * (pairs(total, window) - pairs(past, window)));
-        alloy_cost_vector(cost, 5 * repeat * heads * (pairs(total, window) - pairs(past, window)));
+        alloy_count pairs = alloy_window_pairs(total, window) - alloy_window_pairs(past, window);
+        alloy_cost_let(cost, heads, d, dv, q, past, total, window, keys, repeat, pairs);
+        alloy_cost_tensor(cost, 2 * (d + dv) * repeat * heads * pairs);
+        alloy_cost_vector(cost, 5 * repeat * heads * pairs);
         alloy_cost_classic(cost, 2 * (d + dv) * repeat * heads * q * keys);
         alloy_count kept = window && past > window - 1 ? window - 1 : past;
         alloy_cost_cache(cost, ALLOY_CACHE_KV, repeat * width * kept, 0, repeat * width * (keys - fresh), 0);

@@ -31,7 +31,7 @@ void alloy_cost_weight(alloy_cost *cost, const alloy_weight *weight, alloy_count
     cost->weight[i].weight = weight;
     cost->weight[i].elements = elements;
     cost->weight[i].copies = copies;
-    cost->weight[i].classic_copies = classic_copies;
+    cost->weight[i].classic_copies = weight->classic_free ? 0 : classic_copies;
 }
 
 void alloy_cost_weight_f32(alloy_cost *cost, const alloy_weight *weight, alloy_count elements)

@@ -4,7 +4,15 @@
 enum { ELEMENTS_A_PIECE = 16 * 1024 };
 
 /* Operations an element (roofline.md's units: add, multiply, exp, divide are 1; so sigmoid is 3, SiLU 4). */
-enum { COST_ADD = 1, COST_MULTIPLY = 1, COST_SIGMOID = 3, COST_SILU = 4, COST_SWIGLU = 5, COST_MUL_SIGMOID = 4 };
+enum {
+    COST_ADD = 1,
+    COST_MULTIPLY = 1,
+    COST_SIGMOID = 3,
+    COST_SILU = 4,
+    COST_SWIGLU = 5,
+    COST_CLAMPED_SWIGLU = 8,
+    COST_MUL_SIGMOID = 4
+};
 
 typedef void unary(float *y, const float *x, int64_t n);
 typedef void binary(float *y, const float *a, const float *b, int64_t n);
@@ -92,6 +100,32 @@ static void count_swiglu(const alloy_args *a, alloy_cost *cost)
     count_with(a, cost, COST_SWIGLU, COST_SWIGLU);
 }
 
+struct clamp {
+    const alloy_args *args;
+    float limit;
+};
+
+static void clamp_piece(void *context, int64_t first, int64_t count, void *scratch)
+{
+    (void)scratch;
+    const struct clamp *c = context;
+    const alloy_args *a = c->args;
+    a->pass->kernels->clamped_swiglu(a->out[0]->data + first, a->in[0]->data + first, a->in[1]->data + first, c->limit,
+                                     count);
+}
+
+/* in: up, gate */
+static void run_clamped_swiglu(const alloy_args *a)
+{
+    struct clamp clamp = {a, *(const float *)a->options};
+    alloy_pass_ranges(a->pass, alloy_tensor_size(a->in[0]), ELEMENTS_A_PIECE, clamp_piece, &clamp);
+}
+
+static void count_clamped_swiglu(const alloy_args *a, alloy_cost *cost)
+{
+    count_with(a, cost, COST_CLAMPED_SWIGLU, COST_SWIGLU);
+}
+
 static void run_mul_sigmoid(const alloy_args *a)
 {
     run_with(a, NULL, a->pass->kernels->multiply_sigmoid);
@@ -128,6 +162,7 @@ static const alloy_op multiply = {"multiply", run_multiply, count_multiply};
 static const alloy_op silu = {"silu", run_silu, count_silu};
 static const alloy_op sigmoid = {"sigmoid", run_sigmoid, count_sigmoid};
 static const alloy_op swiglu = {"swiglu", run_swiglu, count_swiglu};
+static const alloy_op clamped_swiglu = {"clamped_swiglu", run_clamped_swiglu, count_clamped_swiglu};
 static const alloy_op mul_sigmoid = {"mul_sigmoid", run_mul_sigmoid, count_mul_sigmoid};
 static const alloy_op token_gate = {"mul_sigmoid", run_token_gate, count_token_gate};
 
@@ -139,7 +174,8 @@ static alloy_tensor *apply_one(alloy_pass *p, const alloy_op *op, alloy_tensor *
     return y ? alloy_apply(p, op, &(alloy_args){.in = {x}, .out = {y}}) : NULL;
 }
 
-static alloy_tensor *apply_two(alloy_pass *p, const alloy_op *op, alloy_tensor *a, alloy_tensor *b)
+static alloy_tensor *apply_two_with(alloy_pass *p, const alloy_op *op, alloy_tensor *a, alloy_tensor *b,
+                                    const float *option)
 {
     if (alloy_pass_stopped(p, a) || !b)
         return NULL;
@@ -147,7 +183,16 @@ static alloy_tensor *apply_two(alloy_pass *p, const alloy_op *op, alloy_tensor *
         return alloy_shape_fail(p, op->name, "%lld rows of %lld and %lld rows of %lld", (long long)a->shape[0],
                                 (long long)alloy_row_size(a), (long long)b->shape[0], (long long)alloy_row_size(b));
     alloy_tensor *y = alloy_tensor_like(p, a);
-    return y ? alloy_apply(p, op, &(alloy_args){.in = {a, b}, .out = {y}}) : NULL;
+    return y ? alloy_apply(
+                   p, op,
+                   &(alloy_args){
+                       .in = {a, b}, .out = {y}, .options = option, .options_size = option ? sizeof *option : 0})
+             : NULL;
+}
+
+static alloy_tensor *apply_two(alloy_pass *p, const alloy_op *op, alloy_tensor *a, alloy_tensor *b)
+{
+    return apply_two_with(p, op, a, b, NULL);
 }
 
 alloy_tensor *alloy_add(alloy_pass *p, alloy_tensor *a, alloy_tensor *b)
@@ -173,6 +218,12 @@ alloy_tensor *alloy_sigmoid(alloy_pass *p, alloy_tensor *x)
 alloy_tensor *alloy_swiglu(alloy_pass *p, alloy_tensor *gate, alloy_tensor *up)
 {
     return apply_two(p, &swiglu, up, gate);
+}
+
+alloy_tensor *alloy_swiglu_clamped(alloy_pass *p, alloy_tensor *gate, alloy_tensor *up, double limit)
+{
+    float rounded = (float)limit;
+    return limit > 0 ? apply_two_with(p, &clamped_swiglu, up, gate, &rounded) : alloy_swiglu(p, gate, up);
 }
 
 alloy_tensor *alloy_mul_sigmoid(alloy_pass *p, alloy_tensor *x, alloy_tensor *gate)

@@ -6,13 +6,17 @@
  * token's result does not depend on its neighbours. */
 #include "ops/routes.h"
 
+#include <math.h>
 #include <string.h>
+
+#include "kernels/math.h"
 
 enum { ROWS_A_PIECE = 16 };
 
 struct options {
     const alloy_routes *routes;
     const alloy_expert_weights *experts;
+    float limit; /* of gate and up; 0: none */
 };
 
 struct work {
@@ -89,8 +93,12 @@ static void activate(void *context, int64_t first, int64_t count, void *scratch)
 {
     (void)scratch;
     const struct work *w = context;
-    int64_t at = first * w->intermediate;
-    w->args->pass->kernels->multiply_silu(w->up + at, w->up + at, w->gate + at, count * w->intermediate);
+    const alloy_kernels *kernels = w->args->pass->kernels;
+    int64_t at = first * w->intermediate, n = count * w->intermediate;
+    if (w->o->limit > 0)
+        kernels->clamped_swiglu(w->up + at, w->up + at, w->gate + at, w->o->limit, n);
+    else
+        kernels->multiply_silu(w->up + at, w->up + at, w->gate + at, n);
 }
 
 static void combine(void *context, int64_t first, int64_t count, void *scratch)
@@ -125,10 +133,12 @@ static void run(const alloy_args *a)
     alloy_pass_ranges(a->pass, o->routes->tokens, ROWS_A_PIECE, combine, &w);
 }
 
-double alloy_even_routing(int64_t experts, int64_t per_token, int64_t tokens)
+double alloy_even_routing(int64_t experts, int64_t per_token, double tokens)
 {
-    double missed = 1, base = 1 - (double)per_token / (double)experts;
-    for (int64_t n = tokens; n > 0; n >>= 1) {
+    double missed = 1, base = 1 - (double)per_token / (double)experts, rest = tokens - floor(tokens);
+    if (rest > 0)
+        missed = base > 0 ? alloy_pow64(base, rest) : 0;
+    for (int64_t n = (int64_t)tokens; n > 0; n >>= 1) {
         if (n & 1)
             missed *= base;
         base *= base;
@@ -142,13 +152,15 @@ static void count(const alloy_args *a, alloy_cost *cost)
     const alloy_count_model *model = &a->pass->model;
     alloy_count rows = (alloy_count)o->routes->tokens * o->routes->per_token, hidden = alloy_row_size(a->in[0]);
     alloy_count inner = o->experts->gate[0].shape[0], experts = o->experts->count;
-    double read = model->experts_read ? model->experts_read(model->user, a->pass->site.layer, o->experts->count,
-                                                            o->routes->per_token, o->routes->tokens)
-                                      : alloy_even_routing(o->experts->count, o->routes->per_token, o->routes->tokens);
+    double read = model->experts_read
+                      ? model->experts_read(model->user, a->pass->site.layer, o->experts->count, o->routes->per_token,
+                                            o->routes->distinct)
+                      : alloy_even_routing(o->experts->count, o->routes->per_token, o->routes->distinct);
     double classic_read = (double)(rows < experts ? rows : experts);
-    alloy_cost_let(cost, rows, hidden, inner);
+    alloy_count swiglu = o->limit > 0 ? 8 : 5; /* operations an element */
+    alloy_cost_let(cost, rows, hidden, inner, swiglu);
     alloy_cost_tensor(cost, rows * 6 * hidden * inner);
-    alloy_cost_vector(cost, 5 * rows * inner + 2 * rows * hidden);
+    alloy_cost_vector(cost, swiglu * rows * inner + 2 * rows * hidden);
     alloy_cost_classic(cost, rows * (6 * hidden * inner + 5 * inner));
     alloy_cost_weight(cost, &o->experts->gate[0], hidden * inner, read, classic_read);
     alloy_cost_weight(cost, &o->experts->up[0], hidden * inner, read, classic_read);
@@ -159,6 +171,12 @@ static const alloy_op experts_op = {"experts", run, count};
 
 alloy_tensor *alloy_experts(alloy_pass *p, alloy_tensor *x, alloy_routes *routes, const alloy_expert_weights *experts)
 {
+    return alloy_experts_clamped(p, x, routes, experts, 0);
+}
+
+alloy_tensor *alloy_experts_clamped(alloy_pass *p, alloy_tensor *x, alloy_routes *routes,
+                                    const alloy_expert_weights *experts, double limit)
+{
     if (alloy_pass_stopped(p, x) || !routes)
         return NULL;
     if (routes->experts != experts->count || experts->gate[0].shape[1] != alloy_row_size(x))
@@ -166,7 +184,7 @@ alloy_tensor *alloy_experts(alloy_pass *p, alloy_tensor *x, alloy_routes *routes
                                 (long long)experts->count, (long long)experts->gate[0].shape[1],
                                 (long long)routes->experts, (long long)alloy_row_size(x));
     alloy_tensor *y = alloy_tensor_new(p, 2, (int64_t[]){x->shape[0], alloy_row_size(x)});
-    struct options options = {routes, experts};
+    struct options options = {routes, experts, (float)limit};
     return y ? alloy_apply(p, &experts_op,
                            &(alloy_args){.in = {x}, .out = {y}, .options = &options, .options_size = sizeof options})
              : NULL;

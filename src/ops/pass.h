@@ -16,16 +16,18 @@ typedef enum alloy_reading { ALLOY_READ_RUN, ALLOY_READ_COUNT } alloy_reading;
 
 /* How *count* models what depends on the data or the engine. */
 typedef struct alloy_count_model {
-    /* expected distinct experts that a layer reads (-1: the layer is not known); NULL: even routing */
-    double (*experts_read)(void *user, int64_t layer, int64_t experts, int64_t per_token, int64_t tokens);
+    /* expected distinct experts that a layer reads (-1: the layer is not known); NULL: even routing. tokens: those that
+     * may differ in where they go, an expected number where the token's id decides */
+    double (*experts_read)(void *user, int64_t layer, int64_t experts, int64_t per_token, double tokens);
     /* the delta rule counted as chunks of products where a sequence brings more than 64 tokens, else step by step */
     bool delta_in_chunks;
     bool every_layer; /* equal modules are read again in every layer: experts_read tells layers apart */
     void *user;
 } alloy_count_model;
 
-/* Experts read when each token's choice is even and independent: E (1 - (1 - k/E)^N), computed by squaring. */
-double alloy_even_routing(int64_t experts, int64_t per_token, int64_t tokens);
+/* Experts read when each token's choice is even and independent: E (1 - (1 - k/E)^N); whole powers by squaring, the
+ * rest of N, which only an expected number of tokens has, by a power. */
+double alloy_even_routing(int64_t experts, int64_t per_token, double tokens);
 
 /* Where in the model an op runs. */
 typedef enum alloy_site_kind {

@@ -23,7 +23,8 @@ static void rotate(void *context, int64_t first, int64_t count, void *scratch)
 static void run(const alloy_args *a)
 {
     const alloy_rope *rope = a->options;
-    const alloy_rotary_table *table = alloy_rotary_table_of(a->pass, rope, a->in[0]->shape[2]);
+    const alloy_rotary_table *table =
+        alloy_rotary_table_of(a->pass, rope, alloy_rotary_width(rope, a->in[0]->shape[2]), 1);
     struct rotation rotation = {a->pass->kernels, a->in[0], a->out[0]->data, table};
     if (table)
         alloy_pass_ranges(a->pass, a->in[0]->shape[0], TOKENS_A_PIECE, rotate, &rotation);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernels/math.h"
+#include "ops/state.h"
 
 static const double PI = 3.14159265358979323846;
 
@@ -104,17 +105,29 @@ struct fill {
     alloy_rotary_table *table;
 };
 
-static void fill_span(const struct fill *fill, const alloy_span *span)
+/* Rows from `row` on: `count` of them, the first at position `at` and each `rate` behind the one before. */
+static void fill_rows(const struct fill *fill, int64_t row, int64_t count, int64_t at)
 {
-    int64_t half = fill->table->half;
-    for (int64_t t = 0; t < span->count; t++)
-        for (int64_t i = 0; i < half; i++) {
+    const alloy_rotary_table *table = fill->table;
+    for (int64_t r = 0; r < count; r++)
+        for (int64_t i = 0; i < table->half; i++) {
             double sin, cos;
-            alloy_sin_cos64((double)(span->past + t) * fill->frequencies[i], &sin, &cos);
-            int64_t at = (span->first + t) * half + i;
-            fill->table->sin[at] = (float)(sin * fill->scale);
-            fill->table->cos[at] = (float)(cos * fill->scale);
+            alloy_sin_cos64((double)(at + r * table->rate) * fill->frequencies[i], &sin, &cos);
+            table->sin[(row + r) * table->half + i] = (float)(sin * fill->scale);
+            table->cos[(row + r) * table->half + i] = (float)(cos * fill->scale);
         }
+}
+
+/* With a rate of 1 these are the tokens' own rows: each token closes an entry. */
+static void fill_table(const struct fill *fill)
+{
+    int64_t row = 0, rate = fill->table->rate;
+    for (int64_t i = 0; i < fill->pass->span_count; i++) {
+        const alloy_span *span = &fill->pass->spans[i];
+        int64_t count = alloy_entries_closed(span, rate);
+        fill_rows(fill, row, count, alloy_entries_before(span, rate) * rate);
+        row += count;
+    }
 }
 
 static bool same_rope(const alloy_rope *a, const alloy_rope *b)
@@ -128,25 +141,26 @@ static bool same_rope(const alloy_rope *a, const alloy_rope *b)
            a->high_freq_factor == b->high_freq_factor;
 }
 
-const alloy_rotary_table *alloy_rotary_table_of(alloy_pass *p, const alloy_rope *rope, int64_t head_dim)
+const alloy_rotary_table *alloy_rotary_table_of(alloy_pass *p, const alloy_rope *rope, int64_t width, int64_t rate)
 {
-    int64_t width = alloy_rotary_width(rope, head_dim), half = (width + 1) / 2;
+    int64_t half = (width + 1) / 2, rows = 0;
     for (alloy_rotary_table *t = p->rotary; t; t = t->next)
-        if (t->width == width && same_rope(&t->rope, rope))
+        if (t->width == width && t->rate == rate && same_rope(&t->rope, rope))
             return t;
+    for (int64_t i = 0; i < p->span_count; i++)
+        rows += alloy_entries_closed(&p->spans[i], rate);
     alloy_rotary_table *table = alloy_arena_take(p->tables, 1, sizeof *table);
     double *frequencies = alloy_arena_take(p->tables, (size_t)half, sizeof *frequencies);
-    size_t numbers = (size_t)(p->tokens * half);
+    size_t numbers = (size_t)(rows * half);
     float *cos = alloy_arena_take(p->tables, numbers, sizeof *cos),
           *sin = alloy_arena_take(p->tables, numbers, sizeof *sin);
     if (!table || !frequencies || !cos || !sin) {
         p->status = ALLOY_NOMEM;
         return NULL;
     }
-    *table = (alloy_rotary_table){*rope, width, half, cos, sin, p->rotary};
+    *table = (alloy_rotary_table){*rope, width, rate, half, cos, sin, p->rotary};
     struct fill fill = {p, frequencies, alloy_rotary_frequencies(rope, width, frequencies), table};
-    for (int64_t i = 0; i < p->span_count; i++)
-        fill_span(&fill, &p->spans[i]);
+    fill_table(&fill);
     p->rotary = table;
     return table;
 }

@@ -14,8 +14,9 @@
 struct alloy_rotary_table {
     alloy_rope rope;
     int64_t width;    /* r: int(head_dim * partial_rotary_factor); may be odd */
+    int64_t rate;     /* tokens a row: 1, or of entries their rate */
     int64_t half;     /* rotated pairs: ceil(r / 2) */
-    float *cos, *sin; /* [tokens, half] */
+    float *cos, *sin; /* [rows, half] */
     alloy_rotary_table *next;
 };
 
@@ -26,7 +27,8 @@ int64_t alloy_rotary_channels(const alloy_rope *rope, int64_t head_dim);
 /* Inverse frequencies of ceil(width / 2) pairs, into `out`; returns what cos and sin are multiplied by. */
 double alloy_rotary_frequencies(const alloy_rope *rope, int64_t width, double *out);
 
-/* The table for a pass's positions, made when first asked for; NULL and the pass failed when memory is short. */
-const alloy_rotary_table *alloy_rotary_table_of(alloy_pass *p, const alloy_rope *rope, int64_t head_dim);
+/* The table for a pass's positions (rate 1), or for those of the entries that it closes, made when first asked for;
+ * NULL and the pass failed when memory is short. */
+const alloy_rotary_table *alloy_rotary_table_of(alloy_pass *p, const alloy_rope *rope, int64_t width, int64_t rate);
 
 #endif

@@ -16,30 +16,6 @@ struct ranking {
     const struct options *o;
 };
 
-/* The k best of `logits`, in rising expert number. Insertion into a short sorted list: k is small. */
-static void choose(const float *logits, int64_t experts, int64_t k, int32_t *chosen)
-{
-    int64_t have = 0;
-    for (int64_t e = 0; e < experts; e++) {
-        int64_t at = have;
-        while (at > 0 && logits[e] > logits[chosen[at - 1]])
-            at--;
-        if (at == k)
-            continue;
-        have += have < k;
-        for (int64_t i = have - 1; i > at; i--)
-            chosen[i] = chosen[i - 1];
-        chosen[at] = (int32_t)e;
-    }
-    for (int64_t i = 1; i < k; i++)
-        for (int64_t j = i; j > 0 && chosen[j] < chosen[j - 1]; j--) {
-            int32_t other = chosen[j];
-            chosen[j] = chosen[j - 1];
-            chosen[j - 1] = other;
-        }
-}
-
-/* The sum of a token's weights is a dot with ones over the chosen, in rising expert number. */
 static void route_rows(void *context, int64_t first, int64_t count, void *scratch)
 {
     const struct ranking *r = context;
@@ -50,17 +26,12 @@ static void route_rows(void *context, int64_t first, int64_t count, void *scratc
         const float *logits = r->args->in[0]->data + t * routes->experts;
         int32_t *expert = routes->expert + t * routes->per_token;
         float *weight = routes->weight + t * routes->per_token;
-        choose(logits, routes->experts, routes->per_token, expert);
+        alloy_choose_experts(logits, routes->experts, routes->per_token, expert);
         kernels->softmax(probability, logits, 1, routes->experts);
         for (int64_t i = 0; i < routes->per_token; i++)
             weight[i] = probability[expert[i]];
-        if (!r->o->normalize)
-            continue;
-        for (int64_t i = 0; i < routes->per_token; i++)
-            probability[i] = 1;
-        float sum = alloy_canonical_dot(weight, probability, routes->per_token);
-        for (int64_t i = 0; i < routes->per_token; i++)
-            weight[i] = weight[i] / sum;
+        if (r->o->normalize)
+            alloy_divide_by_sum(weight, routes->per_token, 0, probability);
     }
 }
 
@@ -96,16 +67,9 @@ alloy_routes *alloy_route_softmax(alloy_pass *p, alloy_tensor *logits, int64_t k
     int64_t experts = alloy_row_size(logits);
     if (k < 1 || k > experts || experts > ALLOY_TASK_SCRATCH / (int64_t)sizeof(float))
         return alloy_shape_fail(p, "route_softmax", "%lld of %lld experts", (long long)k, (long long)experts);
-    alloy_routes *routes = alloy_arena_take_zeroed(p->arena, 1, sizeof *routes);
+    alloy_routes *routes = alloy_routes_new(p, logits->shape[0], experts, k);
     if (!routes)
-        return alloy_pass_fail(p, ALLOY_NOMEM, "out of memory");
-    *routes = (alloy_routes){.tokens = logits->shape[0], .experts = experts, .per_token = k};
-    if (p->reading == ALLOY_READ_RUN) {
-        routes->expert = alloy_arena_take(p->arena, (size_t)(routes->tokens * k), sizeof *routes->expert);
-        routes->weight = alloy_arena_take(p->arena, (size_t)(routes->tokens * k), sizeof *routes->weight);
-        if (!routes->expert || !routes->weight)
-            return alloy_pass_fail(p, ALLOY_NOMEM, "out of memory");
-    }
+        return NULL;
     struct options options = {routes, normalize};
     alloy_apply(p, &route_softmax, &(alloy_args){.in = {logits}, .options = &options, .options_size = sizeof options});
     return p->status ? NULL : routes;

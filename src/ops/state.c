@@ -20,12 +20,17 @@ static void keep(alloy_state_spec *spec, alloy_state_part part)
 
 void alloy_state_keep_rows(alloy_state_spec *spec, const char *name, int64_t width, int64_t window)
 {
-    keep(spec, (alloy_state_part){name, ALLOY_STATE_ROWS, width, window});
+    keep(spec, (alloy_state_part){name, ALLOY_STATE_ROWS, width, window, 1});
+}
+
+void alloy_state_keep_entries(alloy_state_spec *spec, const char *name, int64_t width, int64_t rate)
+{
+    keep(spec, (alloy_state_part){name, ALLOY_STATE_ROWS, width, 0, rate});
 }
 
 void alloy_state_keep_fixed(alloy_state_spec *spec, const char *name, int64_t count)
 {
-    keep(spec, (alloy_state_part){name, ALLOY_STATE_FIXED, count, 0});
+    keep(spec, (alloy_state_part){name, ALLOY_STATE_FIXED, count, 0, 1});
 }
 
 static size_t row_bytes(const alloy_state_part *part, alloy_dtype rows_dtype)
@@ -44,7 +49,7 @@ static alloy_status reserve_fixed(alloy_state_store *store, const alloy_state_pa
 static alloy_status rows_needed(const alloy_state_store *store, const alloy_state_part *part, int64_t length,
                                 int64_t chunk, int64_t *out)
 {
-    int64_t rows = length;
+    int64_t rows = length / part->rate;
     if (part->window > 0) {
         int64_t ring;
         if (!alloy_int64_add(part->window - 1, chunk, &ring))
@@ -141,4 +146,12 @@ uint64_t alloy_state_bytes(const alloy_state_block *block, const alloy_state_spe
 float *alloy_state_fixed(const alloy_args *args, int64_t span)
 {
     return args->state->blocks[span]->store[args->part].data;
+}
+
+int64_t alloy_entries_of_pass(const alloy_pass *p, int64_t rate)
+{
+    int64_t entries = 0; /* at most one a token */
+    for (int64_t i = 0; i < p->span_count; i++)
+        entries += p->spans[i].repeat * alloy_entries_closed(&p->spans[i], rate);
+    return entries;
 }

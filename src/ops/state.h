@@ -1,12 +1,13 @@
 /* What a mixer keeps of a sequence between forwards.
  *
- * A layout is what a mixer declares: parts, each either rows (one a token, all or the last `window`) or a fixed block
- * of floats. A block is the memory of one layer of one sequence: one store a part. Plain arrays and counts, so that any
- * mixer's state is copied, cut and saved by the same code.
+ * A layout is what a mixer declares: parts, each either rows (one a token, all or the last `window`; or one for each
+ * `rate` tokens, an entry) or a fixed block of floats. A block is the memory of one layer of one sequence: one store a
+ * part. Plain arrays and counts, so that any mixer's state is copied, cut and saved by the same code.
  *
  * Rows. Position t lies in slot t mod capacity; capacity is a multiple of 64, so that a block of 64 positions, aligned,
- * is contiguous. Rows of all tokens: capacity grows ahead of the length, so that slot = position. A ring of the window
- * holds window - 1 rows and a whole chunk behind them. Fixed parts begin as zeros. */
+ * is contiguous. Rows of all tokens, and entries: capacity grows ahead of the length, so that slot = position (number
+ * of the entry). A ring of the window holds window - 1 rows and a whole chunk behind them. Fixed parts begin as zeros.
+ * How many entries there are follows from the length alone. */
 #ifndef ALLOY_OPS_STATE_H
 #define ALLOY_OPS_STATE_H
 
@@ -21,6 +22,7 @@ typedef struct alloy_state_part {
     alloy_state_kind kind;
     int64_t width;  /* rows: floats a row; fixed: floats in all */
     int64_t window; /* rows: 0 for all tokens */
+    int64_t rate;   /* rows: tokens a row; 1, or of entries their rate */
 } alloy_state_part;
 
 /* What `state` of a mixer fills. */
@@ -60,6 +62,20 @@ alloy_status alloy_state_copy(alloy_state_block *to, const alloy_state_block *fr
                               alloy_dtype rows_dtype);
 
 void alloy_state_free(alloy_state_block *block);
+
+/* Entries of a rate that the tokens of a span close, and those that are closed before them. */
+static inline int64_t alloy_entries_before(const alloy_span *span, int64_t rate)
+{
+    return span->past / rate;
+}
+
+static inline int64_t alloy_entries_closed(const alloy_span *span, int64_t rate)
+{
+    return (span->past + span->count) / rate - span->past / rate;
+}
+
+/* Those that a whole pass closes, repeats included. */
+int64_t alloy_entries_of_pass(const alloy_pass *p, int64_t rate);
 
 /* Bytes that a block holds now. */
 uint64_t alloy_state_bytes(const alloy_state_block *block, const alloy_state_spec *spec, alloy_dtype rows_dtype);

@@ -22,7 +22,7 @@ static double zipf_sum(double a, double s, int64_t experts)
     return sum;
 }
 
-static double zipf(double s, int64_t experts, int64_t per_token, int64_t tokens)
+static double zipf(double s, int64_t experts, int64_t per_token, double tokens)
 {
     double low = 0, high = (double)per_token * pow((double)experts, s); /* there every share is at least k/E */
     for (int i = 0; i < 100 && low < high; i++) {
@@ -32,15 +32,15 @@ static double zipf(double s, int64_t experts, int64_t per_token, int64_t tokens)
     double read = 0;
     for (int64_t e = 1; e <= experts; e++) {
         double share = zipf_share(high, s, e);
-        read += share < 1 ? -expm1((double)tokens * log1p(-share)) : 1;
+        read += share < 1 ? -expm1(tokens * log1p(-share)) : 1;
     }
     return read;
 }
 
-double alloy_roofline_experts_read(void *user, int64_t layer, int64_t experts, int64_t per_token, int64_t tokens)
+double alloy_roofline_experts_read(void *user, int64_t layer, int64_t experts, int64_t per_token, double tokens)
 {
     const alloy_roofline_terms *terms = user;
-    double most = (double)per_token * (double)tokens;
+    double most = (double)per_token * tokens;
     switch (terms->routing) {
     case ALLOY_ROUTING_WORST:
         return fmin((double)experts, most);

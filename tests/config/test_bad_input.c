@@ -184,7 +184,6 @@ static void c13_what_alloy_does_not_have(void **state)
     expect_ok(with("llama", "\"hidden_act\": \"swish\""));
     expect_failure(with("lama", "\"x\": 1"), ALLOY_FORMAT, "model_type \"lama\"", "did you mean \"llama\"");
     expect_failure(with("gpt2", "\"x\": 1"), ALLOY_FORMAT, "model_type \"gpt2\"", "qwen3_next", "mistral");
-    expect_failure(with("deepseek_v4", "\"x\": 1"), ALLOY_UNSUPPORTED, "deepseek_v4");
     expect_failure(parse_status("{\"vocab_size\": 3}"), ALLOY_FORMAT, "model_type is missing");
     expect_failure(parse_status("{\"model_type\": null}"), ALLOY_FORMAT, "model_type is null");
     expect_failure(with("llama", "\"quantization_config\": {\"quant_method\": \"fp8\"}"), ALLOY_FORMAT,

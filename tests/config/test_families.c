@@ -333,6 +333,79 @@ static void tokens_are_an_id_or_a_list_or_null(void **state)
     alloy_config_close(c);
 }
 
+/* ---- DeepSeek-V4 ------------------------------------------------------------------------------------------------- */
+
+#define V4 "{\"model_type\": \"deepseek_v4\", \"vocab_size\": 256, \"hidden_size\": 64, \"head_dim\": 32, "
+
+static void deepseek_v4_in_both_generations(void **state)
+{
+    (void)state;
+    expect_alike(
+        V4 "\"num_hidden_layers\": 4, \"layer_types\": [\"sliding_attention\", \"heavily_compressed_attention\", "
+           "\"compressed_sparse_attention\", \"heavily_compressed_attention\"], \"mlp_layer_types\": [\"hash_moe\", "
+           "\"moe\", \"moe\", \"moe\"], \"compress_rates\": {\"compressed_sparse_attention\": 4, "
+           "\"heavily_compressed_attention\": 64}, \"partial_rotary_factor\": 0.25, \"n_routed_experts\": 8, "
+           "\"rope_parameters\": {\"main\": {\"rope_type\": \"default\", \"rope_theta\": 10000.0, "
+           "\"partial_rotary_factor\": 0.25}, \"compress\": {\"rope_type\": \"yarn\", \"rope_theta\": 160000.0, "
+           "\"partial_rotary_factor\": 0.25, \"factor\": 16, \"original_max_position_embeddings\": 64, "
+           "\"attention_factor\": 1.0, \"beta_fast\": 32, \"beta_slow\": 1}}, \"dtype\": \"float16\"}",
+        V4 "\"num_hidden_layers\": 4, \"compress_ratios\": [0, 128, 4, 128, 0], \"num_hash_layers\": 1, "
+           "\"compress_rate_hca\": 64, \"qk_rope_head_dim\": 8, \"num_local_experts\": 8, \"rope_theta\": 10000, "
+           "\"compress_rope_theta\": 160000, \"rope_scaling\": {\"type\": \"yarn\", \"factor\": 16, "
+           "\"original_max_position_embeddings\": 64, \"beta_fast\": 32, \"beta_slow\": 1}, \"torch_dtype\": "
+           "\"float16\"}",
+        "dsv4_sliding_attention dsv4_hash_moe, dsv4_hca_attention dsv4_moe, dsv4_csa_attention dsv4_moe, "
+        "dsv4_hca_attention dsv4_moe");
+}
+
+static void deepseek_v4_without_lists(void **state)
+{
+    (void)state;
+    alloy_config *c = parse(V4 "\"num_hidden_layers\": 5}");
+    expect_text(layers_of(c), "dsv4_hca_attention dsv4_hash_moe, dsv4_hca_attention dsv4_hash_moe, dsv4_hca_attention "
+                              "dsv4_hash_moe, dsv4_csa_attention dsv4_moe, dsv4_hca_attention dsv4_moe");
+    assert_int_equal(c->qk_rope_head_dim, 4); /* 64 of 512 */
+    assert_int_equal(c->compress_rate_csa, 4);
+    assert_int_equal(c->compress_rate_hca, 128);
+    assert_true(c->use_mhc);
+    assert_int_equal(c->rope.type, ALLOY_ROPE_DEFAULT);
+    assert_true(c->rope.theta == 10000 && c->rope_compress.theta == 160000);
+    alloy_config_close(c);
+}
+
+/* Both generations' yarn is the compressed layers' alone, and multiplies nothing. */
+static void deepseek_v4_scales_compressed_layers_only(void **state)
+{
+    (void)state;
+    alloy_config *c = parse(V4 "\"rope_parameters\": {\"rope_type\": \"yarn\", \"factor\": 16, \"rope_theta\": 7, "
+                               "\"truncate\": false}}");
+    assert_int_equal(c->rope.type, ALLOY_ROPE_DEFAULT);
+    assert_int_equal(c->rope_compress.type, ALLOY_ROPE_YARN);
+    assert_true(c->rope_compress.attention_factor == 1 && c->rope_compress.truncate);
+    assert_true(c->rope_compress.theta == 160000);
+    alloy_config_close(c);
+}
+
+static void deepseek_v4_refuses(void **state)
+{
+    (void)state;
+    expect_failure(parse_status(V4 "\"num_hidden_layers\": 2, \"compress_ratios\": [4, 5]}"), ALLOY_RANGE,
+                   "compress_ratios", "5 of layer 1");
+    expect_failure(parse_status(V4 "\"num_hidden_layers\": 2, \"compress_ratios\": [4]}"), ALLOY_FORMAT,
+                   "compress_ratios has 1 entries");
+    expect_failure(parse_status(V4 "\"num_hidden_layers\": 1, \"layer_types\": [\"linear_attention\"]}"), ALLOY_FORMAT,
+                   "layer_types", "sliding_attention");
+    expect_failure(parse_status(V4 "\"num_hidden_layers\": 1, \"mlp_layer_types\": [\"dense\"]}"), ALLOY_FORMAT,
+                   "mlp_layer_types", "hash_moe");
+    expect_failure(parse_status(V4 "\"index_topk\": 0}"), ALLOY_RANGE, "index_topk is 0");
+    expect_failure(parse_status(V4 "\"compress_rates\": {\"compressed_sparse_attention\": 0}}"), ALLOY_RANGE,
+                   "compress_rate_csa is 0");
+    expect_failure(parse_status(V4 "\"swiglu_limit\": 0}"), ALLOY_RANGE, "swiglu_limit is 0");
+    expect_failure(parse_status(V4 "\"rope_parameters\": {\"main\": {\"partial_rotary_factor\": 0.5}, \"compress\": "
+                                   "{}}}"),
+                   ALLOY_UNSUPPORTED, "partial_rotary_factor");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -343,6 +416,10 @@ int main(void)
         cmocka_unit_test(qwen3_5_moe_in_both_generations),
         cmocka_unit_test(llama_in_both_generations),
         cmocka_unit_test(qwen2_and_mistral_in_both_generations),
+        cmocka_unit_test(deepseek_v4_in_both_generations),
+        cmocka_unit_test(deepseek_v4_without_lists),
+        cmocka_unit_test(deepseek_v4_scales_compressed_layers_only),
+        cmocka_unit_test(deepseek_v4_refuses),
         cmocka_unit_test(qwen3_slides_only_where_it_is_told_to),
         cmocka_unit_test(qwen3_moe_slides_everywhere_or_nowhere),
         cmocka_unit_test(mistral_slides_unless_the_window_is_null),

@@ -368,6 +368,12 @@ static void call(const alloy_kernels *k, int which, float *y, const float *a, co
     case 6:
         k->multiply_sigmoid(y, a, b, n);
         break;
+    case 8:
+        k->sqrt_softplus(y, a, n);
+        break;
+    case 9:
+        k->clamped_swiglu(y, a, b, 0.7f, n);
+        break;
     default:
         k->add_scaled(y, b[0], a, n);
         break;
@@ -403,6 +409,8 @@ ELEMENTS(exponential, 4)
 ELEMENTS(multiply_silu, 5)
 ELEMENTS(multiply_sigmoid, 6)
 ELEMENTS(add_scaled, 7)
+ELEMENTS(sqrt_softplus, 8)
+ELEMENTS(clamped_swiglu, 9)
 
 static void rotary(trial *t)
 {
@@ -416,6 +424,76 @@ static void rotary(trial *t)
         compare_outputs(t, &y, d % 2 ? "in place" : "apart");
         free(x), free(cosines), free(sines);
     }
+}
+
+static void rotary_pairs(trial *t)
+{
+    for (int64_t d = 2; d <= 130; d += d < 70 ? 1 : 29) {
+        int64_t heads = between(&t->source, 1, 3), channels = 2 * between(&t->source, 1, d / 2);
+        float *x = numbers(&t->source, t->kind, heads * d), *cosines = numbers(&t->source, t->kind, channels);
+        float *sines = numbers(&t->source, t->kind, channels);
+        outputs y = make_outputs(x, heads * d);
+        for (int run = 0; run < 2; run++)
+            table(t, run)->rotary_pairs(output(&y, run), d % 2 ? output(&y, run) : x, heads, d, channels, cosines,
+                                        sines);
+        compare_outputs(t, &y, d % 2 ? "in place" : "apart");
+        free(x), free(cosines), free(sines);
+    }
+}
+
+/* ---- DeepSeek-V4 ------------------------------------------------------------------------------------------------- */
+
+/* Windows of one to three segments, whose rows are apart. */
+static void compress(trial *t)
+{
+    source *s = &t->source;
+    for (int64_t channels = 1; channels <= 70; channels += channels < 36 ? 1 : 17) {
+        alloy_compress_segment segments[3];
+        float *made[3];
+        int count = (int)between(s, 1, 3);
+        for (int i = 0; i < count; i++) {
+            int64_t rows = between(s, 1, 6), stride = channels + between(s, 0, 3);
+            float *all = made[i] = numbers(s, t->kind, 3 * rows * stride);
+            segments[i] =
+                (alloy_compress_segment){all, all + rows * stride, all + 2 * rows * stride, stride, stride, rows};
+        }
+        outputs y = make_outputs(NULL, channels);
+        for (int run = 0; run < 2; run++)
+            table(t, run)->compress(output(&y, run), segments, count, channels);
+        compare_outputs(t, &y, "channels of a window");
+        for (int i = 0; i < count; i++)
+            free(made[i]);
+    }
+}
+
+static void index_scores(trial *t)
+{
+    source *s = &t->source;
+    for (int64_t entries = 1; entries <= 40; entries++) {
+        int64_t heads = between(s, 1, 70), stride = entries + between(s, 0, 3);
+        float *dots = numbers(s, t->kind, (heads - 1) * stride + entries), *w = numbers(s, t->kind, heads);
+        outputs y = make_outputs(NULL, entries);
+        for (int run = 0; run < 2; run++)
+            table(t, run)->index_scores(output(&y, run), dots, stride, w, heads, entries);
+        compare_outputs(t, &y, "scores");
+        free(dots), free(w);
+    }
+}
+
+static void hyper_weights(trial *t)
+{
+    source *s = &t->source;
+    for (int64_t n = 1; n <= 9; n++)
+        for (int64_t iterations = 0; iterations <= 3; iterations++) {
+            int64_t count = iterations ? (2 + n) * n : n;
+            float *mixes = numbers(s, t->kind, count), *base = numbers(s, t->kind, count),
+                  *scale = numbers(s, PLAIN, 3);
+            outputs y = make_outputs(NULL, count);
+            for (int run = 0; run < 2; run++)
+                table(t, run)->hyper_weights(output(&y, run), mixes, base, scale, n, iterations, 1e-6f);
+            compare_outputs(t, &y, "streams");
+            free(mixes), free(base), free(scale);
+        }
 }
 
 /* ---- Conversions ------------------------------------------------------------------------------------------------- */
@@ -495,6 +573,12 @@ static const struct {
     {"multiply_silu", multiply_silu},
     {"multiply_sigmoid", multiply_sigmoid},
     {"rotary", rotary},
+    {"rotary_pairs", rotary_pairs},
+    {"sqrt_softplus", sqrt_softplus},
+    {"clamped_swiglu", clamped_swiglu},
+    {"compress", compress},
+    {"index_scores", index_scores},
+    {"hyper_weights", hyper_weights},
     {"widen", widen},
     {"narrow", narrow},
     {"all_finite", all_finite},

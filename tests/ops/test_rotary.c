@@ -190,11 +190,11 @@ static void tables_are_shared(void **state)
     set_span(b, 5, 3);
     alloy_rope same = PLAIN, other = PLAIN;
     other.theta = 5000;
-    const alloy_rotary_table *t = alloy_rotary_table_of(&b->pass, &PLAIN, 16);
+    const alloy_rotary_table *t = alloy_rotary_table_of(&b->pass, &PLAIN, 16, 1);
     assert_non_null(t);
-    assert_ptr_equal(alloy_rotary_table_of(&b->pass, &same, 16), t);
-    assert_ptr_not_equal(alloy_rotary_table_of(&b->pass, &PLAIN, 8), t);
-    assert_ptr_not_equal(alloy_rotary_table_of(&b->pass, &other, 16), t);
+    assert_ptr_equal(alloy_rotary_table_of(&b->pass, &same, 16, 1), t);
+    assert_ptr_not_equal(alloy_rotary_table_of(&b->pass, &PLAIN, 8, 1), t);
+    assert_ptr_not_equal(alloy_rotary_table_of(&b->pass, &other, 16, 1), t);
     close_bench(b);
 }
 

@@ -10,9 +10,19 @@
 #include "base/status.h"
 
 static const alloy_family *const families[] = {
-    &alloy_family_alloy,   &alloy_family_qwen3,        &alloy_family_qwen3_moe,   &alloy_family_qwen3_next,
-    &alloy_family_qwen3_5, &alloy_family_qwen3_5_text, &alloy_family_qwen3_5_moe, &alloy_family_qwen3_5_moe_text,
-    &alloy_family_llama,   &alloy_family_qwen2,        &alloy_family_mistral,     NULL,
+    &alloy_family_alloy,
+    &alloy_family_qwen3,
+    &alloy_family_qwen3_moe,
+    &alloy_family_qwen3_next,
+    &alloy_family_qwen3_5,
+    &alloy_family_qwen3_5_text,
+    &alloy_family_qwen3_5_moe,
+    &alloy_family_qwen3_5_moe_text,
+    &alloy_family_llama,
+    &alloy_family_qwen2,
+    &alloy_family_mistral,
+    &alloy_family_deepseek_v4,
+    NULL,
 };
 
 enum { MOST_FAMILIES = sizeof families / sizeof families[0] };
@@ -40,9 +50,6 @@ alloy_status alloy_family_find(const alloy_family **out, const char *model_type)
             return ALLOY_OK;
         }
     }
-    if (strcmp(model_type, "deepseek_v4") == 0)
-        return alloy_fail(ALLOY_UNSUPPORTED,
-                          "model_type \"deepseek_v4\" is unsupported: its modules are not part of this version");
     return unknown_family(model_type);
 }
 

@@ -9,6 +9,7 @@ extern const alloy_family alloy_family_qwen3, alloy_family_qwen3_moe;
 extern const alloy_family alloy_family_qwen3_next;
 extern const alloy_family alloy_family_qwen3_5, alloy_family_qwen3_5_text, alloy_family_qwen3_5_moe,
     alloy_family_qwen3_5_moe_text;
+extern const alloy_family alloy_family_deepseek_v4;
 extern const alloy_family alloy_family_llama, alloy_family_qwen2, alloy_family_mistral;
 
 /* Is this layer's FFN made of experts? By num_experts, decoder_sparse_step and mlp_only_layers. */

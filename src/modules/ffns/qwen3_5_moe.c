@@ -32,7 +32,7 @@ static alloy_tensor *forward(alloy_pass *p, const alloy_config *c, const void *w
 {
     const struct weights *w = weights;
     alloy_tensor *routed = alloy_softmax_moe_forward(p, c, &w->routed, x);
-    alloy_tensor *shared = alloy_swiglu_forward(p, &w->shared, x);
+    alloy_tensor *shared = alloy_swiglu_forward(p, &w->shared, x, 0);
     return alloy_add(p, routed, alloy_mul_sigmoid(p, shared, alloy_linear(p, x, w->shared_expert_gate, NULL)));
 }
 

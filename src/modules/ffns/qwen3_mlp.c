@@ -15,7 +15,7 @@ static void params(alloy_params *p, const alloy_config *c)
 static alloy_tensor *forward(alloy_pass *p, const alloy_config *c, const void *weights, alloy_tensor *x)
 {
     (void)c;
-    return alloy_swiglu_forward(p, weights, x);
+    return alloy_swiglu_forward(p, weights, x, 0);
 }
 
 const alloy_ffn alloy_qwen3_mlp = {

@@ -21,4 +21,23 @@ static alloy_tensor *after(alloy_pass *p, const alloy_config *c, const void *wei
     return alloy_add(p, h, y);
 }
 
-const alloy_residual alloy_pre_norm = {.name = "pre_norm", .streams = streams, .before = before, .after = after};
+static alloy_tensor *begin(alloy_pass *p, const alloy_config *c, alloy_tensor *x)
+{
+    (void)p, (void)c;
+    return x;
+}
+
+static alloy_tensor *end(alloy_pass *p, const alloy_config *c, const void *weights, alloy_tensor *h)
+{
+    (void)p, (void)c, (void)weights;
+    return h;
+}
+
+const alloy_residual alloy_pre_norm = {
+    .name = "pre_norm",
+    .streams = streams,
+    .begin = begin,
+    .end = end,
+    .before = before,
+    .after = after,
+};

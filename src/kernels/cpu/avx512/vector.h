@@ -126,6 +126,12 @@ ALLOY_INLINE vec v_negate(vec x)
     return _mm512_xor_ps(x, _mm512_set1_ps(-0.0f));
 }
 
+/* Lanes 2i and 2i + 1 exchanged. */
+ALLOY_INLINE vec v_swap_pairs(vec x)
+{
+    return _mm512_permute_ps(x, 0xB1);
+}
+
 /* p * 2^n, n the integer in the low bits of `shifted` (alloy_exp), in two factors. */
 ALLOY_INLINE vec v_scale(vec p, vec shifted)
 {

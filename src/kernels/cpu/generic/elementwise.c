@@ -48,6 +48,20 @@ ALLOY_CLONES void alloy_generic_exp(float *y, const float *x, int64_t n)
         y[i] = alloy_exp(x[i]);
 }
 
+ALLOY_CLONES void alloy_generic_sqrt_softplus(float *y, const float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] = sqrtf(alloy_softplus(x[i]));
+}
+
+ALLOY_CLONES void alloy_generic_clamped_swiglu(float *y, const float *x, const float *gate, float limit, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        float low = -limit > x[i] ? -limit : x[i];
+        y[i] = alloy_silu(limit < gate[i] ? limit : gate[i]) * (limit < low ? limit : low);
+    }
+}
+
 ALLOY_CLONES void alloy_generic_multiply_silu(float *y, const float *x, const float *gate, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
@@ -71,5 +85,20 @@ ALLOY_CLONES void alloy_generic_rotary(float *y, const float *x, int64_t heads, 
         }
         for (int64_t i = 2 * half; i < d; i++)
             y[i] = x[i];
+    }
+}
+
+ALLOY_CLONES void alloy_generic_rotary_pairs(float *y, const float *x, int64_t heads, int64_t d, int64_t channels,
+                                             const float *cos, const float *sin)
+{
+    for (int64_t head = 0; head < heads; head++, x += d, y += d) {
+        int64_t first = d - channels;
+        for (int64_t i = 0; i < first; i++)
+            y[i] = x[i];
+        for (int64_t c = 0; c < channels; c += 2) {
+            float a = x[first + c], b = x[first + c + 1];
+            y[first + c] = fmaf(a, cos[c], b * sin[c]);
+            y[first + c + 1] = fmaf(b, cos[c + 1], a * sin[c + 1]);
+        }
     }
 }

@@ -12,8 +12,14 @@ void alloy_generic_l2_norm(float *y, const float *x, int64_t rows, int64_t d, fl
 void alloy_generic_softmax(float *y, const float *x, int64_t rows, int64_t d);
 void alloy_generic_attention_block(const alloy_attention_block *block, void *scratch);
 
+void alloy_generic_index_scores(float *y, const float *s, int64_t s_stride, const float *w, int64_t heads,
+                                int64_t entries);
+
 void alloy_generic_conv1d(float *y, const float *const *x, const float *w, int64_t taps, int64_t channels);
 void alloy_generic_delta_rule(const alloy_delta_job *job);
+void alloy_generic_compress(float *y, const alloy_compress_segment *segments, int count, int64_t channels);
+void alloy_generic_hyper_weights(float *y, const float *mixes, const float *base, const float *scale, int64_t n,
+                                 int64_t iterations, float eps);
 void alloy_generic_add_scaled(float *y, float a, const float *x, int64_t n);
 void alloy_generic_attention_merge(float *m, float *l, float *o, const float *m2, const float *l2, const float *o2,
                                    int64_t rows, int64_t dv);
@@ -25,10 +31,14 @@ void alloy_generic_multiply(float *y, const float *a, const float *b, int64_t n)
 void alloy_generic_silu(float *y, const float *x, int64_t n);
 void alloy_generic_sigmoid(float *y, const float *x, int64_t n);
 void alloy_generic_exp(float *y, const float *x, int64_t n);
+void alloy_generic_sqrt_softplus(float *y, const float *x, int64_t n);
+void alloy_generic_clamped_swiglu(float *y, const float *x, const float *gate, float limit, int64_t n);
 void alloy_generic_multiply_silu(float *y, const float *x, const float *gate, int64_t n);
 void alloy_generic_multiply_sigmoid(float *y, const float *x, const float *gate, int64_t n);
 void alloy_generic_rotary(float *y, const float *x, int64_t heads, int64_t d, int64_t half, const float *cos,
                           const float *sin);
+void alloy_generic_rotary_pairs(float *y, const float *x, int64_t heads, int64_t d, int64_t channels, const float *cos,
+                                const float *sin);
 
 void alloy_generic_widen(float *y, const void *x, alloy_dtype dtype, int64_t n);
 void alloy_generic_narrow(void *y, const float *x, alloy_dtype dtype, int64_t n);

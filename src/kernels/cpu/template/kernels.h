@@ -18,15 +18,18 @@
 #include "kernels/cpu/template/linear.h"
 #include "kernels/cpu/template/attention.h"
 #include "kernels/cpu/template/delta_rule.h"
+#include "kernels/cpu/template/deepseek_v4.h"
 
 #define ALLOY_TEMPLATE_TABLE(NAME)                                                                                     \
     {                                                                                                                  \
         .name = NAME, .linear = linear, .rms_norm = rms_norm, .l2_norm = l2_norm, .softmax = softmax,                  \
-        .attention_block = attention_block, .conv1d = conv1d, .delta_rule = delta_rule, .add_scaled = add_scaled,      \
-        .attention_merge = attention_merge, .attention_finish = attention_finish, .add = add, .multiply = multiply,    \
-        .silu = silu, .sigmoid = sigmoid, .exp = exponential, .multiply_silu = multiply_silu,                          \
-        .multiply_sigmoid = multiply_sigmoid, .rotary = rotary, .widen = widen, .narrow = narrow,                      \
-        .all_finite = all_finite                                                                                       \
+        .attention_block = attention_block, .index_scores = index_scores, .compress = compress,                        \
+        .hyper_weights = alloy_generic_hyper_weights, .sqrt_softplus = alloy_generic_sqrt_softplus,                    \
+        .clamped_swiglu = clamped_swiglu, .rotary_pairs = rotary_pairs, .conv1d = conv1d, .delta_rule = delta_rule,    \
+        .add_scaled = add_scaled, .attention_merge = attention_merge, .attention_finish = attention_finish,            \
+        .add = add, .multiply = multiply, .silu = silu, .sigmoid = sigmoid, .exp = exponential,                        \
+        .multiply_silu = multiply_silu, .multiply_sigmoid = multiply_sigmoid, .rotary = rotary, .widen = widen,        \
+        .narrow = narrow, .all_finite = all_finite                                                                     \
     }
 
 #endif

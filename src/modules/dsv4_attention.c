@@ -1,0 +1,104 @@
+/* DeepSeek-V4's attention (dsv4_attention.h).
+ *
+ *   r = norm(q_a x); q = rotary(norm without weight, per head(q_b r)); kv = rotary(norm(kv_proj x))
+ *   y = attention(q, window of kv, entries; sinks) * 1 / sqrt(d); o_b (o_a in groups of heads (rotary back(y)))
+ */
+#include "modules/dsv4_attention.h"
+
+#include <math.h>
+#include <stddef.h>
+
+#include "base/status.h"
+
+enum { MOST_HEADS = 65536, MOST_WIDTH = 1 << 20 };
+
+alloy_status alloy_dsv4_attention_check(const alloy_config *c)
+{
+    alloy_status status = alloy_config_require("num_attention_heads", c->num_attention_heads, 1, MOST_HEADS);
+    if (!status)
+        status = alloy_config_require("head_dim", c->head_dim, 2, MOST_HEADS);
+    if (!status)
+        status = alloy_config_require("q_lora_rank", c->q_lora_rank, 1, MOST_WIDTH);
+    if (!status) /* an odd number is rounded up */
+        status = alloy_config_require("qk_rope_head_dim", c->qk_rope_head_dim, 1, c->head_dim / 2 * 2);
+    if (!status)
+        status = alloy_config_require("o_lora_rank", c->o_lora_rank, 1, MOST_WIDTH);
+    if (!status)
+        status = alloy_config_require("o_groups", c->o_groups, 1, MOST_HEADS);
+    if (!status)
+        status = alloy_config_require("sliding_window", c->sliding_window, 1, INT64_C(1) << 40);
+    if (status)
+        return status;
+    if (c->num_attention_heads * c->head_dim % c->o_groups != 0)
+        return alloy_fail(ALLOY_RANGE, "o_groups: %lld heads of %lld do not divide into %lld groups",
+                          (long long)c->num_attention_heads, (long long)c->head_dim, (long long)c->o_groups);
+    return ALLOY_OK;
+}
+
+/* A norm's weight as the published convention leaves it out. */
+enum { FREE_NORM = ALLOY_INIT_ONES | ALLOY_KEEPS_F32 | ALLOY_CLASSIC_FREE };
+
+void alloy_dsv4_attention_params(alloy_params *p, const alloy_config *c)
+{
+    int64_t hidden = c->hidden_size, heads = c->num_attention_heads * c->head_dim, groups = c->o_groups;
+#define AT(field) offsetof(struct alloy_dsv4_attention_weights, field)
+    alloy_param(p, "q_a_proj.weight", AT(q_a_proj), ALLOY_SHAPE(c->q_lora_rank, hidden), ALLOY_INIT_NORMAL);
+    alloy_param(p, "q_a_norm.weight", AT(q_a_norm), ALLOY_SHAPE(c->q_lora_rank), FREE_NORM);
+    alloy_param(p, "q_b_proj.weight", AT(q_b_proj), ALLOY_SHAPE(heads, c->q_lora_rank), ALLOY_INIT_NORMAL);
+    alloy_param(p, "kv_proj.weight", AT(kv_proj), ALLOY_SHAPE(c->head_dim, hidden), ALLOY_INIT_NORMAL);
+    alloy_param(p, "kv_norm.weight", AT(kv_norm), ALLOY_SHAPE(c->head_dim), FREE_NORM);
+    alloy_param(p, "o_a_proj.weight", AT(o_a_proj), ALLOY_SHAPE(groups * c->o_lora_rank, heads / groups),
+                ALLOY_INIT_NORMAL);
+    alloy_param(p, "o_b_proj.weight", AT(o_b_proj), ALLOY_SHAPE(hidden, groups * c->o_lora_rank), ALLOY_INIT_NORMAL);
+    alloy_param(p, "sinks", AT(sinks), ALLOY_SHAPE(c->num_attention_heads), ALLOY_INIT_ZEROS | ALLOY_KEEPS_F32);
+#undef AT
+}
+
+void alloy_dsv4_attention_state(alloy_state_spec *s, const alloy_config *c)
+{
+    alloy_state_keep_rows(s, "window", c->head_dim, c->sliding_window);
+}
+
+void alloy_dsv4_compressor_params(alloy_params *p, const alloy_config *c, const char *const names[4], size_t offset,
+                                  int64_t rate, int64_t row, int64_t width)
+{
+#define AT(field) (offset + offsetof(struct alloy_dsv4_compressor_weights, field))
+    alloy_param(p, names[0], AT(kv_proj), ALLOY_SHAPE(row, c->hidden_size), ALLOY_INIT_NORMAL);
+    alloy_param(p, names[1], AT(gate_proj), ALLOY_SHAPE(row, c->hidden_size), ALLOY_INIT_NORMAL);
+    alloy_param(p, names[2], AT(position_bias), ALLOY_SHAPE(rate, row), ALLOY_INIT_ZEROS | ALLOY_KEEPS_F32);
+    alloy_param(p, names[3], AT(kv_norm), ALLOY_SHAPE(width), ALLOY_INIT_ONES | ALLOY_KEEPS_F32);
+#undef AT
+}
+
+alloy_rows *alloy_dsv4_compress(alloy_pass *p, const alloy_config *c, const struct alloy_dsv4_compressor_weights *w,
+                                const alloy_state *s, const struct alloy_dsv4_compressor_parts *parts, alloy_tensor *x,
+                                int64_t rate, bool indexer)
+{
+    alloy_tensor *kv = alloy_linear(p, x, w->kv_proj, NULL), *gate = alloy_linear(p, x, w->gate_proj, NULL);
+    alloy_tensor *entries = alloy_compress(p, kv, gate, w->position_bias, rate, s, parts->open, parts->overlap);
+    entries = alloy_rms_norm(p, entries, w->kv_norm, c->rms_norm_eps, false);
+    entries = alloy_rotary_entries(p, entries, &c->rope_compress, c->qk_rope_head_dim, rate);
+    return alloy_append_entries(p, s, parts->entries, entries, indexer);
+}
+
+alloy_tensor *alloy_dsv4_low_rank_queries(alloy_pass *p, const alloy_config *c,
+                                          const struct alloy_dsv4_attention_weights *w, alloy_tensor *x)
+{
+    return alloy_rms_norm(p, alloy_linear(p, x, w->q_a_proj, NULL), w->q_a_norm, c->rms_norm_eps, false);
+}
+
+alloy_tensor *alloy_dsv4_attend(alloy_pass *p, const alloy_config *c, const struct alloy_dsv4_attention_weights *w,
+                                const alloy_state *s, alloy_tensor *x, alloy_tensor *low_rank, const alloy_rope *rope,
+                                alloy_rows *entries, alloy_chosen *chosen)
+{
+    int64_t heads = c->num_attention_heads, rotated = c->qk_rope_head_dim;
+    alloy_tensor *q = alloy_heads(p, alloy_linear(p, low_rank, w->q_b_proj, NULL), heads);
+    q = alloy_rotary_pairs(p, alloy_rms_norm(p, q, NULL, c->rms_norm_eps, false), rope, rotated, false);
+    alloy_tensor *kv = alloy_rms_norm(p, alloy_linear(p, x, w->kv_proj, NULL), w->kv_norm, c->rms_norm_eps, false);
+    kv = alloy_rotary_pairs(p, alloy_heads(p, kv, 1), rope, rotated, false);
+    float scale = (float)(1 / sqrt((double)c->head_dim));
+    alloy_tensor *y = alloy_shared_kv_attention(p, q, alloy_append(p, s, ALLOY_DSV4_WINDOW, kv), entries, chosen,
+                                                w->sinks, scale, c->sliding_window);
+    y = alloy_flatten(p, alloy_rotary_pairs(p, y, rope, rotated, true));
+    return alloy_linear(p, alloy_grouped_linear(p, y, w->o_a_proj, c->o_groups), w->o_b_proj, NULL);
+}

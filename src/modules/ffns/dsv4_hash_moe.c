@@ -1,0 +1,45 @@
+/* dsv4_hash_moe: DeepSeek-V4's experts, which a table names for each token id; the scores still weigh them. */
+#include <stddef.h>
+#include <string.h>
+
+#include "base/status.h"
+#include "modules/dsv4_experts.h"
+
+struct weights {
+    struct alloy_dsv4_experts_weights experts;
+    const alloy_weight *tid2eid; /* [vocabulary, per token] */
+};
+
+static alloy_status check(const alloy_config *c)
+{
+    alloy_status status = alloy_dsv4_experts_check(c);
+    if (!status && strcmp(c->scoring_func, "softmax") == 0)
+        return alloy_fail(ALLOY_UNSUPPORTED,
+                          "scoring_func \"softmax\" is unsupported where a table chooses the experts");
+    return status;
+}
+
+static void params(alloy_params *p, const alloy_config *c)
+{
+    alloy_dsv4_experts_params(p, c, offsetof(struct weights, experts));
+    alloy_param_indices(p, "gate.tid2eid", offsetof(struct weights, tid2eid), c->vocab_size, c->num_experts_per_tok,
+                        c->num_experts);
+}
+
+static alloy_tensor *forward(alloy_pass *p, const alloy_config *c, const void *weights, alloy_tensor *x)
+{
+    const struct weights *w = weights;
+    alloy_routes *routes =
+        alloy_route_by_id(p, x, w->experts.gate, w->tid2eid, c->scoring_func, c->routed_scaling_factor);
+    return alloy_dsv4_experts_forward(p, c, &w->experts, x, routes);
+}
+
+const alloy_ffn alloy_dsv4_hash_moe = {
+    .name = "dsv4_hash_moe",
+    .attr_name = "mlp",
+    .summary = "DeepSeek-V4: routed experts of clamped SwiGLU, chosen by token id, and a shared one",
+    .weights_size = sizeof(struct weights),
+    .check = check,
+    .params = params,
+    .forward = forward,
+};

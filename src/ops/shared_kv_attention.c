@@ -1,0 +1,91 @@
+/* DeepSeek-V4's attention (alloy_shared_kv_attention): one head of rows that are keys and values at once, over a window
+ * of tokens and the entries of a compressor, with sinks. */
+#include "ops/chosen.h"
+#include "ops/pairs.h"
+#include "ops/state.h"
+
+struct options {
+    const alloy_rows *kv, *entries; /* entries NULL: none */
+    const alloy_chosen *chosen;     /* NULL: every closed entry */
+    float scale;
+    int64_t window;
+};
+
+static void run(const alloy_args *a)
+{
+    alloy_pass_fail(a->pass, ALLOY_UNSUPPORTED, "shared_kv_attention is not implemented");
+}
+
+/* What the tokens of a span see. */
+struct visible {
+    alloy_count pairs, rectangle;         /* pairs of a token and a row; the published convention's */
+    alloy_count rows_read, classic_read;  /* rows of the window that are kept before them */
+    alloy_count entries, classic_entries; /* entries read: without the new ones, and the published convention's */
+};
+
+static void add_visible(struct visible *v, const struct options *o, const alloy_span *s)
+{
+    alloy_count fresh = s->count, past = s->past, total = past + fresh, window = o->window;
+    alloy_count pairs = alloy_window_pairs(total, window) - alloy_window_pairs(past, window);
+    alloy_count seen = alloy_count_least(total, window), entries = 0, classic_entries = 0;
+    if (o->entries) {
+        alloy_count rate = o->entries->state->spec->part[o->entries->part].rate;
+        alloy_count most = o->chosen ? o->chosen->most : 0;
+        pairs += o->chosen ? alloy_chosen_pairs(total, rate, most) - alloy_chosen_pairs(past, rate, most)
+                           : alloy_entry_pairs(total, rate) - alloy_entry_pairs(past, rate);
+        entries = o->chosen ? alloy_count_least(past / rate, fresh * most) : past / rate;
+        classic_entries = o->chosen ? most : (total + rate - 1) / rate;
+    }
+    v->pairs += s->repeat * pairs;
+    v->rectangle += s->repeat * fresh * (seen + classic_entries);
+    v->rows_read += s->repeat * alloy_count_least(past, window - 1);
+    v->classic_read += s->repeat * (seen - alloy_count_least(fresh, window));
+    v->entries += s->repeat * entries;
+    v->classic_entries += s->repeat * classic_entries;
+}
+
+/* Softmax is 5 a pair, a sink an exp. A key is its value: it is read once. Chosen entries: no more than all of them,
+ * and than what all tokens choose. */
+static void count(const alloy_args *a, alloy_cost *cost)
+{
+    const struct options *o = a->options;
+    alloy_count n = a->in[0]->shape[0], heads = a->in[0]->shape[1], d = a->in[0]->shape[2];
+    struct visible v = {0};
+    for (int64_t i = 0; i < a->pass->span_count; i++)
+        add_visible(&v, o, &a->pass->spans[i]);
+    alloy_count pairs = v.pairs, rectangle = v.rectangle;
+    alloy_cost_let(cost, n, heads, d, pairs, rectangle);
+    alloy_cost_tensor(cost, 4 * heads * d * pairs);
+    alloy_cost_vector(cost, 5 * heads * pairs + n * heads);
+    alloy_cost_classic(cost, 4 * heads * d * rectangle);
+    alloy_cost_weight(cost, a->weight[0], heads, 1, 1);
+    alloy_cost_cache(cost, ALLOY_CACHE_KV, v.rows_read * d, 0, v.classic_read * d, 0);
+    if (o->entries)
+        alloy_cost_cache(cost, ALLOY_CACHE_KV, v.entries * d, 0, v.classic_entries * d, 0);
+}
+
+static const alloy_op shared_kv_attention = {"shared_kv_attention", run, count};
+
+static int64_t row_width(const alloy_rows *rows)
+{
+    return rows->state->spec->part[rows->part].width;
+}
+
+alloy_tensor *alloy_shared_kv_attention(alloy_pass *p, alloy_tensor *q, alloy_rows *kv, alloy_rows *entries,
+                                        alloy_chosen *chosen, const alloy_weight *sinks, float scale, int64_t window)
+{
+    if (alloy_pass_stopped(p, q) || !kv)
+        return NULL;
+    if (q->ndim != 3 || row_width(kv) != q->shape[2] || (entries && row_width(entries) != q->shape[2]) || window < 1 ||
+        (chosen && !entries) || !sinks || sinks->shape[0] != q->shape[1])
+        return alloy_shape_fail(p, "shared_kv_attention", "queries [n, %lld, %lld], rows of %lld, a window of %lld",
+                                (long long)q->shape[1], (long long)q->shape[2], (long long)row_width(kv),
+                                (long long)window);
+    alloy_tensor *y = alloy_tensor_like(p, q);
+    struct options options = {kv, entries, chosen, scale, window};
+    return y ? alloy_apply(
+                   p, &shared_kv_attention,
+                   &(alloy_args){
+                       .in = {q}, .out = {y}, .weight = {sinks}, .options = &options, .options_size = sizeof options})
+             : NULL;
+}
