@@ -85,6 +85,19 @@ static inline void expect_same_bits(const float *actual, const float *expected, 
                      (double)actual[i], (double)expected[i], (double)expected[i]);
 }
 
+/* Logits of `folder` are those of `reference`, a golden case, bit for bit. */
+static inline void expect_same_model(const char *folder, const alloy_load_options *options, const char *reference)
+{
+    enum { TOKENS_OF_EACH = 40, VOCAB_OF_EACH = 256 };
+    int64_t ids[TOKENS_OF_EACH];
+    fill_ids(ids, TOKENS_OF_EACH, 9);
+    float *logits = last_logits(folder, options, ids, TOKENS_OF_EACH),
+          *expected = last_logits(reference, NULL, ids, TOKENS_OF_EACH);
+    expect_same_bits(logits, expected, VOCAB_OF_EACH, folder);
+    free(logits);
+    free(expected);
+}
+
 /* The config.json of a folder with one text in place of another that it holds; free() the result. */
 static inline char *changed_config(const char *folder, const char *old, const char *fresh)
 {

@@ -169,17 +169,6 @@ static void what_no_text_model_uses_is_passed_over(void **state)
 
 /* ---- The same weights, read and stored otherwise ----------------------------------------------------------------- */
 
-/* Logits of `folder` are those of `reference`, bit for bit. */
-static void expect_same_model(const char *folder, const alloy_load_options *options, const char *reference)
-{
-    int64_t ids[TOKENS];
-    fill_ids(ids, TOKENS, 9);
-    float *logits = last_logits(folder, options, ids, TOKENS), *expected = last_logits(reference, NULL, ids, TOKENS);
-    expect_same_bits(logits, expected, VOCAB, folder);
-    free(logits);
-    free(expected);
-}
-
 static void weights_read_into_memory_give_the_bits_of_mapped_ones(void **state)
 {
     (void)state;
