@@ -1,8 +1,7 @@
 /* DeepSeek-V4's attention (alloy_shared_kv_attention): one head of rows that are keys and values at once, over a window
  * of tokens and the entries of a compressor, with sinks. */
-#include "ops/chosen.h"
+#include "ops/attention_tile.h"
 #include "ops/pairs.h"
-#include "ops/state.h"
 
 struct options {
     const alloy_rows *kv, *entries; /* entries NULL: none */
@@ -13,7 +12,23 @@ struct options {
 
 static void run(const alloy_args *a)
 {
-    alloy_pass_fail(a->pass, ALLOY_UNSUPPORTED, "shared_kv_attention is not implemented");
+    const struct options *o = a->options;
+    const float *sinks = alloy_weight_widened(a->pass, a->weight[0]);
+    int64_t d = a->in[0]->shape[2];
+    if (sinks)
+        alloy_attention_run(a->pass, &(alloy_attention_plan){.q = a->in[0]->data,
+                                                             .y = a->out[0]->data,
+                                                             .heads = a->in[0]->shape[1],
+                                                             .kv_heads = 1,
+                                                             .d = d,
+                                                             .dv = d,
+                                                             .window = o->window,
+                                                             .scale = o->scale,
+                                                             .keys = o->kv,
+                                                             .values = o->kv,
+                                                             .entries = o->entries,
+                                                             .chosen = o->chosen,
+                                                             .sinks = sinks});
 }
 
 /* What the tokens of a span see. */
@@ -81,6 +96,8 @@ alloy_tensor *alloy_shared_kv_attention(alloy_pass *p, alloy_tensor *q, alloy_ro
         return alloy_shape_fail(p, "shared_kv_attention", "queries [n, %lld, %lld], rows of %lld, a window of %lld",
                                 (long long)q->shape[1], (long long)q->shape[2], (long long)row_width(kv),
                                 (long long)window);
+    if (!alloy_attention_fits(q->shape[2], q->shape[2]))
+        return alloy_pass_fail(p, ALLOY_UNSUPPORTED, "shared_kv_attention: heads of %lld", (long long)q->shape[2]);
     alloy_tensor *y = alloy_tensor_like(p, q);
     struct options options = {kv, entries, chosen, scale, window};
     return y ? alloy_apply(

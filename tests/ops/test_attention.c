@@ -117,6 +117,8 @@ static const struct shape SHAPES[] = {
     {300, 4, 2, 16, 16, 64, ALLOY_F32},  /**/
     {300, 4, 2, 16, 16, 65, ALLOY_BF16}, /**/
     {100, 4, 2, 16, 16, 500, ALLOY_F32}, /* a window that is never full */
+    {70, 130, 2, 8, 8, 0, ALLOY_F32},    /* groups of 65: in two tiles */
+    {20, 70, 1, 256, 256, 9, ALLOY_F32}, /* and wide ones, in more */
 };
 enum { SHAPE_COUNT = sizeof SHAPES / sizeof *SHAPES };
 
@@ -241,12 +243,28 @@ static void shapes_that_do_not_fit_are_refused(void **state)
     expect_pass_failure(b, alloy_append(&b->pass, &kept.state, 2, k), ALLOY_ARG, "append", "part 2");
     expect_pass_failure(b, alloy_attention(&b->pass, q, keys, values, 3, 1, 0), ALLOY_ARG, "attention");
     expect_pass_failure(b, alloy_attention(&b->pass, q, keys, values, 1, 1, 0), ALLOY_ARG, "attention", "16", "32");
-    alloy_tensor *many = random_tensor(b, 3, 3, (int64_t[]){4, 130, 16});
-    expect_pass_failure(b, alloy_attention(&b->pass, many, keys, values, 2, 1, 0), ALLOY_UNSUPPORTED, "65 heads");
     /* what failed before stays what is told, and nothing is done */
     b->pass.status = alloy_fail(ALLOY_RANGE, "first");
     assert_null(alloy_attention(&b->pass, q, keys, values, 2, 1, 0));
     expect_failure(b->pass.status, ALLOY_RANGE, "first");
+    end_kept(&kept);
+    close_bench(b);
+}
+
+/* A block of keys and one row must fit a task's scratch. */
+static void heads_that_are_too_wide_are_refused(void **state)
+{
+    (void)state;
+    struct shape s = {4, 1, 1, 1200, 1200, 0, ALLOY_F32};
+    struct bench *b = open_bench(1);
+    struct kept kept;
+    keep_keys_and_values(&kept, &s);
+    set_span(b, 4, 0);
+    reserve_kept(&kept, b, 4);
+    alloy_tensor *x = random_tensor(b, 1, 3, (int64_t[]){4, 1, 1200});
+    alloy_rows *keys = alloy_append(&b->pass, &kept.state, KEYS, x),
+               *values = alloy_append(&b->pass, &kept.state, VALUES, x);
+    expect_pass_failure(b, alloy_attention(&b->pass, x, keys, values, 1, 1, 0), ALLOY_UNSUPPORTED, "heads of 1200");
     end_kept(&kept);
     close_bench(b);
 }
@@ -260,6 +278,7 @@ int main(void)
         cmocka_unit_test(more_keys_than_a_span_has_are_merged),
         cmocka_unit_test(large_scores_do_not_overflow),
         cmocka_unit_test(shapes_that_do_not_fit_are_refused),
+        cmocka_unit_test(heads_that_are_too_wide_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

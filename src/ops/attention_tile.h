@@ -1,0 +1,26 @@
+/* The run of every softmax attention: grouped heads over a window or all positions, and, for DeepSeek-V4, over the
+ * entries of a compressor, with sinks (attention_tile.c). */
+#ifndef ALLOY_OPS_ATTENTION_TILE_H
+#define ALLOY_OPS_ATTENTION_TILE_H
+
+#include "ops/chosen.h"
+#include "ops/state.h"
+
+typedef struct alloy_attention_plan {
+    const float *q; /* [tokens, heads, d] */
+    float *y;       /* [tokens, heads, dv] */
+    int64_t heads, kv_heads, d, dv;
+    int64_t window; /* 0: all positions */
+    float scale;
+    const alloy_rows *keys, *values; /* the same rows: keys are values */
+    const alloy_rows *entries;       /* NULL: none; else one key-value head, whose rows are both */
+    const alloy_chosen *chosen;      /* NULL: every closed entry */
+    const float *sinks;              /* [heads]; NULL: none */
+} alloy_attention_plan;
+
+/* Can heads of these widths be tiled? */
+bool alloy_attention_fits(int64_t d, int64_t dv);
+
+void alloy_attention_run(alloy_pass *p, const alloy_attention_plan *plan);
+
+#endif
