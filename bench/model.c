@@ -12,39 +12,18 @@
 
 #include "alloy/alloy.h"
 #include "base/clock.h"
-#include "base/threads.h"
+#include "roofline/probe.h"
 
 enum { MOST_RUNS = 100, PROMPT = 16, MOST_TOKENS = 1 << 16 };
 
 static const size_t BUFFER = (size_t)1 << 30; /* bytes: far beyond any cache */
 
-struct reading {
-    const uint64_t *numbers;
-    size_t piece; /* numbers a task */
-    _Atomic uint64_t sum;
-};
-
-static void read_piece(void *context, int64_t index, void *scratch)
-{
-    (void)scratch;
-    struct reading *r = context;
-    const uint64_t *at = r->numbers + (size_t)index * r->piece;
-    uint64_t sums[8] = {0};
-    for (size_t i = 0; i < r->piece; i += 8)
-        for (size_t j = 0; j < 8; j++)
-            sums[j] += at[i + j];
-    for (size_t j = 0; j < 8; j++)
-        r->sum += sums[j];
-}
-
 /* Gigabytes a second that the team reads from memory. */
-static double bandwidth(const alloy_team *team, const uint64_t *numbers)
+static double bandwidth(const alloy_prober *prober)
 {
-    struct reading reading = {.numbers = numbers, .piece = 1 << 16};
-    double begin = alloy_seconds();
-    alloy_parallel(team, (int64_t)(BUFFER / sizeof *numbers / reading.piece), read_piece, &reading);
-    double seconds = alloy_seconds() - begin;
-    return reading.sum == 1 ? 0 : (double)BUFFER / seconds * 1e-9; /* the sum is used, so that the reads are made */
+    alloy_probe probe = alloy_memory_probe(prober, ALLOY_PROBE_READ);
+    alloy_reading reading = alloy_prober_run(prober, &probe);
+    return reading.amount / reading.seconds * 1e-9;
 }
 
 static int by_value(const void *a, const void *b)
@@ -89,20 +68,17 @@ static double run(alloy_session *session, int64_t tokens, bool decode, float *lo
 
 static double bench_decode(alloy_session *session, int64_t tokens, int runs, float *logits)
 {
-    alloy_team team;
-    uint64_t *numbers = malloc(BUFFER);
+    alloy_prober prober;
     double ratios[MOST_RUNS], bytes = (double)alloy_model_bytes_per_token(alloy_session_model(session));
-    if (!numbers || alloy_team_open(&team, alloy_session_threads(session)))
+    const alloy_kernels *kernels = alloy_kernels_get(alloy_session_cpu(session));
+    if (alloy_prober_open(&prober, alloy_session_threads(session), kernels, BUFFER))
         stop("memory");
-    memset(numbers, 1, BUFFER);
     for (int i = 0; i < runs; i++) {
-        double ours = bytes * (double)tokens / run(session, tokens, true, logits) * 1e-9,
-               limit = bandwidth(&team, numbers);
+        double ours = bytes * (double)tokens / run(session, tokens, true, logits) * 1e-9, limit = bandwidth(&prober);
         ratios[i] = ours / limit;
         printf("decode %.2f tokens/s, %.2f GB/s of %.2f GB/s: %.2f\n", ours / bytes * 1e9, ours, limit, ratios[i]);
     }
-    alloy_team_close(&team);
-    free(numbers);
+    alloy_prober_close(&prober);
     return median(ratios, runs);
 }
 

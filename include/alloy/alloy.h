@@ -670,6 +670,64 @@ ALLOY_API alloy_status alloy_roofline_explain(const alloy_model *model, const al
                                               const char *module, void (*line)(void *user, const char *text),
                                               void *user);
 
+/* ---- This machine -------------------------------------------------------------------------------------------------
+ *
+ * The processor that the program runs on as a chip, by measuring it with Alloy's own kernels: two to ten seconds the
+ * first time, after that from a file in the user's cache folder ($XDG_CACHE_HOME/alloy, else ~/.cache/alloy).
+ *
+ *     alloy_host host;
+ *     if (alloy_host_measure(&host, NULL) == ALLOY_OK)
+ *         printf("%.1f GB/s\n", host.chip.memory_bandwidth * 1e-9); */
+
+enum { ALLOY_HOST_LEVELS = 5, ALLOY_HOST_POINTS = 24 };
+
+/* What a level of cache, or memory, gives to all threads together: medians of several readings, bytes/s. */
+typedef struct alloy_host_level {
+    int64_t level;      /* 1: the nearest cache, 2, ...; 0: memory */
+    double size;        /* of all instances that the threads use; of memory: installed. bytes */
+    double working_set; /* that it was measured with, bytes */
+    double read, write;
+    double copy; /* bytes that are read and bytes that are written */
+} alloy_host_level;
+
+typedef struct alloy_host_point {
+    double working_set; /* of all threads, bytes */
+    double read;        /* bytes/s */
+} alloy_host_point;
+
+typedef struct alloy_host {
+    char processor[96]; /* its name */
+    char cpu[16];       /* instruction set of the kernels: "avx2" */
+    int threads;
+    int64_t measured; /* when, seconds since 1970 */
+    bool from_file;   /* measured then, not now */
+    bool busy;        /* other programs kept readings from being sound: figures may be too low */
+    alloy_host_level levels[ALLOY_HOST_LEVELS]; /* [level_count] caches, the nearest first, then memory */
+    int level_count;
+    alloy_host_point points[ALLOY_HOST_POINTS]; /* [point_count] rising working sets: the levels as they show */
+    int point_count;
+    double elementwise; /* fused multiply-adds of rows in the nearest cache, FLOP/s */
+    /* "host". Peaks are those of linear layers with weights of the dtype, which lie in a cache; the vector unit is the
+     * unit that runs them. Bandwidths are the largest of read, write and copy, and `cache` the last level's size. So no
+     * kernel passes them, however it mixes its work. */
+    alloy_chip chip;
+} alloy_host;
+
+typedef struct alloy_host_options {
+    int threads;     /* as in alloy_session_options */
+    const char *cpu; /* likewise */
+    bool refresh;    /* measure again, whatever the file has */
+    /* called while it measures, with the share of its time that is over, 0..1; may be NULL */
+    void (*progress)(void *user, double done);
+    void *user;
+} alloy_host_options;
+
+/* Takes the figures from the file if it has them for this processor, instruction set, number of threads and version,
+ * else measures and writes the file. A file that is not as it was written is never used: a warning, and it is measured
+ * again; one that cannot be written is a warning. Errors: ARG or UNSUPPORTED (cpu), RANGE (threads), NOMEM. `options`
+ * may be NULL. */
+ALLOY_API alloy_status alloy_host_measure(alloy_host *host, const alloy_host_options *options);
+
 #ifdef __cplusplus
 }
 #endif

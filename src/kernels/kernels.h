@@ -188,11 +188,25 @@ typedef struct alloy_kernels {
 
     /* Are all of them finite? */
     bool (*all_finite)(const float *x, int64_t n);
+
+    /* ---- Memory ----
+     *
+     * Reading and writing with as little besides as there can be, to measure what memory and caches give. Each works on
+     * the four quarters of its arrays side by side, as linear reads weights: one stream alone does not make memory
+     * busy. */
+
+    /* The exclusive or of the bits of all n. */
+    uint32_t (*read)(const float *x, int64_t n);
+    void (*fill)(float *y, float value, int64_t n);    /* y[i] = value */
+    void (*copy)(float *y, const float *x, int64_t n); /* y[i] = x[i], its bits */
 } alloy_kernels;
 
 /* The best table this processor runs, or the one named ("generic", "avx2", "avx512"); NULL name: the best. NULL with
  * the thread's text set: an unknown name (ARG), or one that this build or this processor lacks (UNSUPPORTED). */
 const alloy_kernels *alloy_kernels_get(const char *name);
+
+/* The same; ALLOY_CPU from the environment, where it is set and not empty, stands for a NULL name. */
+const alloy_kernels *alloy_kernels_wanted(const char *name);
 
 /* Names of all tables, best last, and whether this build and processor have them: for verify, tests and benchmarks. */
 int alloy_kernels_count(void);

@@ -1,4 +1,5 @@
 /* Which tables there are, and which of them this build and this processor have (kernels.h). */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/names.h"
@@ -106,4 +107,10 @@ const alloy_kernels *alloy_kernels_get(const char *name)
         return NULL;
     }
     return unknown(name);
+}
+
+const alloy_kernels *alloy_kernels_wanted(const char *name)
+{
+    const char *environment = getenv("ALLOY_CPU");
+    return alloy_kernels_get(name ? name : environment && *environment ? environment : NULL);
 }

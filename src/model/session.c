@@ -1,21 +1,10 @@
 /* Sessions (alloy.h, session.h). */
 #include "model/session.h"
 
-#include <stdlib.h>
-
 #include "base/memory.h"
 #include "base/status.h"
 
 enum { DEFAULT_CHUNK = 512, MOST_CHUNK = 1 << 20 };
-
-/* ALLOY_CPU stands for --cpu where that is not given. */
-static const char *wanted_cpu(const alloy_session_options *options)
-{
-    if (options->cpu)
-        return options->cpu;
-    const char *environment = getenv("ALLOY_CPU");
-    return environment && *environment ? environment : NULL;
-}
 
 static alloy_status fill(alloy_session *s, const alloy_model *model, const alloy_session_options *options)
 {
@@ -28,7 +17,7 @@ static alloy_status fill(alloy_session *s, const alloy_model *model, const alloy
         return alloy_fail(ALLOY_RANGE, "chunk: %lld tokens, expected 1 to %d", (long long)s->chunk, MOST_CHUNK);
     if (s->kv_dtype != ALLOY_F32 && s->kv_dtype != ALLOY_BF16 && s->kv_dtype != ALLOY_F16)
         return alloy_fail(ALLOY_ARG, "kv_dtype: %s, expected F32, BF16 or F16", alloy_dtype_name(s->kv_dtype));
-    s->kernels = alloy_kernels_get(wanted_cpu(options));
+    s->kernels = alloy_kernels_wanted(options->cpu);
     if (!s->kernels)
         return alloy_last_status();
     s->arena = alloy_arena_new();

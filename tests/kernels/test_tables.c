@@ -536,6 +536,43 @@ static void narrow(trial *t)
     conversions(t, false);
 }
 
+static void read_all(trial *t)
+{
+    for (int64_t n = 0; n <= 300; n += n < 140 ? 1 : 53) {
+        float *x = numbers(&t->source, t->kind, n), result[2];
+        for (int run = 0; run < 2; run++)
+            result[run] = from_bits(table(t, run)->read(x, n));
+        compare(t, &result[0], &result[1], 1, "read");
+        free(x);
+    }
+}
+
+static void fills_and_copies(trial *t, bool fill)
+{
+    char what[40];
+    for (int64_t n = 0; n <= 300; n += n < 140 ? 1 : 53) {
+        float *x = numbers(&t->source, t->kind, n), value = draw(&t->source, t->kind, 1);
+        outputs o = make_outputs(NULL, n);
+        for (int run = 0; run < 2; run++)
+            fill ? table(t, run)->fill(output(&o, run), value, n) : table(t, run)->copy(output(&o, run), x, n);
+        snprintf(what, sizeof what, "n=%lld", (long long)n);
+        if (!fill)
+            compare(t, x, output(&o, 0), n, what);
+        compare_outputs(t, &o, what);
+        free(x);
+    }
+}
+
+static void fill(trial *t)
+{
+    fills_and_copies(t, true);
+}
+
+static void copy(trial *t)
+{
+    fills_and_copies(t, false);
+}
+
 static void all_finite(trial *t)
 {
     for (int64_t n = 0; n < 130; n++) {
@@ -582,6 +619,9 @@ static const struct {
     {"widen", widen},
     {"narrow", narrow},
     {"all_finite", all_finite},
+    {"read", read_all},
+    {"fill", fill},
+    {"copy", copy},
 };
 enum { ROWS = sizeof rows / sizeof *rows };
 _Static_assert(ROWS * sizeof(void (*)(void)) + sizeof(char *) == sizeof(alloy_kernels),

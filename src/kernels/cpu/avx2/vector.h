@@ -122,9 +122,15 @@ ALLOY_INLINE vec v_min(vec a, vec b)
     return _mm256_min_ps(b, a);
 }
 
+/* The exclusive or of their bits. */
+ALLOY_INLINE vec v_xor(vec a, vec b)
+{
+    return _mm256_xor_ps(a, b);
+}
+
 ALLOY_INLINE vec v_negate(vec x)
 {
-    return _mm256_xor_ps(x, _mm256_set1_ps(-0.0f));
+    return v_xor(x, v_set(-0.0f));
 }
 
 /* Lanes 2i and 2i + 1 exchanged. */

@@ -121,9 +121,15 @@ ALLOY_INLINE vec v_min(vec a, vec b)
     return _mm512_min_ps(b, a);
 }
 
+/* The exclusive or of their bits. */
+ALLOY_INLINE vec v_xor(vec a, vec b)
+{
+    return _mm512_xor_ps(a, b);
+}
+
 ALLOY_INLINE vec v_negate(vec x)
 {
-    return _mm512_xor_ps(x, _mm512_set1_ps(-0.0f));
+    return v_xor(x, v_set(-0.0f));
 }
 
 /* Lanes 2i and 2i + 1 exchanged. */

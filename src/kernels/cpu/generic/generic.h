@@ -44,4 +44,8 @@ void alloy_generic_widen(float *y, const void *x, alloy_dtype dtype, int64_t n);
 void alloy_generic_narrow(void *y, const float *x, alloy_dtype dtype, int64_t n);
 bool alloy_generic_all_finite(const float *x, int64_t n);
 
+uint32_t alloy_generic_read(const float *x, int64_t n);
+void alloy_generic_fill(float *y, float value, int64_t n);
+void alloy_generic_copy(float *y, const float *x, int64_t n);
+
 #endif

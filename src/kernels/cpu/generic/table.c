@@ -34,4 +34,8 @@ const alloy_kernels alloy_kernels_generic = {
     .widen = alloy_generic_widen,
     .narrow = alloy_generic_narrow,
     .all_finite = alloy_generic_all_finite,
+
+    .read = alloy_generic_read,
+    .fill = alloy_generic_fill,
+    .copy = alloy_generic_copy,
 };

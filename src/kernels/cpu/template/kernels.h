@@ -19,6 +19,7 @@
 #include "kernels/cpu/template/attention.h"
 #include "kernels/cpu/template/delta_rule.h"
 #include "kernels/cpu/template/deepseek_v4.h"
+#include "kernels/cpu/template/memory.h"
 
 #define ALLOY_TEMPLATE_TABLE(NAME)                                                                                     \
     {                                                                                                                  \
@@ -29,7 +30,7 @@
         .add_scaled = add_scaled, .attention_merge = attention_merge, .attention_finish = attention_finish,            \
         .add = add, .multiply = multiply, .silu = silu, .sigmoid = sigmoid, .exp = exponential,                        \
         .multiply_silu = multiply_silu, .multiply_sigmoid = multiply_sigmoid, .rotary = rotary, .widen = widen,        \
-        .narrow = narrow, .all_finite = all_finite                                                                     \
+        .narrow = narrow, .all_finite = all_finite, .read = read_all, .fill = fill, .copy = copy                       \
     }
 
 #endif
