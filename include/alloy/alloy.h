@@ -538,8 +538,8 @@ typedef enum alloy_routing {
     ALLOY_ROUTING_GIVEN, /* `experts_read` of a run */
 } alloy_routing;
 
-/* How the delta rule is counted in ALLOY_EXACT: as products of chunks of 64 where a sequence brings more tokens, which
- * engines on accelerators do (AUTO is this), or step by step, as Alloy's own engine does it. */
+/* How the delta rule is counted in ALLOY_EXACT: as products of chunks of 64 (CHUNK), step by step as Alloy's own engine
+ * does it (STEP), or as engines on accelerators do it: chunks where a sequence brings more than 64 tokens, else steps. */
 typedef enum alloy_delta { ALLOY_DELTA_AUTO, ALLOY_DELTA_CHUNK, ALLOY_DELTA_STEP } alloy_delta;
 
 typedef struct alloy_roofline_options {

@@ -59,6 +59,11 @@ static alloy_count chunked(alloy_count tokens, alloy_count k, alloy_count v, boo
     return from_nothing ? work - 4 * (tokens < CHUNK ? tokens : CHUNK) * k * v : work;
 }
 
+static bool in_chunks(alloy_delta form, alloy_count tokens)
+{
+    return form == ALLOY_DELTA_CHUNK || (form == ALLOY_DELTA_AUTO && tokens > CHUNK);
+}
+
 static void count(const alloy_args *a, alloy_cost *cost)
 {
     alloy_count heads = a->in[2]->shape[1], k = a->in[0]->shape[2], v = a->in[2]->shape[2];
@@ -67,7 +72,7 @@ static void count(const alloy_args *a, alloy_cost *cost)
         const alloy_span *s = &a->pass->spans[i];
         alloy_count sequences = heads * s->repeat, tokens = s->count, past = s->past;
         alloy_cost_let(cost, sequences, tokens, past, k, v, CHUNK);
-        if (a->pass->model.delta_in_chunks && tokens > CHUNK)
+        if (in_chunks(a->pass->model.delta, tokens))
             alloy_cost_tensor(cost, sequences * chunked(tokens, k, v, past == 0));
         else
             alloy_cost_vector(cost, sequences * tokens * (7 * k * v + 2 * v));

@@ -19,9 +19,8 @@ typedef struct alloy_count_model {
     /* expected distinct experts that a layer reads (-1: the layer is not known); NULL: even routing. tokens: those that
      * may differ in where they go, an expected number where the token's id decides */
     double (*experts_read)(void *user, int64_t layer, int64_t experts, int64_t per_token, double tokens);
-    /* the delta rule counted as chunks of products where a sequence brings more than 64 tokens, else step by step */
-    bool delta_in_chunks;
-    bool every_layer; /* equal modules are read again in every layer: experts_read tells layers apart */
+    alloy_delta delta; /* how the delta rule is counted */
+    bool every_layer;  /* equal modules are read again in every layer: experts_read tells layers apart */
     void *user;
 } alloy_count_model;
 

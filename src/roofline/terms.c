@@ -73,7 +73,7 @@ alloy_status alloy_roofline_count(const alloy_model *model, const alloy_roofline
                                    .all_logits = t->all_logits,
                                    .explanation = explanation,
                                    .model = {.experts_read = alloy_roofline_experts_read,
-                                             .delta_in_chunks = t->delta != ALLOY_DELTA_STEP,
+                                             .delta = t->delta,
                                              .every_layer = t->routing == ALLOY_ROUTING_GIVEN,
                                              .user = (void *)(uintptr_t)t}};
     return alloy_model_count(model, &request, record, user);

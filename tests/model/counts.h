@@ -114,10 +114,8 @@ static inline void count_into(struct totals *sum, const alloy_model *model, int6
                               bool all_logits)
 {
     alloy_span span = {.count = fresh, .past = past, .repeat = 1};
-    alloy_count_request request = {.spans = &span,
-                                   .span_count = 1,
-                                   .all_logits = all_logits,
-                                   .model = {.delta_in_chunks = true, .every_layer = true}};
+    alloy_count_request request = {
+        .spans = &span, .span_count = 1, .all_logits = all_logits, .model = {.every_layer = true}};
     expect_ok(alloy_model_count(model, &request, add_record, sum));
 }
 

@@ -129,8 +129,7 @@ static void a_decoded_token_takes_delta_steps(void **state)
     struct described d = describe_readme();
     struct totals sum = {0};
     alloy_span span = {.count = 1, .past = 4096, .repeat = 1};
-    alloy_count_request request = {
-        .spans = &span, .span_count = 1, .model = {.delta_in_chunks = true, .every_layer = true}};
+    alloy_count_request request = {.spans = &span, .span_count = 1, .model = {.every_layer = true}};
     expect_ok(alloy_model_count(d.model, &request, keep_delta_steps, &sum));
     expect_number(sum.vector, 22069248, "vector FLOPs of delta steps");
     expect_number(sum.tensor, 0, "tensor FLOPs of delta steps");
