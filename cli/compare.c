@@ -255,11 +255,9 @@ const alloy_cli_command alloy_cli_compare = {
     .name = "compare",
     .summary = "a model against reference tensors, or another model",
     .about = "Prints, layer by layer, how far the model is from a reference computed in float64, beside what "
-             "transformers departs from it in float32 "
-             "(NAME.json beside NAME.safetensors). Logits pass within transformers' error; a layer within the larger "
-             "of transformers' error and 2e-6 of "
-             "its largest value; greedy ids must be equal. Two models are compared with each other in the same way. "
-             "Exit code 1 when "
+             "transformers departs from it in float32 (NAME.json beside NAME.safetensors). Logits pass within "
+             "transformers' error; a layer within the larger of transformers' error and 2e-6 of its largest value; "
+             "greedy ids must be equal. Two models are compared with each other in the same way. Exit code 1 when "
              "something departs.",
     .examples = "  alloy compare tests/golden/qwen3 tests/golden/qwen3/expected.safetensors\n"
                 "  alloy compare MODEL OTHER --ids-file prompt.json --tolerance 1e-3\n",

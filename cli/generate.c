@@ -311,11 +311,9 @@ const alloy_cli_command alloy_cli_generate = {
     .name = "generate",
     .summary = "continue a text",
     .about = "Continues a prompt and prints the new text as it comes. Greedy unless told otherwise: --sample, "
-             "--temperature, --top-k, --top-p or --min-p "
-             "ask for sampling, and --seed fixes it. A text that is piped in is the prompt where none is given. The "
-             "last line, on standard error, tells "
-             "how many tokens came, how fast, and how many bytes of weights each one read. Ctrl-C stops after the "
-             "current token.",
+             "--temperature, --top-k, --top-p or --min-p ask for sampling, and --seed fixes it. A text that is piped "
+             "in is the prompt where none is given. The last line, on standard error, tells how many tokens came, how "
+             "fast, and how many bytes of weights each one read. Ctrl-C stops after the current token.",
     .examples = "  alloy generate examples/models/moby -p \"Call me\" --sample --seed 7\n"
                 "  alloy generate Qwen/Qwen3-0.6B -f story.txt -n 200 --temperature 0.7 --top-p 0.9\n"
                 "  echo \"The whale\" | alloy generate examples/models/moby --stop \".\" --json\n"

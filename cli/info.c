@@ -253,9 +253,9 @@ static const alloy_cli_place places[] = {
 const alloy_cli_command alloy_cli_info = {
     .name = "info",
     .summary = "what a model is: layers, parameters, bytes, cache",
-    .about = "Prints the layers of a model, its parameters (all, and those that one token meets), the dtypes and bytes "
-             "of its weights, and how much cache a token and the whole context take (--kv-dtype). A config.json is "
-             "enough for all but the weights.",
+    .about = "Prints the layers of a model, its parameters (all, and those that one token meets), the dtypes and "
+             "bytes of its weights, and how much cache a token and the whole context take (--kv-dtype). A config.json "
+             "is enough for all but the weights.",
     .examples = "  alloy info examples/models/moby\n"
                 "  alloy info path/to/config.json --json\n",
     .places = places,

@@ -162,8 +162,7 @@ const alloy_cli_command alloy_cli_init = {
     .name = "init",
     .summary = "random weights for a config",
     .about = "Writes a model folder with random weights: each element is drawn from (seed, name of its parameter, "
-             "place in it), so the same seed gives the same "
-             "bytes everywhere.",
+             "place in it), so the same seed gives the same bytes everywhere.",
     .examples = "  alloy init examples/configs/composed.json --out build/composed --seed 1\n",
     .places = places,
     .flags = flags,

@@ -111,8 +111,7 @@ const alloy_cli_command alloy_cli_logits = {
     .name = "logits",
     .summary = "write the logits of every token to a file",
     .about = "Runs token ids through the model and writes `logits` (F32 [tokens, vocabulary]), `input_ids` and, with "
-             "--hidden, `hidden.0`, "
-             "`hidden.1`, ... (F32 [tokens, width], the output of each layer) as safetensors.",
+             "--hidden, `hidden.0`, `hidden.1`, ... (F32 [tokens, width], the output of each layer) as safetensors.",
     .examples = "  alloy logits MODEL --ids 1,2,3 --out logits.safetensors\n"
                 "  alloy logits MODEL --ids-file prompt.json --out all.safetensors --hidden --num-layers 4\n"
                 "  alloy tokenize MODEL \"Call me\" | alloy logits MODEL --ids-file - --out logits.safetensors\n",

@@ -60,8 +60,8 @@ static alloy_status run(alloy_cli_job *job)
 const alloy_cli_command alloy_cli_modules = {
     .name = "modules",
     .summary = "the mixers and FFNs that a config may name",
-    .about = "Lists what layer_types and ffn_types of a config may name: built-in modules, and those of plug-ins given "
-             "with --plugin.",
+    .about = "Lists what layer_types and ffn_types of a config may name: built-in modules, and those of plug-ins "
+             "given with --plugin.",
     .examples = "  alloy modules\n  alloy modules --plugin ./libmamba2.so --json\n",
     .options_size = sizeof(alloy_cli_common),
     .run = run,

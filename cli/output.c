@@ -79,6 +79,11 @@ void alloy_cli_write(const void *bytes, size_t size)
     printed();
 }
 
+void alloy_cli_lost(void)
+{
+    out.failure = out.failure ? out.failure : ENOMEM;
+}
+
 alloy_status alloy_cli_flush(void)
 {
     write_out();

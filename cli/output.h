@@ -21,6 +21,9 @@ void alloy_cli_output_set(bool json, bool quiet, bool verbose);
 void alloy_cli_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void alloy_cli_write(const void *bytes, size_t size);
 
+/* Something could not be printed for want of memory: as if it could not be written. */
+void alloy_cli_lost(void);
+
 /* Hands over what was printed; IO when any of it could not be written, then and from then on. */
 alloy_status alloy_cli_flush(void);
 

@@ -54,12 +54,15 @@ void alloy_cli_table_print(alloy_cli_table *table)
 {
     int widths[ALLOY_CLI_MOST_COLUMNS] = {0};
     const char *text = alloy_text_get(&table->cells);
-    bool whole = !table->cells.failed;
-    for (int64_t i = 0; i < table->count && whole; i++, text += strlen(text) + 1)
+    if (table->cells.failed) {
+        alloy_cli_lost();
+        table->count = 0;
+    }
+    for (int64_t i = 0; i < table->count; i++, text += strlen(text) + 1)
         if (width_of(text) > widths[i % table->columns])
             widths[i % table->columns] = width_of(text);
     text = alloy_text_get(&table->cells);
-    for (int64_t i = 0; i < table->count && whole; i++, text += strlen(text) + 1)
+    for (int64_t i = 0; i < table->count; i++, text += strlen(text) + 1)
         print_cell(table, (int)(i % table->columns), widths[i % table->columns], text);
     alloy_text_free(&table->cells);
 }

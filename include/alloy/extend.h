@@ -5,9 +5,9 @@
  * touches no memory and records work and traffic from the shapes, and *grad* (to come) records a tape. A forward never
  * asks which reading is going on.
  *
- *     static alloy_tensor *forward(alloy_pass *p, const alloy_config *c, const void *weights, const alloy_state *s,
- *     alloy_tensor *x) {
- *         const struct weights *w = weights;
+ *     static alloy_tensor *forward(alloy_pass *p, const alloy_config *c, const void *weights, alloy_tensor *x)
+ *     {
+ *         const struct weights *w = weights; // an FFN's; a mixer's forward is given its state too
  *         alloy_tensor *gate = alloy_linear(p, x, w->gate_proj, NULL);
  *         alloy_tensor *up = alloy_linear(p, x, w->up_proj, NULL);
  *         return alloy_linear(p, alloy_swiglu(p, gate, up), w->down_proj, NULL);

@@ -26,8 +26,8 @@ enum {
     ALLOY_FIELD_ABOVE = 2,    /* NUMBER: least itself is outside */
     ALLOY_FIELD_COMMON = 4,   /* every family has it */
     ALLOY_FIELD_MODEL = 8,    /* of the whole model: layer_overrides cannot change it */
-    ALLOY_FIELD_RULE =
-        16, /* a rule of some families that translation turns into other fields; unknown to `alloy` unless COMMON */
+    /* a rule of some families that translation turns into other fields; unknown to `alloy` unless COMMON */
+    ALLOY_FIELD_RULE = 16,
     ALLOY_FIELD_ORDERED = 32, /* INTEGERS: in the file's order */
 };
 

@@ -3,7 +3,7 @@
 
 enum { ELEMENTS_A_PIECE = 16 * 1024 };
 
-/* Operations an element (roofline.md's units: add, multiply, exp, divide are 1; so sigmoid is 3, SiLU 4). */
+/* Operations an element: add, multiply, exp and divide are 1 each; so sigmoid is 3, SiLU 4. */
 enum {
     COST_ADD = 1,
     COST_MULTIPLY = 1,
