@@ -107,7 +107,21 @@ static alloy_sampling flag_sampling(const generate_options *o, alloy_sampling s)
     return s;
 }
 
-static alloy_status read_sampling(const generate_options *o, const alloy_model *model, alloy_generate_options *options)
+/* New tokens as the file allows them: max_new_tokens, else what max_length, of prompt and output, leaves. */
+static alloy_status take_length(const alloy_generation_config *file, int64_t prompt, int64_t *max_new_tokens)
+{
+    if (file->max_new_tokens == 0 && file->max_length > 0 && file->max_length <= prompt)
+        return alloy_fail(ALLOY_RANGE,
+                          "generation_config.json: max_length is %lld, and the prompt has %lld tokens "
+                          "(--max-new-tokens wins over it)",
+                          (long long)file->max_length, (long long)prompt);
+    if (file->max_new_tokens > 0 || file->max_length > 0)
+        *max_new_tokens = file->max_new_tokens > 0 ? file->max_new_tokens : file->max_length - prompt;
+    return ALLOY_OK;
+}
+
+static alloy_status read_sampling(const generate_options *o, const alloy_model *model, int64_t prompt,
+                                  alloy_generate_options *options)
 {
     alloy_sampling settings = {0};
     options->max_new_tokens = o->max_new_tokens.value;
@@ -118,9 +132,11 @@ static alloy_status read_sampling(const generate_options *o, const alloy_model *
         if (status)
             return status;
         settings = file_sampling(file);
-        if (!o->max_new_tokens.given && file->max_new_tokens > 0)
-            options->max_new_tokens = file->max_new_tokens;
+        if (!o->max_new_tokens.given)
+            status = take_length(file, prompt, &options->max_new_tokens);
         alloy_generation_config_close(file);
+        if (status)
+            return status;
     }
     options->sampling = flag_sampling(o, settings);
     return ALLOY_OK;
@@ -186,7 +202,7 @@ static alloy_status run(alloy_cli_job *job)
         .user = &s,
     };
     if (!status)
-        status = read_sampling(o, job->model, &options);
+        status = read_sampling(o, job->model, job->ids.count, &options);
     if (status)
         return status;
     alloy_generation *generation;

@@ -153,7 +153,9 @@ typedef struct alloy_load_options {
 /* Opens a model: `where` is a folder with config.json and *.safetensors (with an index or without), or "user/name" in
  * the Hub's cache (HF_HUB_CACHE, HF_HOME, or ~/.cache/huggingface; never the network). Weights are used where the file
  * holds them; memory is touched when a forward reads it. Missing, left-over or misshapen tensors are FORMAT and name
- * all of them. `options` may be NULL. */
+ * all of them; so is one of a dtype that is unsupported (not F32, BF16 or F16). Weights that are NaN or infinite stop
+ * the forward, not the opening, which does not read them; with no_mmap, which does, they are a warning. `options` may
+ * be NULL. */
 ALLOY_API alloy_status alloy_model_open(alloy_model **out, const char *where, const alloy_load_options *options);
 ALLOY_API void alloy_model_close(alloy_model *model);
 
@@ -185,7 +187,9 @@ ALLOY_API const alloy_model *alloy_session_model(const alloy_session *session);
 ALLOY_API const char *alloy_session_cpu(const alloy_session *session); /* "avx2" */
 ALLOY_API int alloy_session_threads(const alloy_session *session);
 
-/* An empty cache that grows as it is used; at most `context` tokens (0: the model's context). */
+/* An empty cache that grows as it is used; at most `context` tokens (0: the model's context). LIMIT, with the bytes,
+ * when this machine has not the memory for a context that was asked for, and from a forward when a cache would outgrow
+ * it: a model may claim any context, and only what is used counts. */
 ALLOY_API alloy_status alloy_cache_open(alloy_cache **out, const alloy_session *session, int64_t context);
 ALLOY_API void alloy_cache_close(alloy_cache *cache);
 ALLOY_API int64_t alloy_cache_length(const alloy_cache *cache); /* tokens in it */
@@ -225,9 +229,11 @@ typedef struct alloy_forward_options {
 } alloy_forward_options;
 
 /* Runs a ragged batch and appends it to the caches, which must be different ones. `logits` has room for the rows asked
- * for. Errors: RANGE for an id outside the vocabulary (nothing has run then), CONTEXT when a cache would pass its
- * context (nothing has run), NOMEM, RANGE for logits or router scores that are not finite. After an error in mid-run
- * the caches that were being filled are empty. `options` may be NULL. */
+ * for. Errors, nothing having run: RANGE for an id outside the vocabulary, CONTEXT when a cache would pass its context,
+ * IO when a mapped file was cut short since it was opened. In mid-run: NOMEM; LIMIT when a cache would outgrow this
+ * machine's memory; RANGE for logits or router scores that are not finite: the weights are searched then (all of them
+ * are read), and the text names the first that is NaN or infinite and its element, or says that none is. After an error
+ * in mid-run the caches that were being filled are empty. `options` may be NULL. */
 ALLOY_API alloy_status alloy_forward(alloy_session *session, const alloy_sequence *sequences, int64_t count,
                                      float *logits, const alloy_forward_options *options);
 

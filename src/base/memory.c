@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/checked.h"
 #include "base/status.h"
@@ -90,6 +91,13 @@ char *alloy_memory_string(const char *text)
 void alloy_memory_free(void *memory)
 {
     free(memory);
+}
+
+size_t alloy_memory_of_machine(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    size_t bytes;
+    return pages > 0 && page > 0 && alloy_size_multiply((size_t)pages, (size_t)page, &bytes) ? bytes : SIZE_MAX;
 }
 
 void *alloy_memory_grow(void *items, int64_t count, int64_t *capacity, size_t size)

@@ -32,6 +32,9 @@ void alloy_memory_free(void *memory);
  * `count`. Doubles; returns NULL, with *items untouched, where that fails, else *items. */
 void *alloy_memory_grow(void *items, int64_t count, int64_t *capacity, size_t size);
 
+/* Bytes of memory that this machine has; SIZE_MAX where that is not known. */
+size_t alloy_memory_of_machine(void);
+
 /* For tests: the n-th allocation from now fails, and all that follow (n < 0: none). */
 void alloy_memory_fail_after(int64_t n);
 

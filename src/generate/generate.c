@@ -157,7 +157,7 @@ static alloy_status prefill(run *r)
     int64_t tokens = 0;
     for (int64_t p = 0; p < r->prompt_count && !status; p++) {
         alloy_cache **cache = &r->caches[p * r->per_prompt];
-        status = alloy_cache_open(cache, r->session, r->context);
+        status = alloy_cache_open(cache, r->session, r->options->context);
         sequences[p] = (alloy_sequence){.cache = *cache, .ids = r->prompts[p].ids, .count = r->prompts[p].count};
         tokens += r->prompts[p].count;
     }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/name_table.h"
 #include "base/status.h"
 #include "base/text.h"
@@ -40,7 +41,7 @@ struct binder {
     alloy_name_table used; /* names of tensors that are bound */
     struct problems missing, misshapen, unused;
     struct kinds mixers, ffns; /* of a described model */
-    /* what ended the binding at once: NOMEM, a file that cannot be opened, a dtype that is not implemented */
+    /* what ended the binding at once: NOMEM, a file that cannot be opened, a dtype that is unsupported */
     alloy_status status;
 };
 
@@ -77,7 +78,7 @@ static bool usable_dtype(struct binder *b, const alloy_stored_tensor *t, bool in
                                alloy_dtype_name(t->dtype));
         return false;
     }
-    b->status = alloy_fail(ALLOY_UNSUPPORTED, "%s: weights of dtype %s are not implemented; F32, BF16 and F16 are",
+    b->status = alloy_fail(ALLOY_FORMAT, "%s: weights of dtype %s are unsupported; F32, BF16 and F16 can be used",
                            t->name, alloy_dtype_name(t->dtype));
     return false;
 }
@@ -159,6 +160,19 @@ static const alloy_stored_tensor *find(struct binder *b, const char *name, int n
     return t;
 }
 
+/* Adds a weight of numbers to the model's list. */
+static void add_bound(struct binder *b, const alloy_weight *w)
+{
+    alloy_model *m = b->model;
+    const alloy_weight **bound = alloy_memory_grow(m->bound, m->bound_count, &m->bound_capacity, sizeof *bound);
+    if (!bound) {
+        b->status = ALLOY_NOMEM;
+        return;
+    }
+    m->bound = bound;
+    m->bound[m->bound_count++] = w;
+}
+
 /* Flags of parameters that alloy_weight has. */
 static alloy_weight flagged(int flags)
 {
@@ -187,10 +201,12 @@ static void set_weight(struct binder *b, alloy_weight *w, const char *own_name, 
         return;
     }
     const alloy_stored_tensor *t = find(b, name, ndim, shape, limit);
-    if (t) {
-        w->dtype = t->dtype;
-        w->data = t->data;
-    }
+    if (!t)
+        return;
+    w->dtype = t->dtype;
+    w->data = t->data;
+    if (limit == 0)
+        add_bound(b, w);
 }
 
 static const alloy_weight *bind_weight(struct binder *b, const char *name, int ndim, const int64_t *shape, int flags)

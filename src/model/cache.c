@@ -1,6 +1,7 @@
 /* Caches (alloy.h, cache.h). */
 #include "model/cache.h"
 
+#include "base/checked.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "model/session.h"
@@ -21,6 +22,23 @@ static alloy_status new_cache(alloy_cache **out, const alloy_model *model, int64
     return ALLOY_OK;
 }
 
+/* Can this machine hold a sequence of `length` tokens? Its allocator would say yes to any size, and the kernel end the
+ * process later, when the memory is used. */
+static alloy_status check_room(const alloy_model *model, int64_t length, int64_t chunk, alloy_dtype rows_dtype)
+{
+    size_t bytes = 0, layer, machine = alloy_memory_of_machine();
+    bool fits = true;
+    for (int64_t i = 0; i < model->config.num_hidden_layers && fits; i++)
+        fits = alloy_state_bytes_at(&model->layers[i].state, rows_dtype, length, chunk, &layer) &&
+               alloy_size_add(bytes, layer, &bytes);
+    if (!fits)
+        return alloy_fail(ALLOY_LIMIT, "a cache of %lld tokens takes more than 2^64 bytes", (long long)length);
+    if (bytes > machine)
+        return alloy_fail(ALLOY_LIMIT, "a cache of %lld tokens takes %zu bytes, this machine has %zu",
+                          (long long)length, bytes, machine);
+    return ALLOY_OK;
+}
+
 alloy_status alloy_cache_open(alloy_cache **out, const alloy_session *session, int64_t context)
 {
     *out = NULL;
@@ -28,7 +46,9 @@ alloy_status alloy_cache_open(alloy_cache **out, const alloy_session *session, i
     if (context < 0)
         return alloy_fail(ALLOY_RANGE, "context: %lld tokens, expected 1 or more (0: the model's %lld)",
                           (long long)context, (long long)most);
-    return new_cache(out, session->model, context ? context : most, session->chunk, session->kv_dtype);
+    alloy_status status = context ? check_room(session->model, context, session->chunk, session->kv_dtype) : ALLOY_OK;
+    return status ? status
+                  : new_cache(out, session->model, context ? context : most, session->chunk, session->kv_dtype);
 }
 
 void alloy_cache_close(alloy_cache *cache)
@@ -106,13 +126,11 @@ alloy_status alloy_cache_truncate(alloy_cache *cache, int64_t length)
 
 alloy_status alloy_cache_reserve(alloy_cache *cache, int64_t length)
 {
-    for (int64_t i = 0; i < cache->model->config.num_hidden_layers; i++) {
-        alloy_status status = alloy_state_reserve(&cache->blocks[i], &cache->model->layers[i].state, cache->rows_dtype,
-                                                  length, cache->chunk);
-        if (status)
-            return status;
-    }
-    return ALLOY_OK;
+    alloy_status status = check_room(cache->model, length, cache->chunk, cache->rows_dtype);
+    for (int64_t i = 0; i < cache->model->config.num_hidden_layers && !status; i++)
+        status = alloy_state_reserve(&cache->blocks[i], &cache->model->layers[i].state, cache->rows_dtype, length,
+                                     cache->chunk);
+    return status;
 }
 
 void alloy_cache_clear(alloy_cache *cache)

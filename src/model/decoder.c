@@ -220,7 +220,7 @@ static void head(struct stream *s, const alloy_decode *d)
     if (logits)
         alloy_pass_between(p, through(alloy_tensor_size(x), alloy_tensor_size(logits)));
     if (logits && logits->data && !p->kernels->all_finite(logits->data, alloy_tensor_size(logits)))
-        alloy_pass_fail(p, ALLOY_RANGE, "a logit is not finite: the weights of the model are damaged or overflow fp32");
+        alloy_pass_not_finite(p, "a logit");
 }
 
 void alloy_decoder_forward(alloy_pass *p, const alloy_model *m, const alloy_decode *d)

@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "model/cache.h"
 #include "model/decoder.h"
+#include "model/finite.h"
 #include "model/session.h"
 
 /* A forward in work. Arrays of the batch's size are made once, so that passes allocate nothing. */
@@ -170,7 +171,7 @@ static alloy_status run_pass(struct work *w, int64_t tokens)
     alloy_decoder_forward(&pass, s->model, &decode);
     alloy_arena_cut(s->arena, mark);
     alloy_arena_cut(s->tables, tables);
-    return pass.status;
+    return pass.not_finite ? alloy_model_blame_weights(s->model) : pass.status;
 }
 
 /* The caches move on; false when the caller wants no more. */

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "model/bind.h"
+#include "model/finite.h"
 
 /* Finds each layer's modules and what they keep. */
 static alloy_status take_modules(alloy_model *m)
@@ -65,6 +66,8 @@ static alloy_status open_in(alloy_model *m, const char *where, const alloy_load_
         status = alloy_weights_open(&m->weights, &m->files, options);
     if (!status)
         status = alloy_model_bind(m, options);
+    if (!status && options->no_mmap)
+        alloy_model_warn_of_weights(m);
     return status;
 }
 
@@ -105,6 +108,7 @@ void alloy_model_close(alloy_model *m)
 {
     if (!m)
         return;
+    alloy_memory_free(m->bound);
     alloy_arena_free(m->arena);
     alloy_weights_close(m->weights);
     alloy_model_files_close(&m->files);

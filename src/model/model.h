@@ -34,6 +34,9 @@ struct alloy_model {
     const alloy_weight *embedding, *final_norm, *head; /* [vocab, hidden], [hidden], [vocab, hidden]; tied: the same */
     void *head_residual;                               /* the residual's struct; NULL: it has no weights */
     uint64_t bound_bytes;                              /* of the files' tensors that the model uses */
+    const alloy_weight *
+        *bound; /* [bound_count] every weight of numbers (not of indices) that is bound, in the order of the model */
+    int64_t bound_count, bound_capacity;
     int64_t skipped; /* tensors of the files that no text model uses: vision towers, MTP heads */
 };
 

@@ -51,6 +51,12 @@ void *alloy_shape_fail(alloy_pass *p, const char *op, const char *format, ...)
     return NULL;
 }
 
+void *alloy_pass_not_finite(alloy_pass *p, const char *what)
+{
+    p->not_finite = p->not_finite || p->status == ALLOY_OK;
+    return alloy_pass_fail(p, ALLOY_RANGE, "%s is not finite", what);
+}
+
 alloy_tensor *alloy_tensor_new(alloy_pass *p, int ndim, const int64_t *shape)
 {
     if (p->status)

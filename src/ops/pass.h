@@ -72,6 +72,7 @@ typedef struct alloy_rotary_table alloy_rotary_table;
 struct alloy_pass {
     alloy_reading reading;
     alloy_status status;
+    bool not_finite; /* it failed because a number is NaN or infinite: alloy_pass_not_finite */
     alloy_arena *arena;
     alloy_arena *tables;
     alloy_site site; /* set by the decoder */
@@ -130,6 +131,10 @@ alloy_tensor *alloy_tensor_like(alloy_pass *p, const alloy_tensor *x);
 
 /* "linear(model.layers.0.mlp.up_proj.weight): x has rows of 64, the weight takes 128": the pass fails with ARG. */
 void *alloy_shape_fail(alloy_pass *p, const char *op, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* The pass fails with RANGE: `what` ("a logit") is NaN or infinite. Who runs the pass tells which weight is to
+ * blame. */
+void *alloy_pass_not_finite(alloy_pass *p, const char *what);
 
 /* A weight widened to fp32 in the pass's arena; NULL (and the pass failed) when memory is short. */
 float *alloy_weight_widened(alloy_pass *p, const alloy_weight *weight);

@@ -39,8 +39,7 @@ static void run(const alloy_args *a)
 {
     const alloy_tensor *logits = a->in[0];
     if (!a->pass->kernels->all_finite(logits->data, alloy_tensor_size(logits))) {
-        alloy_pass_fail(a->pass, ALLOY_RANGE,
-                        "router: a logit is not finite; the weights of the model are damaged or overflow fp32");
+        alloy_pass_not_finite(a->pass, "a logit of a router");
         return;
     }
     struct ranking ranking = {a, a->options};

@@ -97,6 +97,23 @@ alloy_status alloy_state_reserve(alloy_state_block *block, const alloy_state_spe
     return ALLOY_OK;
 }
 
+bool alloy_state_bytes_at(const alloy_state_spec *spec, alloy_dtype rows_dtype, int64_t length, int64_t chunk,
+                          size_t *out)
+{
+    *out = 0;
+    for (int i = 0; i < spec->count; i++) {
+        const alloy_state_part *part = &spec->part[i];
+        bool fixed = part->kind == ALLOY_STATE_FIXED;
+        size_t rows = fixed ? 1 : (size_t)length, bytes;
+        if (part->window > 0 && !alloy_size_add((size_t)part->window - 1, (size_t)chunk, &rows))
+            return false;
+        size_t row = fixed ? (size_t)part->width * sizeof(float) : row_bytes(part, rows_dtype);
+        if (!alloy_size_multiply(rows, row, &bytes) || !alloy_size_add(*out, bytes, out))
+            return false;
+    }
+    return true;
+}
+
 void alloy_state_clear(alloy_state_block *block, const alloy_state_spec *spec)
 {
     for (int i = 0; i < spec->count; i++)

@@ -54,6 +54,10 @@ struct alloy_state {
 alloy_status alloy_state_reserve(alloy_state_block *block, const alloy_state_spec *spec, alloy_dtype rows_dtype,
                                  int64_t length, int64_t chunk);
 
+/* Bytes that a block for `length` tokens needs; false where they pass 64 bits. */
+bool alloy_state_bytes_at(const alloy_state_spec *spec, alloy_dtype rows_dtype, int64_t length, int64_t chunk,
+                          size_t *out);
+
 /* Begins anew: fixed parts are zeros. Keeps the memory. */
 void alloy_state_clear(alloy_state_block *block, const alloy_state_spec *spec);
 
