@@ -24,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -220,6 +221,41 @@ static inline double processor_seconds(void)
     struct timespec now;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* What refusing a bad input may take: a second of processor time, and so much memory beyond the input's own size. */
+enum { REFUSAL_BYTES = 64 << 20 };
+
+struct refusal {
+    double began;
+    struct rlimit before;
+};
+
+/* Limits the address space to what the process has, the input and REFUSAL_BYTES: a call that asks for more gets NOMEM,
+ * and no longer the status that its test expects. Sanitizers have a memory and a time of their own. */
+static inline struct refusal begin_refusal(size_t input)
+{
+    struct refusal refusal = {.began = processor_seconds()};
+    getrlimit(RLIMIT_AS, &refusal.before);
+    if (ALLOY_TEST_SANITIZED)
+        return refusal;
+    FILE *statm = fopen("/proc/self/statm", "r");
+    size_t pages = 0;
+    assert_non_null(statm);
+    assert_int_equal(fscanf(statm, "%zu", &pages), 1);
+    fclose(statm);
+    struct rlimit limit = refusal.before;
+    limit.rlim_cur = pages * (size_t)sysconf(_SC_PAGESIZE) + input + REFUSAL_BYTES;
+    assert_int_equal(setrlimit(RLIMIT_AS, &limit), 0);
+    return refusal;
+}
+
+static inline void end_refusal(const struct refusal *refusal, const char *what)
+{
+    double seconds = processor_seconds() - refusal->began;
+    assert_int_equal(setrlimit(RLIMIT_AS, &refusal->before), 0);
+    if (seconds > 1 && !ALLOY_TEST_SLOW)
+        fail_msg("%s: refused after %.2f s, expected at most 1", what, seconds);
 }
 
 /* Bytes of this process in memory: anonymous only (heap and stacks, no mapped files), now. */

@@ -59,8 +59,7 @@ static bool are_finite(const alloy_args *a, const float *logits, int64_t n)
 {
     if (a->pass->kernels->all_finite(logits, n))
         return true;
-    alloy_pass_fail(a->pass, ALLOY_RANGE,
-                    "router: a logit is not finite; the weights of the model are damaged or overflow fp32");
+    alloy_pass_not_finite(a->pass, "a logit of a router");
     return false;
 }
 

@@ -54,7 +54,7 @@ static void unknown_commands_name_the_nearest(void **state)
 
 /* ---- A1 to A3: flags --------------------------------------------------------------------------------------------- */
 
-static void wrong_flags_are_arg(void **state)
+static void a1_a2_wrong_flags_are_arg(void **state)
 {
     (void)state;
     char *const lines[][MOST_WORDS] = {
@@ -103,7 +103,7 @@ static void what_is_not_there_yet_is_unsupported(void **state)
     forget(&answer);
 }
 
-static void long_arguments_and_bad_paths_are_told_briefly(void **state)
+static void a3_long_arguments_and_bad_paths_are_told_briefly(void **state)
 {
     (void)state;
     enum { SIZE = 120 * 1024 }; /* what one argument may have on Linux */
@@ -124,7 +124,7 @@ static void long_arguments_and_bad_paths_are_told_briefly(void **state)
 
 /* ---- A4 to A6: streams and locale -------------------------------------------------------------------------------- */
 
-static void output_that_cannot_be_written_is_io(void **state)
+static void a5_output_that_cannot_be_written_is_io(void **state)
 {
     (void)state;
     char *const lines[][MOST_WORDS] = {
@@ -147,7 +147,7 @@ static void output_that_cannot_be_written_is_io(void **state)
         }
 }
 
-static void a_closed_standard_input_is_io(void **state)
+static void a4_a_closed_standard_input_is_io(void **state)
 {
     (void)state;
     struct answer answer = run((struct setup){.closed_input = true}, "generate", MOBY, "-n", "2");
@@ -158,9 +158,14 @@ static void a_closed_standard_input_is_io(void **state)
     forget(&answer);
 }
 
-static void the_locale_changes_nothing(void **state)
+static void a6_the_locale_changes_nothing(void **state)
 {
     (void)state;
+    char *folder = test_folder();
+    bool comma = use_comma_locale(folder);
+    setlocale(LC_ALL, "C");
+    if (!comma)
+        print_message("  no locale with a decimal comma on this machine\n");
     struct setup german = {.locale = "de_DE.UTF-8"};
     struct answer plain = run(plainly, "generate", MOBY, "-p", "Call", "-n", "4", "-q", "--temperature", "0.5");
     struct answer answer = run(german, "generate", MOBY, "-p", "Call", "-n", "4", "-q", "--temperature", "0.5");
@@ -171,6 +176,7 @@ static void the_locale_changes_nothing(void **state)
     answer = run(german, "generate", MOBY, "-p", "Call", "-n", "4", "--temperature", "0,5");
     expect_error(&answer, ALLOY_ARG, "--temperature", "0,5");
     forget(&answer);
+    remove_folder(folder);
 }
 
 /* ---- --json and exit codes --------------------------------------------------------------------------------------- */
@@ -268,12 +274,12 @@ int main(void)
         cmocka_unit_test(every_command_explains_itself),
         cmocka_unit_test(the_overview_lists_commands_and_exit_codes),
         cmocka_unit_test(unknown_commands_name_the_nearest),
-        cmocka_unit_test(wrong_flags_are_arg),
+        cmocka_unit_test(a1_a2_wrong_flags_are_arg),
         cmocka_unit_test(what_is_not_there_yet_is_unsupported),
-        cmocka_unit_test(long_arguments_and_bad_paths_are_told_briefly),
-        cmocka_unit_test(output_that_cannot_be_written_is_io),
-        cmocka_unit_test(a_closed_standard_input_is_io),
-        cmocka_unit_test(the_locale_changes_nothing),
+        cmocka_unit_test(a3_long_arguments_and_bad_paths_are_told_briefly),
+        cmocka_unit_test(a5_output_that_cannot_be_written_is_io),
+        cmocka_unit_test(a4_a_closed_standard_input_is_io),
+        cmocka_unit_test(a6_the_locale_changes_nothing),
         cmocka_unit_test(json_is_one_document),
         cmocka_unit_test(an_error_is_a_document_too),
         cmocka_unit_test(exit_codes_are_status_numbers),

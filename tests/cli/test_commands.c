@@ -59,8 +59,8 @@ static void lines_of_json_stay_in_order(void **state)
     forget(&answer);
 }
 
-/* P2, P3: bytes that are no UTF-8 are U+FFFD in every entry point; a NUL is text. */
-static void bad_utf8_and_nuls_are_read_alike(void **state)
+/* Bytes that are no UTF-8 are U+FFFD in every entry point; a NUL is text. */
+static void p2_p3_p4_bad_utf8_and_nuls_are_read_alike(void **state)
 {
     (void)state;
     struct answer word = run(plainly, "tokenize", MOBY, "a\xff\xc3z");
@@ -119,8 +119,7 @@ static void a_model_without_a_tokenizer_prints_ids(void **state)
     forget(&answer);
 }
 
-/* P1, P6 to P9 */
-static void wrong_prompts_are_refused(void **state)
+static void p1_p6_wrong_prompts_are_refused(void **state)
 {
     (void)state;
     const struct {
@@ -139,7 +138,7 @@ static void wrong_prompts_are_refused(void **state)
     forget(&answer);
 }
 
-static void the_context_ends_a_prompt_or_an_output(void **state)
+static void p7_p8_p9_the_context_ends_a_prompt_or_an_output(void **state)
 {
     (void)state;
     char ids[8192] = "1";
@@ -160,8 +159,8 @@ static void the_context_ends_a_prompt_or_an_output(void **state)
     forget(&answer);
 }
 
-/* G1 to G3: what a model's makers ask for must be possible. */
-static void settings_of_the_model_are_checked(void **state)
+/* What a model's makers ask for must be possible. */
+static void g1_g2_g3_settings_of_the_model_are_checked(void **state)
 {
     (void)state;
     const struct {
@@ -313,13 +312,13 @@ int main(void)
         cmocka_unit_test(text_goes_to_ids_and_back),
         cmocka_unit_test(every_way_in_gives_the_same_ids),
         cmocka_unit_test(lines_of_json_stay_in_order),
-        cmocka_unit_test(bad_utf8_and_nuls_are_read_alike),
+        cmocka_unit_test(p2_p3_p4_bad_utf8_and_nuls_are_read_alike),
         cmocka_unit_test(a_text_is_continued),
         cmocka_unit_test(the_same_seed_gives_the_same_text),
         cmocka_unit_test(a_model_without_a_tokenizer_prints_ids),
-        cmocka_unit_test(wrong_prompts_are_refused),
-        cmocka_unit_test(the_context_ends_a_prompt_or_an_output),
-        cmocka_unit_test(settings_of_the_model_are_checked),
+        cmocka_unit_test(p1_p6_wrong_prompts_are_refused),
+        cmocka_unit_test(p7_p8_p9_the_context_ends_a_prompt_or_an_output),
+        cmocka_unit_test(g1_g2_g3_settings_of_the_model_are_checked),
         cmocka_unit_test(logits_come_as_safetensors),
         cmocka_unit_test(reference_cases_pass_and_other_models_depart),
         cmocka_unit_test(models_are_compared_with_each_other),

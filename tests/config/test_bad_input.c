@@ -8,7 +8,10 @@ static alloy_status with(const char *family, const char *field)
 {
     char json[1024];
     snprintf(json, sizeof json, "{\"model_type\": \"%s\",\n %s}", family, field);
-    return parse_status(json);
+    struct refusal refusal = begin_refusal(sizeof json);
+    alloy_status status = parse_status(json);
+    end_refusal(&refusal, field);
+    return status;
 }
 
 static alloy_status repeated(const char *head, const char *piece, size_t times, const char *tail)
@@ -19,7 +22,9 @@ static alloy_status repeated(const char *head, const char *piece, size_t times, 
     for (size_t i = 0; i < times; i++)
         alloy_text_string(&json, piece);
     alloy_text_string(&json, tail);
+    struct refusal refusal = begin_refusal(json.size);
     alloy_status status = alloy_config_parse(&config, "config.json", json.bytes, json.size);
+    end_refusal(&refusal, head);
     alloy_config_close(config);
     alloy_text_free(&json);
     return status;

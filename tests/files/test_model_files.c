@@ -47,8 +47,18 @@ static void x1_to_x4_a_file_is_one_name(void **state)
     static const struct {
         const char *name;
         size_t size;
-    } bad[] = {{"../x", 4}, {"/etc/passwd", 11}, {"a/b", 3}, {"a\\b", 3}, {"a\0b", 3}, {"", 0},
-               {".", 1},    {"..", 2},           {"a/", 2},  {"/", 1}};
+    } bad[] = {
+        {"../x", 4},
+        {"..", 2}, /* X1: upwards */
+        {"/etc/passwd", 11},
+        {"/", 1}, /* X2: absolute */
+        {"a/b", 3},
+        {"a/", 2},
+        {"a\\b", 3},
+        {"a\0b", 3}, /* X3: more than one name, and a NUL */
+        {"", 0},
+        {".", 1}, /* X4: none */
+    };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         expect_failure(alloy_file_name_check(bad[i].name, bad[i].size, "index"), ALLOY_TRUST, "index: \"",
                        "name of a file");

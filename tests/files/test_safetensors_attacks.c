@@ -14,9 +14,11 @@ static void try_case(const struct safetensors_case *c, const char *folder, bool 
     char *path = write_file(folder, "case.safetensors", bytes, size);
     free(bytes);
     alloy_safetensors file;
+    struct refusal refusal = begin_refusal(size);
     double before = processor_seconds();
     alloy_status status = alloy_safetensors_open(&file, path, map);
     double seconds = processor_seconds() - before;
+    end_refusal(&refusal, c->what);
     bool right = status == c->status;
     if (status && right) {
         right = strstr(alloy_error(), "case.safetensors") != NULL;

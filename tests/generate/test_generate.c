@@ -124,7 +124,7 @@ static void an_end_of_sequence_id_ends_an_output(void **state)
     close_fixture(&f);
 }
 
-static void the_context_ends_an_output(void **state)
+static void p7_p9_the_context_ends_an_output(void **state)
 {
     (void)state;
     struct fixture f = open_fixture(GOLDEN "qwen3_5", false);
@@ -195,7 +195,7 @@ static bool watch(void *user, const alloy_piece *piece)
 }
 
 /* P10: so hot that characters are begun and never ended. */
-static void a_stream_shows_whole_characters_and_all_of_the_text(void **state)
+static void p10_a_stream_shows_whole_characters_and_all_of_the_text(void **state)
 {
     (void)state;
     struct fixture f = open_fixture(MOBY, true);
@@ -270,7 +270,7 @@ static void logprobs_come_with_each_id(void **state)
     close_fixture(&f);
 }
 
-static void calls_that_cannot_be_meant_are_refused(void **state)
+static void p1_p6_calls_that_cannot_be_meant_are_refused(void **state)
 {
     (void)state;
     struct fixture f = open_fixture(GOLDEN "qwen3", false);
@@ -304,8 +304,8 @@ static void calls_that_cannot_be_meant_are_refused(void **state)
     close_fixture(&f);
 }
 
-/* S20: a weight that is NaN loads, and generation stops before it makes a token of it. */
-static void logits_that_are_not_finite_stop_generation(void **state)
+/* A weight that is NaN loads, and generation stops before it makes a token of it. */
+static void s20_logits_that_are_not_finite_stop_generation(void **state)
 {
     (void)state;
     char *folder = test_folder();
@@ -325,7 +325,8 @@ static void logits_that_are_not_finite_stop_generation(void **state)
     w = (struct watched){0};
     alloy_generation *out;
     alloy_generate_options options = {.max_new_tokens = 4, .stream = watch, .user = &w};
-    expect_failure(alloy_generate(&out, f.session, NULL, &some_prompt, 1, &options), ALLOY_RANGE, "");
+    expect_failure(alloy_generate(&out, f.session, NULL, &some_prompt, 1, &options), ALLOY_RANGE, "not finite",
+                   "NaN at [17, 0] of lm_head.weight");
     assert_null(out);
     assert_int_equal(w.pieces, 0);
     close_fixture(&f);
@@ -367,13 +368,13 @@ int main(void)
         cmocka_unit_test(an_output_does_not_depend_on_its_neighbours),
         cmocka_unit_test(outputs_of_one_prompt_are_drawn_apart_and_the_first_is_as_alone),
         cmocka_unit_test(an_end_of_sequence_id_ends_an_output),
-        cmocka_unit_test(the_context_ends_an_output),
+        cmocka_unit_test(p7_p9_the_context_ends_an_output),
         cmocka_unit_test(a_stop_text_ends_an_output_wherever_tokens_end),
-        cmocka_unit_test(a_stream_shows_whole_characters_and_all_of_the_text),
+        cmocka_unit_test(p10_a_stream_shows_whole_characters_and_all_of_the_text),
         cmocka_unit_test(a_callback_can_cancel),
         cmocka_unit_test(logprobs_come_with_each_id),
-        cmocka_unit_test(calls_that_cannot_be_meant_are_refused),
-        cmocka_unit_test(logits_that_are_not_finite_stop_generation),
+        cmocka_unit_test(p1_p6_calls_that_cannot_be_meant_are_refused),
+        cmocka_unit_test(s20_logits_that_are_not_finite_stop_generation),
         cmocka_unit_test(memory_may_end_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -98,7 +98,7 @@ static void a_tiny_temperature_is_nearly_greedy(void **state)
     }
 }
 
-static void logits_that_are_not_finite_are_never_a_token(void **state)
+static void s20_logits_that_are_not_finite_are_never_a_token(void **state)
 {
     (void)state;
     const float bad[] = {NAN, INFINITY, -INFINITY};
@@ -299,7 +299,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(greedy_takes_the_largest_and_the_lower_of_equals),
         cmocka_unit_test(a_tiny_temperature_is_nearly_greedy),
-        cmocka_unit_test(logits_that_are_not_finite_are_never_a_token),
+        cmocka_unit_test(s20_logits_that_are_not_finite_are_never_a_token),
         cmocka_unit_test(draws_follow_the_distribution_of_transformers),
         cmocka_unit_test(a_draw_depends_on_seed_sequence_and_position_only),
         cmocka_unit_test(penalties_treat_each_id_once_and_count_the_output),

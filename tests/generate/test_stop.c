@@ -67,7 +67,7 @@ static void the_earliest_of_several_counts(void **state)
     expect_text(shown.text, "a");
 }
 
-static void characters_are_never_cut(void **state)
+static void p10_characters_are_never_cut(void **state)
 {
     (void)state;
     const char *const stops[] = {"é!"};
@@ -98,7 +98,7 @@ int main(void)
         cmocka_unit_test(what_may_begin_a_stop_text_is_held_back),
         cmocka_unit_test(a_stop_text_that_repeats_its_beginning_is_found),
         cmocka_unit_test(the_earliest_of_several_counts),
-        cmocka_unit_test(characters_are_never_cut),
+        cmocka_unit_test(p10_characters_are_never_cut),
         cmocka_unit_test(stop_texts_that_cannot_be_meant_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -278,7 +278,7 @@ static void expect_refused(alloy_session *session, alloy_sequence bad, alloy_sta
     alloy_cache_close(good);
 }
 
-static void ids_outside_the_vocabulary_are_refused(void **state)
+static void p6_ids_outside_the_vocabulary_are_refused(void **state)
 {
     (void)state;
     alloy_model *model = open_model(CASES[0]);
@@ -298,7 +298,7 @@ static void ids_outside_the_vocabulary_are_refused(void **state)
     alloy_model_close(model);
 }
 
-static void a_full_context_is_refused(void **state)
+static void p8_a_full_context_is_refused(void **state)
 {
     (void)state;
     alloy_model *model = open_model(CASES[0]);
@@ -446,8 +446,8 @@ int main(void)
         cmocka_unit_test(a_kernel_that_sums_in_another_order_is_noticed),
         cmocka_unit_test(last_rows_are_the_last_of_all_rows),
         cmocka_unit_test(progress_can_stop_a_forward),
-        cmocka_unit_test(ids_outside_the_vocabulary_are_refused),
-        cmocka_unit_test(a_full_context_is_refused),
+        cmocka_unit_test(p6_ids_outside_the_vocabulary_are_refused),
+        cmocka_unit_test(p8_a_full_context_is_refused),
         cmocka_unit_test(shared_and_foreign_caches_are_refused),
         cmocka_unit_test(sessions_check_their_options),
         cmocka_unit_test(a_copy_goes_its_own_way),

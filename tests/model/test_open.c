@@ -22,25 +22,39 @@ static alloy_status open_spoiled(alloy_model **out, const char *model, const str
 
 /* ---- S20: numbers that are none ---------------------------------------------------------------------------------- */
 
-/* Opening reads no weight, so it cannot tell; the forward does, and leaves no cache that looks filled. */
+/* Opening a mapped model reads no weight, so it cannot tell, and one that was read warns; the forward tells which
+ * weight is to blame, and leaves no cache that looks filled. */
 static void expect_not_finite(const char *folder, const char *name, float value)
 {
     alloy_model *model;
-    print_message("  %s of %g\n", name, (double)value);
+    struct warnings warnings;
+    char found[256];
+    snprintf(found, sizeof found, "%s at [0", isnan(value) ? "NaN" : value > 0 ? "hold infinity" : "-infinity");
+    collect_warnings(&warnings);
+    expect_ok(open_spoiled(&model, folder, &(struct spoil){.fill = name, .value = value},
+                           &(alloy_load_options){.no_mmap = true}));
+    alloy_model_close(model);
+    alloy_set_log(NULL, NULL);
+    assert_int_equal(warnings.count, 1);
+    assert_true(strstr(warnings.text, name) && strstr(warnings.text, found));
+
+    collect_warnings(&warnings);
     expect_ok(open_spoiled(&model, folder, &(struct spoil){.fill = name, .value = value}, NULL));
+    alloy_set_log(NULL, NULL);
+    assert_int_equal(warnings.count, 0);
     alloy_session *session = open_session(model, 1, 0, NULL);
     alloy_cache *cache = open_cache(session);
     int64_t ids[5] = {3, 1, 4, 1, 5};
     float logits[VOCAB];
-    expect_failure(alloy_forward(session, &(alloy_sequence){cache, ids, 5}, 1, logits, NULL), ALLOY_RANGE,
-                   "not finite");
+    expect_failure(alloy_forward(session, &(alloy_sequence){cache, ids, 5}, 1, logits, NULL), ALLOY_RANGE, "not finite",
+                   found, name);
     assert_int_equal(alloy_cache_length(cache), 0);
     alloy_cache_close(cache);
     alloy_session_close(session);
     alloy_model_close(model);
 }
 
-static void weights_that_are_not_finite_load_and_stop_the_forward(void **state)
+static void s20_weights_that_are_not_finite_load_and_stop_the_forward(void **state)
 {
     (void)state;
     static const char *const names[] = {
@@ -60,16 +74,73 @@ static void weights_that_are_not_finite_load_and_stop_the_forward(void **state)
     expect_not_finite(GOLDEN("qwen3_5"), "model.layers.1.linear_attn.conv1d.weight", -INFINITY);
 }
 
-static void a_router_that_is_not_finite_stops_the_forward(void **state)
+static void s20_a_router_that_is_not_finite_stops_the_forward(void **state)
 {
     (void)state;
     expect_not_finite(GOLDEN("qwen3_moe"), "model.layers.2.mlp.gate.weight", NAN);
     expect_not_finite(GOLDEN("qwen3_moe"), "model.layers.2.mlp.gate.weight", INFINITY);
 }
 
+static alloy_status forward_of(const char *folder, bool no_mmap)
+{
+    alloy_model *model;
+    expect_ok(alloy_model_open(&model, folder, &(alloy_load_options){.no_mmap = no_mmap}));
+    alloy_session *session = open_session(model, 1, 0, NULL);
+    alloy_cache *cache = open_cache(session);
+    float logits[VOCAB];
+    alloy_status status = alloy_forward(session, &(alloy_sequence){cache, (int64_t[]){17}, 1}, 1, logits, NULL);
+    alloy_cache_close(cache);
+    alloy_session_close(session);
+    alloy_model_close(model);
+    return status;
+}
+
+/* The forward of a copy of `tensor`'s model whose element `element` of `tensor` is `value`. */
+static alloy_status forward_with(const char *tensor, size_t element, float value)
+{
+    char *folder = test_folder();
+    struct model_copy copy;
+    begin_copy(&copy, GOLDEN("qwen3"));
+    const alloy_stored_tensor *stored = alloy_safetensors_find(&copy.source, tensor, strlen(tensor));
+    assert_int_equal(stored->dtype, ALLOY_F32);
+    uint8_t *data = make(&copy, stored->bytes);
+    memcpy(data, stored->data, stored->bytes);
+    memcpy(data + 4 * element, &value, 4);
+    tensor_in(&copy, tensor)->data = data;
+    end_copy(&copy, GOLDEN("qwen3"), NULL, folder);
+    alloy_status status = forward_of(folder, false);
+    remove_folder(folder);
+    return status;
+}
+
+static void s20_the_one_bad_element_is_named(void **state)
+{
+    (void)state;
+    expect_failure(forward_with("lm_head.weight", 200 * WIDTH + 63, NAN), ALLOY_RANGE, "a logit is not finite",
+                   "NaN at [200, 63] of lm_head.weight");
+    expect_failure(forward_with("model.norm.weight", 5, -INFINITY), ALLOY_RANGE,
+                   "-infinity at [5] of model.norm.weight");
+    expect_ok(forward_with("model.embed_tokens.weight", 18 * WIDTH, NAN)); /* a row that nobody asked for */
+}
+
+static void s20_sound_weights_whose_numbers_overflow_are_told(void **state)
+{
+    (void)state;
+    char *folder = test_folder();
+    struct warnings warnings;
+    spoil_model(folder, GOLDEN("qwen3"), &(struct spoil){.fill = "lm_head.weight", .value = 3e38f});
+    collect_warnings(&warnings);
+    for (int no_mmap = 0; no_mmap < 2; no_mmap++)
+        expect_failure(forward_of(folder, no_mmap), ALLOY_RANGE, folder, "a logit is not finite", "every weight is",
+                       "overflow fp32");
+    alloy_set_log(NULL, NULL);
+    assert_int_equal(warnings.count, 0);
+    remove_folder(folder);
+}
+
 /* ---- S21: dtypes ------------------------------------------------------------------------------------------------- */
 
-static void dtypes_that_are_not_implemented_are_named(void **state)
+static void s21_dtypes_that_are_unsupported_are_named(void **state)
 {
     (void)state;
     static const alloy_dtype dtypes[] = {ALLOY_F8_E4M3, ALLOY_F8_E5M2, ALLOY_F4, ALLOY_F6_E2M3, ALLOY_I8, ALLOY_F64};
@@ -77,14 +148,14 @@ static void dtypes_that_are_not_implemented_are_named(void **state)
     for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++) {
         alloy_model *model;
         expect_failure(open_spoiled(&model, GOLDEN("qwen3"), &(struct spoil){.retype = name, .dtype = dtypes[i]}, NULL),
-                       ALLOY_UNSUPPORTED, name, alloy_dtype_name(dtypes[i]), "BF16");
+                       ALLOY_FORMAT, name, alloy_dtype_name(dtypes[i]), "unsupported", "BF16");
         assert_null(model);
     }
 }
 
 /* ---- S22 and S23: tensors that do not fit ------------------------------------------------------------------------ */
 
-static void a_tensor_of_another_shape_is_told_with_both_shapes(void **state)
+static void s22_a_tensor_of_another_shape_is_told_with_both_shapes(void **state)
 {
     (void)state;
     alloy_model *model;
@@ -97,7 +168,7 @@ static void a_tensor_of_another_shape_is_told_with_both_shapes(void **state)
                    ALLOY_FORMAT, "model.layers.0.linear_attn.conv1d.weight", "F32 [159, 1, 4]", "[160, 1, 4]");
 }
 
-static void a_missing_tensor_is_named(void **state)
+static void s23_a_missing_tensor_is_named(void **state)
 {
     (void)state;
     static const char *const names[] = {"model.layers.3.self_attn.q_norm.weight", "model.norm.weight",
@@ -114,7 +185,7 @@ static void a_missing_tensor_is_named(void **state)
                    ALLOY_FORMAT, "1 missing tensors", "model.layers.0.mlp.experts.7.up_proj.weight");
 }
 
-static void one_message_has_what_is_missing_and_what_is_left_over(void **state)
+static void s23_one_message_has_what_is_missing_and_what_is_left_over(void **state)
 {
     (void)state;
     struct spoil spoil = {.rename = "model.layers.0.mlp.up_proj.weight", .to = "model.layers.0.mlp.upward.weight"};
@@ -125,7 +196,7 @@ static void one_message_has_what_is_missing_and_what_is_left_over(void **state)
                    ALLOY_FORMAT, "1 missing tensors: model.layers.0.mlp.up_proj.weight");
 }
 
-static void a_left_over_tensor_is_an_error_unless_allowed(void **state)
+static void s23_a_left_over_tensor_is_an_error_unless_allowed(void **state)
 {
     (void)state;
     struct spoil spoil = {.add = "model.layers.0.self_attn.extra.weight"};
@@ -142,7 +213,7 @@ static void a_left_over_tensor_is_an_error_unless_allowed(void **state)
     alloy_model_close(model);
 }
 
-static void layers_that_the_config_does_not_have_are_left_over(void **state)
+static void s23_layers_that_the_config_does_not_have_are_left_over(void **state)
 {
     (void)state;
     alloy_model *model;
@@ -151,7 +222,7 @@ static void layers_that_the_config_does_not_have_are_left_over(void **state)
         ALLOY_FORMAT, "nothing uses", "model.layers.4.input_layernorm.weight");
 }
 
-static void what_no_text_model_uses_is_passed_over(void **state)
+static void s23_what_no_text_model_uses_is_passed_over(void **state)
 {
     (void)state;
     static const char *const names[] = {"mtp.fc.weight", "model.visual.blocks.0.attn.qkv.weight",
@@ -167,7 +238,98 @@ static void what_no_text_model_uses_is_passed_over(void **state)
     expect_text(warnings.text, "");
 }
 
+/* ---- X5 to X8: shards ------------------------------------------------------------------------------------------- */
+
+enum { SHARDS = 10 };
+
+static void shard_in(char out[512], const char *folder, int shard)
+{
+    snprintf(out, 512, "%s/model-%05d-of-%05d.safetensors", folder, shard, SHARDS);
+}
+
+static void copy_file(const char *from, const char *folder, const char *name, size_t cut)
+{
+    size_t size;
+    char *bytes = read_whole(from, &size);
+    write_file(folder, name, bytes, size - cut);
+    free(bytes);
+}
+
+/* A copy of the sharded case whose shard `to` is what shard `from` holds, `cut` bytes shorter. */
+static char *sharded_copy(int to, int from, size_t cut)
+{
+    char *folder = test_folder(), path[512], name[512];
+    static const char *const names[] = {"config.json", "model.safetensors.index.json"};
+    for (int i = 0; i < 2; i++)
+        copy_file(path_in(GOLDEN("llama_linear_sharded"), names[i]), folder, names[i], 0);
+    for (int i = 1; i <= SHARDS; i++) {
+        shard_in(path, GOLDEN("llama_linear_sharded"), i == to ? from : i);
+        shard_in(name, "", i);
+        copy_file(path, folder, name + 1, i == to ? cut : 0);
+    }
+    return folder;
+}
+
+static void expect_no_part_of_a_model(char *folder, alloy_status expected, const char *shard, const char *word)
+{
+    alloy_model *model;
+    struct refusal refusal = begin_refusal(8 << 20);
+    alloy_status status = alloy_model_open(&model, folder, NULL);
+    end_refusal(&refusal, shard);
+    expect_failure(status, expected, folder, shard, word);
+    assert_null(model);
+    remove_folder(folder);
+}
+
+static void x5_a_missing_shard_is_named(void **state)
+{
+    (void)state;
+    char *folder = sharded_copy(0, 0, 0), path[512];
+    shard_in(path, folder, 7);
+    assert_int_equal(unlink(path), 0);
+    expect_no_part_of_a_model(folder, ALLOY_IO, "model-00007-of-00010", "No such file");
+}
+
+static void x6_a_truncated_shard_is_named(void **state)
+{
+    (void)state;
+    expect_no_part_of_a_model(sharded_copy(4, 4, 1), ALLOY_FORMAT, "model-00004-of-00010", "truncated");
+}
+
+static void x7_x8_tensors_in_the_wrong_shard_or_in_two_are_named(void **state)
+{
+    (void)state; /* the tensors of shard 2 are in shard 9 too, and those of 9 nowhere */
+    expect_no_part_of_a_model(sharded_copy(9, 2, 0), ALLOY_FORMAT, "model-00009-of-00010", "places in model-00002");
+}
+
 /* ---- The same weights, read and stored otherwise ----------------------------------------------------------------- */
+
+/* The format promises no alignment: a header one byte longer puts every tensor at an odd address. */
+static void s17_unaligned_weights_give_the_bits_of_aligned_ones(void **state)
+{
+    (void)state;
+    static const char *const cases[] = {GOLDEN("qwen3"), GOLDEN("qwen3_5"), GOLDEN("qwen3_moe")};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *folder = test_folder();
+        size_t size, header;
+        char *bytes = read_whole(path_in(cases[i], "model.safetensors"), &size), *longer = malloc(size + 1);
+        assert_non_null(longer);
+        header = (size_t)(unsigned char)bytes[0] | (size_t)(unsigned char)bytes[1] << 8 |
+                 (size_t)(unsigned char)bytes[2] << 16;
+        memcpy(longer, bytes, 8 + header);
+        longer[8 + header] = ' ';
+        memcpy(longer + 8 + header + 1, bytes + 8 + header, size - 8 - header);
+        header++;
+        for (int b = 0; b < 3; b++)
+            longer[b] = (char)(header >> 8 * b);
+        write_file(folder, "model.safetensors", longer, size + 1);
+        copy_file(path_in(cases[i], "config.json"), folder, "config.json", 0);
+        expect_same_model(folder, NULL, cases[i]);
+        free(bytes);
+        free(longer);
+        remove_folder(folder);
+    }
+}
 
 static void weights_read_into_memory_give_the_bits_of_mapped_ones(void **state)
 {
@@ -220,7 +382,7 @@ static void stacked_experts_give_the_bits_of_experts_one_by_one(void **state)
 }
 
 /* A tied model without a head is the same as one whose head is a copy of its embedding. */
-static void a_tied_head_may_be_absent(void **state)
+static void s23_a_tied_head_may_be_absent(void **state)
 {
     (void)state;
     char *config = changed_config(GOLDEN("qwen3"), "\"tie_word_embeddings\": false", "\"tie_word_embeddings\": true");
@@ -346,18 +508,24 @@ static void opening_takes_hardly_any_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(weights_that_are_not_finite_load_and_stop_the_forward),
-        cmocka_unit_test(a_router_that_is_not_finite_stops_the_forward),
-        cmocka_unit_test(dtypes_that_are_not_implemented_are_named),
-        cmocka_unit_test(a_tensor_of_another_shape_is_told_with_both_shapes),
-        cmocka_unit_test(a_missing_tensor_is_named),
-        cmocka_unit_test(one_message_has_what_is_missing_and_what_is_left_over),
-        cmocka_unit_test(a_left_over_tensor_is_an_error_unless_allowed),
-        cmocka_unit_test(layers_that_the_config_does_not_have_are_left_over),
-        cmocka_unit_test(what_no_text_model_uses_is_passed_over),
+        cmocka_unit_test(s20_weights_that_are_not_finite_load_and_stop_the_forward),
+        cmocka_unit_test(s20_a_router_that_is_not_finite_stops_the_forward),
+        cmocka_unit_test(s20_the_one_bad_element_is_named),
+        cmocka_unit_test(s20_sound_weights_whose_numbers_overflow_are_told),
+        cmocka_unit_test(s21_dtypes_that_are_unsupported_are_named),
+        cmocka_unit_test(s22_a_tensor_of_another_shape_is_told_with_both_shapes),
+        cmocka_unit_test(s23_a_missing_tensor_is_named),
+        cmocka_unit_test(s23_one_message_has_what_is_missing_and_what_is_left_over),
+        cmocka_unit_test(s23_a_left_over_tensor_is_an_error_unless_allowed),
+        cmocka_unit_test(s23_layers_that_the_config_does_not_have_are_left_over),
+        cmocka_unit_test(s23_what_no_text_model_uses_is_passed_over),
+        cmocka_unit_test(x5_a_missing_shard_is_named),
+        cmocka_unit_test(x6_a_truncated_shard_is_named),
+        cmocka_unit_test(x7_x8_tensors_in_the_wrong_shard_or_in_two_are_named),
+        cmocka_unit_test(s17_unaligned_weights_give_the_bits_of_aligned_ones),
         cmocka_unit_test(weights_read_into_memory_give_the_bits_of_mapped_ones),
         cmocka_unit_test(stacked_experts_give_the_bits_of_experts_one_by_one),
-        cmocka_unit_test(a_tied_head_may_be_absent),
+        cmocka_unit_test(s23_a_tied_head_may_be_absent),
         cmocka_unit_test(the_first_layers_can_run_alone),
         cmocka_unit_test(opening_takes_hardly_any_memory),
     };

@@ -37,7 +37,7 @@ static alloy_status describe(const char *text)
 
 /* ---- Names ------------------------------------------------------------------------------------------------------- */
 
-static void an_unknown_layer_type_is_told_with_the_known_ones(void **state)
+static void c13_an_unknown_layer_type_is_told_with_the_known_ones(void **state)
 {
     (void)state;
     expect_failure(describe(LAYERED(FULL ", " FULL ", \"qwen3_atention\", " FULL, FOUR(MLP), HEADS)), ALLOY_FORMAT,
@@ -47,7 +47,7 @@ static void an_unknown_layer_type_is_told_with_the_known_ones(void **state)
                    "\"rwkv\"; known: ");
 }
 
-static void an_unknown_ffn_type_is_too(void **state)
+static void c13_an_unknown_ffn_type_is_too(void **state)
 {
     (void)state;
     expect_failure(describe(LAYERED(FOUR(FULL), MLP ", \"qwen3_mpl\", " MLP ", " MLP, HEADS)), ALLOY_FORMAT, "layer 1",
@@ -113,7 +113,7 @@ static void a_module_that_lacks_something_is_not_registered(void **state)
 
 /* ---- Fields ------------------------------------------------------------------------------------------------------ */
 
-static void heads_divide_into_key_value_heads(void **state)
+static void c8_heads_divide_into_key_value_heads(void **state)
 {
     (void)state;
     expect_failure(describe(LAYERED(FOUR(FULL), FOUR(MLP),
@@ -142,7 +142,7 @@ static void a_fault_in_one_layer_names_that_layer(void **state)
         ALLOY_RANGE, "layer 1", "linear_num_value_heads: 6", "linear_num_key_heads = 4");
 }
 
-static void a_window_is_needed_where_a_layer_slides(void **state)
+static void c12_a_window_is_needed_where_a_layer_slides(void **state)
 {
     (void)state;
     expect_failure(describe(LAYERED(FULL ", " FULL ", " SLIDING ", " FULL, FOUR(MLP), HEADS ", \"sliding_window\": 0")),
@@ -151,7 +151,7 @@ static void a_window_is_needed_where_a_layer_slides(void **state)
     expect_ok(describe(LAYERED(FOUR(SLIDING), FOUR(MLP), HEADS ", \"sliding_window\": 1")));
 }
 
-static void rotated_channels_lie_within_a_head(void **state)
+static void c10_rotated_channels_lie_within_a_head(void **state)
 {
     (void)state;
     expect_failure(describe(LAYERED(FOUR(FULL), FOUR(MLP), HEADS ", \"partial_rotary_factor\": 1.5")), ALLOY_RANGE,
@@ -204,15 +204,15 @@ static void opening_a_model_names_the_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_unknown_layer_type_is_told_with_the_known_ones),
-        cmocka_unit_test(an_unknown_ffn_type_is_too),
+        cmocka_unit_test(c13_an_unknown_layer_type_is_told_with_the_known_ones),
+        cmocka_unit_test(c13_an_unknown_ffn_type_is_too),
         cmocka_unit_test(every_module_is_found_by_its_name),
         cmocka_unit_test(a_name_is_registered_once),
         cmocka_unit_test(a_module_that_lacks_something_is_not_registered),
-        cmocka_unit_test(heads_divide_into_key_value_heads),
+        cmocka_unit_test(c8_heads_divide_into_key_value_heads),
         cmocka_unit_test(a_fault_in_one_layer_names_that_layer),
-        cmocka_unit_test(a_window_is_needed_where_a_layer_slides),
-        cmocka_unit_test(rotated_channels_lie_within_a_head),
+        cmocka_unit_test(c12_a_window_is_needed_where_a_layer_slides),
+        cmocka_unit_test(c10_rotated_channels_lie_within_a_head),
         cmocka_unit_test(experts_are_enough_for_a_token),
         cmocka_unit_test(a_field_that_a_module_needs_is_missed_by_name),
         cmocka_unit_test(opening_a_model_names_the_folder),

@@ -34,6 +34,20 @@ static void capacities_are_whole_blocks(void **state)
     alloy_state_free(&block);
 }
 
+static void bytes_are_known_before_any_is_allocated(void **state)
+{
+    (void)state;
+    alloy_state_spec spec;
+    size_t bytes;
+    declare(&spec);
+    assert_true(alloy_state_bytes_at(&spec, ALLOY_F32, 0, 50, &bytes));
+    assert_int_equal(bytes, (69 * WIDTH + FIXED) * 4);
+    assert_true(alloy_state_bytes_at(&spec, ALLOY_BF16, 1000000000, 50, &bytes));
+    assert_int_equal(bytes, (size_t)(1000000000 + 69) * WIDTH * 2 + FIXED * 4);
+    assert_false(alloy_state_bytes_at(&spec, ALLOY_F32, INT64_MAX, 50, &bytes));
+    assert_false(alloy_state_bytes_at(&spec, ALLOY_F32, INT64_MAX / 12, INT64_MAX, &bytes));
+}
+
 /* A token at a time, memory grows by half as much again or more: not once a token. */
 static void rows_stay_while_memory_grows_ahead(void **state)
 {
@@ -129,6 +143,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(capacities_are_whole_blocks),
+        cmocka_unit_test(bytes_are_known_before_any_is_allocated),
         cmocka_unit_test(rows_stay_while_memory_grows_ahead),
         cmocka_unit_test(a_ring_takes_no_longer_chunk_than_it_was_made_for),
         cmocka_unit_test(fixed_parts_begin_as_zeros_and_do_again),

@@ -80,14 +80,14 @@ static void a_link_to_a_plugin_is_followed(void **state)
 
 /* ---- L1: not there, or no path ----------------------------------------------------------------------------------- */
 
-static void a_missing_plugin_is_named(void **state)
+static void l1_a_missing_plugin_is_named(void **state)
 {
     (void)state;
     expect_failure(alloy_plugin_load(path_in(folder, "nowhere.so")), ALLOY_FORMAT, "nowhere.so", "No such file");
     expect_failure(alloy_plugin_load(path_in(folder, "no/folder.so")), ALLOY_FORMAT, "no/folder.so", "No such file");
 }
 
-static void a_bare_name_is_not_searched_for(void **state)
+static void l5_a_bare_name_is_not_searched_for(void **state)
 {
     (void)state;
     expect_failure(alloy_plugin_load("sound.so"), ALLOY_TRUST, "sound.so", "'/'");
@@ -97,7 +97,7 @@ static void a_bare_name_is_not_searched_for(void **state)
 
 /* ---- L2: not a shared object of this machine --------------------------------------------------------------------- */
 
-static void what_is_not_elf_is_refused(void **state)
+static void l2_what_is_not_elf_is_refused(void **state)
 {
     (void)state;
     expect_failure(alloy_plugin_load(
@@ -137,7 +137,7 @@ static void a_program(Elf64_Ehdr *header)
     header->e_type = ET_EXEC;
 }
 
-static void another_processors_code_is_refused(void **state)
+static void l2_another_processors_code_is_refused(void **state)
 {
     (void)state;
     expect_failure(alloy_plugin_load(patched("s390.so", for_another_machine)), ALLOY_FORMAT, "s390.so",
@@ -148,7 +148,7 @@ static void another_processors_code_is_refused(void **state)
     expect_nothing_ran();
 }
 
-static void a_truncated_object_is_refused(void **state)
+static void l2_a_truncated_object_is_refused(void **state)
 {
     (void)state;
     size_t size;
@@ -158,7 +158,7 @@ static void a_truncated_object_is_refused(void **state)
     expect_failure(alloy_plugin_load(path), ALLOY_FORMAT, "cut.so");
 }
 
-static void an_unresolved_symbol_is_named(void **state)
+static void l2_an_unresolved_symbol_is_named(void **state)
 {
     (void)state;
     expect_failure(alloy_plugin_load(fixture("unresolved.so")), ALLOY_FORMAT, "unresolved.so", "no_library_has_this");
@@ -166,14 +166,14 @@ static void an_unresolved_symbol_is_named(void **state)
 
 /* ---- L3: without the symbols of a plug-in, or of another version ------------------------------------------------- */
 
-static void missing_symbols_are_named(void **state)
+static void l3_missing_symbols_are_named(void **state)
 {
     (void)state;
     expect_failure(alloy_plugin_load(fixture("no_info.so")), ALLOY_FORMAT, "no_info.so", "no symbol alloy_plugin;");
     expect_failure(alloy_plugin_load(fixture("no_init.so")), ALLOY_FORMAT, "no_init.so", "no symbol alloy_plugin_init");
 }
 
-static void another_version_is_told_by_its_numbers(void **state)
+static void l3_another_version_is_told_by_its_numbers(void **state)
 {
     (void)state;
     expect_failure(alloy_plugin_load(fixture("other_abi.so")), ALLOY_FORMAT, "other_abi.so", "ABI version 0", "has 1",
@@ -184,13 +184,13 @@ static void another_version_is_told_by_its_numbers(void **state)
 
 /* ---- L4: its init fails, its names are taken --------------------------------------------------------------------- */
 
-static void an_init_that_fails_is_an_error(void **state)
+static void l4_an_init_that_fails_is_an_error(void **state)
 {
     (void)state;
     expect_failure(alloy_plugin_load(fixture("fails.so")), ALLOY_FORMAT, "fails.so", "alloy_plugin_init", "failed");
 }
 
-static void a_name_that_is_taken_is_an_error(void **state)
+static void l4_a_name_that_is_taken_is_an_error(void **state)
 {
     (void)state;
     expect_failure(alloy_plugin_load(fixture("clash.so")), ALLOY_FORMAT, "clash.so", "qwen3_mlp");
@@ -198,7 +198,7 @@ static void a_name_that_is_taken_is_an_error(void **state)
 
 /* ---- L5: files that somebody else could have written ------------------------------------------------------------- */
 
-static void a_file_that_others_may_write_is_not_opened(void **state)
+static void l5_a_file_that_others_may_write_is_not_opened(void **state)
 {
     (void)state;
     char *path = fixture("sound.so");
@@ -209,7 +209,7 @@ static void a_file_that_others_may_write_is_not_opened(void **state)
     expect_nothing_ran();
 }
 
-static void a_folder_that_others_may_write_is_not_opened(void **state)
+static void l5_a_folder_that_others_may_write_is_not_opened(void **state)
 {
     (void)state;
     char *path = fixture("sound.so");
@@ -263,21 +263,21 @@ static void only_regular_files_are_opened(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        test(a_file_that_others_may_write_is_not_opened),
-        test(a_folder_that_others_may_write_is_not_opened),
+        test(l5_a_file_that_others_may_write_is_not_opened),
+        test(l5_a_folder_that_others_may_write_is_not_opened),
         test(a_link_is_judged_by_both_its_folders),
         test(a_file_of_another_user_is_not_opened),
         test(only_regular_files_are_opened),
-        test(a_missing_plugin_is_named),
-        test(a_bare_name_is_not_searched_for),
-        test(what_is_not_elf_is_refused),
-        test(another_processors_code_is_refused),
-        test(a_truncated_object_is_refused),
-        test(an_unresolved_symbol_is_named),
-        test(missing_symbols_are_named),
-        test(another_version_is_told_by_its_numbers),
-        test(an_init_that_fails_is_an_error),
-        test(a_name_that_is_taken_is_an_error),
+        test(l1_a_missing_plugin_is_named),
+        test(l5_a_bare_name_is_not_searched_for),
+        test(l2_what_is_not_elf_is_refused),
+        test(l2_another_processors_code_is_refused),
+        test(l2_a_truncated_object_is_refused),
+        test(l2_an_unresolved_symbol_is_named),
+        test(l3_missing_symbols_are_named),
+        test(l3_another_version_is_told_by_its_numbers),
+        test(l4_an_init_that_fails_is_an_error),
+        test(l4_a_name_that_is_taken_is_an_error),
         test(a_sound_plugin_registers_its_modules),
         test(loading_the_same_file_twice_is_loading_it_once),
         test(a_link_to_a_plugin_is_followed),

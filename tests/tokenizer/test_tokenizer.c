@@ -219,7 +219,7 @@ static void texts_come_back_as_they_were(void **state)
     alloy_tokenizer_close(tokenizer);
 }
 
-static void text_that_is_not_utf8_reads_as_replacement_characters(void **state) /* P2 to P4 */
+static void p2_p3_p4_text_that_is_not_utf8_reads_as_replacement_characters(void **state)
 {
     (void)state;
     static const struct {
@@ -246,7 +246,7 @@ static void text_that_is_not_utf8_reads_as_replacement_characters(void **state) 
     alloy_tokenizer_close(tokenizer);
 }
 
-static void a_stream_gives_whole_characters(void **state) /* P10 */
+static void p10_a_stream_gives_whole_characters(void **state)
 {
     (void)state;
     alloy_tokenizer *tokenizer = open_moby();
@@ -330,8 +330,8 @@ int main(void)
         cmocka_unit_test(decoders_do_to_tokens_what_they_say),
         cmocka_unit_test(bytes_become_characters_or_replacement_characters),
         cmocka_unit_test(texts_come_back_as_they_were),
-        cmocka_unit_test(text_that_is_not_utf8_reads_as_replacement_characters),
-        cmocka_unit_test(a_stream_gives_whole_characters),
+        cmocka_unit_test(p2_p3_p4_text_that_is_not_utf8_reads_as_replacement_characters),
+        cmocka_unit_test(p10_a_stream_gives_whole_characters),
         cmocka_unit_test(tokens_are_found_by_text_and_by_id),
         cmocka_unit_test(any_allocation_may_fail),
     };
