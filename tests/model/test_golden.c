@@ -201,6 +201,12 @@ static void llama_in_shards_is(void **state)
     check_case(ALLOY_SOURCE_DIR "/tests/golden/llama_linear_sharded");
 }
 
+static void compressed_attention_with_hyper_connections_is(void **state)
+{
+    (void)state;
+    check_case(ALLOY_SOURCE_DIR "/tests/golden/dsv4");
+}
+
 static void cases_named_on_the_command_line_are(void **state)
 {
     check_case(*state);
@@ -222,6 +228,7 @@ int main(int count, char **arguments)
         cmocka_unit_test(a_hybrid_of_delta_nets_and_gated_attention_is),
         cmocka_unit_test(routed_experts_are),
         cmocka_unit_test(llama_in_shards_is),
+        cmocka_unit_test(compressed_attention_with_hyper_connections_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

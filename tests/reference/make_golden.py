@@ -121,6 +121,41 @@ def stack_experts(folder):
     save_file(stacked, folder / "model.safetensors", metadata={"format": "pt"})
 
 
+KINDS_OF_V4 = {"sliding_attention": 0, "compressed_sparse_attention": 4, "heavily_compressed_attention": 128}
+
+
+def as_first_deepseek_v4(folder):
+    """The config that DeepSeek published: a ratio for each layer and one more, flat rope settings, torch_dtype."""
+
+    def change(config):
+        ropes = config.pop("rope_parameters")
+        config["rope_theta"] = ropes["main"]["rope_theta"]
+        config["compress_rope_theta"] = ropes["compress"].pop("rope_theta")
+        drop = ("rope_type", "partial_rotary_factor", "attention_factor")
+        scaling = {name: value for name, value in ropes["compress"].items() if name not in drop}
+        config["rope_scaling"] = {"type": ropes["compress"]["rope_type"], **scaling} if scaling else None
+        config["compress_ratios"] = [KINDS_OF_V4[kind] for kind in config.pop("layer_types")] + [0]
+        rates = config.pop("compress_rates")
+        config["compress_rate_csa"] = rates["compressed_sparse_attention"]
+        config["compress_rate_hca"] = rates["heavily_compressed_attention"]
+        config["num_hash_layers"] = config.pop("mlp_layer_types").count("hash_moe")
+        config["qk_rope_head_dim"] = int(config["head_dim"] * config.pop("partial_rotary_factor"))
+        config["torch_dtype"] = config.pop("dtype")
+        return {**config, "transformers_version": "4.57.1"}
+
+    edit_config(folder, change)
+
+
+def as_deepseek_releases(folder):
+    """DeepSeek's own names, and a tensor of the multi-token prediction to skip."""
+    released = {}
+    for name, tensor in load_file(folder / "model.safetensors").items():
+        name = name.removeprefix("model.").replace("hc_head.hc_", "hc_head_").replace("embed_tokens.", "embed.")
+        released[name.replace(".attn.norm.", ".attn.kv_norm.")] = tensor
+    released["mtp.0.norm.weight"] = torch.full((64,), 0.5)
+    save_file(released, folder / "model.safetensors", metadata={"format": "pt"})
+
+
 def wrap_in_multimodal(folder):
     """As qwen3_5 is released: text config nested, weights a level deeper, a vision tower and an MTP head to skip."""
 
@@ -154,6 +189,24 @@ def wrap_in_multimodal(folder):
 
 def rope(kind, theta, **more):
     return {"rope_parameters": {"rope_type": kind, "rope_theta": theta, **more}}
+
+
+S, C, H = KINDS_OF_V4
+V4_YARN = {"rope_parameters": dict(rope_type="yarn", factor=16, original_max_position_embeddings=64)}
+
+
+def deepseek_v4(mixers, ffns, csa=4, hca=128, **more):
+    return {
+        **dict(vocab_size=256, hidden_size=64, moe_intermediate_size=48, num_attention_heads=4, num_key_value_heads=1),
+        **dict(head_dim=32, q_lora_rank=24, o_groups=2, o_lora_rank=16, partial_rotary_factor=0.25, sliding_window=16),
+        **dict(index_n_heads=16, index_head_dim=16, index_topk=8, n_routed_experts=8, num_experts_per_tok=2),
+        **dict(max_position_embeddings=8192, bos_token_id=0, eos_token_id=255),
+        "num_hidden_layers": len(mixers),
+        "layer_types": mixers,
+        "mlp_layer_types": ffns,
+        "compress_rates": {C: csa, H: hca},
+        **more,
+    }
 
 
 YARN = rope("yarn", 1e6, factor=4.0, original_max_position_embeddings=64)
@@ -207,6 +260,43 @@ CASES = {
     "llama_linear_sharded": Case("llama", {**BASE, **rope("linear", 1e4, factor=2.0)}, 70, shard="100KB"),
     "qwen2_bias": Case("qwen2", QWEN2, 70),
     "mistral_sliding": Case("mistral", {**BASE, "sliding_window": 16}, 70),
+    "dsv4": Case(
+        "deepseek_v4",
+        deepseek_v4([S, H, C, C], ["hash_moe", "moe", "moe", "moe"], hca=16, hidden_size=48, moe_intermediate_size=32),
+        100,
+        "bfloat16",
+    ),
+    "dsv4_sliding": Case("deepseek_v4", deepseek_v4([S, S], ["moe", "moe"], swiglu_limit=0.5), 70),
+    "dsv4_hca": Case(
+        "deepseek_v4",
+        deepseek_v4([H, H], ["hash_moe", "moe"], rms_norm_eps=1e-5, hc_eps=1e-2, hc_sinkhorn_iters=2),
+        300,
+    ),
+    "dsv4_csa": Case("deepseek_v4", deepseek_v4([C, C], ["hash_moe", "moe"]), 150),
+    "dsv4_mixed": Case(
+        "deepseek_v4", deepseek_v4([S, H, C, H, C, C], ["hash_moe"] * 2 + ["moe"] * 4, hca=32, **V4_YARN), 300
+    ),
+    "dsv4_release": Case(
+        "deepseek_v4",
+        deepseek_v4([H, C, S], ["hash_moe", "moe", "moe"], **V4_YARN),
+        300,
+        "bfloat16",
+        (as_first_deepseek_v4, as_deepseek_releases),
+    ),
+    "odd_dsv4": Case(
+        "deepseek_v4",
+        deepseek_v4(
+            [C, H, S, H],
+            ["hash_moe", "hash_moe", "moe", "moe"],
+            csa=3,
+            hca=7,
+            **dict(vocab_size=301, hidden_size=72, moe_intermediate_size=37, num_attention_heads=6, head_dim=20),
+            **dict(q_lora_rank=19, o_groups=3, o_lora_rank=11, partial_rotary_factor=0.3, sliding_window=13),
+            **dict(index_n_heads=5, index_head_dim=12, index_topk=5, n_routed_experts=7, num_experts_per_tok=3),
+            **dict(hc_mult=3, hc_sinkhorn_iters=5, scoring_func="sigmoid", mlp_bias=True, eos_token_id=300),
+        ),
+        203,
+    ),
     "odd_qwen3": Case("qwen3", {**ODD, "attention_bias": True}, 333),
     "odd_qwen3_bf16_sliding": Case(
         "qwen3", {**ODD, "use_sliding_window": True, "sliding_window": 77, "max_window_layers": 1}, 500, "bfloat16"
@@ -261,6 +351,12 @@ def fill(model, seed, unit_offset):
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in sorted(model.named_parameters()):
         parameter.copy_(draw(name, parameter.shape, unit_offset, generator))
+    for name, buffer in sorted(model.named_buffers()):
+        if name.endswith("tid2eid"):
+            rows = [torch.randperm(model.config.n_routed_experts, generator=generator) for _ in range(len(buffer))]
+            buffer.copy_(torch.stack(rows)[:, : buffer.shape[1]])
+        elif name.endswith("e_score_correction_bias"):
+            buffer.copy_(draw(name, buffer.shape, unit_offset, generator))
 
 
 def save(case, folder, seed):
@@ -271,7 +367,7 @@ def save(case, folder, seed):
     model.to(getattr(torch, case.dtype)).save_pretrained(folder, max_shard_size=case.shard)
     for change in case.changes:
         change(folder)
-    return {name: t.float() for name, t in model.state_dict().items()}
+    return {name: t.float() if t.is_floating_point() else t for name, t in model.state_dict().items()}
 
 
 def make(case, folder, seed):
@@ -284,7 +380,7 @@ def make(case, folder, seed):
     mode = oracle.Float64()
     with mode:
         model64 = AutoModelForCausalLM.from_config(model.config, dtype=torch.float64, **EAGER).eval()
-        model64.load_state_dict({name: t.double() for name, t in weights.items()})
+        model64.load_state_dict({name: t.double() if t.is_floating_point() else t for name, t in weights.items()})
     run64 = oracle.hidden_and_logits(model64)
     forms32 = [oracle.hidden_and_logits(model, piece) for piece in (64, 1)]
     tensors, note = oracle.compute(oracle.hidden_and_logits(model), run64, ids, case.new, mode, forms32)

@@ -59,6 +59,9 @@ class Float64(TorchFunctionMode):
             return
         best = torch.sort(scores, dim=-1, descending=True).values
         gaps = best[..., k - 1] - best[..., k]
+        gaps = gaps[gaps.isfinite()]  # what a token does not see scores -inf
+        if gaps.numel() == 0:
+            return
         self.narrowest = min(self.narrowest, gaps.min().item())
         if self.narrowest < NARROWEST_TOP_K:
             raise TooClose
