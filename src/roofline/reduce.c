@@ -22,18 +22,22 @@ static alloy_count bytes_of(alloy_count bits)
     return whole + (rest > BYTE / 2 || (rest == BYTE / 2 && (whole & 1)));
 }
 
+/* Is it counted in the format that was asked for, whatever its own is? Ids never are. */
+static bool is_cast(const alloy_roofline_terms *terms, const alloy_weight *weight)
+{
+    if (alloy_dtype_bits(weight->dtype) > F32_BITS)
+        return false;
+    return weight->keeps_f32 ? terms->accounting == ALLOY_CLASSIC : terms->weight_given;
+}
+
 int alloy_roofline_weight_bits(const alloy_roofline_terms *terms, const alloy_weight *weight)
 {
-    int own = alloy_dtype_bits(weight->dtype);
-    if (own > F32_BITS) /* ids */
-        return own;
-    bool cast = weight->keeps_f32 ? terms->accounting == ALLOY_CLASSIC : terms->weight_given;
-    return cast ? alloy_format_bits(terms->weight) : own;
+    return is_cast(terms, weight) ? alloy_format_bits(terms->weight) : alloy_dtype_bits(weight->dtype);
 }
 
 alloy_count alloy_roofline_scale_bits(const alloy_roofline_terms *terms, const alloy_weight *weight)
 {
-    if (!terms->weight_given || weight->ndim != 2 || terms->accounting == ALLOY_CLASSIC)
+    if (weight->ndim != 2 || terms->accounting == ALLOY_CLASSIC || !is_cast(terms, weight))
         return 0;
     return alloy_format_scale_bits(terms->weight, weight->shape[0], weight->shape[1]);
 }
