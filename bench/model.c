@@ -22,7 +22,7 @@ static const size_t BUFFER = (size_t)1 << 30; /* bytes: far beyond any cache */
 static double bandwidth(const alloy_prober *prober)
 {
     alloy_probe probe = alloy_memory_probe(prober, ALLOY_PROBE_READ);
-    alloy_reading reading = alloy_prober_run(prober, &probe);
+    alloy_probe_reading reading = alloy_prober_run(prober, &probe);
     return reading.amount / reading.seconds * 1e-9;
 }
 

@@ -59,7 +59,7 @@ static void keep(struct stream *s, const alloy_tensor *h, alloy_arena_mark mark)
 static alloy_tensor *sum(struct stream *s, alloy_tensor *h, alloy_tensor *carry, alloy_tensor *y, bool last)
 {
     if (s->streams > 1)
-        s->p->site = alloy_site_at(ALLOY_SITE_RESIDUAL, s->output.site.layer, s->output.site.module);
+        alloy_pass_at(s->p, alloy_site_at(ALLOY_SITE_RESIDUAL, s->output.site.layer, s->output.site.module));
     alloy_tensor *joined = s->m->residual->after(s->p, &s->m->config, s->output.residual, h, carry, y);
     if (joined)
         alloy_pass_between(s->p, (alloy_between){.read = alloy_tensor_size(h) + alloy_tensor_size(y),
@@ -108,13 +108,13 @@ static alloy_tensor *enter(struct stream *s, alloy_site site, const void *residu
     const alloy_config *c = &s->m->config;
     alloy_pass *p = s->p;
     alloy_site_kind around = s->streams > 1 ? ALLOY_SITE_RESIDUAL : ALLOY_SITE_NORM;
-    p->site = alloy_site_at(around, site.layer, site.module);
+    alloy_pass_at(p, alloy_site_at(around, site.layer, site.module));
     bool joined = join(s, like_before(s, s->streams == 1 ? site.layer : s->output.site.layer));
     s->output.mark = alloy_arena_here(p->arena);
     s->output.site = site;
     s->output.residual = residual;
     s->output.carry = NULL;
-    p->site = alloy_site_at(around, site.layer, site.module);
+    alloy_pass_at(p, alloy_site_at(around, site.layer, site.module));
     if (like_before(s, site.layer))
         return enter_like_before(s, site);
     alloy_tensor *x = s->m->residual->before(p, c, residual, s->h, &s->output.carry);
@@ -123,9 +123,9 @@ static alloy_tensor *enter(struct stream *s, alloy_site site, const void *residu
                                               .written = alloy_tensor_size(x),
                                               .classic_read = alloy_tensor_size(s->h),
                                               .classic_written = alloy_tensor_size(x)});
-    p->site.kind = ALLOY_SITE_NORM;
+    alloy_pass_at(p, alloy_site_at(ALLOY_SITE_NORM, site.layer, site.module));
     x = alloy_rms_norm(p, x, norm, c->rms_norm_eps, c->rms_norm_unit_offset);
-    p->site = site;
+    alloy_pass_at(p, site);
     return x;
 }
 
@@ -172,7 +172,7 @@ static void feed_forward(struct stream *s, int64_t i)
 static void embed(struct stream *s)
 {
     alloy_arena_mark mark = alloy_arena_here(s->p->arena);
-    s->p->site = alloy_site_at(ALLOY_SITE_EMBEDDING, -1, "");
+    alloy_pass_at(s->p, alloy_site_at(ALLOY_SITE_EMBEDDING, -1, ""));
     alloy_tensor *x = alloy_embedding(s->p, s->m->embedding), *h = s->m->residual->begin(s->p, &s->m->config, x);
     if (h)
         alloy_pass_between(s->p,
@@ -196,7 +196,7 @@ static alloy_tensor *collapsed(struct stream *s, alloy_tensor *h)
 {
     if (s->streams == 1)
         return h;
-    s->p->site = alloy_site_at(ALLOY_SITE_RESIDUAL, -1, "");
+    alloy_pass_at(s->p, alloy_site_at(ALLOY_SITE_RESIDUAL, -1, ""));
     alloy_tensor *x = s->m->residual->end(s->p, &s->m->config, s->m->head_residual, h);
     if (x)
         alloy_pass_between(s->p, through(alloy_tensor_size(h), alloy_tensor_size(x)));
@@ -207,15 +207,15 @@ static void head(struct stream *s, const alloy_decode *d)
 {
     const alloy_config *c = &s->m->config;
     alloy_pass *p = s->p;
-    p->site = alloy_site_at(ALLOY_SITE_NORM, -1, "");
+    alloy_pass_at(p, alloy_site_at(ALLOY_SITE_NORM, -1, ""));
     alloy_tensor *x = collapsed(s, last_rows(s, d));
-    p->site = alloy_site_at(ALLOY_SITE_FINAL_NORM, -1, "");
+    alloy_pass_at(p, alloy_site_at(ALLOY_SITE_FINAL_NORM, -1, ""));
     alloy_tensor *normed = alloy_rms_norm(p, x, s->m->final_norm, c->rms_norm_eps, c->rms_norm_unit_offset);
     if (normed)
         alloy_pass_between(p, (alloy_between){.written = s->streams > 1 ? 0 : alloy_tensor_size(x),
                                               .classic_read = alloy_tensor_size(x),
                                               .classic_written = alloy_tensor_size(x)});
-    p->site.kind = ALLOY_SITE_HEAD;
+    alloy_pass_at(p, alloy_site_at(ALLOY_SITE_HEAD, -1, ""));
     alloy_tensor *logits = alloy_linear_into(p, normed, s->m->head, d->logits);
     if (logits)
         alloy_pass_between(p, through(alloy_tensor_size(x), alloy_tensor_size(logits)));

@@ -160,7 +160,9 @@ static alloy_status run_pass(struct work *w, int64_t tokens)
                        .span_count = w->span_count,
                        .ids = w->ids,
                        .kernels = s->kernels,
-                       .team = &s->team};
+                       .team = &s->team,
+                       .watch = s->watch,
+                       .watch_user = s->watch_user};
     alloy_decode decode = {.states = w->states,
                            .rows = w->rows,
                            .row_count = w->rows_wanted,

@@ -6,6 +6,7 @@
 #include "base/threads.h"
 #include "kernels/kernels.h"
 #include "model/model.h"
+#include "ops/pass.h"
 
 struct alloy_session {
     const alloy_model *model;
@@ -14,6 +15,8 @@ struct alloy_session {
     int64_t chunk;               /* most tokens of one pass */
     alloy_dtype kv_dtype;        /* of caches: F32, BF16, F16 */
     alloy_arena *arena, *tables; /* of the pass that runs */
+    alloy_site_function *watch;  /* of its passes; NULL */
+    void *watch_user;
 };
 
 #endif

@@ -131,6 +131,13 @@ alloy_tensor *alloy_apply(alloy_pass *p, const alloy_op *op, const alloy_args *a
     return p->status ? NULL : call.out[0];
 }
 
+void alloy_pass_at(alloy_pass *p, alloy_site site)
+{
+    p->site = site;
+    if (p->watch)
+        p->watch(p->watch_user, &p->site);
+}
+
 void alloy_pass_between(alloy_pass *p, alloy_between between)
 {
     if (p->reading != ALLOY_READ_COUNT || !p->record || p->status)

@@ -59,6 +59,9 @@ static inline alloy_site alloy_site_at(alloy_site_kind kind, int64_t layer, cons
  * modules (tensors_read to classic_written). */
 typedef void alloy_record_function(void *user, const alloy_site *site, const char *op, const alloy_cost *cost);
 
+/* In run: told when a site begins. */
+typedef void alloy_site_function(void *user, const alloy_site *site);
+
 /* Receives the formulas of a count: `term` each expression that was added, after `let` has given names ("n, rows, k")
  * their values. */
 struct alloy_explanation {
@@ -75,7 +78,7 @@ struct alloy_pass {
     bool not_finite; /* it failed because a number is NaN or infinite: alloy_pass_not_finite */
     alloy_arena *arena;
     alloy_arena *tables;
-    alloy_site site; /* set by the decoder */
+    alloy_site site; /* set by the decoder, through alloy_pass_at */
 
     /* The batch. */
     int64_t tokens;
@@ -86,6 +89,8 @@ struct alloy_pass {
     /* Run. */
     const alloy_kernels *kernels;
     const alloy_team *team;
+    alloy_site_function *watch; /* NULL: nobody times it */
+    void *watch_user;
     alloy_rotary_table *rotary; /* tables made so far in this pass */
 
     /* Count. */
@@ -149,6 +154,9 @@ void alloy_run_linear_jobs(alloy_pass *p, const alloy_linear_job *jobs, int64_t 
 
 /* What a job needs to know of a weight [O, I]. */
 alloy_linear_job alloy_linear_job_of(const alloy_weight *w, const float *x, int64_t n, float *y);
+
+/* Goes on to a site. */
+void alloy_pass_at(alloy_pass *p, alloy_site site);
 
 /* In count: the site reads and writes so many elements of the tensors that stand between modules, and so many in the
  * classic accounting. */

@@ -174,7 +174,7 @@ static void add_kernels(struct measurement *m)
 static void calibrate(const alloy_prober *prober, struct series *series)
 {
     alloy_probe *probe = &series->probe;
-    alloy_reading reading = alloy_prober_run(prober, probe);
+    alloy_probe_reading reading = alloy_prober_run(prober, probe);
     double times = reading.processor_seconds > 0 ? READING / reading.processor_seconds : 1000;
     if (series->places)
         probe->tasks = (int64_t)larger(smaller((double)probe->tasks * times, (double)series->places), 1);
@@ -185,7 +185,7 @@ static void calibrate(const alloy_prober *prober, struct series *series)
 static void read_once(const alloy_prober *prober, struct series *series)
 {
     alloy_probe *probe = &series->probe;
-    alloy_reading reading = alloy_prober_run(prober, probe);
+    alloy_probe_reading reading = alloy_prober_run(prober, probe);
     if (series->places && (probe->first += probe->tasks) + probe->tasks > series->places)
         probe->first = 0;
     if (!(reading.processor_seconds > 0) || !(reading.seconds > 0))

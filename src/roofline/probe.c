@@ -164,13 +164,13 @@ static double amount_of(const alloy_probe *probe)
     }
 }
 
-alloy_reading alloy_prober_run(const alloy_prober *prober, const alloy_probe *probe)
+alloy_probe_reading alloy_prober_run(const alloy_prober *prober, const alloy_probe *probe)
 {
     int64_t tasks = probe->tasks ? probe->tasks : prober->team.threads;
     int64_t workers = tasks < prober->team.threads ? tasks : prober->team.threads;
     struct run run = {.prober = prober, .probe = probe, .workers = workers, .begin = INT64_MAX};
     alloy_parallel(&prober->team, tasks, run_task, &run);
-    return (alloy_reading){.amount = amount_of(probe) * (double)tasks * (double)probe->repeats,
-                           .seconds = (double)(run.end - run.begin) * 1e-9,
-                           .processor_seconds = (double)run.processor * 1e-9 / (double)workers};
+    return (alloy_probe_reading){.amount = amount_of(probe) * (double)tasks * (double)probe->repeats,
+                                 .seconds = (double)(run.end - run.begin) * 1e-9,
+                                 .processor_seconds = (double)run.processor * 1e-9 / (double)workers};
 }

@@ -27,11 +27,11 @@ typedef struct alloy_probe {
     int64_t n, k, rows;   /* LINEAR: n * rows at most ALLOY_SCRATCH_BYTES / 4; ADD_SCALED: n */
 } alloy_probe;
 
-typedef struct alloy_reading {
+typedef struct alloy_probe_reading {
     double amount;            /* bytes that were read and bytes that were written, or FLOPs; all workers */
     double seconds;           /* from the first task's beginning to the last one's end */
     double processor_seconds; /* of these, what a worker had a processor for, on average */
-} alloy_reading;
+} alloy_probe_reading;
 
 typedef struct alloy_prober {
     alloy_team team;
@@ -46,7 +46,7 @@ alloy_status alloy_prober_open(alloy_prober *prober, int threads, const alloy_ke
 void alloy_prober_close(alloy_prober *prober);
 
 /* The probe must fit the prober's memory. */
-alloy_reading alloy_prober_run(const alloy_prober *prober, const alloy_probe *probe);
+alloy_probe_reading alloy_prober_run(const alloy_prober *prober, const alloy_probe *probe);
 
 /* The probe that reads (writes, copies) all of the prober's memory once. */
 alloy_probe alloy_memory_probe(const alloy_prober *prober, alloy_probe_kind kind);

@@ -9,7 +9,7 @@ enum { THREADS = 2, BYTES = 8 << 20 };
 
 static void expect_amount(const alloy_prober *prober, alloy_probe probe, double expected)
 {
-    alloy_reading reading = alloy_prober_run(prober, &probe);
+    alloy_probe_reading reading = alloy_prober_run(prober, &probe);
     if (reading.amount != expected)
         fail_msg("kind %d: amount %.17g, expected %.17g", (int)probe.kind, reading.amount, expected);
     if (!(reading.seconds > 0) || !(reading.processor_seconds > 0))
