@@ -1,6 +1,8 @@
 /* Chips: the built-in table, names, files, and which peak a dtype has. */
 #include "support.h"
 
+#include "base/memory.h"
+
 static const alloy_chip *chip_named(const char *name)
 {
     const alloy_chip *chip = alloy_chip_by_name(name);
@@ -331,6 +333,31 @@ static void files_that_cannot_be_read(void **state)
     remove_folder(folder);
 }
 
+/* Every allocation fails once: NOMEM, nothing left behind (a sanitizer would tell), until there is enough. */
+static void memory_may_end_anywhere(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {WITH("\"notes\": \"all\""), WITH("\"bandwidth\": 1"), "{\"name\": \"x\"}"};
+    alloy_chip *chip;
+    double flops;
+    for (int i = 0; i < 3; i++) {
+        alloy_status expected = i ? ALLOY_FORMAT : ALLOY_OK, status = ALLOY_NOMEM;
+        int64_t n = 0;
+        for (; status == ALLOY_NOMEM && n < 100; n++) {
+            alloy_memory_fail_after(n);
+            status = parse(&chip, texts[i]);
+            alloy_memory_fail_after(-1);
+            assert_true(status ? chip == NULL : chip != NULL);
+            alloy_chip_close(chip);
+        }
+        assert_int_equal(status, expected);
+        assert_true(n > 1);
+    }
+    alloy_memory_fail_after(0);
+    assert_int_equal(alloy_chip_peak(chip_named("A100"), ALLOY_PEAK_FP8, &flops), ALLOY_NOMEM);
+    alloy_memory_fail_after(-1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -346,6 +373,7 @@ int main(void)
         cmocka_unit_test(a_file_describes_a_chip),
         cmocka_unit_test(bad_files_are_refused_where_they_are_bad),
         cmocka_unit_test(files_that_cannot_be_read),
+        cmocka_unit_test(memory_may_end_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

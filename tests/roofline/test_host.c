@@ -230,6 +230,35 @@ static void a_file_that_cannot_be_written(void **state)
     remove_folder(folder);
 }
 
+static void memory_may_end_anywhere_around_the_file(void **state)
+{
+    (void)state;
+    alloy_text path = {0};
+    char *folder = test_folder();
+    alloy_host host = a_host(folder, &path), asked = about(&host), before = asked;
+    alloy_status status = ALLOY_NOMEM;
+    int64_t n = 0;
+    for (; status == ALLOY_NOMEM && n < 200; n++) {
+        alloy_memory_fail_after(n);
+        status = alloy_host_write(&host, path.bytes);
+        alloy_memory_fail_after(-1);
+    }
+    expect_ok(status);
+    assert_true(n > 3);
+    status = ALLOY_NOMEM;
+    for (n = 0; status == ALLOY_NOMEM && n < 200; n++) {
+        alloy_memory_fail_after(n);
+        status = alloy_host_read(&asked, path.bytes);
+        alloy_memory_fail_after(-1);
+        if (status)
+            assert_memory_equal(&asked, &before, sizeof asked);
+    }
+    expect_ok(status);
+    assert_true(n > 3);
+    alloy_text_free(&path);
+    remove_folder(folder);
+}
+
 /* ---- Measuring --------------------------------------------------------------------------------------------------- */
 
 static void expect_plausible(const alloy_host *host)
@@ -357,6 +386,7 @@ int main(void)
         cmocka_unit_test(figures_that_cannot_be_are_refused),
         cmocka_unit_test(each_host_has_its_own_file_in_the_users_cache_folder),
         cmocka_unit_test(a_file_that_cannot_be_written),
+        cmocka_unit_test(memory_may_end_anywhere_around_the_file),
         cmocka_unit_test(it_is_measured_once_and_when_the_file_is_bad),
         cmocka_unit_test(bad_options),
         cmocka_unit_test(no_memory_to_measure_with),
