@@ -146,16 +146,27 @@ static alloy_status set(reader *r, size_t index, const char *text)
     case ALLOY_CLI_TEXTS:
         return add_text(option, field, text);
     case ALLOY_CLI_TEXT:
+    case ALLOY_CLI_OPTIONAL:
         break;
     }
     *(const char **)field = text;
     return ALLOY_OK;
 }
 
+static alloy_status set_optional(reader *r, size_t index)
+{
+    bool places_left = r->place && r->place->name;
+    if (r->at == r->count || r->arguments[r->at][0] == '-' || places_left)
+        return set(r, index, "");
+    return set(r, index, r->arguments[r->at++]);
+}
+
 /* The value of a flag is the next word. */
 static alloy_status set_from_next(reader *r, size_t index)
 {
     const alloy_cli_option *option = r->flags[index];
+    if (option->kind == ALLOY_CLI_OPTIONAL)
+        return set_optional(r, index);
     if (r->at == r->count)
         return alloy_fail(ALLOY_ARG, "--%s needs a value: --%s %s", option->name, option->name, option->value);
     const char *text = r->arguments[r->at++];
@@ -227,8 +238,8 @@ alloy_status alloy_cli_read(const alloy_cli_command *command, void *options, int
 {
     reader r = {
         .command = command, .options = options, .arguments = arguments, .count = count, .place = command->places};
+    add_flags(&r, command->flags); /* first: a command may have a flag of every command in its own way */
     add_flags(&r, alloy_cli_every_flags);
-    add_flags(&r, command->flags);
     if (alloy_cli_takes_model_flags(command))
         add_flags(&r, alloy_cli_model_flags);
     memset(options, 0, command->options_size);

@@ -39,6 +39,9 @@ typedef enum alloy_cli_kind {
     ALLOY_CLI_TEXT,    /* const char * */
     ALLOY_CLI_TEXTS,   /* alloy_cli_texts: the flag may be repeated */
     ALLOY_CLI_CHOICE,  /* const char *: one of `choices` */
+    /* const char *: the value may be left out, and is "" then. It is what stands behind '=', or the next word where
+     * that is no flag and all places have been given: `alloy roofline MODEL --explain norm`. */
+    ALLOY_CLI_OPTIONAL,
 } alloy_cli_kind;
 
 typedef struct alloy_cli_option {

@@ -15,7 +15,7 @@ typedef struct alloy_cli_common {
     alloy_cli_integer threads;
     const char *cpu;      /* NULL: the best */
     const char *math;     /* "canonical" */
-    const char *kv_dtype; /* "f32" */
+    const char *kv_dtype; /* NULL: f32 */
     alloy_cli_texts plugins;
     /* of commands that open a model */
     const char *model; /* MODEL, as it was given */
@@ -56,7 +56,7 @@ typedef struct alloy_cli_command {
 enum { ALLOY_CLI_OPTIONS_ROOM = 4096 }; /* bytes, for any command's options */
 
 extern const alloy_cli_command alloy_cli_compare, alloy_cli_detokenize, alloy_cli_generate, alloy_cli_info,
-    alloy_cli_init, alloy_cli_logits, alloy_cli_modules, alloy_cli_tokenize, alloy_cli_verify;
+    alloy_cli_init, alloy_cli_logits, alloy_cli_modules, alloy_cli_roofline, alloy_cli_tokenize, alloy_cli_verify;
 
 /* ---- Rows of tables that several commands have ------------------------------------------------------------------- */
 

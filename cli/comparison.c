@@ -5,7 +5,6 @@
 
 #include "base/memory.h"
 #include "base/status.h"
-#include "fields.h"
 #include "output.h"
 #include "table.h"
 
@@ -44,33 +43,33 @@ static bool passed(const alloy_cli_comparison *c)
 
 /* ---- For people -------------------------------------------------------------------------------------------------- */
 
-static void add_row(alloy_cli_table *table, const alloy_cli_comparison *c, const alloy_cli_row *row)
+static void add_row(alloy_table *table, const alloy_cli_comparison *c, const alloy_cli_row *row)
 {
-    alloy_cli_table_cell(table, "%.3g", row->largest);
-    alloy_cli_table_cell(table, "%.2e", row->error);
+    alloy_table_cell(table, "%.3g", row->largest);
+    alloy_table_cell(table, "%.2e", row->error);
     if (!c->against_model && isnan(row->theirs))
-        alloy_cli_table_cell(table, "-");
+        alloy_table_cell(table, "-");
     else if (!c->against_model)
-        alloy_cli_table_cell(table, "%.2e", row->theirs);
-    alloy_cli_table_cell(table, "%.2e", row->bound);
-    alloy_cli_table_cell(table, "%s", row->passed ? "pass" : "FAIL");
+        alloy_table_cell(table, "%.2e", row->theirs);
+    alloy_table_cell(table, "%.2e", row->bound);
+    alloy_table_cell(table, "%s", row->passed ? "pass" : "FAIL");
 }
 
 static void print_table(const alloy_cli_comparison *c)
 {
-    alloy_cli_table table;
-    alloy_cli_table_open(&table, c->against_model ? "layer|mixer|ffn|>largest|>difference|>bound|result"
-                                                  : "layer|mixer|ffn|>largest|>error|>transformers|>bound|result");
+    alloy_table table;
+    alloy_table_open(&table, c->against_model ? "layer|mixer|ffn|>largest|>difference|>bound|result"
+                                              : "layer|mixer|ffn|>largest|>error|>transformers|>bound|result");
     for (int64_t i = 0; i < c->layer_count; i++) {
-        alloy_cli_table_cell(&table, "%lld", (long long)i);
-        alloy_cli_table_cell(&table, "%s", c->modules[i].mixer);
-        alloy_cli_table_cell(&table, "%s", c->modules[i].ffn);
+        alloy_table_cell(&table, "%lld", (long long)i);
+        alloy_table_cell(&table, "%s", c->modules[i].mixer);
+        alloy_table_cell(&table, "%s", c->modules[i].ffn);
         add_row(&table, c, &c->layers[i]);
     }
     if (c->has_logits) {
-        alloy_cli_table_cell(&table, "logits");
-        alloy_cli_table_cell(&table, "-");
-        alloy_cli_table_cell(&table, "-");
+        alloy_table_cell(&table, "logits");
+        alloy_table_cell(&table, "-");
+        alloy_table_cell(&table, "-");
         add_row(&table, c, &c->logits);
     }
     alloy_cli_table_print(&table);
@@ -87,22 +86,22 @@ static void print_table(const alloy_cli_comparison *c)
 
 static void write_row(alloy_json_writer *w, const alloy_cli_comparison *c, const alloy_cli_row *row)
 {
-    alloy_cli_field_double(w, "largest", row->largest);
-    alloy_cli_field_double(w, "error", row->error);
+    alloy_json_field_double(w, "largest", row->largest);
+    alloy_json_field_double(w, "error", row->error);
     if (!c->against_model)
-        alloy_cli_field_double(w, "transformers_error", row->theirs);
-    alloy_cli_field_double(w, "bound", row->bound);
-    alloy_cli_field_bool(w, "passed", row->passed);
+        alloy_json_field_double(w, "transformers_error", row->theirs);
+    alloy_json_field_double(w, "bound", row->bound);
+    alloy_json_field_bool(w, "passed", row->passed);
 }
 
 static void write_layers(alloy_json_writer *w, const alloy_cli_comparison *c)
 {
-    alloy_cli_field_array(w, "layers");
+    alloy_json_field_array(w, "layers");
     for (int64_t i = 0; i < c->layer_count; i++) {
         alloy_json_write_object(w);
-        alloy_cli_field_int64(w, "layer", i);
-        alloy_cli_field_text(w, "mixer", c->modules[i].mixer);
-        alloy_cli_field_text(w, "ffn", c->modules[i].ffn);
+        alloy_json_field_int64(w, "layer", i);
+        alloy_json_field_text(w, "mixer", c->modules[i].mixer);
+        alloy_json_field_text(w, "ffn", c->modules[i].ffn);
         write_row(w, c, &c->layers[i]);
         alloy_json_write_object_end(w);
     }
@@ -113,20 +112,20 @@ static alloy_status print_json(const alloy_cli_comparison *c)
 {
     alloy_cli_document document;
     alloy_json_writer *w = alloy_cli_document_open(&document, 2);
-    alloy_cli_field_text(w, "model", c->model);
-    alloy_cli_field_text(w, "reference", c->reference);
-    alloy_cli_field_int64(w, "tokens", c->tokens);
+    alloy_json_field_text(w, "model", c->model);
+    alloy_json_field_text(w, "reference", c->reference);
+    alloy_json_field_int64(w, "tokens", c->tokens);
     write_layers(w, c);
     if (c->has_logits) {
-        alloy_cli_field_object(w, "logits");
+        alloy_json_field_object(w, "logits");
         write_row(w, c, &c->logits);
         alloy_json_write_object_end(w);
     }
     if (c->has_greedy) {
-        alloy_cli_field_object(w, "greedy");
-        alloy_cli_field_int64(w, "count", c->greedy_count);
-        alloy_cli_field_int64(w, "equal", c->greedy_equal);
-        alloy_cli_field_bool(w, "passed", greedy_passed(c));
+        alloy_json_field_object(w, "greedy");
+        alloy_json_field_int64(w, "count", c->greedy_count);
+        alloy_json_field_int64(w, "equal", c->greedy_equal);
+        alloy_json_field_bool(w, "passed", greedy_passed(c));
         alloy_json_write_object_end(w);
     }
     alloy_json_write_key(w, "first_layer_that_departs");
@@ -134,7 +133,7 @@ static alloy_status print_json(const alloy_cli_comparison *c)
         alloy_json_write_int64(w, first_departure(c));
     else
         alloy_json_write_null(w);
-    alloy_cli_field_bool(w, "passed", passed(c));
+    alloy_json_field_bool(w, "passed", passed(c));
     return alloy_cli_document_print(&document);
 }
 

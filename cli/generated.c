@@ -1,7 +1,6 @@
 /* What `alloy generate` prints (generated.h). */
 #include "generated.h"
 
-#include "fields.h"
 #include "output.h"
 #include "table.h"
 
@@ -26,12 +25,12 @@ static void write_token(alloy_json_writer *w, const alloy_tokenizer *tokenizer, 
 {
     size_t size;
     char *text = token_text(tokenizer, id, &size);
-    alloy_cli_field_int64(w, "id", id);
+    alloy_json_field_int64(w, "id", id);
     if (text) {
         alloy_json_write_key(w, "token");
         alloy_json_write_string(w, text, size);
     }
-    alloy_cli_field_double(w, "logprob", (double)logprob);
+    alloy_json_field_double(w, "logprob", (double)logprob);
     alloy_free(text);
 }
 
@@ -46,7 +45,7 @@ static void write_logprobs(alloy_json_writer *w, const alloy_output *output, con
     for (int64_t i = 0; i < output->count; i++) {
         alloy_json_write_object(w);
         write_token(w, tokenizer, output->ids[i], output->logprobs[i]);
-        alloy_cli_field_array(w, "likeliest");
+        alloy_json_field_array(w, "likeliest");
         for (int64_t k = 0; k < output->likeliest_count; k++) {
             const alloy_logprob *likely = &output->likeliest[i * output->likeliest_count + k];
             alloy_json_write_object(w);
@@ -67,11 +66,11 @@ static void write_output(alloy_json_writer *w, const alloy_output *output, const
         alloy_json_write_string(w, output->text, output->text_size);
     else
         alloy_json_write_null(w);
-    alloy_cli_field_array(w, "ids");
+    alloy_json_field_array(w, "ids");
     for (int64_t i = 0; i < output->count; i++)
         alloy_json_write_int64(w, output->ids[i]);
     alloy_json_write_array_end(w);
-    alloy_cli_field_text(w, "finish_reason", alloy_finish_name(output->finish));
+    alloy_json_field_text(w, "finish_reason", alloy_finish_name(output->finish));
     write_logprobs(w, output, tokenizer);
     alloy_json_write_object_end(w);
 }
@@ -87,9 +86,9 @@ static void write_usage(alloy_json_writer *w, const alloy_usage *usage)
         {"computed_tokens", usage->computed_tokens},
         {"completion_tokens", usage->completion_tokens},
     };
-    alloy_cli_field_object(w, "usage");
+    alloy_json_field_object(w, "usage");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        alloy_cli_field_int64(w, rows[i].key, rows[i].value);
+        alloy_json_field_int64(w, rows[i].key, rows[i].value);
     }
     alloy_json_write_object_end(w);
 }
@@ -107,11 +106,11 @@ static void write_speed(alloy_json_writer *w, const alloy_usage *usage, const al
         {"decode_tokens_per_second", rate(usage->decode_tokens, usage->decode_seconds)},
         {"bytes_per_second", bytes * rate(usage->decode_steps, usage->decode_seconds)},
     };
-    alloy_cli_field_object(w, "speed");
+    alloy_json_field_object(w, "speed");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        alloy_cli_field_double(w, rows[i].key, rows[i].value);
+        alloy_json_field_double(w, rows[i].key, rows[i].value);
     }
-    alloy_cli_field_uint64(w, "bytes_per_token", alloy_model_bytes_per_token(model));
+    alloy_json_field_uint64(w, "bytes_per_token", alloy_model_bytes_per_token(model));
     alloy_json_write_object_end(w);
 }
 
@@ -120,7 +119,7 @@ alloy_status alloy_cli_generation_json(const alloy_generation *generation, const
 {
     alloy_cli_document document;
     alloy_json_writer *w = alloy_cli_document_open(&document, 0);
-    alloy_cli_field_array(w, "outputs");
+    alloy_json_field_array(w, "outputs");
     for (int64_t i = 0; i < alloy_generation_count(generation); i++)
         write_output(w, alloy_generation_output(generation, i), tokenizer);
     alloy_json_write_array_end(w);
@@ -145,8 +144,8 @@ static void add_token(alloy_text *cell, const alloy_tokenizer *tokenizer, int64_
 
 static void print_logprobs(const alloy_output *output, const alloy_tokenizer *tokenizer)
 {
-    alloy_cli_table table;
-    alloy_cli_table_open(&table, ">step|>id|token|>logprob|likeliest");
+    alloy_table table;
+    alloy_table_open(&table, ">step|>id|token|>logprob|likeliest");
     for (int64_t i = 0; i < output->count; i++) {
         alloy_text token = {0}, likeliest = {0};
         add_token(&token, tokenizer, output->ids[i]);
@@ -156,11 +155,11 @@ static void print_logprobs(const alloy_output *output, const alloy_tokenizer *to
             add_token(&likeliest, tokenizer, likely->id);
             alloy_text_format(&likeliest, " %.4f", (double)likely->logprob);
         }
-        alloy_cli_table_cell(&table, "%lld", (long long)i);
-        alloy_cli_table_cell(&table, "%lld", (long long)output->ids[i]);
-        alloy_cli_table_cell(&table, "%s", alloy_text_get(&token));
-        alloy_cli_table_cell(&table, "%.4f", (double)output->logprobs[i]);
-        alloy_cli_table_cell(&table, "%s", alloy_text_get(&likeliest));
+        alloy_table_cell(&table, "%lld", (long long)i);
+        alloy_table_cell(&table, "%lld", (long long)output->ids[i]);
+        alloy_table_cell(&table, "%s", alloy_text_get(&token));
+        alloy_table_cell(&table, "%.4f", (double)output->logprobs[i]);
+        alloy_table_cell(&table, "%s", alloy_text_get(&likeliest));
         alloy_text_free(&token);
         alloy_text_free(&likeliest);
     }

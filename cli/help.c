@@ -59,13 +59,23 @@ static void print_flag(const alloy_cli_option *option)
     alloy_text_free(&help);
 }
 
-static void print_flags(const char *title, const alloy_cli_option *flags)
+static bool has_flag(const alloy_cli_option *flags, const char *name)
+{
+    for (; flags && flags->name; flags++)
+        if (strcmp(flags->name, name) == 0)
+            return true;
+    return false;
+}
+
+/* Those that `own` does not have in its own way. */
+static void print_flags(const char *title, const alloy_cli_option *flags, const alloy_cli_option *own)
 {
     if (!flags)
         return;
     alloy_cli_print("\n%s:\n", title);
     for (; flags->name; flags++)
-        print_flag(flags);
+        if (!has_flag(own, flags->name))
+            print_flag(flags);
 }
 
 void alloy_cli_help(const alloy_cli_command *command)
@@ -85,9 +95,9 @@ void alloy_cli_help(const alloy_cli_command *command)
         print_entry(alloy_text_get(&entry), place->help);
         alloy_text_free(&entry);
     }
-    print_flags("Flags", command->flags);
+    print_flags("Flags", command->flags, NULL);
     print_flags("Flags of commands that open a model",
-                alloy_cli_takes_model_flags(command) ? alloy_cli_model_flags : NULL);
-    print_flags("Flags of every command", alloy_cli_every_flags);
+                alloy_cli_takes_model_flags(command) ? alloy_cli_model_flags : NULL, command->flags);
+    print_flags("Flags of every command", alloy_cli_every_flags, command->flags);
     alloy_cli_print("\nExamples:\n%s", command->examples);
 }

@@ -3,7 +3,6 @@
 
 #include "alloy/extend.h"
 #include "base/memory.h"
-#include "fields.h"
 #include "job.h"
 #include "model/model.h"
 #include "model/parameters.h"
@@ -119,22 +118,22 @@ static bool alike(const facts *f, int64_t i, int64_t j)
 /* One row for each run of layers that are alike. */
 static void print_layers(const facts *f)
 {
-    alloy_cli_table table;
-    alloy_cli_table_open(&table, ">layers|mixer|ffn|>parameters each|>active|>cache a token|>fixed");
+    alloy_table table;
+    alloy_table_open(&table, ">layers|mixer|ffn|>parameters each|>active|>cache a token|>fixed");
     for (int64_t i = 0, end; i < f->config->num_hidden_layers; i = end) {
         const amounts *a = &f->layers[i];
         for (end = i + 1; end < f->config->num_hidden_layers && alike(f, i, end);)
             end++;
         if (end == i + 1)
-            alloy_cli_table_cell(&table, "%lld", (long long)i);
+            alloy_table_cell(&table, "%lld", (long long)i);
         else
-            alloy_cli_table_cell(&table, "%lld-%lld", (long long)i, (long long)end - 1);
-        alloy_cli_table_cell(&table, "%s", f->config->layers[i].mixer);
-        alloy_cli_table_cell(&table, "%s", f->config->layers[i].ffn);
-        alloy_cli_table_cell(&table, "%s", alloy_cli_grouped(a->parameters));
-        alloy_cli_table_cell(&table, "%s", alloy_cli_grouped(a->active));
-        alloy_cli_table_cell(&table, "%s", alloy_cli_bytes((double)a->cache_per_token));
-        alloy_cli_table_cell(&table, "%s", alloy_cli_bytes((double)a->cache_fixed));
+            alloy_table_cell(&table, "%lld-%lld", (long long)i, (long long)end - 1);
+        alloy_table_cell(&table, "%s", f->config->layers[i].mixer);
+        alloy_table_cell(&table, "%s", f->config->layers[i].ffn);
+        alloy_table_cell(&table, "%s", alloy_cli_grouped(a->parameters));
+        alloy_table_cell(&table, "%s", alloy_cli_grouped(a->active));
+        alloy_table_cell(&table, "%s", alloy_cli_bytes((double)a->cache_per_token));
+        alloy_table_cell(&table, "%s", alloy_cli_bytes((double)a->cache_fixed));
     }
     alloy_cli_table_print(&table);
 }
@@ -178,25 +177,25 @@ static void print_text(const facts *f)
 
 static void write_amounts(alloy_json_writer *w, const amounts *a)
 {
-    alloy_cli_field_uint64(w, "parameters", a->parameters);
-    alloy_cli_field_uint64(w, "active_parameters", a->active);
-    alloy_cli_field_uint64(w, "cache_bytes_per_token", a->cache_per_token);
-    alloy_cli_field_uint64(w, "cache_bytes_fixed", a->cache_fixed);
+    alloy_json_field_uint64(w, "parameters", a->parameters);
+    alloy_json_field_uint64(w, "active_parameters", a->active);
+    alloy_json_field_uint64(w, "cache_bytes_per_token", a->cache_per_token);
+    alloy_json_field_uint64(w, "cache_bytes_fixed", a->cache_fixed);
 }
 
 static void write_weights(alloy_json_writer *w, const facts *f)
 {
-    alloy_cli_field_object(w, "weights");
-    alloy_cli_field_int64(w, "files", alloy_weights_file_count(f->model->weights));
-    alloy_cli_field_uint64(w, "bytes", f->file_bytes);
-    alloy_cli_field_uint64(w, "bytes_per_token", alloy_model_bytes_per_token(f->model));
-    alloy_cli_field_int64(w, "skipped_tensors", f->model->skipped);
-    alloy_cli_field_object(w, "dtypes");
+    alloy_json_field_object(w, "weights");
+    alloy_json_field_int64(w, "files", alloy_weights_file_count(f->model->weights));
+    alloy_json_field_uint64(w, "bytes", f->file_bytes);
+    alloy_json_field_uint64(w, "bytes_per_token", alloy_model_bytes_per_token(f->model));
+    alloy_json_field_int64(w, "skipped_tensors", f->model->skipped);
+    alloy_json_field_object(w, "dtypes");
     for (int d = 0; d < ALLOY_DTYPE_COUNT; d++)
         if (f->tensors[d]) {
-            alloy_cli_field_object(w, alloy_dtype_name((alloy_dtype)d));
-            alloy_cli_field_uint64(w, "tensors", f->tensors[d]);
-            alloy_cli_field_uint64(w, "bytes", f->tensor_bytes[d]);
+            alloy_json_field_object(w, alloy_dtype_name((alloy_dtype)d));
+            alloy_json_field_uint64(w, "tensors", f->tensors[d]);
+            alloy_json_field_uint64(w, "bytes", f->tensor_bytes[d]);
             alloy_json_write_object_end(w);
         }
     alloy_json_write_object_end(w);
@@ -208,20 +207,20 @@ static alloy_status print_json(const facts *f)
     const alloy_config *c = f->config;
     alloy_cli_document document;
     alloy_json_writer *w = alloy_cli_document_open(&document, 2);
-    alloy_cli_field_text(w, "model", f->job->common->model);
-    alloy_cli_field_text(w, "model_type", c->model_type);
-    alloy_cli_field_int64(w, "num_hidden_layers", c->num_hidden_layers);
-    alloy_cli_field_int64(w, "hidden_size", c->hidden_size);
-    alloy_cli_field_int64(w, "vocab_size", c->vocab_size);
-    alloy_cli_field_int64(w, "max_position_embeddings", c->max_position_embeddings);
-    alloy_cli_field_bool(w, "tie_word_embeddings", c->tie_word_embeddings);
+    alloy_json_field_text(w, "model", f->job->common->model);
+    alloy_json_field_text(w, "model_type", c->model_type);
+    alloy_json_field_int64(w, "num_hidden_layers", c->num_hidden_layers);
+    alloy_json_field_int64(w, "hidden_size", c->hidden_size);
+    alloy_json_field_int64(w, "vocab_size", c->vocab_size);
+    alloy_json_field_int64(w, "max_position_embeddings", c->max_position_embeddings);
+    alloy_json_field_bool(w, "tie_word_embeddings", c->tie_word_embeddings);
     write_amounts(w, &f->total);
-    alloy_cli_field_uint64(w, "cache_bytes_for_context", cache_at_context(f));
-    alloy_cli_field_array(w, "layers");
+    alloy_json_field_uint64(w, "cache_bytes_for_context", cache_at_context(f));
+    alloy_json_field_array(w, "layers");
     for (int64_t i = 0; i < c->num_hidden_layers; i++) {
         alloy_json_write_object(w);
-        alloy_cli_field_text(w, "mixer", c->layers[i].mixer);
-        alloy_cli_field_text(w, "ffn", c->layers[i].ffn);
+        alloy_json_field_text(w, "mixer", c->layers[i].mixer);
+        alloy_json_field_text(w, "ffn", c->layers[i].ffn);
         write_amounts(w, &f->layers[i]);
         alloy_json_write_object_end(w);
     }

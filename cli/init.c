@@ -4,7 +4,6 @@
 
 #include "base/file.h"
 #include "base/status.h"
-#include "fields.h"
 #include "job.h"
 #include "model/init.h"
 #include "output.h"
@@ -95,8 +94,8 @@ static alloy_status tell(const init_options *o)
     }
     alloy_cli_document document;
     alloy_json_writer *w = alloy_cli_document_open(&document, 2);
-    alloy_cli_field_text(w, "folder", o->out);
-    alloy_cli_field_int64(w, "seed", o->seed.value);
+    alloy_json_field_text(w, "folder", o->out);
+    alloy_json_field_int64(w, "seed", o->seed.value);
     return alloy_cli_document_print(&document);
 }
 

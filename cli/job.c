@@ -162,7 +162,7 @@ alloy_status alloy_cli_draw_ids(alloy_cli_job *job, int64_t most)
 static alloy_status open_job(alloy_cli_job *job, alloy_cli_opens opens)
 {
     const alloy_cli_common *common = job->common;
-    if (opens == ALLOY_CLI_NOTHING)
+    if (opens == ALLOY_CLI_NOTHING || !common->model) /* an optional MODEL that was not given */
         return ALLOY_OK;
     if (opens == ALLOY_CLI_TOKENIZER)
         return alloy_cli_open_tokenizer(&job->tokenizer, common, common->model);

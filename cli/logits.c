@@ -4,7 +4,6 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "capture.h"
-#include "fields.h"
 #include "files/safetensors.h"
 #include "job.h"
 #include "output.h"
@@ -67,10 +66,10 @@ static alloy_status report(const logits_options *o, const alloy_cli_capture *c)
     }
     alloy_cli_document document;
     alloy_json_writer *w = alloy_cli_document_open(&document, 0);
-    alloy_cli_field_text(w, "out", o->out);
-    alloy_cli_field_int64(w, "tokens", c->tokens);
-    alloy_cli_field_int64(w, "vocab_size", c->vocab_size);
-    alloy_cli_field_int64(w, "hidden_layers", c->hidden ? c->layers : 0);
+    alloy_json_field_text(w, "out", o->out);
+    alloy_json_field_int64(w, "tokens", c->tokens);
+    alloy_json_field_int64(w, "vocab_size", c->vocab_size);
+    alloy_json_field_int64(w, "hidden_layers", c->hidden ? c->layers : 0);
     return alloy_cli_document_print(&document);
 }
 

@@ -1,6 +1,5 @@
 /* alloy modules: what the registry holds, built in and from plug-ins. */
 #include "alloy/extend.h"
-#include "fields.h"
 #include "job.h"
 #include "output.h"
 #include "table.h"
@@ -14,20 +13,20 @@ static alloy_status print_json(void)
 {
     alloy_cli_document document;
     alloy_json_writer *w = alloy_cli_document_open(&document, 2);
-    alloy_cli_field_array(w, "mixers");
+    alloy_json_field_array(w, "mixers");
     for (int i = 0; alloy_mixer_at(i); i++) {
         alloy_json_write_object(w);
-        alloy_cli_field_text(w, "name", alloy_mixer_at(i)->name);
-        alloy_cli_field_text(w, "mask", mask_name(alloy_mixer_at(i)->mask_kind));
-        alloy_cli_field_text(w, "summary", alloy_mixer_at(i)->summary);
+        alloy_json_field_text(w, "name", alloy_mixer_at(i)->name);
+        alloy_json_field_text(w, "mask", mask_name(alloy_mixer_at(i)->mask_kind));
+        alloy_json_field_text(w, "summary", alloy_mixer_at(i)->summary);
         alloy_json_write_object_end(w);
     }
     alloy_json_write_array_end(w);
-    alloy_cli_field_array(w, "ffns");
+    alloy_json_field_array(w, "ffns");
     for (int i = 0; alloy_ffn_at(i); i++) {
         alloy_json_write_object(w);
-        alloy_cli_field_text(w, "name", alloy_ffn_at(i)->name);
-        alloy_cli_field_text(w, "summary", alloy_ffn_at(i)->summary);
+        alloy_json_field_text(w, "name", alloy_ffn_at(i)->name);
+        alloy_json_field_text(w, "summary", alloy_ffn_at(i)->summary);
         alloy_json_write_object_end(w);
     }
     alloy_json_write_array_end(w);
@@ -38,20 +37,20 @@ static alloy_status run(alloy_cli_job *job)
 {
     if (job->common->json)
         return print_json();
-    alloy_cli_table table;
-    alloy_cli_table_open(&table, "kind|name|mask|what it is");
+    alloy_table table;
+    alloy_table_open(&table, "kind|name|mask|what it is");
     for (int i = 0; alloy_mixer_at(i); i++) {
         const alloy_mixer *mixer = alloy_mixer_at(i);
-        alloy_cli_table_cell(&table, "mixer");
-        alloy_cli_table_cell(&table, "%s", mixer->name);
-        alloy_cli_table_cell(&table, "%s", mask_name(mixer->mask_kind));
-        alloy_cli_table_cell(&table, "%s", mixer->summary ? mixer->summary : "");
+        alloy_table_cell(&table, "mixer");
+        alloy_table_cell(&table, "%s", mixer->name);
+        alloy_table_cell(&table, "%s", mask_name(mixer->mask_kind));
+        alloy_table_cell(&table, "%s", mixer->summary ? mixer->summary : "");
     }
     for (int i = 0; alloy_ffn_at(i); i++) {
-        alloy_cli_table_cell(&table, "ffn");
-        alloy_cli_table_cell(&table, "%s", alloy_ffn_at(i)->name);
-        alloy_cli_table_cell(&table, "-");
-        alloy_cli_table_cell(&table, "%s", alloy_ffn_at(i)->summary ? alloy_ffn_at(i)->summary : "");
+        alloy_table_cell(&table, "ffn");
+        alloy_table_cell(&table, "%s", alloy_ffn_at(i)->name);
+        alloy_table_cell(&table, "-");
+        alloy_table_cell(&table, "%s", alloy_ffn_at(i)->summary ? alloy_ffn_at(i)->summary : "");
     }
     alloy_cli_table_print(&table);
     return ALLOY_OK;

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "base/status.h"
-#include "fields.h"
 #include "progress.h"
 
 enum { FLUSH_AT = 64 * 1024 };
@@ -154,10 +153,10 @@ static void print_json_error(alloy_status status, const char *message)
 {
     alloy_cli_document document;
     alloy_json_writer *w = alloy_cli_document_open(&document, 2);
-    alloy_cli_field_object(w, "error");
-    alloy_cli_field_text(w, "status", alloy_status_name(status));
-    alloy_cli_field_int64(w, "code", status);
-    alloy_cli_field_text(w, "message", message);
+    alloy_json_field_object(w, "error");
+    alloy_json_field_text(w, "status", alloy_status_name(status));
+    alloy_json_field_int64(w, "code", status);
+    alloy_json_field_text(w, "message", message);
     alloy_json_write_object_end(w);
     alloy_cli_document_print(&document);
 }

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "alloy/alloy.h"
-#include "files/json.h"
+#include "files/json_fields.h"
 
 /* Before anything is opened or printed: a standard descriptor that is closed is taken, so that no file lands on it;
  * SIGPIPE becomes an error of writing. */
@@ -27,8 +27,8 @@ void alloy_cli_lost(void);
 /* Hands over what was printed; IO when any of it could not be written, then and from then on. */
 alloy_status alloy_cli_flush(void);
 
-/* The document of --json, an object: its fields are written between the two calls (fields.h). `indent` 0: in one line.
- * Printing ends the object, flushes, and frees. */
+/* The document of --json, an object: its fields are written between the two calls (json_fields.h). `indent` 0: in one
+ * line. Printing ends the object, flushes, and frees. */
 typedef struct alloy_cli_document {
     alloy_text text;
     alloy_json_writer writer;

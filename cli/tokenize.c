@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include "base/status.h"
-#include "fields.h"
 #include "ids.h"
 #include "job.h"
 #include "output.h"
@@ -32,7 +31,7 @@ static alloy_status print_ids_json(const alloy_ids *ids)
 {
     alloy_cli_document document;
     alloy_json_writer *w = alloy_cli_document_open(&document, 0);
-    alloy_cli_field_array(w, "ids");
+    alloy_json_field_array(w, "ids");
     for (int64_t i = 0; i < ids->count; i++)
         alloy_json_write_int64(w, ids->ids[i]);
     alloy_json_write_array_end(w);

@@ -10,7 +10,6 @@
 
 #include "base/memory.h"
 #include "base/status.h"
-#include "fields.h"
 #include "ids.h"
 #include "job.h"
 #include "kernels/kernels.h"
@@ -230,28 +229,28 @@ static int first_difference(const verifier *v)
 
 static void print_table(const verifier *v)
 {
-    alloy_cli_table table;
-    alloy_cli_table_open(&table, ">threads|>chunk|>batch|cache|cpu|result");
+    alloy_table table;
+    alloy_table_open(&table, ">threads|>chunk|>batch|cache|cpu|result");
     for (int i = 0; i < v->plan.runs; i++) {
         char buffer[24];
         const int *run = v->plan.run[i];
         const outcome *o = &v->outcomes[i];
-        alloy_cli_table_cell(&table, "%d", thread_counts[run[THREADS]]);
-        alloy_cli_table_cell(&table, "%s", chunk_name(v, i, buffer));
-        alloy_cli_table_cell(&table, "%d", run[GROUP] ? BATCH : 1);
-        alloy_cli_table_cell(&table, "%s", cache_names[run[CACHE]]);
-        alloy_cli_table_cell(&table, "%s", v->levels[run[CPU]]);
+        alloy_table_cell(&table, "%d", thread_counts[run[THREADS]]);
+        alloy_table_cell(&table, "%s", chunk_name(v, i, buffer));
+        alloy_table_cell(&table, "%d", run[GROUP] ? BATCH : 1);
+        alloy_table_cell(&table, "%s", cache_names[run[CACHE]]);
+        alloy_table_cell(&table, "%s", v->levels[run[CPU]]);
         if (o->same)
-            alloy_cli_table_cell(&table, "identical");
+            alloy_table_cell(&table, "identical");
         else
-            alloy_cli_table_cell(&table, "DIFFERS at token %lld, logit %lld: %.9g, not %.9g", (long long)o->token,
-                                 (long long)o->logit, (double)o->actual, (double)o->expected);
+            alloy_table_cell(&table, "DIFFERS at token %lld, logit %lld: %.9g, not %.9g", (long long)o->token,
+                             (long long)o->logit, (double)o->actual, (double)o->expected);
     }
     for (int i = 0; i < v->missing_count; i++) {
         for (int column = 0; column < CPU; column++)
-            alloy_cli_table_cell(&table, "-");
-        alloy_cli_table_cell(&table, "%s", v->missing[i]);
-        alloy_cli_table_cell(&table, "not run: this machine or this build lacks it");
+            alloy_table_cell(&table, "-");
+        alloy_table_cell(&table, "%s", v->missing[i]);
+        alloy_table_cell(&table, "not run: this machine or this build lacks it");
     }
     alloy_cli_table_print(&table);
     alloy_cli_print("%lld tokens, %d runs against one thread, whole, alone, no cache, %s: %s\n",
@@ -264,21 +263,21 @@ static void write_run(alloy_json_writer *w, const verifier *v, int index)
     const int *run = v->plan.run[index];
     const outcome *o = &v->outcomes[index];
     alloy_json_write_object(w);
-    alloy_cli_field_int64(w, "threads", thread_counts[run[THREADS]]);
+    alloy_json_field_int64(w, "threads", thread_counts[run[THREADS]]);
     alloy_json_write_key(w, "chunk");
     if (chunks[run[CHUNK]])
         alloy_json_write_int64(w, chunks[run[CHUNK]]);
     else
         alloy_json_write_null(w);
-    alloy_cli_field_int64(w, "batch", run[GROUP] ? BATCH : 1);
-    alloy_cli_field_text(w, "cache", cache_names[run[CACHE]]);
-    alloy_cli_field_text(w, "cpu", v->levels[run[CPU]]);
-    alloy_cli_field_bool(w, "identical", o->same);
+    alloy_json_field_int64(w, "batch", run[GROUP] ? BATCH : 1);
+    alloy_json_field_text(w, "cache", cache_names[run[CACHE]]);
+    alloy_json_field_text(w, "cpu", v->levels[run[CPU]]);
+    alloy_json_field_bool(w, "identical", o->same);
     if (!o->same) {
-        alloy_cli_field_int64(w, "token", o->token);
-        alloy_cli_field_int64(w, "logit", o->logit);
-        alloy_cli_field_double(w, "expected", (double)o->expected);
-        alloy_cli_field_double(w, "actual", (double)o->actual);
+        alloy_json_field_int64(w, "token", o->token);
+        alloy_json_field_int64(w, "logit", o->logit);
+        alloy_json_field_double(w, "expected", (double)o->expected);
+        alloy_json_field_double(w, "actual", (double)o->actual);
     }
     alloy_json_write_object_end(w);
 }
@@ -287,18 +286,18 @@ static alloy_status print_json(const verifier *v)
 {
     alloy_cli_document document;
     alloy_json_writer *w = alloy_cli_document_open(&document, 2);
-    alloy_cli_field_text(w, "model", v->job->common->model);
-    alloy_cli_field_int64(w, "tokens", v->ids[OURS].count);
-    alloy_cli_field_text(w, "reference_cpu", v->levels[0]);
-    alloy_cli_field_array(w, "runs");
+    alloy_json_field_text(w, "model", v->job->common->model);
+    alloy_json_field_int64(w, "tokens", v->ids[OURS].count);
+    alloy_json_field_text(w, "reference_cpu", v->levels[0]);
+    alloy_json_field_array(w, "runs");
     for (int i = 0; i < v->plan.runs; i++)
         write_run(w, v, i);
     alloy_json_write_array_end(w);
-    alloy_cli_field_array(w, "not_run");
+    alloy_json_field_array(w, "not_run");
     for (int i = 0; i < v->missing_count; i++)
         alloy_json_write_string(w, v->missing[i], strlen(v->missing[i]));
     alloy_json_write_array_end(w);
-    alloy_cli_field_bool(w, "identical", first_difference(v) == v->plan.runs);
+    alloy_json_field_bool(w, "identical", first_difference(v) == v->plan.runs);
     return alloy_cli_document_print(&document);
 }
 

@@ -238,6 +238,7 @@ typedef struct alloy_roofline_row {
     const char *name;   /* the module's in the registry; "embedding", "norm", "final_norm", "lm_head", "hc_attn" ... */
     int64_t layer;      /* -1: outside the layers, or of several */
     int64_t modules;    /* how many it sums */
+    int64_t module;     /* levels 3 and 4: index of the module's row at level 3; else -1 */
     const char *op;     /* level 4: "linear"; else NULL */
     const char *weight; /* level 4: the parameter's name, of the first layer that is like this one; else NULL */
     const alloy_work *work;

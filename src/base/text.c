@@ -2,7 +2,9 @@
 #include "base/text.h"
 
 #include <errno.h>
+#include <float.h>
 #include <locale.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -100,6 +102,26 @@ const char *alloy_text_get(const alloy_text *text)
     return text->bytes ? text->bytes : "";
 }
 
+void alloy_text_count(alloy_text *text, alloy_count value, char separator)
+{
+    enum { MOST_DIGITS = 40 }; /* of 128 bits */
+    char digits[MOST_DIGITS];
+    int count = 0;
+    if (value < 0)
+        alloy_text_char(text, '-');
+    /* digits of a negative number one by one, so that the least number has no special case */
+    do {
+        int digit = (int)(value % 10);
+        digits[count++] = (char)('0' + (digit < 0 ? -digit : digit));
+        value /= 10;
+    } while (value != 0);
+    while (count > 0) {
+        alloy_text_char(text, digits[--count]);
+        if (separator && count > 0 && count % 3 == 0)
+            alloy_text_char(text, separator);
+    }
+}
+
 static locale_t c_locale;
 
 static void make_c_locale(void)
@@ -115,17 +137,32 @@ static double strtod_c(const char *string, char **end)
     return c_locale ? strtod_l(string, end, c_locale) : strtod(string, end);
 }
 
+/* The fewest digits from which `value` reads back. Of a decimal of at most 15 digits, 15 give it back, with zeros
+ * behind it; below the smallest normal number doubles have fewer. */
+static int shortest_precision(double value)
+{
+    enum { MOST_DIGITS = 17 };
+    char digits[40];
+    int least = fabs(value) >= DBL_MIN ? DBL_DIG : 1;
+    for (int precision = least; precision < MOST_DIGITS; precision++) {
+        snprintf(digits, sizeof digits, "%.*e", precision - 1, value);
+        if (strtod(digits, NULL) != value)
+            continue;
+        const char *last = strchr(digits, 'e');
+        while (precision > 1 && *--last == '0')
+            precision--;
+        return precision;
+    }
+    return MOST_DIGITS;
+}
+
 void alloy_text_double(alloy_text *text, double value)
 {
     char digits[40];
-    for (int precision = 1; precision <= 17; precision++) {
-        snprintf(digits, sizeof digits, "%.*g", precision, value);
-        char *comma = strchr(digits, ',');
-        if (comma)
-            *comma = '.';
-        if (precision == 17 || strtod_c(digits, NULL) == value)
-            break;
-    }
+    snprintf(digits, sizeof digits, "%.*g", shortest_precision(value), value);
+    char *comma = strchr(digits, ',');
+    if (comma)
+        *comma = '.';
     alloy_text_string(text, digits);
 }
 

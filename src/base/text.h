@@ -40,6 +40,7 @@ const char *alloy_text_get(const alloy_text *text);
 /* Numbers as text, whatever the locale (a decimal comma breaks files and flags). `double` in the shortest form that
  * reads back as the same value. alloy_parse_* take the whole of `string` or return false. */
 void alloy_text_double(alloy_text *text, double value);
+void alloy_text_count(alloy_text *text, alloy_count value, char separator); /* "9,360,441"; separator 0: none */
 bool alloy_parse_double(const char *string, size_t size, double *out);
 bool alloy_parse_int64(const char *string, size_t size, int64_t *out);
 

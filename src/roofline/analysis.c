@@ -372,6 +372,7 @@ static alloy_roofline_row module_row(const alloy_roofline *r, int64_t index)
                                 .name = alloy_roofline_name(r->model, &row->site),
                                 .layer = row->site.layer,
                                 .modules = 1,
+                                .module = index,
                                 .work = &r->works[row->work].work};
 }
 
@@ -401,7 +402,8 @@ alloy_roofline_row alloy_roofline_row_at(const alloy_roofline *r, alloy_roofline
                                     .name = r->kinds[index].name,
                                     .layer = -1,
                                     .modules = r->kinds[index].modules,
+                                    .module = -1,
                                     .work = &r->kinds[index].work};
     return (alloy_roofline_row){
-        .kind = "total", .name = "total", .layer = -1, .modules = r->row_count, .work = &r->total};
+        .kind = "total", .name = "total", .layer = -1, .modules = r->row_count, .module = -1, .work = &r->total};
 }

@@ -1,23 +1,65 @@
 /* Figures as text (figures.h). */
 #include "roofline/figures.h"
 
-enum { MOST_DIGITS = 40 }; /* of 128 bits */
+/* The largest value that is still printed with 999.99 before its unit. */
+static const double MOST_OF_A_UNIT = 999.995;
 
-void alloy_text_count(alloy_text *text, alloy_count value, char separator)
+static void append_scaled(alloy_text *text, double value, const char *what)
 {
-    char digits[MOST_DIGITS];
-    int count = 0;
-    if (value < 0)
+    static const char units[] = " KMGTPE";
+    int unit = 0;
+    for (; units[unit + 1] && value >= MOST_OF_A_UNIT; unit++)
+        value /= 1000;
+    alloy_text_format(text, "%.*f", unit ? 2 : 0, value);
+    if (unit || *what)
+        alloy_text_char(text, ' ');
+    if (unit)
+        alloy_text_char(text, units[unit]);
+    alloy_text_string(text, what);
+}
+
+void alloy_text_flops(alloy_text *text, double flops)
+{
+    append_scaled(text, flops, "FLOPs");
+}
+
+void alloy_text_bytes(alloy_text *text, double bytes)
+{
+    append_scaled(text, bytes, "B");
+}
+
+void alloy_text_short(alloy_text *text, double count)
+{
+    append_scaled(text, count, "");
+}
+
+/* Three digits of a number below 1000. */
+static int decimals_of(double value)
+{
+    return value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
+}
+
+alloy_time_unit alloy_time_unit_of(double seconds)
+{
+    if (seconds * 1e3 >= MOST_OF_A_UNIT)
+        return (alloy_time_unit){"s", 1, 2};
+    if (seconds * 1e6 >= 999.5)
+        return (alloy_time_unit){"ms", 1e-3, 2};
+    if (seconds * 1e9 >= 999.5)
+        return (alloy_time_unit){"us", 1e-6, decimals_of(seconds * 1e6)};
+    return (alloy_time_unit){"ns", 1e-9, decimals_of(seconds * 1e9)};
+}
+
+void alloy_text_seconds(alloy_text *text, double seconds)
+{
+    alloy_time_unit unit = alloy_time_unit_of(seconds);
+    alloy_text_format(text, "%.*f %s", unit.decimals, seconds / unit.seconds, unit.name);
+}
+
+void alloy_text_intensity(alloy_text *text, double flops, double bytes)
+{
+    if (bytes > 0)
+        alloy_text_format(text, "%.1f", flops / bytes);
+    else
         alloy_text_char(text, '-');
-    /* digits of a negative number one by one, so that the least number has no special case */
-    do {
-        int digit = (int)(value % 10);
-        digits[count++] = (char)('0' + (digit < 0 ? -digit : digit));
-        value /= 10;
-    } while (value != 0);
-    while (count > 0) {
-        alloy_text_char(text, digits[--count]);
-        if (separator && count > 0 && count % 3 == 0)
-            alloy_text_char(text, separator);
-    }
 }

@@ -1,0 +1,220 @@
+/* `alloy roofline CONFIG|MODEL`: how fast a model can be at most on a chip, from its config and lengths alone. */
+#include "roofline.h"
+
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/status.h"
+#include "output.h"
+
+/* ---- Reports ----------------------------------------------------------------------------------------------------- */
+
+/* Several chips are compared; a level that was asked for brings their reports too. */
+static void write_text(const alloy_cli_roofline_options *o, const alloy_report *report, alloy_text *out)
+{
+    bool compares = report->request->chip_count > 1;
+    if (compares)
+        alloy_report_comparison(report, out);
+    if (compares && o->level.given)
+        alloy_text_char(out, '\n');
+    if (!compares || o->level.given)
+        alloy_report_text(report, out);
+}
+
+static alloy_status print_report(const alloy_cli_roofline_options *o, const alloy_report_request *request)
+{
+    alloy_report *report;
+    alloy_text text = {0};
+    alloy_status status = alloy_report_open(&report, request);
+    if (status)
+        return status;
+    if (o->common.json)
+        alloy_report_json(report, &text);
+    else if (o->csv)
+        alloy_report_csv(report, &text);
+    else
+        write_text(o, report, &text);
+    status = alloy_text_status(&text);
+    if (!status)
+        alloy_cli_write(alloy_text_get(&text), text.size);
+    alloy_text_free(&text);
+    alloy_report_close(report);
+    return status;
+}
+
+/* ---- The command ------------------------------------------------------------------------------------------------- */
+
+static alloy_status run_on(const alloy_cli_job *job, const alloy_cli_chips *chips, alloy_report_point *points,
+                           int64_t point_count)
+{
+    const alloy_cli_roofline_options *o = job->options;
+    alloy_report_request request = {.model = job->model,
+                                    .name = o->common.model,
+                                    .both = o->accounting && strcmp(o->accounting, "both") == 0,
+                                    .level = o->level.given ? (int)o->level.value : ALLOY_LEVEL_KINDS,
+                                    .compute_dtype = o->compute_dtype,
+                                    .page = o->page.value,
+                                    .points = points,
+                                    .point_count = point_count,
+                                    .chips = chips->items,
+                                    .chip_count = chips->count};
+    int64_t *routing;
+    alloy_status status = alloy_cli_terms_read(o, job->model, &request.options, &routing);
+    if (!status)
+        status = alloy_cli_efficiency_read(o->efficiency, &request.efficiency);
+    if (!status)
+        status = o->explain ? alloy_cli_explain(o, &request) : print_report(o, &request);
+    alloy_memory_free(routing);
+    return status;
+}
+
+static alloy_status run(alloy_cli_job *job)
+{
+    const alloy_cli_roofline_options *o = job->options;
+    if (o->csv && o->common.json)
+        return alloy_fail(ALLOY_ARG, "--json or --csv, not both");
+    if (o->list)
+        return alloy_cli_chips_print(o);
+    if (!job->model)
+        return alloy_fail(ALLOY_ARG, "MODEL is missing: alloy roofline MODEL (alloy roofline --help)");
+    alloy_cli_chips chips;
+    alloy_report_point *points;
+    int64_t point_count;
+    alloy_status status = alloy_cli_chips_open(o, &chips);
+    if (status)
+        return status;
+    status = alloy_cli_points_open(o, &points, &point_count);
+    if (!status)
+        status = run_on(job, &chips, points, point_count);
+    alloy_cli_points_close(points, point_count);
+    alloy_cli_chips_close(&chips);
+    return status;
+}
+
+#define OWN(field) offsetof(alloy_cli_roofline_options, field)
+#define DTYPES "int4 int8 fp4 fp8 fp16 bf16 fp32 fp64"
+#define DTYPE(flag, field, what)                                                                                       \
+    {                                                                                                                  \
+        .name = (flag), .kind = ALLOY_CLI_TEXT, .offset = OWN(field), .value = "DTYPE", .help = (what)                 \
+    }
+#define LENGTH(flag, field, from, what)                                                                                \
+    {                                                                                                                  \
+        .name = (flag), .kind = ALLOY_CLI_INTEGER, .offset = OWN(field), .value = "N", .least = (from),                \
+        .most = 0x1p40, .help = (what)                                                                                 \
+    }
+
+static const alloy_cli_option flags[] = {
+    {.name = "mode",
+     .kind = ALLOY_CLI_CHOICE,
+     .offset = OWN(mode),
+     .value = "MODE",
+     .choices = "prefill mini-prefill decode",
+     .help = "the forward (default: all three)"},
+    LENGTH("batch", batch, 1, "sequences (default: 1)"),
+    LENGTH("seq-len", seq_len, 1, "new tokens of prefill (default: 4096)"),
+    LENGTH("chunk-len", chunk_len, 1, "new tokens of mini-prefill (default: 512)"),
+    LENGTH("kv-cache-len", kv_cache_len, 0, "cached tokens of mini-prefill (default: 2048) and decode (default: 4096)"),
+    {.name = "at",
+     .kind = ALLOY_CLI_TEXTS,
+     .offset = OWN(at),
+     .value = "POINT",
+     .help = "a forward: prefill:4096, mini-prefill:512+2048 (new + cached tokens) or decode:4096"},
+    {.name = "sequences",
+     .kind = ALLOY_CLI_TEXT,
+     .offset = OWN(sequences),
+     .value = "LIST",
+     .help = "one forward of different sequences, new + cached tokens: 4096+0,32x1+8192"},
+    {.name = "hardware",
+     .kind = ALLOY_CLI_TEXTS,
+     .offset = OWN(hardware),
+     .value = "CHIP",
+     .help = "names (--list shows them) or JSON files, between commas (default: H100); several are compared"},
+    {.name = "list",
+     .kind = ALLOY_CLI_SWITCH,
+     .offset = OWN(list),
+     .help = "print the chips and where their figures are from"},
+    {.name = "accounting",
+     .kind = ALLOY_CLI_CHOICE,
+     .offset = OWN(accounting),
+     .value = "KIND",
+     .choices = "classic exact both",
+     .help =
+         "classic (default): published conventions; exact: what a good kernel has to do; both: and where they differ"},
+    DTYPE("dtype", dtype,
+          "of weights, activations, keys and values: " DTYPES
+          " (default: the config's; a checkpoint's weights by themselves)"),
+    DTYPE("weight-dtype", weight_dtype, "of weights"),
+    DTYPE("activation-dtype", activation_dtype, "of activations"),
+    DTYPE("kv-dtype", common.kv_dtype, "of cached keys and values (default: as activations)"),
+    DTYPE("indexer-dtype", indexer_dtype, "of an indexer's keys (default: as keys and values)"),
+    DTYPE("compute-dtype", compute_dtype, "whose peak of the chip products run at (default: that of activations)"),
+    {.name = "level",
+     .kind = ALLOY_CLI_INTEGER,
+     .offset = OWN(level),
+     .value = "N",
+     .least = ALLOY_LEVEL_TOTAL,
+     .most = ALLOY_LEVEL_OPS,
+     .help = "1: the total; 2 (default): kinds of modules; 3: every layer; 4: the ops inside"},
+    {.name = "explain",
+     .kind = ALLOY_CLI_OPTIONAL,
+     .offset = OWN(explain),
+     .value = "[MODULE]",
+     .help = "print conventions, the formulas of a module (default: of all) with their numbers, and sources of chips"},
+    {.name = "routing",
+     .kind = ALLOY_CLI_TEXT,
+     .offset = OWN(routing),
+     .value = "HOW",
+     .help = "experts that exact reads: even (default), worst, best, zipf:S, or a file {\"LAYER\": [tokens of each "
+             "expert]}"},
+    {.name = "delta",
+     .kind = ALLOY_CLI_CHOICE,
+     .offset = OWN(delta),
+     .value = "FORM",
+     .choices = "step chunk",
+     .help = "the delta rule in exact: token by token, or chunks of 64 where a sequence brings more (default)"},
+    {.name = "fusion",
+     .kind = ALLOY_CLI_CHOICE,
+     .offset = OWN(fusion),
+     .value = "UNIT",
+     .choices = "module op",
+     .help = "exact: tensors inside a module stay on chip (default), or each op reads and writes its own"},
+    {.name = "logits",
+     .kind = ALLOY_CLI_CHOICE,
+     .offset = OWN(logits),
+     .value = "ROWS",
+     .choices = "last all",
+     .help = "exact: logits of the last token of a sequence (default), or of every one"},
+    LENGTH("page", page, 1, "tokens a page of the cache, for the memory that is needed (default: 1)"),
+    {.name = "efficiency",
+     .kind = ALLOY_CLI_TEXT,
+     .offset = OWN(efficiency),
+     .value = "SHARES",
+     .help = "an estimate beside the bound: compute=0.6,memory=0.8,overhead=3us (of each op)"},
+    {.name = "csv", .kind = ALLOY_CLI_SWITCH, .offset = OWN(csv), .help = "print a table of comma-separated values"},
+    {0},
+};
+
+static const alloy_cli_place places[] = {
+    {.name = "MODEL",
+     .offset = ALLOY_CLI_COMMON(model),
+     .optional = true,
+     .help = "a config.json, a model's folder (whose files tell the dtypes), or user/name in the Hub's cache"},
+    {0},
+};
+
+const alloy_cli_command alloy_cli_roofline = {
+    .name = "roofline",
+    .summary = "how fast a model can be at most on a chip",
+    .about =
+        "Counts what a forward has to compute and to move, by the model's own code and from its config and lengths "
+        "alone, and sets it against the peaks of chips. docs/roofline.md has the conventions.",
+    .examples = "  alloy roofline examples/configs/readme.json\n"
+                "  alloy roofline examples/configs/readme.json --mode decode --kv-cache-len 8192 --level 3\n"
+                "  alloy roofline examples/configs/readme.json --hardware H100,Ascend910C,MI300X\n"
+                "  alloy roofline path/to/model --at decode:4096 --explain qwen3_attention\n",
+    .places = places,
+    .flags = flags,
+    .options_size = sizeof(alloy_cli_roofline_options),
+    .opens = ALLOY_CLI_MODEL_OR_CONFIG,
+    .run = run,
+};

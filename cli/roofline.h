@@ -1,0 +1,57 @@
+/* The parts of `alloy roofline`: its options, and what its flags say of points, chips and routing. */
+#ifndef ALLOY_CLI_ROOFLINE_H
+#define ALLOY_CLI_ROOFLINE_H
+
+#include "job.h"
+#include "roofline/report.h"
+
+typedef struct alloy_cli_roofline_options {
+    alloy_cli_common common; /* kv_dtype: of the roofline's own flag */
+    const char *mode, *sequences;
+    alloy_cli_integer batch, seq_len, chunk_len, kv_cache_len;
+    alloy_cli_texts at, hardware;
+    const char *accounting, *dtype, *weight_dtype, *activation_dtype, *indexer_dtype, *compute_dtype;
+    alloy_cli_integer level, page;
+    const char *explain; /* NULL: not asked; "": everything */
+    const char *routing, *delta, *fusion, *logits, *efficiency;
+    bool csv, list;
+} alloy_cli_roofline_options;
+
+/* ---- Points: roofline_points.c ----------------------------------------------------------------------------------- */
+
+/* What --mode with its lengths, --at or --sequences ask for; without any of them three forwards. */
+alloy_status alloy_cli_points_open(const alloy_cli_roofline_options *options, alloy_report_point **points,
+                                   int64_t *count);
+void alloy_cli_points_close(alloy_report_point *points, int64_t count);
+
+/* ---- Chips: roofline_chips.c ------------------------------------------------------------------------------------- */
+
+typedef struct alloy_cli_chips {
+    alloy_report_chip *items; /* [count] */
+    alloy_text *labels;       /* [count] */
+    alloy_chip **files;       /* [count] those that were read from files; else NULL */
+    int64_t count, capacity;
+} alloy_cli_chips;
+
+/* What --hardware names: built-in chips, files; H100 without any. */
+alloy_status alloy_cli_chips_open(const alloy_cli_roofline_options *options, alloy_cli_chips *chips);
+void alloy_cli_chips_close(alloy_cli_chips *chips);
+
+/* --list: the chips with their peaks and sources; all built-in ones where --hardware names none. */
+alloy_status alloy_cli_chips_print(const alloy_cli_roofline_options *options);
+
+/* ---- How to count: roofline_terms.c ------------------------------------------------------------------------------ */
+
+/* All but the sequences. `*given`, the routing of a file, is the caller's to free (alloy_memory_free). */
+alloy_status alloy_cli_terms_read(const alloy_cli_roofline_options *options, const alloy_model *model,
+                                  alloy_roofline_options *out, int64_t **given);
+
+/* "compute=0.6,memory=0.8,overhead=3us"; NULL: none. */
+alloy_status alloy_cli_efficiency_read(const char *text, alloy_efficiency *out);
+
+/* ---- Explanations: roofline_explain.c ---------------------------------------------------------------------------- */
+
+/* --explain: the conventions, the formulas of a module (of all where its name is "") and the chips' sources. */
+alloy_status alloy_cli_explain(const alloy_cli_roofline_options *options, const alloy_report_request *request);
+
+#endif

@@ -1,0 +1,133 @@
+/* How `alloy roofline` counts: the flags of accounting, dtypes, routing and the rest, and the estimate of
+ * --efficiency. */
+#include <string.h>
+
+#include "base/file.h"
+#include "base/status.h"
+#include "roofline.h"
+#include "roofline/routing_file.h"
+
+/* ---- Routing ----------------------------------------------------------------------------------------------------- */
+
+/* even | worst | best | zipf:S | FILE */
+static alloy_status read_routing(const char *routing, const alloy_model *model, alloy_roofline_options *options,
+                                 int64_t **given)
+{
+    static const struct {
+        const char *name;
+        alloy_routing routing;
+    } named[] = {{"even", ALLOY_ROUTING_EVEN}, {"worst", ALLOY_ROUTING_WORST}, {"best", ALLOY_ROUTING_BEST}};
+    static const char zipf[] = "zipf:";
+    for (size_t i = 0; i < sizeof named / sizeof *named; i++)
+        if (strcmp(routing, named[i].name) == 0) {
+            options->routing = named[i].routing;
+            return ALLOY_OK;
+        }
+    if (strncmp(routing, zipf, strlen(zipf)) == 0) {
+        const char *exponent = routing + strlen(zipf);
+        options->routing = ALLOY_ROUTING_ZIPF;
+        if (alloy_parse_double(exponent, strlen(exponent), &options->zipf))
+            return ALLOY_OK;
+    } else if (strchr(routing, '/') || alloy_file_exists(routing)) {
+        alloy_status status = alloy_routing_file_read(given, model, routing);
+        options->routing = ALLOY_ROUTING_GIVEN;
+        options->experts_read = *given;
+        return status;
+    }
+    return alloy_fail(ALLOY_ARG, "--routing is \"%s\", expected even, worst, best, zipf:1.1 or a file",
+                      alloy_printable_path(routing));
+}
+
+/* ---- Options ----------------------------------------------------------------------------------------------------- */
+
+static bool is(const char *flag, const char *value)
+{
+    return flag && strcmp(flag, value) == 0;
+}
+
+static const char *either(const char *own, const char *all)
+{
+    return own ? own : all;
+}
+
+alloy_status alloy_cli_terms_read(const alloy_cli_roofline_options *o, const alloy_model *model,
+                                  alloy_roofline_options *out, int64_t **given)
+{
+    *given = NULL;
+    *out = (alloy_roofline_options){
+        .accounting = is(o->accounting, "exact") ? ALLOY_EXACT : ALLOY_CLASSIC,
+        .weight_dtype = either(o->weight_dtype, o->dtype),
+        .activation_dtype = either(o->activation_dtype, o->dtype),
+        .kv_dtype = either(o->common.kv_dtype, o->dtype),
+        .indexer_dtype = o->indexer_dtype,
+        .delta = is(o->delta, "chunk")  ? ALLOY_DELTA_CHUNK
+                 : is(o->delta, "step") ? ALLOY_DELTA_STEP
+                                        : ALLOY_DELTA_AUTO,
+        .all_logits = is(o->logits, "all"),
+        .op_fusion = is(o->fusion, "op"),
+    };
+    return o->routing ? read_routing(o->routing, model, out, given) : ALLOY_OK;
+}
+
+/* ---- Efficiency -------------------------------------------------------------------------------------------------- */
+
+static bool read_share(const char *text, size_t size, double *out)
+{
+    return alloy_parse_double(text, size, out) && *out > 0 && *out <= 1;
+}
+
+/* "3us" */
+static bool read_duration(const char *text, size_t size, double *out)
+{
+    static const struct {
+        const char *name;
+        double seconds;
+    } units[] = {{"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3}, {"s", 1}};
+    for (int i = 0; i < 4; i++) {
+        size_t length = strlen(units[i].name);
+        if (size <= length || memcmp(text + size - length, units[i].name, length) != 0)
+            continue;
+        if (!alloy_parse_double(text, size - length, out))
+            return false;
+        *out *= units[i].seconds;
+        return *out >= 0 && *out <= 1;
+    }
+    return false;
+}
+
+/* Is the item "NAME=..."? Its value, then. */
+static const char *value_of(const char *item, size_t size, const char *name)
+{
+    size_t length = strlen(name);
+    return size > length && memcmp(item, name, length) == 0 && item[length] == '=' ? item + length + 1 : NULL;
+}
+
+static bool read_efficiency(const char *item, size_t size, alloy_efficiency *out)
+{
+    const char *end = item + size, *value;
+    if ((value = value_of(item, size, "compute")))
+        return read_share(value, (size_t)(end - value), &out->compute);
+    if ((value = value_of(item, size, "memory")))
+        return read_share(value, (size_t)(end - value), &out->memory);
+    if ((value = value_of(item, size, "overhead")))
+        return read_duration(value, (size_t)(end - value), &out->overhead);
+    return false;
+}
+
+alloy_status alloy_cli_efficiency_read(const char *text, alloy_efficiency *out)
+{
+    *out = (alloy_efficiency){.given = text != NULL, .compute = 1, .memory = 1};
+    if (!text)
+        return ALLOY_OK;
+    const char *item = text;
+    do {
+        size_t size = strcspn(item, ",");
+        if (!read_efficiency(item, size, out))
+            return alloy_fail(ALLOY_ARG,
+                              "--efficiency is \"%s\": \"%s\" is not like compute=0.6, memory=0.8 (shares of the peak, "
+                              "at most 1) or overhead=3us (an op, at most 1s)",
+                              alloy_printable(text, strlen(text)), alloy_printable(item, size));
+        item += size;
+    } while (*item++ == ',');
+    return ALLOY_OK;
+}

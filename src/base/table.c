@@ -1,0 +1,61 @@
+/* Tables of text for people (table.h). */
+#include "base/table.h"
+
+#include <string.h>
+
+void alloy_table_open(alloy_table *table, const char *headings)
+{
+    *table = (alloy_table){0};
+    while (*headings && table->columns < ALLOY_TABLE_MOST_COLUMNS) {
+        table->right[table->columns++] = *headings == '>';
+        headings += *headings == '>';
+        size_t size = strcspn(headings, "|");
+        alloy_table_cell(table, "%.*s", (int)size, headings);
+        headings += size;
+        headings += *headings == '|';
+    }
+}
+
+void alloy_table_cell(alloy_table *table, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    alloy_text_format_list(&table->cells, format, args);
+    va_end(args);
+    alloy_text_char(&table->cells, 0);
+    table->count++;
+}
+
+/* Columns on the screen: characters, not bytes. */
+static int width_of(const char *text)
+{
+    int width = 0;
+    for (; *text; text++)
+        width += (*text & 0xC0) != 0x80;
+    return width;
+}
+
+static void append_cell(const alloy_table *table, int column, int width, const char *text, alloy_text *out)
+{
+    int padding = width - width_of(text);
+    bool last = column == table->columns - 1;
+    if (table->right[column])
+        alloy_text_format(out, "%*s%s", padding, "", text);
+    else
+        alloy_text_format(out, "%s%*s", text, last ? 0 : padding, "");
+    alloy_text_string(out, last ? "\n" : "  ");
+}
+
+void alloy_table_append(alloy_table *table, alloy_text *out)
+{
+    int widths[ALLOY_TABLE_MOST_COLUMNS] = {0};
+    const char *text = alloy_text_get(&table->cells);
+    out->failed |= table->cells.failed;
+    for (int64_t i = 0; i < table->count && !out->failed; i++, text += strlen(text) + 1)
+        if (width_of(text) > widths[i % table->columns])
+            widths[i % table->columns] = width_of(text);
+    text = alloy_text_get(&table->cells);
+    for (int64_t i = 0; i < table->count && !out->failed; i++, text += strlen(text) + 1)
+        append_cell(table, (int)(i % table->columns), widths[i % table->columns], text, out);
+    alloy_text_free(&table->cells);
+}

@@ -1,0 +1,89 @@
+/* Fields of JSON objects (json_fields.h). */
+#include "files/json_fields.h"
+
+#include <string.h>
+
+void alloy_json_field_text(alloy_json_writer *writer, const char *key, const char *text)
+{
+    alloy_json_write_key(writer, key);
+    if (text)
+        alloy_json_write_string(writer, text, strlen(text));
+    else
+        alloy_json_write_null(writer);
+}
+
+void alloy_json_field_int64(alloy_json_writer *writer, const char *key, int64_t value)
+{
+    alloy_json_write_key(writer, key);
+    alloy_json_write_int64(writer, value);
+}
+
+void alloy_json_field_uint64(alloy_json_writer *writer, const char *key, uint64_t value)
+{
+    alloy_json_write_key(writer, key);
+    alloy_json_write_uint64(writer, value);
+}
+
+void alloy_json_field_double(alloy_json_writer *writer, const char *key, double value)
+{
+    alloy_json_write_key(writer, key);
+    alloy_json_write_double(writer, value);
+}
+
+void alloy_json_field_bool(alloy_json_writer *writer, const char *key, bool value)
+{
+    alloy_json_write_key(writer, key);
+    alloy_json_write_bool(writer, value);
+}
+
+void alloy_json_field_object(alloy_json_writer *writer, const char *key)
+{
+    alloy_json_write_key(writer, key);
+    alloy_json_write_object(writer);
+}
+
+void alloy_json_field_array(alloy_json_writer *writer, const char *key)
+{
+    alloy_json_write_key(writer, key);
+    alloy_json_write_array(writer);
+}
+
+enum { DIGITS = 17 }; /* tell any two doubles apart */
+
+/* d.dddde+NN of `DIGITS` digits, from the digits of the value itself. */
+static void append_rounded(alloy_text *out, alloy_count value, size_t digits)
+{
+    alloy_text text = {0};
+    alloy_count half = 5;
+    for (size_t i = DIGITS + 1; i < digits; i++)
+        half *= 10;
+    alloy_text_count(&text, value + half, 0);
+    const char *d = alloy_text_get(&text);
+    if (!text.failed)
+        alloy_text_format(out, "%c.%.*se+%zu", *d, DIGITS - 1, d + 1, text.size - 1);
+    out->failed |= text.failed;
+    alloy_text_free(&text);
+}
+
+void alloy_json_field_count(alloy_json_writer *writer, const char *key, alloy_count value)
+{
+    static const int64_t most = INT64_C(1) << 53;
+    if (value <= most) {
+        alloy_json_field_int64(writer, key, (int64_t)value);
+        return;
+    }
+    alloy_text digits = {0}, number = {0}, beside = {0};
+    alloy_text_count(&digits, value, 0);
+    alloy_text_format(&beside, "%s_digits", key);
+    if (digits.size > DIGITS)
+        append_rounded(&number, value, digits.size);
+    else
+        alloy_text_count(&number, value, 0);
+    alloy_json_write_key(writer, key);
+    alloy_json_write_raw(writer, alloy_text_get(&number), number.size);
+    alloy_json_field_text(writer, alloy_text_get(&beside), alloy_text_get(&digits));
+    writer->out->failed |= digits.failed || number.failed || beside.failed;
+    alloy_text_free(&digits);
+    alloy_text_free(&number);
+    alloy_text_free(&beside);
+}

@@ -1,0 +1,90 @@
+/* What the reports are made from: forwards of one model ("points"), each analysed, on chips.
+ *
+ * alloy_report_open does all that can fail: it analyses each point once (once more where a chip's engine steps the
+ * delta rule), takes the times on each chip, the memory and what fits. The writers only append to a text, whose status
+ * tells whether memory was short. */
+#ifndef ALLOY_ROOFLINE_REPORT_H
+#define ALLOY_ROOFLINE_REPORT_H
+
+#include "alloy/alloy.h"
+#include "base/text.h"
+
+/* One forward: lengths, and what users call it. */
+typedef struct alloy_report_point {
+    const char *mode;                    /* "prefill", "mini-prefill", "decode"; "ragged" where sequences differ */
+    alloy_roofline_sequences *sequences; /* [sequences_count] */
+    int64_t sequences_count;
+} alloy_report_point;
+
+typedef struct alloy_report_chip {
+    const char *label; /* as it was asked for */
+    const alloy_chip *chip;
+    bool steps_delta; /* its engine runs the delta rule token by token: this machine */
+} alloy_report_chip;
+
+/* An estimate beside the bound: the shares of the peaks that are reached, and the time that each op adds. */
+typedef struct alloy_efficiency {
+    bool given;
+    double compute, memory; /* above 0, at most 1 */
+    double overhead;        /* seconds an op */
+} alloy_efficiency;
+
+typedef struct alloy_report_request {
+    const alloy_model *model;
+    const char *name;               /* of the model, as it was given */
+    alloy_roofline_options options; /* but its sequences */
+    bool both;                      /* both accountings, and where they differ; options.accounting is not read */
+    int level;                      /* alloy_roofline_level: rows down to this one */
+    const char *compute_dtype;      /* NULL: that of the activations */
+    int64_t page;                   /* tokens a page of the cache; 0: 1 */
+    alloy_efficiency efficiency;
+    const alloy_report_point *points; /* [point_count] */
+    int64_t point_count;
+    const alloy_report_chip *chips; /* [chip_count] */
+    int64_t chip_count;
+} alloy_report_request;
+
+/* One point on one chip by one accounting. */
+typedef struct alloy_report_result {
+    const alloy_report_point *point;
+    const alloy_report_chip *chip;
+    alloy_accounting accounting;
+    const alloy_roofline *roofline;
+    alloy_roofline_bounds bounds;
+    const alloy_roofline *exact; /* of the same point and chip; `roofline` itself where that is exact */
+    alloy_roofline_bounds exact_bounds;
+    const alloy_roofline_memory *memory; /* needed */
+    int64_t batch, context;              /* what fits into the chip's memory; 0 where that is not known, or none does */
+    double estimate;                     /* seconds; 0 without an efficiency */
+} alloy_report_result;
+
+typedef struct alloy_report {
+    const alloy_report_request *request;
+    alloy_report_result *results; /* [result_count] by chip, point, accounting */
+    int64_t result_count;
+    struct alloy_report_analysis *analyses; /* [point_count] */
+} alloy_report;
+
+/* The request and all it points to must outlive the report. */
+alloy_status alloy_report_open(alloy_report **out, const alloy_report_request *request);
+void alloy_report_close(alloy_report *report);
+
+/* "4096+0,32x1+8192": new and cached tokens, as --sequences takes them. */
+void alloy_report_sequences(const alloy_report_point *point, alloy_text *out);
+
+/* The formats that a model's parts are counted in: "bf16"; of stored weights "as stored". */
+const char *alloy_report_weight_format(const alloy_roofline *roofline);
+const char *alloy_report_activation_format(const alloy_roofline *roofline);
+const char *alloy_report_kv_format(const alloy_roofline *roofline);
+const char *alloy_report_compute_format(const alloy_report *report, const alloy_roofline *roofline);
+
+/* Each writes a whole document: text for people, at most 100 columns where names allow; one JSON object; CSV with a
+ * line of headings. */
+void alloy_report_text(const alloy_report *report, alloy_text *out);
+void alloy_report_json(const alloy_report *report, alloy_text *out);
+void alloy_report_csv(const alloy_report *report, alloy_text *out);
+
+/* The times of all points on all chips, a line a chip. */
+void alloy_report_comparison(const alloy_report *report, alloy_text *out);
+
+#endif
