@@ -20,7 +20,14 @@ import torch
 from make_golden import draw
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import PreTrainedConfig
+from transformers import DeepseekV4Config, PreTrainedConfig
+from transformers.models.deepseek_v4.modeling_deepseek_v4 import (
+    DeepseekV4Attention,
+    DeepseekV4HyperConnection,
+    DeepseekV4HyperHead,
+    DeepseekV4RotaryEmbedding,
+    DeepseekV4SparseMoeBlock,
+)
 from transformers.models.llama.modeling_llama import LlamaAttention, LlamaMLP
 from transformers.models.qwen3.modeling_qwen3 import Qwen3Attention, Qwen3RMSNorm
 from transformers.models.qwen3_5.modeling_qwen3_5 import Qwen3_5Attention, Qwen3_5GatedDeltaNet, Qwen3_5RMSNorm
@@ -65,11 +72,48 @@ def layer_config(fields, names, depth):
         own.update(overrides.get(key, {}))
     own.setdefault("linear_num_value_heads", own.get("linear_num_key_heads"))
     own.setdefault("attention_output_bias", own["attention_bias"])
-    rope = {"rope_type": "default", "rope_theta": 10000.0, **own.get("rope_parameters", {})}
+    settings = own.get("rope_parameters", {})
+    rope = {"rope_type": "default", "rope_theta": 10000.0, **settings.get("main", settings)}
     about_all_layers = ("model_type", "layer_types", "ffn_types", "layer_overrides", "rope_parameters")
     config = PreTrainedConfig(**{name: value for name, value in own.items() if name not in about_all_layers})
     config.rope_parameters = rope
     config.layer_types = ["linear_attention"]  # asked for by the delta net, which makes no use of it
+    config._attn_implementation = config._experts_implementation = "eager"
+    return config
+
+
+V4_MIXERS = {
+    "dsv4_sliding_attention": "sliding_attention",
+    "dsv4_hca_attention": "heavily_compressed_attention",
+    "dsv4_csa_attention": "compressed_sparse_attention",
+}
+V4_FFNS = {"dsv4_moe": "moe", "dsv4_hash_moe": "hash_moe"}
+V4_SAME = [
+    *("vocab_size", "hidden_size", "moe_intermediate_size", "num_attention_heads", "head_dim", "q_lora_rank"),
+    *("num_experts_per_tok", "scoring_func", "routed_scaling_factor", "max_position_embeddings", "compress_rates"),
+    *("swiglu_limit", "sliding_window", "o_groups", "o_lora_rank", "index_n_heads", "index_head_dim", "index_topk"),
+    *("rms_norm_eps", "mlp_bias"),
+]
+
+
+def v4_config(fields, names, depth):
+    """A DeepSeek-V4 of this layer alone."""
+    own = {**DEFAULTS, **fields}
+    for key in (*names, str(depth)):
+        own.update(fields.get("layer_overrides", {}).get(key, {}))
+    share = {"partial_rotary_factor": own.get("qk_rope_head_dim", 2) / own.get("head_dim", 2)}
+    config = DeepseekV4Config(
+        num_hidden_layers=1,
+        layer_types=[V4_MIXERS.get(names[0], "sliding_attention")],
+        mlp_layer_types=[V4_FFNS.get(names[1], "moe")],
+        n_routed_experts=own.get("num_experts", 1),
+        rope_parameters={kind: {**settings, **share} for kind, settings in own["rope_parameters"].items()},
+        hc_mult=own.get("hc_mult", 4),
+        hc_sinkhorn_iters=own.get("hc_sinkhorn_iters", 20),
+        hc_eps=own.get("hc_eps", 1e-6),
+        **{name: own[name] for name in V4_SAME if name in own},
+        **share,
+    )
     config._attn_implementation = config._experts_implementation = "eager"
     return config
 
@@ -95,16 +139,21 @@ FFNS = {"qwen3_mlp": LlamaMLP, "qwen3_moe": Qwen3MoeSparseMoeBlock, "qwen3_5_moe
 
 
 class Layer(nn.Module):
-    def __init__(self, mixer, ffn, config):
+    def __init__(self, mixer, ffn, config, v4):
         super().__init__()
         self.mixer_name = "linear_attn" if mixer == "qwen3_5_gdn" else "self_attn"
-        self.window = config.sliding_window if mixer.endswith("_sliding") else None
+        self.is_v4, self.hashes = mixer in V4_MIXERS, ffn in V4_FFNS
+        self.window = config.sliding_window if mixer.endswith("_sliding") or self.is_v4 else None
         self.input_layernorm = norm(config, config.hidden_size)
         self.post_attention_layernorm = norm(config, config.hidden_size)
-        self.add_module(self.mixer_name, make_mixer(mixer, config))
-        self.mlp = FFNS[ffn](config)
-        if self.mixer_name == "self_attn":
+        self.add_module(self.mixer_name, DeepseekV4Attention(v4, 0) if self.is_v4 else make_mixer(mixer, config))
+        self.mlp = DeepseekV4SparseMoeBlock(v4, 0) if ffn in V4_FFNS else FFNS[ffn](config)
+        if self.is_v4:
+            self.rotary = DeepseekV4RotaryEmbedding(v4)
+        elif self.mixer_name == "self_attn":
             self.rotary = Qwen3NextRotaryEmbedding(config)
+        if getattr(config, "use_mhc", False):
+            self.attn_hc, self.ffn_hc = DeepseekV4HyperConnection(v4), DeepseekV4HyperConnection(v4)
 
     def mask(self, n):
         """0 where a query sees a key, -inf elsewhere: [1, 1, n, n]."""
@@ -116,11 +165,27 @@ class Layer(nn.Module):
         if self.mixer_name == "linear_attn":
             return self.linear_attn(x)
         positions = torch.arange(x.shape[1])[None]
-        return self.self_attn(x, position_embeddings=self.rotary(x, positions), attention_mask=self.mask(x.shape[1]))[0]
+        mask = self.mask(x.shape[1])
+        if self.is_v4:
+            rotary = {kind: self.rotary(x, positions, kind) for kind in ("main", "compress")}
+            return self.self_attn(x, position_embeddings=rotary, position_ids=positions, attention_mask=mask)[0]
+        return self.self_attn(x, position_embeddings=self.rotary(x, positions), attention_mask=mask)[0]
 
-    def forward(self, x):
-        x = x + self.mix(self.input_layernorm(x))
-        return x + self.mlp(self.post_attention_layernorm(x))
+    def feed_forward(self, x, ids):
+        return self.mlp(x, input_ids=ids) if self.hashes else self.mlp(x)
+
+    def forward(self, x, ids):
+        if not hasattr(self, "attn_hc"):
+            x = x + self.mix(self.input_layernorm(x))
+            return x + self.feed_forward(self.post_attention_layernorm(x), ids)
+        x = around(self.attn_hc, x, lambda one: self.mix(self.input_layernorm(one)))
+        return around(self.ffn_hc, x, lambda one: self.feed_forward(self.post_attention_layernorm(one), ids))
+
+
+def around(connection, streams, module):
+    """[1, n, streams, hidden]: the module sees one of them; its output and all of them are mixed."""
+    post, comb, one = connection(streams)
+    return post.unsqueeze(-1) * module(one).unsqueeze(-2) + comb.transpose(-1, -2) @ streams
 
 
 class Stack(nn.Module):
@@ -129,8 +194,10 @@ class Stack(nn.Module):
     def __init__(self, fields):
         super().__init__()
         mixers, ffns = spelled_out(fields["layer_types"]), spelled_out(fields["ffn_types"])
+        self.streams = fields.get("hc_mult", 4) if fields.get("use_mhc") else 0
+        v4 = self.streams > 0 or bool({*mixers, *ffns} & {*V4_MIXERS, *V4_FFNS})
         layers = [
-            Layer(mixer, ffn, layer_config(fields, (mixer, ffn), i))
+            Layer(mixer, ffn, layer_config(fields, (mixer, ffn), i), v4 and v4_config(fields, (mixer, ffn), i))
             for i, (mixer, ffn) in enumerate(zip(mixers, ffns, strict=True))
         ]
         top = layer_config(fields, (), "")
@@ -138,6 +205,8 @@ class Stack(nn.Module):
         self.model.embed_tokens = nn.Embedding(top.vocab_size, top.hidden_size)
         self.model.layers = nn.ModuleList(layers)
         self.model.norm = norm(top, top.hidden_size)
+        if self.streams:
+            self.model.hc_head = DeepseekV4HyperHead(v4_config(fields, ("", ""), ""))
         self.lm_head = nn.Linear(top.hidden_size, top.vocab_size, bias=False)
         if top.tie_word_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight
@@ -145,9 +214,13 @@ class Stack(nn.Module):
     @torch.no_grad()
     def forward(self, ids):
         x, hidden = self.model.embed_tokens(ids[None]), []
+        if self.streams:
+            x = x.unsqueeze(2).repeat(1, 1, self.streams, 1)
         for layer in self.model.layers:
-            x = layer(x)
+            x = layer(x, ids[None])
             hidden.append(x[0])
+        if self.streams:
+            x = self.model.hc_head(x)
         return self.lm_head(self.model.norm(x))[0], hidden
 
 
@@ -156,7 +229,7 @@ def redraw(folder, fields, seed):
     for path in sorted(folder.glob("model*.safetensors")):
         weights = load_file(path)
         unit_offset = fields.get("rms_norm_unit_offset", False)
-        for name in sorted(weights):
+        for name in sorted(name for name, t in weights.items() if t.is_floating_point()):
             weights[name] = draw(name, weights[name].shape, unit_offset, generator).to(weights[name].dtype)
         save_file(weights, path, metadata={"format": "pt"})
 
@@ -164,7 +237,8 @@ def redraw(folder, fields, seed):
 def read_weights(folder, stack):
     """The weights of the folder under the names of the stack, which keeps experts stacked; nothing may be left over."""
     files = sorted(folder.glob("model*.safetensors"))
-    found = {name: t.double() for path in files for name, t in load_file(path).items()}
+    found = {name: t for path in files for name, t in load_file(path).items()}
+    found = {name: t.double() if t.is_floating_point() else t for name, t in found.items()}
     weights = {}
     for name in stack.state_dict():
         if name in found:

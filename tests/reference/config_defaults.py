@@ -32,6 +32,7 @@ FAMILIES = [
     "llama",
     "qwen2",
     "mistral",
+    "deepseek_v4",
 ]
 WRAPPED = ("qwen3_5", "qwen3_5_moe")
 MOST_LAYERS = 6
@@ -65,6 +66,25 @@ SAME = [
     "num_key_value_heads",
 ]
 DELTA = ["num_key_heads", "num_value_heads", "key_head_dim", "value_head_dim", "conv_kernel_dim"]
+V4_SAME = [
+    *("head_dim", "q_lora_rank", "num_experts_per_tok", "moe_intermediate_size", "scoring_func", "hc_mult", "hc_eps"),
+    *(
+        "routed_scaling_factor",
+        "swiglu_limit",
+        "sliding_window",
+        "o_groups",
+        "o_lora_rank",
+        "index_n_heads",
+        "mlp_bias",
+    ),
+    *("index_head_dim", "index_topk", "hc_sinkhorn_iters", "qk_rope_head_dim", "tie_word_embeddings"),
+]
+V4_MIXERS = {
+    "sliding_attention": "dsv4_sliding_attention",
+    "heavily_compressed_attention": "dsv4_hca_attention",
+    "compressed_sparse_attention": "dsv4_csa_attention",
+}
+V4_RATIOS = {0: "sliding_attention", 4: "compressed_sparse_attention", 128: "heavily_compressed_attention"}
 EXPERTS = ["num_experts", "num_experts_per_tok", "moe_intermediate_size"]
 
 
@@ -176,7 +196,61 @@ def layer_types(draw, family, layers):
     return None
 
 
+def v4_ropes(draw):
+    """Settings nested, flat or of the generation before."""
+    share = {"partial_rotary_factor": draw.choice([0.25, 0.5])}
+    yarn = {"factor": 4, "original_max_position_embeddings": 64, "beta_fast": 16, "beta_slow": 2}
+    kind = draw.choice(["default", "yarn"])
+    scaled = yarn if kind == "yarn" else {}
+    fields = {"rope_theta": 5000.0, "compress_rope_theta": 7e4} if draw.random() < 0.5 else {}
+    form = draw.choice(["nested", "flat", "old", "none"])
+    if form == "nested":
+        one = {"attention_factor": 1.0, **scaled} if scaled else {}
+        fields.update(share)
+        fields["rope_parameters"] = {
+            "main": {"rope_type": "default", "rope_theta": 3e4, **share},
+            "compress": {"rope_type": kind, "rope_theta": 6e4, **one, **share},
+        }
+    elif form == "flat":
+        fields.update(share if draw.random() < 0.5 else {"qk_rope_head_dim": 8})
+        fields["rope_parameters"] = {"rope_type": kind, **scaled}
+    elif form == "old":
+        fields.update({"qk_rope_head_dim": 8} if draw.random() < 0.5 else {})
+        fields["rope_scaling"] = {"type": kind, **scaled} if scaled else None
+    return fields
+
+
+def draw_v4(draw):
+    layers = draw.randint(1, MOST_LAYERS)
+    fields = common_fields(draw)
+    fields.pop("intermediate_size")
+    fields.update(hidden_size=64, num_attention_heads=4, head_dim=draw.choice([16, 32]), q_lora_rank=24)
+    fields.update(o_groups=2, o_lora_rank=8, index_n_heads=4, index_head_dim=16, index_topk=8, sliding_window=16)
+    fields.update(hc_mult=3, hc_sinkhorn_iters=5, hc_eps=1e-3, mlp_bias=True, swiglu_limit=4.0)
+    fields.update(scoring_func=draw.choice(["sigmoid", "sqrtsoftplus"]), routed_scaling_factor=2.5)
+    fields.update(num_experts_per_tok=2)
+    fields[draw.choice(["intermediate_size", "moe_intermediate_size"])] = 24
+    fields[draw.choice(["num_local_experts", "n_routed_experts"])] = 4
+    fields = {name: value for name, value in fields.items() if draw.random() < 0.7}
+    fields.update(num_hidden_layers=layers, **v4_ropes(draw))
+    fields.setdefault("head_dim", 32)
+    lists = draw.choice(["new", "old", "none"])
+    if lists == "new":
+        fields["layer_types"] = draw.choices(list(V4_MIXERS), k=layers)
+        fields["mlp_layer_types"] = draw.choices(["moe", "hash_moe"], k=layers)
+    elif lists == "old":
+        fields["compress_ratios"] = draw.choices(list(V4_RATIOS), k=layers + draw.randint(0, 2))
+        fields["num_hash_layers"] = draw.randint(0, 2)
+    if draw.random() < 0.4:
+        fields["compress_rates"] = {"compressed_sparse_attention": 3, "heavily_compressed_attention": 9}
+    if draw.random() < 0.4:
+        fields["compress_rate_hca"] = 77
+    return {"model_type": "deepseek_v4", **fields}
+
+
 def draw_config(draw, family):
+    if family == "deepseek_v4":
+        return draw_v4(draw)
     layers = draw.randint(1, MOST_LAYERS)
     fields = {**common_fields(draw), **family_fields(draw, family, layers), **rope_fields(draw)}
     fields = {name: value for name, value in fields.items() if draw.random() < 0.7}
@@ -213,10 +287,29 @@ def mixer_of(layer, plain):
     return plain + ("_sliding" if window else "")
 
 
+def v4_truth(config):
+    told = {name: getattr(config, name) for name in [*SAME, *V4_SAME]}
+    told["num_experts"] = config.n_routed_experts
+    told["layer_types"] = [V4_MIXERS[name] for name in config.layer_types]
+    told["ffn_types"] = ["dsv4_" + name for name in config.mlp_layer_types]
+    told["compress_rate_csa"] = config.compress_rates["compressed_sparse_attention"]
+    told["compress_rate_hca"] = config.compress_rates["heavily_compressed_attention"]
+    told["use_mhc"] = True
+    told["dtype"] = str(config.dtype).removeprefix("torch.") if config.dtype else None
+    compress = dict(config.rope_parameters["compress"])
+    compress.pop("type", None)
+    if compress["rope_type"] == "yarn":
+        compress["truncate"] = True
+    told["rope_parameters"] = {"main": config.rope_parameters["main"], "compress": compress}
+    return told
+
+
 def truth(fields):
     """What transformers understood, in the words of an alloy config."""
     fields = json.loads(json.dumps(fields))
     config = AutoConfig.for_model(fields.pop("model_type"), **fields)
+    if config.model_type == "deepseek_v4":
+        return v4_truth(config)
     text = config.get_text_config()
     with torch.device("meta"):
         layers = AutoModelForCausalLM.from_config(text).model.layers

@@ -146,6 +146,9 @@ static alloy_status translate(alloy_config_reader *reader, alloy_source *source)
         c->bos_token_id = 0;
         alloy_source_mark(source, "bos_token_id", ALLOY_FIELD_DEFAULT);
     }
+    if (alloy_source_state(source, "intermediate_size") == ALLOY_FIELD_GIVEN &&
+        alloy_source_state(source, "moe_intermediate_size") == ALLOY_FIELD_DEFAULT)
+        c->moe_intermediate_size = c->intermediate_size; /* another name of the same width */
     if (alloy_source_state(source, "num_hash_layers") != ALLOY_FIELD_GIVEN)
         source->num_hash_layers = HASH_LAYERS;
     if (!alloy_source_has(source, "compress_rates")) {
