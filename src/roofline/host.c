@@ -84,14 +84,15 @@ static double total(const alloy_cache_level *cache, int threads)
     return cache->size * ceil((double)threads / (double)cache->shared);
 }
 
-/* Memory to measure with: far more than the caches hold, and little of this machine's. */
+/* Memory to measure with: far more than the caches hold, and little of this machine's, but a place for each worker's
+ * largest probe. */
 static size_t memory_bytes(const alloy_cache_level *last, int threads)
 {
     double installed = alloy_installed_memory(), bytes = larger(8 * total(last, threads), 64.0 * MIB);
     bytes = smaller(bytes, 2048.0 * MIB);
     if (installed > 0)
         bytes = smaller(bytes, larger(installed / 8, 16.0 * MIB));
-    return (size_t)(bytes / MIB) * MIB;
+    return (size_t)(larger(bytes, (double)threads * MIB) / MIB) * MIB;
 }
 
 /* Reading, writing and copying in places of `bytes`; cache NULL: memory. */

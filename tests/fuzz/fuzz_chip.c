@@ -1,4 +1,4 @@
-/* A chip's file: what is accepted is a chip with a name, a bandwidth and a peak, all its numbers within their ranges. */
+/* A chip's file: what is accepted is a chip with a name, a bandwidth and a peak, its numbers within their ranges. */
 #include "fuzz/targets.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
