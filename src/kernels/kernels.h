@@ -135,9 +135,8 @@ typedef struct alloy_kernels {
     /* The weights of one token's hyper-connection: pre [n], post [n], comb [n, n] from mixes, base (alike) and scale
      * [3].
      *   pre = sigmoid(fma(mix, scale[0], base)) + eps; post = sigmoid(fma(mix, scale[1], base)) * 2
-     *   comb = softmax over each row of fma(mix, scale[2], base), + eps; comb / (sums of columns + eps); and iterations
-     * - 1
-     *   times comb / (sums of rows + eps), comb / (sums of columns + eps); these sums are column sums.
+     *   comb = softmax over each row of fma(mix, scale[2], base), + eps; comb / (sums of columns + eps); then, one time
+     *   less than iterations, comb / (sums of rows + eps), comb / (sums of columns + eps); these are column sums.
      * iterations 0: pre alone, of n mixes. n <= 64. */
     void (*hyper_weights)(float *y, const float *mixes, const float *base, const float *scale, int64_t n,
                           int64_t iterations, float eps);

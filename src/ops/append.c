@@ -49,9 +49,9 @@ alloy_rows *alloy_append(alloy_pass *p, const alloy_state *s, int part, alloy_te
         s->spec->part[part].width != alloy_row_size(x))
         return alloy_shape_fail(p, "append", "part %d of the state does not keep rows of %lld", part,
                                 (long long)alloy_row_size(x));
-    alloy_rows *rows = alloy_arena_take(p->arena, 1, sizeof *rows);
+    alloy_rows *rows = alloy_pass_take(p, 1, sizeof *rows);
     if (!rows)
-        return alloy_pass_fail(p, ALLOY_NOMEM, "out of memory");
+        return NULL;
     *rows = (alloy_rows){s, part};
     alloy_apply(p, &append, &(alloy_args){.in = {x}, .state = s, .part = part});
     return p->status ? NULL : rows;

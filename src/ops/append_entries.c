@@ -40,9 +40,9 @@ alloy_rows *alloy_append_entries(alloy_pass *p, const alloy_state *s, int part, 
         x->ndim != 2 || x->shape[0] != alloy_entries_of_pass(p, kept->rate))
         return alloy_shape_fail(p, "append_entries", "part %d of the state does not keep %lld entries of %lld", part,
                                 (long long)x->shape[0], (long long)alloy_row_size(x));
-    alloy_rows *rows = alloy_arena_take(p->arena, 1, sizeof *rows);
+    alloy_rows *rows = alloy_pass_take(p, 1, sizeof *rows);
     if (!rows)
-        return alloy_pass_fail(p, ALLOY_NOMEM, "out of memory");
+        return NULL;
     *rows = (alloy_rows){s, part};
     struct options options = {indexer};
     alloy_apply(

@@ -369,11 +369,9 @@ void alloy_attention_run(alloy_pass *p, const alloy_attention_plan *plan)
 {
     struct tiling g = {.p = p, .plan = plan, .group = plan->heads / plan->kv_heads};
     choose_sizes(&g);
-    int64_t *first = alloy_arena_take(p->arena, (size_t)p->span_count + 1, sizeof *first);
-    if (!first) {
-        p->status = ALLOY_NOMEM;
+    int64_t *first = alloy_pass_take(p, p->span_count + 1, sizeof *first);
+    if (!first)
         return;
-    }
     first[0] = 0;
     for (int64_t i = 0; i < p->span_count; i++)
         first[i + 1] = first[i] + (p->spans[i].count + g.tokens - 1) / g.tokens;

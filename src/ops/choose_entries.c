@@ -129,11 +129,9 @@ static void run_groups(struct choosing *c, int64_t stride)
     int64_t group = SCORES_A_GROUP / (stride + 1) + 1;
     c->stride = stride;
     group = group > p->tokens ? p->tokens : group;
-    c->scores = alloy_arena_take(p->arena, (size_t)(group * c->stride), sizeof *c->scores);
-    if (!c->scores) {
-        p->status = ALLOY_NOMEM;
+    c->scores = alloy_pass_take(p, group * c->stride, sizeof *c->scores);
+    if (!c->scores)
         return;
-    }
     for (c->token = 0; c->token < p->tokens; c->token += group) {
         int64_t tokens = p->tokens - c->token < group ? p->tokens - c->token : group;
         alloy_parallel(p->team, tokens * ((c->stride + BLOCK - 1) / BLOCK), score_block, c);
@@ -161,20 +159,18 @@ static void run(const alloy_args *a)
     alloy_pass *p = a->pass;
     const struct options *o = a->options;
     const alloy_state_part *part = &o->keys->state->spec->part[o->keys->part];
-    int64_t *spans = alloy_arena_take(p->arena, (size_t)p->tokens, sizeof *spans);
+    int64_t *spans = alloy_pass_take(p, p->tokens, sizeof *spans);
     struct choosing c = {.args = a,
                          .o = o,
                          .heads = a->in[0]->shape[1],
                          .d = a->in[0]->shape[2],
                          .rate = part->rate,
                          .spans = spans,
-                         .failed = alloy_arena_take_zeroed(p->arena, (size_t)p->tokens, sizeof *c.failed)};
+                         .failed = alloy_pass_take_zeroed(p, p->tokens, sizeof *c.failed)};
     c.scale = (float)(1 / sqrt((double)c.d));
     c.head_scale = (float)(1 / sqrt((double)c.heads));
-    if (!spans || !c.failed) {
-        p->status = ALLOY_NOMEM;
+    if (!spans || !c.failed)
         return;
-    }
     for (int64_t i = 0; i < p->span_count; i++)
         for (int64_t t = 0; t < p->spans[i].count; t++)
             spans[p->spans[i].first + t] = i;
@@ -218,17 +214,17 @@ alloy_chosen *alloy_choose_entries(alloy_pass *p, alloy_tensor *q, alloy_tensor 
     if (p->reading == ALLOY_READ_RUN && (q->shape[1] > MOST_HEADS || most > INT32_MAX))
         return alloy_pass_fail(p, ALLOY_UNSUPPORTED, "indexer: %lld heads, %d are possible", (long long)q->shape[1],
                                MOST_HEADS);
-    alloy_chosen *chosen = alloy_arena_take_zeroed(p->arena, 1, sizeof *chosen);
+    alloy_chosen *chosen = alloy_pass_take_zeroed(p, 1, sizeof *chosen);
     if (!chosen)
-        return alloy_pass_fail(p, ALLOY_NOMEM, "out of memory");
+        return NULL;
     chosen->most = most;
     if (p->reading == ALLOY_READ_RUN) {
         int64_t seen = most_seen(p, part->rate);
         chosen->most = seen < most ? seen : most;
-        chosen->entry = alloy_arena_take(p->arena, (size_t)(p->tokens * chosen->most), sizeof *chosen->entry);
-        chosen->count = alloy_arena_take(p->arena, (size_t)p->tokens, sizeof *chosen->count);
+        chosen->entry = alloy_pass_take(p, p->tokens * chosen->most, sizeof *chosen->entry);
+        chosen->count = alloy_pass_take(p, p->tokens, sizeof *chosen->count);
         if (!chosen->entry || !chosen->count)
-            return alloy_pass_fail(p, ALLOY_NOMEM, "out of memory");
+            return NULL;
     }
     struct options options = {keys, chosen};
     alloy_apply(p, &choose_entries,

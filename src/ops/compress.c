@@ -108,12 +108,9 @@ static void run(const alloy_args *a)
                             .row = alloy_row_size(a->in[0]),
                             .width = alloy_row_size(a->out[0]),
                             .bias = alloy_weight_widened(p, a->weight[0]),
-                            .first_entry =
-                                alloy_arena_take(p->arena, (size_t)p->span_count + 1, sizeof *c.first_entry)};
-    if (!c.bias || !c.first_entry) {
-        p->status = ALLOY_NOMEM;
+                            .first_entry = alloy_pass_take(p, p->span_count + 1, sizeof *c.first_entry)};
+    if (!c.bias || !c.first_entry)
         return;
-    }
     c.first_entry[0] = 0;
     for (int64_t i = 0; i < p->span_count; i++)
         c.first_entry[i + 1] = c.first_entry[i] + alloy_entries_closed(&p->spans[i], c.o->rate);

@@ -48,9 +48,9 @@ static void keep_tail(const struct convolution *c)
 static float *transposed(const alloy_args *a, int64_t channels, int64_t taps)
 {
     const float *w = alloy_weight_widened(a->pass, a->weight[0]);
-    float *t = w ? alloy_arena_take(a->pass->arena, (size_t)(channels * taps), sizeof *t) : NULL;
+    float *t = w ? alloy_pass_take(a->pass, channels * taps, sizeof *t) : NULL;
     if (!t)
-        return alloy_pass_fail(a->pass, ALLOY_NOMEM, "out of memory: %s widened", a->weight[0]->name);
+        return NULL;
     for (int64_t c = 0; c < channels; c++)
         for (int64_t j = 0; j < taps; j++)
             t[j * channels + c] = w[c * taps + j];

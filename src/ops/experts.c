@@ -30,22 +30,17 @@ struct work {
     alloy_linear_job *jobs;             /* [2 * experts] */
 };
 
-static void *take(alloy_pass *p, int64_t count, size_t size)
-{
-    void *taken = alloy_arena_take(p->arena, (size_t)count, size);
-    return taken ? taken : alloy_pass_fail(p, ALLOY_NOMEM, "out of memory: experts of %lld rows", (long long)count);
-}
-
 static bool take_all(struct work *w)
 {
     alloy_pass *p = w->args->pass;
-    return (w->first = take(p, w->o->experts->count + 1, sizeof *w->first)) &&
-           (w->row = take(p, w->rows, sizeof *w->row)) && (w->token = take(p, w->rows, sizeof *w->token)) &&
-           (w->x = take(p, w->rows * w->hidden, sizeof *w->x)) &&
-           (w->gate = take(p, w->rows * w->intermediate, sizeof *w->gate)) &&
-           (w->up = take(p, w->rows * w->intermediate, sizeof *w->up)) &&
-           (w->y = take(p, w->rows * w->hidden, sizeof *w->y)) &&
-           (w->jobs = take(p, 2 * w->o->experts->count, sizeof *w->jobs));
+    return (w->first = alloy_pass_take(p, w->o->experts->count + 1, sizeof *w->first)) &&
+           (w->row = alloy_pass_take(p, w->rows, sizeof *w->row)) &&
+           (w->token = alloy_pass_take(p, w->rows, sizeof *w->token)) &&
+           (w->x = alloy_pass_take(p, w->rows * w->hidden, sizeof *w->x)) &&
+           (w->gate = alloy_pass_take(p, w->rows * w->intermediate, sizeof *w->gate)) &&
+           (w->up = alloy_pass_take(p, w->rows * w->intermediate, sizeof *w->up)) &&
+           (w->y = alloy_pass_take(p, w->rows * w->hidden, sizeof *w->y)) &&
+           (w->jobs = alloy_pass_take(p, 2 * w->o->experts->count, sizeof *w->jobs));
 }
 
 /* Counting sort of the choices by expert. */

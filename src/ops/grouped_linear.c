@@ -10,11 +10,9 @@ static void run(const alloy_args *a)
 {
     const struct options *o = a->options;
     const alloy_weight *w = a->weight[0];
-    alloy_linear_job *jobs = alloy_arena_take(a->pass->arena, (size_t)o->groups, sizeof *jobs);
-    if (!jobs) {
-        a->pass->status = ALLOY_NOMEM;
+    alloy_linear_job *jobs = alloy_pass_take(a->pass, o->groups, sizeof *jobs);
+    if (!jobs)
         return;
-    }
     int64_t rows = w->shape[0] / o->groups;
     for (int64_t g = 0; g < o->groups; g++) {
         alloy_linear_job *job = &jobs[g];

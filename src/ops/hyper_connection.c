@@ -50,14 +50,12 @@ static void run_weights(const alloy_args *a)
     int64_t n = a->in[0]->shape[0];
     struct weighing w = {.args = a,
                          .o = a->options,
-                         .norm = alloy_arena_take(p->arena, (size_t)alloy_tensor_size(a->in[0]), sizeof *w.norm),
+                         .norm = alloy_pass_take(p, alloy_tensor_size(a->in[0]), sizeof *w.norm),
                          .base = alloy_weight_widened(p, a->weight[1]),
                          .scale = alloy_weight_widened(p, a->weight[2]),
-                         .mixes = alloy_arena_take(p->arena, (size_t)alloy_tensor_size(a->out[0]), sizeof *w.mixes)};
-    if (!w.norm || !w.base || !w.scale || !w.mixes) {
-        p->status = ALLOY_NOMEM;
+                         .mixes = alloy_pass_take(p, alloy_tensor_size(a->out[0]), sizeof *w.mixes)};
+    if (!w.norm || !w.base || !w.scale || !w.mixes)
         return;
-    }
     alloy_pass_ranges(p, n, TOKENS_A_PIECE, normalise, &w);
     alloy_linear_job job = alloy_linear_job_of(a->weight[0], w.norm, n, w.mixes);
     alloy_run_linear_jobs(p, &job, 1);

@@ -39,11 +39,9 @@ static void run_piece(void *context, int64_t index, void *scratch)
 
 void alloy_run_linear_jobs(alloy_pass *p, const alloy_linear_job *jobs, int64_t count)
 {
-    int64_t *first_piece = alloy_arena_take(p->arena, (size_t)count + 1, sizeof *first_piece);
-    if (!first_piece) {
-        p->status = ALLOY_NOMEM;
+    int64_t *first_piece = alloy_pass_take(p, count + 1, sizeof *first_piece);
+    if (!first_piece)
         return;
-    }
     int64_t rows = count > 0 && jobs[0].n <= TOKENS_OF_DECODE ? ROWS_OF_DECODE : ROWS_OF_PREFILL;
     struct pieces pieces = {jobs, first_piece, count, rows, p->kernels};
     int64_t total = 0;

@@ -57,15 +57,31 @@ void *alloy_pass_not_finite(alloy_pass *p, const char *what)
     return alloy_pass_fail(p, ALLOY_RANGE, "%s is not finite", what);
 }
 
+/* What an allocation gave: its failure, whose text is set, is the pass's. */
+static void *taken(alloy_pass *p, void *memory)
+{
+    if (!memory && !p->status)
+        p->status = ALLOY_NOMEM;
+    return memory;
+}
+
+void *alloy_pass_take(alloy_pass *p, int64_t count, size_t size)
+{
+    return taken(p, alloy_arena_take(p->arena, (size_t)count, size));
+}
+
+void *alloy_pass_take_zeroed(alloy_pass *p, int64_t count, size_t size)
+{
+    return taken(p, alloy_arena_take_zeroed(p->arena, (size_t)count, size));
+}
+
 alloy_tensor *alloy_tensor_new(alloy_pass *p, int ndim, const int64_t *shape)
 {
     if (p->status)
         return NULL;
-    alloy_tensor *x = alloy_arena_take_zeroed(p->arena, 1, sizeof *x);
-    if (!x) {
-        p->status = ALLOY_NOMEM;
+    alloy_tensor *x = alloy_pass_take_zeroed(p, 1, sizeof *x);
+    if (!x)
         return NULL;
-    }
     x->ndim = ndim;
     int64_t size = 1;
     for (int i = 0; i < ALLOY_MOST_DIMS; i++) {
@@ -75,12 +91,8 @@ alloy_tensor *alloy_tensor_new(alloy_pass *p, int ndim, const int64_t *shape)
     }
     if (p->reading != ALLOY_READ_RUN)
         return x;
-    x->data = alloy_arena_take(p->arena, (size_t)size, sizeof(float));
-    if (!x->data) {
-        p->status = ALLOY_NOMEM;
-        return NULL;
-    }
-    return x;
+    x->data = alloy_pass_take(p, size, sizeof(float));
+    return x->data ? x : NULL;
 }
 
 alloy_tensor *alloy_tensor_like(alloy_pass *p, const alloy_tensor *x)
@@ -90,11 +102,9 @@ alloy_tensor *alloy_tensor_like(alloy_pass *p, const alloy_tensor *x)
 
 alloy_tensor *alloy_tensor_over(alloy_pass *p, float *data, int ndim, const int64_t *shape)
 {
-    alloy_tensor *y = alloy_arena_take_zeroed(p->arena, 1, sizeof *y);
-    if (!y) {
-        p->status = ALLOY_NOMEM;
+    alloy_tensor *y = alloy_pass_take_zeroed(p, 1, sizeof *y);
+    if (!y)
         return NULL;
-    }
     y->ndim = ndim;
     for (int i = 0; i < ALLOY_MOST_DIMS; i++)
         y->shape[i] = i < ndim ? shape[i] : 1;
@@ -185,10 +195,9 @@ void alloy_pass_ranges(alloy_pass *p, int64_t n, int64_t piece, alloy_range_task
 float *alloy_weight_widened(alloy_pass *p, const alloy_weight *weight)
 {
     int64_t n = weight->shape[0] * weight->shape[1] * weight->shape[2] * weight->shape[3];
-    float *wide = alloy_arena_take(p->arena, (size_t)n, sizeof(float));
-    if (!wide)
-        return alloy_pass_fail(p, ALLOY_NOMEM, "out of memory: %s widened", weight->name);
-    p->kernels->widen(wide, weight->data, weight->dtype, n);
+    float *wide = alloy_pass_take(p, n, sizeof(float));
+    if (wide)
+        p->kernels->widen(wide, weight->data, weight->dtype, n);
     return wide;
 }
 

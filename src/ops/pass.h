@@ -128,6 +128,11 @@ static inline bool alloy_same_shape(const alloy_tensor *a, const alloy_tensor *b
            a->shape[3] == b->shape[3];
 }
 
+/* count * size bytes that live as long as the tensors of the module that runs; NULL, and the pass failed, when memory
+ * is short. */
+void *alloy_pass_take(alloy_pass *p, int64_t count, size_t size);
+void *alloy_pass_take_zeroed(alloy_pass *p, int64_t count, size_t size);
+
 /* A tensor over numbers that are there already, `data`; NULL in count. */
 alloy_tensor *alloy_tensor_over(alloy_pass *p, float *data, int ndim, const int64_t *shape);
 

@@ -168,12 +168,10 @@ static void run_by_id(const alloy_args *a)
 {
     const struct options *o = a->options;
     int64_t rows = o->routes->tokens * o->routes->per_token;
-    alloy_linear_job *jobs = alloy_arena_take(a->pass->arena, (size_t)rows, sizeof *jobs);
-    float *logits = alloy_arena_take(a->pass->arena, (size_t)rows, sizeof *logits);
-    if (!jobs || !logits) {
-        a->pass->status = ALLOY_NOMEM;
+    alloy_linear_job *jobs = alloy_pass_take(a->pass, rows, sizeof *jobs);
+    float *logits = alloy_pass_take(a->pass, rows, sizeof *logits);
+    if (!jobs || !logits)
         return;
-    }
     struct routing routing = {.args = a, .o = o, .logits = logits};
     look_up(&routing, jobs, logits);
     alloy_run_linear_jobs(a->pass, jobs, rows);

@@ -3,17 +3,15 @@
 
 alloy_routes *alloy_routes_new(alloy_pass *p, int64_t tokens, int64_t experts, int64_t per_token)
 {
-    alloy_routes *routes = alloy_arena_take_zeroed(p->arena, 1, sizeof *routes);
+    alloy_routes *routes = alloy_pass_take_zeroed(p, 1, sizeof *routes);
     if (!routes)
-        return alloy_pass_fail(p, ALLOY_NOMEM, "out of memory");
+        return NULL;
     *routes = (alloy_routes){.tokens = tokens, .experts = experts, .per_token = per_token, .distinct = (double)tokens};
     if (p->reading != ALLOY_READ_RUN)
         return routes;
-    routes->expert = alloy_arena_take(p->arena, (size_t)(tokens * per_token), sizeof *routes->expert);
-    routes->weight = alloy_arena_take(p->arena, (size_t)(tokens * per_token), sizeof *routes->weight);
-    if (!routes->expert || !routes->weight)
-        return alloy_pass_fail(p, ALLOY_NOMEM, "out of memory: routes of %lld tokens", (long long)tokens);
-    return routes;
+    routes->expert = alloy_pass_take(p, tokens * per_token, sizeof *routes->expert);
+    routes->weight = alloy_pass_take(p, tokens * per_token, sizeof *routes->weight);
+    return routes->expert && routes->weight ? routes : NULL;
 }
 
 void alloy_sort_experts(int32_t *chosen, int64_t k)
