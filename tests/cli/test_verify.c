@@ -1,7 +1,7 @@
 /* verify and compare can fail: one kernel of this program is broken on purpose.
  *
- * The linker sends calls of alloy_kernels_get to the function below (--wrap), which hands out a copy of the best table
- * with a row of it replaced, where a test asks for that. */
+ * A session takes its table from alloy_kernels_wanted. The linker sends calls of it to the function below (--wrap),
+ * which hands out a copy of that table with a row of it replaced, where a test asks for that. */
 #include "support.h"
 
 #include "cli/job.h"
@@ -9,8 +9,8 @@
 
 #define GOLDEN ALLOY_SOURCE_DIR "/tests/golden/"
 
-const alloy_kernels *__real_alloy_kernels_get(const char *name);
-const alloy_kernels *__wrap_alloy_kernels_get(const char *name);
+const alloy_kernels *__real_alloy_kernels_wanted(const char *name);
+const alloy_kernels *__wrap_alloy_kernels_wanted(const char *name);
 
 static enum { NOTHING, ORDER_OF_A_SUM, ONE_ULP, GREATLY } broken;
 
@@ -42,10 +42,10 @@ static void add_and_then_some(float *y, const float *a, const float *b, int64_t 
         y[i] = a[i] + b[i] + 0.001f;
 }
 
-const alloy_kernels *__wrap_alloy_kernels_get(const char *name)
+const alloy_kernels *__wrap_alloy_kernels_wanted(const char *name)
 {
     static alloy_kernels table;
-    const alloy_kernels *real = __real_alloy_kernels_get(name);
+    const alloy_kernels *real = __real_alloy_kernels_wanted(name);
     bool is_best = real && strcmp(real->name, alloy_kernels_name(0)) != 0;
     if (!real || broken == NOTHING || (broken == ORDER_OF_A_SUM && !is_best))
         return real;
@@ -82,7 +82,7 @@ static void sound_kernels_pass(void **state)
 static void an_instruction_set_with_another_order_is_found(void **state)
 {
     (void)state;
-    if (!__real_alloy_kernels_get(alloy_kernels_name(1)))
+    if (!alloy_kernels_get(alloy_kernels_name(1)))
         skip(); /* there is only generic C */
     broken = ORDER_OF_A_SUM;
     expect_failure(verify(GOLDEN "qwen3", "--tokens", "9"), ALLOY_DIFFERENT, "token", "logit", "cpu");

@@ -1,7 +1,8 @@
 /* What the suites of hand-computed figures share: a table of cases, each of them one test.
  *
  *     {"8 tokens from nothing", ONE_LAYER(...), "qwen3_attention", CLASSIC(AT(8, 0)),
- *      .expected = {.tensor_flops = 2 * 8 * 3072 + ..., .read = {[WEIGHTS] = ...}, .written = {...}}, .flops = 57344, .bytes = 7712}
+ *      .expected = {.tensor_flops = 2 * 8 * 3072 + ..., .read = {[WEIGHTS] = ...}, .written = {...}},
+ *      .flops = 57344, .bytes = 7712}
  *
  * A case names a row (all modules of that name in the model; "total": everything) and all of its work: FLOPs of each
  * unit, bytes read and written of each kind, 0 where nothing is said. Right sides are written out by hand from the

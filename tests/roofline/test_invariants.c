@@ -1,6 +1,6 @@
 /* What holds for every config in examples/configs, in both accountings and every mode: rows of each level sum to the
- * total; where attention sees everything both accountings move the same keys and values, what is cached once in and what
- * is new once out; a linear costs the same in both; and the ops of a forward grow with its layers. */
+ * total; where attention sees everything both accountings move the same keys and values, what is cached once in and
+ * what is new once out; a linear costs the same in both; and the ops of a forward grow with its layers. */
 #include "roofline/cases.h"
 
 #include <dirent.h>
