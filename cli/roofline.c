@@ -77,6 +77,8 @@ static alloy_status run(alloy_cli_job *job)
         return alloy_cli_chips_print(o);
     if (!job->model)
         return alloy_fail(ALLOY_ARG, "MODEL is missing: alloy roofline MODEL (alloy roofline --help)");
+    if (o->measure)
+        return alloy_cli_measure(job);
     alloy_cli_chips chips;
     alloy_report_point *points;
     int64_t point_count;
@@ -128,7 +130,18 @@ static const alloy_cli_option flags[] = {
      .kind = ALLOY_CLI_TEXTS,
      .offset = OWN(hardware),
      .value = "CHIP",
-     .help = "names (--list shows them) or JSON files, between commas (default: H100); several are compared"},
+     .help = "names (--list shows them), JSON files, or host, which is this machine, between commas (default: H100); "
+             "several are compared"},
+    {.name = "host-refresh",
+     .kind = ALLOY_CLI_SWITCH,
+     .offset = OWN(host_refresh),
+     .help = "measure this machine again, though a file has its figures"},
+    {.name = "measure",
+     .kind = ALLOY_CLI_SWITCH,
+     .offset = OWN(measure),
+     .help = "run the model here and print each kind of module's time beside its bound (default: prefill:512 and "
+             "decode:512)"},
+    LENGTH("runs", runs, 1, "forwards that --measure takes the median of (default: 5)"),
     {.name = "list",
      .kind = ALLOY_CLI_SWITCH,
      .offset = OWN(list),
@@ -211,6 +224,7 @@ const alloy_cli_command alloy_cli_roofline = {
     .examples = "  alloy roofline examples/configs/readme.json\n"
                 "  alloy roofline examples/configs/readme.json --mode decode --kv-cache-len 8192 --level 3\n"
                 "  alloy roofline examples/configs/readme.json --hardware H100,Ascend910C,MI300X\n"
+                "  alloy roofline path/to/model --measure\n"
                 "  alloy roofline path/to/model --at decode:4096 --explain qwen3_attention\n",
     .places = places,
     .flags = flags,

@@ -2,6 +2,7 @@
 #ifndef ALLOY_CLI_ROOFLINE_H
 #define ALLOY_CLI_ROOFLINE_H
 
+#include "files/json_fields.h"
 #include "job.h"
 #include "roofline/report.h"
 
@@ -14,7 +15,8 @@ typedef struct alloy_cli_roofline_options {
     alloy_cli_integer level, page;
     const char *explain; /* NULL: not asked; "": everything */
     const char *routing, *delta, *fusion, *logits, *efficiency;
-    bool csv, list;
+    bool csv, list, host_refresh, measure;
+    alloy_cli_integer runs;
 } alloy_cli_roofline_options;
 
 /* ---- Points: roofline_points.c ----------------------------------------------------------------------------------- */
@@ -30,15 +32,28 @@ typedef struct alloy_cli_chips {
     alloy_report_chip *items; /* [count] */
     alloy_text *labels;       /* [count] */
     alloy_chip **files;       /* [count] those that were read from files; else NULL */
+    alloy_host *host;         /* this machine, if it is among them */
     int64_t count, capacity;
 } alloy_cli_chips;
 
-/* What --hardware names: built-in chips, files; H100 without any. */
+/* What --hardware names: built-in chips, files, this machine; H100 without any. */
 alloy_status alloy_cli_chips_open(const alloy_cli_roofline_options *options, alloy_cli_chips *chips);
 void alloy_cli_chips_close(alloy_cli_chips *chips);
 
 /* --list: the chips with their peaks and sources; all built-in ones where --hardware names none. */
 alloy_status alloy_cli_chips_print(const alloy_cli_roofline_options *options);
+
+/* ---- This machine: roofline_host.c ------------------------------------------------------------------------------- */
+
+/* Measured, or from the file that keeps what was. */
+alloy_status alloy_cli_host_open(const alloy_cli_roofline_options *options, alloy_host *host);
+
+/* What was measured, for people and as the field "host" of a document. */
+void alloy_cli_host_print(const alloy_host *host);
+void alloy_cli_host_write(alloy_json_writer *writer, const alloy_host *host);
+
+/* --measure: the model's forwards are run, and printed beside their bounds. */
+alloy_status alloy_cli_measure(const alloy_cli_job *job);
 
 /* ---- How to count: roofline_terms.c ------------------------------------------------------------------------------ */
 

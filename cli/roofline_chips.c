@@ -20,10 +20,25 @@ static bool is_file(const char *name)
     return strchr(name, '/') || (size > 5 && strcmp(name + size - 5, ".json") == 0) || alloy_file_exists(name);
 }
 
-static alloy_status find_chip(const char *name, alloy_report_chip *out, alloy_chip **file)
+static alloy_status find_host(const alloy_cli_roofline_options *o, alloy_cli_chips *chips, alloy_report_chip *out)
+{
+    alloy_status status = ALLOY_OK;
+    if (!chips->host) {
+        chips->host = alloy_memory_new(1, sizeof *chips->host);
+        status = chips->host ? alloy_cli_host_open(o, chips->host) : ALLOY_NOMEM;
+    }
+    out->chip = &chips->host->chip;
+    out->steps_delta = true;
+    return status;
+}
+
+static alloy_status find_chip(const alloy_cli_roofline_options *o, alloy_cli_chips *chips, const char *name,
+                              alloy_report_chip *out, alloy_chip **file)
 {
     *file = NULL;
     out->label = name;
+    if (strcmp(name, "host") == 0)
+        return find_host(o, chips, out);
     if (is_file(name)) {
         alloy_status status = alloy_chip_open(file, name);
         out->chip = *file;
@@ -52,7 +67,7 @@ static alloy_status make_room(alloy_cli_chips *chips)
     return ALLOY_OK;
 }
 
-static alloy_status add_chip(alloy_cli_chips *chips, const char *name, size_t size)
+static alloy_status add_chip(const alloy_cli_roofline_options *o, alloy_cli_chips *chips, const char *name, size_t size)
 {
     if (size == 0)
         return alloy_fail(ALLOY_ARG, "--hardware names nothing: a chip (--list shows them) or a JSON file");
@@ -65,18 +80,18 @@ static alloy_status add_chip(alloy_cli_chips *chips, const char *name, size_t si
     chips->files[i] = NULL;
     alloy_text_append(&chips->labels[i], name, size);
     status = alloy_text_status(&chips->labels[i]);
-    return status ? status : find_chip(chips->labels[i].bytes, &chips->items[i], &chips->files[i]);
+    return status ? status : find_chip(o, chips, chips->labels[i].bytes, &chips->items[i], &chips->files[i]);
 }
 
 /* Names between commas; a file's name that has one is given alone. */
-static alloy_status add_chips(alloy_cli_chips *chips, const char *names)
+static alloy_status add_chips(const alloy_cli_roofline_options *o, alloy_cli_chips *chips, const char *names)
 {
     if (alloy_file_exists(names))
-        return add_chip(chips, names, strlen(names));
+        return add_chip(o, chips, names, strlen(names));
     alloy_status status;
     do {
         size_t size = strcspn(names, ",");
-        status = add_chip(chips, names, size);
+        status = add_chip(o, chips, names, size);
         names += size;
     } while (!status && *names++ == ',');
     return status;
@@ -87,9 +102,9 @@ alloy_status alloy_cli_chips_open(const alloy_cli_roofline_options *options, all
     *chips = (alloy_cli_chips){0};
     alloy_status status = ALLOY_OK;
     for (int64_t i = 0; i < options->hardware.count && !status; i++)
-        status = add_chips(chips, options->hardware.items[i]);
+        status = add_chips(options, chips, options->hardware.items[i]);
     if (!status && chips->count == 0)
-        status = add_chip(chips, DEFAULT, strlen(DEFAULT));
+        status = add_chip(options, chips, DEFAULT, strlen(DEFAULT));
     if (status)
         alloy_cli_chips_close(chips);
     return status;
@@ -104,6 +119,7 @@ void alloy_cli_chips_close(alloy_cli_chips *chips)
     alloy_memory_free(chips->items);
     alloy_memory_free(chips->labels);
     alloy_memory_free(chips->files);
+    alloy_memory_free(chips->host);
     *chips = (alloy_cli_chips){0};
 }
 
@@ -225,7 +241,7 @@ alloy_status alloy_cli_chips_print(const alloy_cli_roofline_options *options)
     if (options->hardware.count > 0)
         status = alloy_cli_chips_open(options, &chips);
     for (int64_t i = 0; options->hardware.count == 0 && i < built_in() && !status; i++)
-        status = add_chip(&chips, alloy_chip_at((int)i)->name, strlen(alloy_chip_at((int)i)->name));
+        status = add_chip(options, &chips, alloy_chip_at((int)i)->name, strlen(alloy_chip_at((int)i)->name));
     if (!status)
         status = print_chips(&options->common, chips.items, chips.count);
     alloy_cli_chips_close(&chips);

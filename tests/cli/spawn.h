@@ -29,6 +29,7 @@ struct setup {
     bool closed_input, closed_output, broken_pipe;
     const char *locale; /* LC_ALL */
     const char *hub;    /* HF_HUB_CACHE */
+    const char *cache;  /* XDG_CACHE_HOME */
     bool interrupted;   /* SIGINT once something has been printed on standard output */
 };
 
@@ -46,6 +47,8 @@ static inline void child(const struct setup *setup, char *const *words, int in, 
         setenv("LC_ALL", setup->locale, 1);
     if (setup->hub)
         setenv("HF_HUB_CACHE", setup->hub, 1);
+    if (setup->cache)
+        setenv("XDG_CACHE_HOME", setup->cache, 1);
     setenv("OMP_WAIT_POLICY", "passive", 1);
     signal(SIGPIPE, SIG_DFL);
     dup2(in, 0);
