@@ -5,6 +5,8 @@
 
 #include <math.h>
 
+#include "model/parameters.h"
+
 #define V4(mixer, ffn, more)                                                                                           \
     "{\"model_type\": \"alloy\", \"vocab_size\": 256, \"hidden_size\": 128, \"layer_types\": [\"" mixer                \
     "\"], \"ffn_types\": [\"" ffn "\"], \"num_attention_heads\": 4, \"head_dim\": 32, \"q_lora_rank\": 64, "           \
@@ -180,6 +182,27 @@ static void mixers_of_v4_flash_count_by_the_formula(void **state)
     forget(&d);
 }
 
+static alloy_status add_trained(void *user, const alloy_parameter *p)
+{
+    int64_t elements = p->copies;
+    for (int i = 0; i < p->ndim; i++)
+        elements *= p->shape[i];
+    *(int64_t *)user += p->flags & ALLOY_BUFFER ? 0 : elements;
+    return ALLOY_OK;
+}
+
+/* The release's own count, without multi-token prediction; routers' tables and biases are buffers. */
+static void v4_flash_has_the_parameters_of_the_release(void **state)
+{
+    (void)state;
+    alloy_config *config;
+    int64_t parameters = 0;
+    expect_ok(alloy_config_open(&config, ALLOY_SOURCE_DIR "/examples/configs/deepseek-v4-flash.json"));
+    expect_ok(alloy_parameters_together(config, add_trained, &parameters));
+    expect_number(parameters, 284332230231, "parameters");
+    alloy_config_close(config);
+}
+
 /* ---- Loops over tokens, windows and entries ---------------------------------------------------------------------- */
 
 struct point {
@@ -338,6 +361,7 @@ int main(void)
         cmocka_unit_test(experts_by_id_are_read_for_distinct_ids),
         cmocka_unit_test(hyper_connections_count_as_published),
         cmocka_unit_test(mixers_of_v4_flash_count_by_the_formula),
+        cmocka_unit_test(v4_flash_has_the_parameters_of_the_release),
         cmocka_unit_test(closed_forms_are_what_loops_count),
         cmocka_unit_test(chunks_count_as_the_whole),
     };

@@ -2,6 +2,7 @@
  * a sequence is cut, batched, copied, at lengths that pass every window. */
 #include "model/models.h"
 
+#include "config/config.h"
 #include "model/init.h"
 
 #define CASE GOLDEN("dsv4") /* a window, HCA, CSA, CSA; experts by id and by score */
@@ -101,6 +102,25 @@ static void names_in_memory_give_the_same_bits(void **state)
                                         "lm_head.",
                                         NULL};
     expect_same_bits_with(pairs);
+}
+
+/* The family's config as an alloy config says the same, its weights where they are. */
+static void a_config_saved_as_alloy_gives_the_same_bits(void **state)
+{
+    (void)state;
+    struct model_copy copy;
+    char *folder = test_folder();
+    alloy_config *config;
+    alloy_text text = {0};
+    expect_ok(alloy_config_open(&config, CASE));
+    expect_ok(alloy_config_to_json(config, &text));
+    assert_non_null(strstr(text.bytes, "dsv4_csa_attention"));
+    begin_copy(&copy, CASE);
+    end_copy(&copy, CASE, text.bytes, folder);
+    expect_same_model(folder, NULL, CASE);
+    alloy_text_free(&text);
+    alloy_config_close(config);
+    remove_folder(folder);
 }
 
 /* ---- Tables ------------------------------------------------------------------------------------------------------ */
@@ -283,6 +303,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(released_names_give_the_same_bits),
         cmocka_unit_test(names_in_memory_give_the_same_bits),
+        cmocka_unit_test(a_config_saved_as_alloy_gives_the_same_bits),
         cmocka_unit_test(a_table_of_32_bits_gives_the_same_bits),
         cmocka_unit_test(a_table_that_names_no_expert_is_refused),
         cmocka_unit_test(a_table_of_numbers_is_refused),
