@@ -207,7 +207,8 @@ static void head(struct stream *s, const alloy_decode *d)
 {
     const alloy_config *c = &s->m->config;
     alloy_pass *p = s->p;
-    alloy_pass_at(p, alloy_site_at(ALLOY_SITE_NORM, -1, ""));
+    alloy_pass_at(p, s->streams > 1 ? alloy_site_at(ALLOY_SITE_RESIDUAL, s->output.site.layer, s->output.site.module)
+                                    : alloy_site_at(ALLOY_SITE_NORM, -1, ""));
     alloy_tensor *x = collapsed(s, last_rows(s, d));
     alloy_pass_at(p, alloy_site_at(ALLOY_SITE_FINAL_NORM, -1, ""));
     alloy_tensor *normed = alloy_rms_norm(p, x, s->m->final_norm, c->rms_norm_eps, c->rms_norm_unit_offset);
