@@ -83,6 +83,7 @@ void alloy_cli_signals_open(void)
     struct sigaction action = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO};
     sigemptyset(&action.sa_mask);
     sigaction(SIGBUS, &action, NULL);
+    signal(SIGXFSZ, SIG_IGN); /* a write beyond the limit of file sizes fails then, as one to a full disk does */
 }
 
 void alloy_cli_watch_model(const alloy_model *model)

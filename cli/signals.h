@@ -1,7 +1,8 @@
 /* Signals of the command; the library installs no handlers.
  *
  * SIGBUS: a page of a mapped file could not be read (the file was cut, the disk failed). The handler says which file
- * and byte, and ends the process with the exit code of IO. SIGINT (Ctrl-C): asks to stop; the command ends what it
+ * and byte, and ends the process with the exit code of IO. SIGXFSZ is ignored: the write that passed the limit of file
+ * sizes fails. SIGINT (Ctrl-C): asks to stop; the command ends what it
  * prints and exits with 130. A second one ends at once. */
 #ifndef ALLOY_CLI_SIGNALS_H
 #define ALLOY_CLI_SIGNALS_H

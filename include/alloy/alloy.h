@@ -174,7 +174,7 @@ typedef struct alloy_session alloy_session; /* threads, kernels and scratch memo
 typedef struct alloy_cache alloy_cache;     /* the state of one sequence: keys and values, recurrent matrices, ... */
 
 typedef struct alloy_session_options {
-    int threads; /* 0: one a processor */
+    int threads; /* 0: one a processor. Where the system gives fewer, a warning, and alloy_session_threads tells */
     /* "generic", "avx2", "avx512"; NULL: ALLOY_CPU from the environment, else the best this processor has */
     const char *cpu;
     int64_t chunk;        /* most tokens of one forward; longer batches are divided. 0: 512 */

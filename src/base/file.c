@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -66,6 +67,9 @@ static alloy_status take_bytes(alloy_file *file, int descriptor, bool map)
     }
     if (map) {
         void *mapping = mmap(NULL, file->size, PROT_READ, MAP_SHARED, descriptor, 0);
+        if (mapping == MAP_FAILED && errno == ENOMEM)
+            return alloy_fail(ALLOY_NOMEM, "%s: no address space to map its %zu bytes",
+                              alloy_printable_path(file->path), file->size);
         if (mapping == MAP_FAILED)
             return fail_io(file->path, "cannot map");
         file->data = mapping;
@@ -183,6 +187,25 @@ alloy_status alloy_folder_create(const char *path)
     }
     alloy_memory_free(copy);
     return status;
+}
+
+alloy_status alloy_folder_lock(const char *path, int *descriptor)
+{
+    *descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*descriptor < 0)
+        return fail_io(path, "cannot open folder");
+    if (flock(*descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+        return ALLOY_OK;
+    close(*descriptor);
+    *descriptor = -1;
+    return alloy_fail(ALLOY_IO, "%s: another process is writing here; wait for it, or write elsewhere",
+                      alloy_printable_path(path));
+}
+
+void alloy_folder_unlock(int descriptor)
+{
+    if (descriptor >= 0)
+        close(descriptor);
 }
 
 alloy_status alloy_path_join(alloy_text *text, const char *folder, const char *name)

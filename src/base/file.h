@@ -41,6 +41,11 @@ bool alloy_folder_exists(const char *path);
 /* Creates a folder and those above it that are missing. */
 alloy_status alloy_folder_create(const char *path);
 
+/* Makes this the one writer of a folder until alloy_folder_unlock (or the end of the process): IO when another has it.
+ * Nothing is left in the folder. Where the file system has no locks, there is none. */
+alloy_status alloy_folder_lock(const char *path, int *descriptor);
+void alloy_folder_unlock(int descriptor); /* -1 is fine */
+
 /* folder/name in `text` (cleared first). */
 alloy_status alloy_path_join(alloy_text *text, const char *folder, const char *name);
 

@@ -3,8 +3,11 @@
 
 #include <fenv.h>
 #include <omp.h>
+#include <pthread.h>
 #include <sched.h>
+#include <string.h>
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/status.h"
 
@@ -15,6 +18,37 @@ int alloy_processors(void)
     return count < 1 ? 1 : count > ALLOY_MOST_THREADS ? ALLOY_MOST_THREADS : count;
 }
 
+static void *wait_for_gate(void *gate)
+{
+    pthread_mutex_lock(gate);
+    pthread_mutex_unlock(gate);
+    return NULL;
+}
+
+/* How many of `wanted` workers, the caller among them, the system lets run at once. OpenMP's library ends the process
+ * where it cannot make a thread, so that is tried before it is asked. */
+static int workers_that_start(int wanted)
+{
+    pthread_t started[ALLOY_MOST_THREADS];
+    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+    int workers = 1, error = 0;
+    pthread_mutex_lock(&gate); /* so that none ends before the last has begun */
+    while (workers < wanted && !(error = pthread_create(&started[workers], NULL, wait_for_gate, &gate)))
+        workers++;
+    pthread_mutex_unlock(&gate);
+    for (int i = 1; i < workers; i++)
+        pthread_join(started[i], NULL);
+    if (error)
+        alloy_warn("%d of %d threads: the system gives no more (%s); results are the same", workers, wanted,
+                   strerror(error));
+    return workers;
+}
+
+static void do_nothing(void *context, int64_t index, void *scratch)
+{
+    (void)context, (void)index, (void)scratch;
+}
+
 alloy_status alloy_team_open(alloy_team *team, int threads)
 {
     *team = (alloy_team){0};
@@ -23,6 +57,7 @@ alloy_status alloy_team_open(alloy_team *team, int threads)
                           ALLOY_MOST_THREADS);
     if (threads == 0)
         threads = alloy_processors();
+    threads = workers_that_start(threads);
     team->scratch = alloy_memory_zeroed((size_t)threads, sizeof *team->scratch);
     if (!team->scratch)
         return ALLOY_NOMEM;
@@ -33,6 +68,7 @@ alloy_status alloy_team_open(alloy_team *team, int threads)
             return ALLOY_NOMEM;
         }
     }
+    alloy_parallel(team, threads, do_nothing, NULL); /* OpenMP makes its threads now, and keeps them */
     return ALLOY_OK;
 }
 

@@ -22,7 +22,8 @@ typedef struct alloy_team {
     uint8_t **scratch; /* [threads] 2 * ALLOY_SCRATCH_BYTES each, aligned to ALLOY_ALIGNMENT */
 } alloy_team;
 
-/* threads 0: as many as this process may use processors. ALLOY_RANGE outside 0..ALLOY_MOST_THREADS. */
+/* threads 0: as many as this process may use processors. Fewer, with a warning, where the system gives no more.
+ * ALLOY_RANGE outside 0..ALLOY_MOST_THREADS. */
 alloy_status alloy_team_open(alloy_team *team, int threads);
 void alloy_team_close(alloy_team *team);
 

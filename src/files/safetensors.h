@@ -98,7 +98,9 @@ alloy_status alloy_safetensors_write(const char *path, const alloy_saved_tensor 
 /* Writes a model's tensors into a folder as `transformers` names them: model.safetensors when they fit `most` bytes (0:
  * 5 * 10^9), else model-00001-of-0000N.safetensors and model.safetensors.index.json, in the order given, a tensor
  * larger than `most` in a file of its own. All files are complete and synced beside their final names before the first
- * is renamed; files of an earlier save that the new one does not have are removed at the end. */
+ * is renamed, and the folder is the old model until one last call makes it the new one; where an earlier save has these
+ * names, shards are called model-v1-00001-of-0000N.safetensors and so on. Files of an earlier save are removed at the
+ * end. IO when another process is writing a model there. */
 alloy_status alloy_safetensors_write_model(const char *folder, const alloy_saved_tensor *tensors, int64_t count,
                                            uint64_t most);
 

@@ -208,7 +208,13 @@ alloy_status alloy_safetensors_write(const char *path, const alloy_saved_tensor 
     return status;
 }
 
-/* ---- A model's folder -------------------------------------------------------------------------------------------- */
+/* ---- A model's folder -----------------------------------------------------------------------------------------------
+ *
+ * At any moment the folder is the old model or the new one, also when the process is killed. A reader takes SINGLE
+ * where it is, else the shards that INDEX names. So new shards never take the names of old ones (a save over a save
+ * calls them model-v1-..), and one call makes them the model: the rename of INDEX, that of SINGLE, or the removal of an
+ * old SINGLE that hid the new INDEX. What is left of the old model then, or of a save that was killed, is no part of a
+ * model, and the next save removes it. One writer at a time: the folder is locked. */
 
 /* A set of files that are written together. */
 struct set {
@@ -216,15 +222,45 @@ struct set {
     struct item *items; /* in the order given; sorted within each shard once it is written */
     int64_t *first;     /* [shards + 1] first item of each shard */
     int64_t shards;
+    int version;              /* of the shards' names; 0: the plain ones */
     alloy_file_writer *files; /* [shards + 1] the last is the index, where there is one */
 };
 
-static void shard_name(char name[64], int64_t shard, int64_t shards)
+static void shard_name(char name[64], const struct set *set, int64_t shard)
 {
-    if (shards == 1)
+    long long number = (long long)shard + 1, shards = (long long)set->shards;
+    if (set->shards == 1)
         strcpy(name, SINGLE);
+    else if (set->version == 0)
+        snprintf(name, 64, "model-%05lld-of-%05lld.safetensors", number, shards);
     else
-        snprintf(name, 64, "model-%05lld-of-%05lld.safetensors", (long long)shard + 1, (long long)shards);
+        snprintf(name, 64, "model-v%d-%05lld-of-%05lld.safetensors", set->version, number, shards);
+}
+
+/* Does a file stand under the name that a shard would take? */
+static alloy_status any_name_is_taken(const struct set *set, bool *taken)
+{
+    alloy_text path = {0};
+    alloy_status status = ALLOY_OK;
+    *taken = false;
+    for (int64_t shard = 0; shard < set->shards && !status && !*taken; shard++) {
+        char name[64];
+        shard_name(name, set, shard);
+        status = alloy_path_join(&path, set->folder, name);
+        *taken = !status && alloy_file_exists(path.bytes);
+    }
+    alloy_text_free(&path);
+    return status;
+}
+
+/* Finds names that no file has. */
+static alloy_status choose_names(struct set *set)
+{
+    bool taken = set->shards > 1;
+    alloy_status status = ALLOY_OK;
+    for (set->version = 0; taken && !status; set->version += taken)
+        status = any_name_is_taken(set, &taken);
+    return status;
 }
 
 /* Divides the items into shards of at most `most` bytes. */
@@ -254,7 +290,7 @@ static alloy_status write_shards(struct set *set)
     alloy_status status = ALLOY_OK;
     for (int64_t shard = 0; shard < set->shards && !status; shard++) {
         char name[64];
-        shard_name(name, shard, set->shards);
+        shard_name(name, set, shard);
         int64_t first = set->first[shard];
         status = alloy_path_join(&path, set->folder, name);
         if (!status)
@@ -282,7 +318,7 @@ static void make_index(const struct set *set, alloy_text *out)
     alloy_json_write_object(&json);
     for (int64_t shard = 0; shard < set->shards; shard++) {
         char name[64];
-        shard_name(name, shard, set->shards);
+        shard_name(name, set, shard);
         for (int64_t i = set->first[shard]; i < set->first[shard + 1]; i++) {
             alloy_json_write_key(&json, set->items[i].tensor->name);
             alloy_json_write_string(&json, name, strlen(name));
@@ -315,13 +351,21 @@ static alloy_status write_index(struct set *set)
     return status;
 }
 
-/* Is this a file of model weights, by its name? */
+/* Is this a file of model weights, or one that a killed save left unfinished, by its name? */
 static bool is_weight_file(const char *name)
 {
-    int shard, shards, end = 0;
-    if (strcmp(name, SINGLE) == 0 || strcmp(name, INDEX) == 0)
-        return true;
-    return sscanf(name, "model-%5d-of-%5d.safetensors%n", &shard, &shards, &end) == 2 && end > 0 && name[end] == 0;
+    static const char *const patterns[] = {"model.safetensors%n", "model.safetensors.index.json%n",
+                                           "model-%*5d-of-%*5d.safetensors%n",
+                                           "model-v%*9d-%*5d-of-%*5d.safetensors%n"};
+    for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++) {
+        int end = 0, process_end = 0;
+        sscanf(name, patterns[i], &end);
+        if (end > 0)
+            sscanf(name + end, ".%*d.tmp%n", &process_end);
+        if (end > 0 && name[end + process_end] == 0)
+            return true;
+    }
+    return false;
 }
 
 static bool is_of_set(const struct set *set, const char *name)
@@ -330,17 +374,16 @@ static bool is_of_set(const struct set *set, const char *name)
     if (set->shards > 1 && strcmp(name, INDEX) == 0)
         return true;
     for (int64_t shard = 0; shard < set->shards; shard++) {
-        shard_name(ours, shard, set->shards);
+        shard_name(ours, set, shard);
         if (strcmp(name, ours) == 0)
             return true;
     }
     return false;
 }
 
-/* Removes the weight files of an earlier save; a reader would take them for the model's. */
+/* Removes the weight files of an earlier save. The new model stands: from here on no memory is needed. */
 static alloy_status remove_others(const struct set *set)
 {
-    alloy_text path = {0};
     alloy_status status = ALLOY_OK;
     DIR *folder = opendir(set->folder);
     if (!folder)
@@ -348,19 +391,19 @@ static alloy_status remove_others(const struct set *set)
     for (struct dirent *entry; !status && (entry = readdir(folder));) {
         if (!is_weight_file(entry->d_name) || is_of_set(set, entry->d_name))
             continue;
-        status = alloy_path_join(&path, set->folder, entry->d_name);
-        if (!status && unlink(path.bytes) != 0)
-            status = alloy_fail(ALLOY_IO, "%s: cannot remove this file of an earlier save",
-                                alloy_printable_path(path.bytes));
+        if (unlinkat(dirfd(folder), entry->d_name, 0) != 0)
+            status = alloy_fail(ALLOY_IO, "%s: cannot remove %s, a file of an earlier save",
+                                alloy_printable_path(set->folder), entry->d_name);
     }
     closedir(folder);
-    alloy_text_free(&path);
     return status;
 }
 
 static alloy_status write_set(struct set *set, int64_t count, uint64_t most)
 {
     alloy_status status = divide(set, count, most ? most : DEFAULT_SHARD);
+    if (!status)
+        status = choose_names(set);
     if (!status)
         status = write_shards(set);
     bool has_index = set->shards > 1;
@@ -377,9 +420,13 @@ alloy_status alloy_safetensors_write_model(const char *folder, const alloy_saved
                                            uint64_t most)
 {
     struct set set = {.folder = folder};
+    int lock = -1;
     alloy_status status = make_items(&set.items, tensors, count);
     if (!status)
+        status = alloy_folder_lock(folder, &lock);
+    if (!status)
         status = write_set(&set, count, most);
+    alloy_folder_unlock(lock);
     alloy_memory_free(set.items);
     alloy_memory_free(set.first);
     alloy_memory_free(set.files);

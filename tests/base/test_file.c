@@ -107,7 +107,7 @@ static void a_file_is_replaced_when_all_of_it_is_there(void **state)
     remove_folder(folder);
 }
 
-static void a_failed_write_leaves_the_old_file_and_nothing_else(void **state)
+static void f5_a_failed_write_leaves_the_old_file_and_nothing_else(void **state)
 {
     (void)state;
     char *folder = test_folder(), *path = write_text(folder, "f", "old");
@@ -138,7 +138,7 @@ static void a_failed_write_leaves_the_old_file_and_nothing_else(void **state)
 }
 
 /* A device is no place for a file with a final name; one that takes no bytes tells so. */
-static void targets_that_cannot_be_replaced_are_io(void **state)
+static void f6_targets_that_cannot_be_replaced_are_io(void **state)
 {
     (void)state;
     char *folder = test_folder();
@@ -160,7 +160,7 @@ static void targets_that_cannot_be_replaced_are_io(void **state)
     remove_folder(folder);
 }
 
-static void descriptors_that_run_out_are_io(void **state)
+static void f9_descriptors_that_run_out_are_io(void **state)
 {
     (void)state;
     char *folder = test_folder(), *path = write_text(folder, "f", "x");
@@ -182,7 +182,7 @@ static void on_interrupt(int number)
 }
 
 /* EINTR: a timer that fires all the time must not be seen by who reads and writes. */
-static void interrupted_calls_go_on(void **state)
+static void f9_interrupted_calls_go_on(void **state)
 {
     (void)state;
     enum { SIZE = 16 * 1024 * 1024 };
@@ -231,10 +231,10 @@ int main(void)
         cmocka_unit_test(only_regular_files_are_opened_and_nothing_hangs),
         cmocka_unit_test(folders_are_created_with_those_above_them),
         cmocka_unit_test(a_file_is_replaced_when_all_of_it_is_there),
-        cmocka_unit_test(a_failed_write_leaves_the_old_file_and_nothing_else),
-        cmocka_unit_test(targets_that_cannot_be_replaced_are_io),
-        cmocka_unit_test(descriptors_that_run_out_are_io),
-        cmocka_unit_test(interrupted_calls_go_on),
+        cmocka_unit_test(f5_a_failed_write_leaves_the_old_file_and_nothing_else),
+        cmocka_unit_test(f6_targets_that_cannot_be_replaced_are_io),
+        cmocka_unit_test(f9_descriptors_that_run_out_are_io),
+        cmocka_unit_test(f9_interrupted_calls_go_on),
         cmocka_unit_test(a_mapped_file_that_shrank_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

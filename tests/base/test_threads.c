@@ -3,6 +3,7 @@
 
 #include <fenv.h>
 #include <stdatomic.h>
+#include <sys/wait.h>
 #if defined(__SSE__)
 #include <xmmintrin.h>
 #endif
@@ -108,9 +109,47 @@ static void a_team_has_one_to_1024_workers(void **state)
     }
 }
 
+/* In a process of its own that may have `most` threads: what a team of 8 has, or 100 when it failed. */
+static int team_among(rlim_t most)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct rlimit limit = {most, most};
+        static struct warnings warnings;
+        alloy_team team;
+        if ((geteuid() == 0 && setuid(65531) != 0) || setrlimit(RLIMIT_NPROC, &limit) != 0)
+            _exit(101); /* root has no limit, so this is a user that has no other process */
+        collect_warnings(&warnings);
+        if (alloy_team_open(&team, 8))
+            _exit(100);
+        struct record *record = calloc(1, sizeof *record);
+        alloy_parallel(&team, TASKS, note, record);
+        for (int64_t i = 0; record && i < TASKS; i++)
+            if (record->runs[i] != 1)
+                _exit(102);
+        _exit(warnings.count == (team.threads < 8) ? team.threads : 103);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void f10_a_team_takes_the_threads_that_there_are(void **state)
+{
+    (void)state;
+    assert_int_equal(team_among(1), 1);
+    if (geteuid() == 0) { /* others have processes that count too */
+        assert_int_equal(team_among(3), 3);
+        assert_int_equal(team_among(100), 8);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        /* first: a process that has used OpenMP cannot be forked and use it again */
+        cmocka_unit_test(f10_a_team_takes_the_threads_that_there_are),
         cmocka_unit_test(every_task_runs_once_whatever_the_team),
         cmocka_unit_test(the_callers_floating_point_environment_is_restored),
         cmocka_unit_test(a_team_has_one_to_1024_workers),

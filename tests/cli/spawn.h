@@ -27,10 +27,11 @@ struct setup {
     size_t input_size;  /* bytes; 0: the string's */
     const char *output; /* standard output is this file and not kept */
     bool closed_input, closed_output, broken_pipe;
-    const char *locale; /* LC_ALL */
-    const char *hub;    /* HF_HUB_CACHE */
-    const char *cache;  /* XDG_CACHE_HOME */
-    bool interrupted;   /* SIGINT once something has been printed on standard output */
+    const char *locale;       /* LC_ALL */
+    const char *hub;          /* HF_HUB_CACHE */
+    const char *cache;        /* XDG_CACHE_HOME */
+    size_t file_size, memory; /* limits in bytes; 0: none */
+    bool interrupted;         /* SIGINT once something has been printed on standard output */
 };
 
 struct answer {
@@ -50,6 +51,10 @@ static inline void child(const struct setup *setup, char *const *words, int in, 
     if (setup->cache)
         setenv("XDG_CACHE_HOME", setup->cache, 1);
     setenv("OMP_WAIT_POLICY", "passive", 1);
+    if (setup->file_size)
+        setrlimit(RLIMIT_FSIZE, &(struct rlimit){setup->file_size, setup->file_size});
+    if (setup->memory)
+        setrlimit(RLIMIT_AS, &(struct rlimit){setup->memory, setup->memory});
     signal(SIGPIPE, SIG_DFL);
     dup2(in, 0);
     dup2(out, 1);

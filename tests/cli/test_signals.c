@@ -49,7 +49,7 @@ static int run_apart(const char *folder, bool no_mmap, char *line, size_t size)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
-static void a_page_that_cannot_be_read_names_file_and_byte(void **state)
+static void f2_a_page_that_cannot_be_read_names_file_and_byte(void **state)
 {
     (void)state;
     char line[2048], *folder = test_folder();
@@ -61,7 +61,7 @@ static void a_page_that_cannot_be_read_names_file_and_byte(void **state)
     remove_folder(folder);
 }
 
-static void files_that_were_read_do_not_mind(void **state)
+static void f3_files_that_were_read_do_not_mind(void **state)
 {
     (void)state;
     char line[2048], *folder = test_folder();
@@ -81,11 +81,70 @@ static void ctrl_c_stops_with_the_last_line(void **state)
     forget(&answer);
 }
 
+/* F6, F7: a write fails at the limit of file sizes, SIGXFSZ does not end the command, what was there stays, and nothing
+ * is left beside it. */
+static void f6_f7_a_limit_of_file_sizes_is_io(void **state)
+{
+    (void)state;
+    char *folder = test_folder(), out[512], model[512], names[600];
+    snprintf(out, sizeof out, "%s/out/logits.safetensors", folder);
+    snprintf(model, sizeof model, "%s/model", folder);
+    write_text(folder, "out/logits.safetensors", "what was there");
+    struct answer answer = run(plainly, "init", GOLDEN "qwen3", "--out", model, "-q");
+    expect_code(&answer, ALLOY_OK);
+    forget(&answer);
+    size_t size, after_size;
+    char *before = read_whole(path_in(model, "model.safetensors"), &size);
+    static const size_t limits[] = {1, 1000, 100000};
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        struct setup limited = {.file_size = limits[i]};
+        answer = run(limited, "init", GOLDEN "qwen3", "--out", model, "--seed", "9");
+        expect_error(&answer, ALLOY_IO, "model.safetensors", "File too large");
+        forget(&answer);
+        answer = run(limited, "logits", MOBY, "--ids", "1,2,3,4,5,6,7,8,9,10,11,12,13", "--out", out);
+        expect_error(&answer, ALLOY_IO, "logits.safetensors", "File too large");
+        forget(&answer);
+        char *after = read_whole(path_in(model, "model.safetensors"), &after_size);
+        assert_int_equal(after_size, size);
+        assert_memory_equal(after, before, size);
+        free(after);
+        after = read_whole(out, &after_size);
+        expect_bytes(after, after_size, "what was there");
+        free(after);
+        snprintf(names, sizeof names, "test \"$(ls '%s' '%s/out' | wc -l)\" = 6", model, folder);
+        assert_int_equal(system(names), 0); /* two files, one, two headings and a line between */
+    }
+    free(before);
+    remove_folder(folder);
+}
+
+/* F10: with less memory than it needs the command says so; it is not ended by a signal. */
+static void f10_little_memory_is_nomem(void **state)
+{
+    (void)state;
+    if (ALLOY_TEST_SANITIZED)
+        skip(); /* a sanitizer reserves more than any limit */
+    bool done = false, refused = false;
+    for (size_t mib = 16; mib <= 256; mib += 4) {
+        struct answer answer =
+            run(((struct setup){.memory = mib << 20}), "generate", MOBY, "-p", "Call me", "-n", "4", "-t", "2", "-q");
+        bool loaded = answer.code != 127; /* else the loader had not enough to begin with */
+        if (loaded && answer.code != ALLOY_OK && answer.code != ALLOY_NOMEM)
+            fail_msg("with %zu MiB: ended with %d (signal %d): %s", mib, answer.code, answer.signal, answer.err);
+        refused = refused || answer.code == ALLOY_NOMEM;
+        done = answer.code == ALLOY_OK;
+        forget(&answer);
+    }
+    assert_true(refused && done);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_page_that_cannot_be_read_names_file_and_byte),
-        cmocka_unit_test(files_that_were_read_do_not_mind),
+        cmocka_unit_test(f2_a_page_that_cannot_be_read_names_file_and_byte),
+        cmocka_unit_test(f3_files_that_were_read_do_not_mind),
+        cmocka_unit_test(f6_f7_a_limit_of_file_sizes_is_io),
+        cmocka_unit_test(f10_little_memory_is_nomem),
         cmocka_unit_test(ctrl_c_stops_with_the_last_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

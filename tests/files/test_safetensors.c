@@ -3,11 +3,13 @@
 
 #include <dirent.h>
 #include <signal.h>
-#include <sys/resource.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
 
 #include "base/memory.h"
 #include "base/status.h"
 #include "files/safetensors.h"
+#include "files/weights.h"
 
 static void tensors_are_found_by_name_and_walked_in_the_order_of_their_bytes(void **state)
 {
@@ -227,8 +229,117 @@ static void a_save_leaves_nothing_of_the_one_before(void **state)
     remove_folder(folder);
 }
 
+/* What the folder's tensors hold, all of them, as a reader finds them; -1 when they do not hold the same. */
+static int value_of(const char *folder)
+{
+    alloy_model_files files;
+    alloy_weights *weights;
+    int value = -2;
+    expect_ok(alloy_model_files_open(&files, folder, false));
+    expect_ok(alloy_weights_open(&weights, &files, NULL));
+    assert_int_equal(alloy_weights_count(weights), TENSORS);
+    for (int64_t i = 0; i < TENSORS; i++) {
+        const alloy_stored_tensor *tensor;
+        expect_ok(alloy_weights_at(weights, i, &tensor));
+        for (size_t at = 0; at < tensor->bytes; at++)
+            value = value == -2 || value == tensor->data[at] ? tensor->data[at] : -1;
+    }
+    alloy_weights_close(weights);
+    alloy_model_files_close(&files);
+    return value;
+}
+
+/* Saves in a process that is killed at its n-th stop at a system call; false when it ends before. */
+static bool save_and_kill(const char *folder, uint8_t value, uint64_t most, int n)
+{
+    int status;
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)
+            _exit(77);
+        raise(SIGSTOP);
+        _exit(save(folder, value, most));
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    for (int i = 0; i < n && WIFSTOPPED(status); i++) {
+        ptrace(PTRACE_SYSCALL, pid, NULL, NULL);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+    }
+    if (WIFEXITED(status)) {
+        assert_int_equal(WEXITSTATUS(status), 0);
+        return false;
+    }
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return true;
+}
+
+static void f11_a_save_that_is_killed_leaves_the_old_model_or_the_new(void **state)
+{
+    (void)state;
+    static const uint64_t sizes[][2] = {{2500, 2500}, {0, 2500}, {2500, 0}, {0, 0}, {2500, 10}}; /* before and after */
+    char *parent = getenv("TMPDIR");
+    if (access("/dev/shm", W_OK) == 0)
+        setenv("TMPDIR", "/dev/shm", 1); /* where a sync takes no time */
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        bool killed = true;
+        int stops = 0, old = 0, fresh = 0;
+        for (; killed; stops += ALLOY_TEST_SLOW ? 7 : 1) {
+            char *folder = test_folder();
+            expect_ok(save(folder, 1, sizes[i][0]));
+            killed = save_and_kill(folder, 2, sizes[i][1], stops);
+            int value = value_of(folder);
+            if (value != 1 && value != 2)
+                fail_msg("killed at stop %d of a save: the folder mixes two models", stops);
+            old += value == 1;
+            fresh += value == 2;
+            expect_ok(save(folder, 3, 0)); /* and what was left is cleared away */
+            expect_names(folder, "model.safetensors\n");
+            assert_int_equal(value_of(folder), 3);
+            remove_folder(folder);
+        }
+        assert_true(old > 10 && fresh > 0);
+    }
+    if (parent)
+        setenv("TMPDIR", parent, 1);
+    else
+        unsetenv("TMPDIR");
+}
+
+static void f12_a_second_writer_is_refused(void **state)
+{
+    (void)state;
+    char *folder = test_folder();
+    int lock;
+    expect_ok(save(folder, 1, 2500));
+    expect_ok(alloy_folder_lock(folder, &lock));
+    expect_failure(save(folder, 2, 2500), ALLOY_IO, folder, "another process is writing");
+    expect_names(folder, THREE_SHARDS);
+    assert_int_equal(value_of(folder), 1);
+    alloy_folder_unlock(lock);
+    expect_ok(save(folder, 2, 2500));
+    assert_int_equal(value_of(folder), 2);
+    remove_folder(folder);
+}
+
+/* Names that are taken are not taken again, so that nothing of the old model is written over. */
+static void a_save_over_a_save_has_other_names(void **state)
+{
+    (void)state;
+    char *folder = test_folder();
+    expect_ok(save(folder, 1, 2500));
+    expect_ok(save(folder, 2, 2500));
+    expect_names(folder, "model-v1-00001-of-00003.safetensors\nmodel-v1-00002-of-00003.safetensors\n"
+                         "model-v1-00003-of-00003.safetensors\nmodel.safetensors.index.json\n");
+    assert_int_equal(value_of(folder), 2);
+    expect_ok(save(folder, 3, 2500));
+    expect_names(folder, THREE_SHARDS);
+    assert_int_equal(value_of(folder), 3);
+    remove_folder(folder);
+}
+
 /* F5: the disk is full at any byte of any file, and the earlier checkpoint stays as it was. */
-static void a_full_disk_leaves_the_earlier_checkpoint(void **state)
+static void f5_a_full_disk_leaves_the_earlier_checkpoint(void **state)
 {
     (void)state;
     char *folder = test_folder();
@@ -266,7 +377,7 @@ static void a_full_disk_leaves_the_earlier_checkpoint(void **state)
 }
 
 /* F8: the file that is written is the one that is mapped. */
-static void a_mapped_source_may_be_its_own_target(void **state)
+static void f8_a_mapped_source_may_be_its_own_target(void **state)
 {
     (void)state;
     char *folder = test_folder(), *path = path_in(folder, "model.safetensors");
@@ -353,9 +464,9 @@ static void every_allocation_of_writing_may_fail(void **state)
         alloy_memory_fail_after(n);
         alloy_status status = save(folder, 2, 2500);
         alloy_memory_fail_after(-1);
-        expect_names(folder, THREE_SHARDS);
         if (!status)
             break;
+        expect_names(folder, THREE_SHARDS);
         expect_failure(status, ALLOY_NOMEM, "memory");
         failures++;
     }
@@ -372,8 +483,11 @@ int main(void)
         cmocka_unit_test(what_cannot_be_meant_is_not_written),
         cmocka_unit_test(a_model_is_saved_in_shards_with_an_index),
         cmocka_unit_test(a_save_leaves_nothing_of_the_one_before),
-        cmocka_unit_test(a_full_disk_leaves_the_earlier_checkpoint),
-        cmocka_unit_test(a_mapped_source_may_be_its_own_target),
+        cmocka_unit_test(a_save_over_a_save_has_other_names),
+        cmocka_unit_test(f11_a_save_that_is_killed_leaves_the_old_model_or_the_new),
+        cmocka_unit_test(f12_a_second_writer_is_refused),
+        cmocka_unit_test(f5_a_full_disk_leaves_the_earlier_checkpoint),
+        cmocka_unit_test(f8_a_mapped_source_may_be_its_own_target),
         cmocka_unit_test(opening_touches_no_weights),
         cmocka_unit_test(every_allocation_of_reading_may_fail),
         cmocka_unit_test(every_allocation_of_writing_may_fail),

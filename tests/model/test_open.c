@@ -3,6 +3,7 @@
 #include "model/models.h"
 
 #include <math.h>
+#include <signal.h>
 
 #include "alloy/extend.h"
 #include "attacks/spoiled_model.h"
@@ -302,6 +303,34 @@ static void x7_x8_tensors_in_the_wrong_shard_or_in_two_are_named(void **state)
     expect_no_part_of_a_model(sharded_copy(9, 2, 0), ALLOY_FORMAT, "model-00009-of-00010", "places in model-00002");
 }
 
+/* ---- F4: a file that is cut while it is mapped ------------------------------------------------------------------- */
+
+/* Each forward looks again, so that a page that is gone is an error and no signal; the library handles none itself. */
+static void f4_a_forward_checks_the_files_again(void **state)
+{
+    (void)state;
+    char *folder = sharded_copy(0, 0, 0), path[512];
+    int64_t ids[3] = {1, 2, 3};
+    float logits[VOCAB];
+    struct sigaction before, after;
+    assert_int_equal(sigaction(SIGBUS, NULL, &before), 0); /* the test library's */
+    alloy_model *model = open_model(folder);
+    alloy_session *session = open_session(model, 1, 0, NULL);
+    alloy_cache *cache = open_cache(session);
+    expect_ok(alloy_forward(session, &(alloy_sequence){cache, ids, 3}, 1, logits, NULL));
+    shard_in(path, folder, 5);
+    assert_int_equal(truncate(path, 4096), 0);
+    expect_failure(alloy_forward(session, &(alloy_sequence){cache, ids, 3}, 1, logits, NULL), ALLOY_IO,
+                   "model-00005-of-00010", "4096 bytes", "changed");
+    assert_int_equal(alloy_cache_length(cache), 3);
+    assert_int_equal(sigaction(SIGBUS, NULL, &after), 0);
+    assert_ptr_equal(after.sa_sigaction, before.sa_sigaction);
+    alloy_cache_close(cache);
+    alloy_session_close(session);
+    alloy_model_close(model);
+    remove_folder(folder);
+}
+
 /* ---- The same weights, read and stored otherwise ----------------------------------------------------------------- */
 
 /* The format promises no alignment: a header one byte longer puts every tensor at an odd address. */
@@ -522,6 +551,7 @@ int main(void)
         cmocka_unit_test(x5_a_missing_shard_is_named),
         cmocka_unit_test(x6_a_truncated_shard_is_named),
         cmocka_unit_test(x7_x8_tensors_in_the_wrong_shard_or_in_two_are_named),
+        cmocka_unit_test(f4_a_forward_checks_the_files_again),
         cmocka_unit_test(s17_unaligned_weights_give_the_bits_of_aligned_ones),
         cmocka_unit_test(weights_read_into_memory_give_the_bits_of_mapped_ones),
         cmocka_unit_test(stacked_experts_give_the_bits_of_experts_one_by_one),
