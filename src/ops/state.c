@@ -104,7 +104,7 @@ bool alloy_state_bytes_at(const alloy_state_spec *spec, alloy_dtype rows_dtype, 
     for (int i = 0; i < spec->count; i++) {
         const alloy_state_part *part = &spec->part[i];
         bool fixed = part->kind == ALLOY_STATE_FIXED;
-        size_t rows = fixed ? 1 : (size_t)length, bytes;
+        size_t rows = fixed ? 1 : (size_t)(length / part->rate), bytes;
         if (part->window > 0 && !alloy_size_add((size_t)part->window - 1, (size_t)chunk, &rows))
             return false;
         size_t row = fixed ? (size_t)part->width * sizeof(float) : row_bytes(part, rows_dtype);

@@ -48,6 +48,25 @@ static void bytes_are_known_before_any_is_allocated(void **state)
     assert_false(alloy_state_bytes_at(&spec, ALLOY_F32, INT64_MAX / 12, INT64_MAX, &bytes));
 }
 
+/* An entry for every 4 tokens: none before the fourth. */
+static void entries_take_a_row_each(void **state)
+{
+    (void)state;
+    alloy_state_spec spec = {.count = 0};
+    alloy_state_block block = {0};
+    size_t bytes;
+    alloy_state_keep_entries(&spec, "entries", WIDTH, 4);
+    assert_true(alloy_state_bytes_at(&spec, ALLOY_F32, 4003, 50, &bytes));
+    assert_int_equal(bytes, 1000 * WIDTH * 4);
+    expect_ok(alloy_state_reserve(&block, &spec, ALLOY_F32, 3, 50));
+    assert_int_equal(block.store[0].capacity, 0);
+    expect_ok(alloy_state_reserve(&block, &spec, ALLOY_F32, 259, 50));
+    assert_int_equal(block.store[0].capacity, 64);
+    expect_ok(alloy_state_reserve(&block, &spec, ALLOY_F32, 260, 50));
+    assert_int_equal(block.store[0].capacity, 128);
+    alloy_state_free(&block);
+}
+
 /* A token at a time, memory grows by half as much again or more: not once a token. */
 static void rows_stay_while_memory_grows_ahead(void **state)
 {
@@ -144,6 +163,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(capacities_are_whole_blocks),
         cmocka_unit_test(bytes_are_known_before_any_is_allocated),
+        cmocka_unit_test(entries_take_a_row_each),
         cmocka_unit_test(rows_stay_while_memory_grows_ahead),
         cmocka_unit_test(a_ring_takes_no_longer_chunk_than_it_was_made_for),
         cmocka_unit_test(fixed_parts_begin_as_zeros_and_do_again),
