@@ -111,7 +111,7 @@ static alloy_status against_reference(const alloy_cli_job *job, alloy_cli_compar
     alloy_status status = alloy_cli_reference_open(&reference, o->reference);
     if (status)
         return status;
-    status = alloy_cli_capture_run(&capture, job->session, &reference.input_ids, true, "computing");
+    status = alloy_cli_capture_run(&capture, job->session, &reference.input_ids, ALLOY_CLI_CAPTURE_HIDDEN, "computing");
     comparison->tokens = capture.tokens;
     if (!status)
         status = alloy_cli_comparison_open(comparison, job->model);
@@ -147,7 +147,7 @@ static alloy_status run_other(const alloy_cli_common *common, const alloy_model 
     alloy_status status = alloy_cli_open_session(&session, other, common);
     if (status)
         return status;
-    status = alloy_cli_capture_run(capture, session, ids, true, "computing the second");
+    status = alloy_cli_capture_run(capture, session, ids, ALLOY_CLI_CAPTURE_HIDDEN, "computing the second");
     if (!status && greedy_count > 0)
         status = continue_greedily(session, ids, greedy_count, greedy);
     alloy_session_close(session);
@@ -179,7 +179,7 @@ static alloy_status compare_models(alloy_cli_job *job, const alloy_model *other,
                           (long long)alloy_model_vocab_size(other));
     alloy_status status = alloy_cli_draw_ids(job, context - 1);
     if (!status)
-        status = alloy_cli_capture_run(&a, job->session, &job->ids, true, "computing the first");
+        status = alloy_cli_capture_run(&a, job->session, &job->ids, ALLOY_CLI_CAPTURE_HIDDEN, "computing the first");
     comparison->tokens = a.tokens;
     int64_t room = context - job->ids.count, greedy = room < GREEDY_TOKENS ? room : GREEDY_TOKENS;
     if (!status && greedy > 0)

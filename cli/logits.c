@@ -1,6 +1,8 @@
-/* alloy logits: runs a list of ids and writes the logits of every token, and hidden states, as safetensors. */
+/* alloy logits: runs a list of ids and writes the logits of every token, and hidden states, as safetensors; and where
+ * the tokens of layers with experts went, as JSON. */
 #include <stdio.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "capture.h"
@@ -10,7 +12,7 @@
 
 typedef struct logits_options {
     alloy_cli_common common;
-    const char *out;
+    const char *out, *routing_out;
     bool hidden;
 } logits_options;
 
@@ -57,6 +59,33 @@ static alloy_status save(const logits_options *o, const alloy_cli_capture *c, co
     return status;
 }
 
+/* {"LAYER": [tokens of each expert], ...}: what `alloy roofline --routing` reads. */
+static alloy_status save_routing(const char *path, const alloy_cli_capture *c)
+{
+    alloy_text text = {0};
+    alloy_json_writer w;
+    alloy_json_writer_open(&w, &text, 0);
+    alloy_json_write_object(&w);
+    for (int64_t i = 0; i < c->layers; i++) {
+        char layer[24];
+        if (!c->routing[i].tokens)
+            continue;
+        snprintf(layer, sizeof layer, "%lld", (long long)i);
+        alloy_json_write_key(&w, layer);
+        alloy_json_write_array(&w);
+        for (int64_t e = 0; e < c->routing[i].experts; e++)
+            alloy_json_write_int64(&w, c->routing[i].tokens[e]);
+        alloy_json_write_array_end(&w);
+    }
+    alloy_json_write_object_end(&w);
+    alloy_text_char(&text, '\n');
+    alloy_status status = alloy_text_status(&text);
+    if (!status)
+        status = alloy_file_replace(path, alloy_text_get(&text), text.size);
+    alloy_text_free(&text);
+    return status;
+}
+
 static alloy_status report(const logits_options *o, const alloy_cli_capture *c)
 {
     if (!o->common.json) {
@@ -77,9 +106,12 @@ static alloy_status run(alloy_cli_job *job)
 {
     const logits_options *o = job->options;
     alloy_cli_capture capture = {0};
-    alloy_status status = alloy_cli_capture_run(&capture, job->session, &job->ids, o->hidden, "prefill");
+    int what = (o->hidden ? ALLOY_CLI_CAPTURE_HIDDEN : 0) | (o->routing_out ? ALLOY_CLI_CAPTURE_ROUTING : 0);
+    alloy_status status = alloy_cli_capture_run(&capture, job->session, &job->ids, what, "prefill");
     if (!status)
         status = save(o, &capture, &job->ids);
+    if (!status && o->routing_out)
+        status = save_routing(o->routing_out, &capture);
     if (!status)
         status = report(o, &capture);
     alloy_cli_capture_free(&capture);
@@ -102,6 +134,11 @@ static const alloy_cli_option flags[] = {
      .kind = ALLOY_CLI_SWITCH,
      .offset = OPTION(hidden),
      .help = "the output of every decoder layer too"},
+    {.name = "routing-out",
+     .kind = ALLOY_CLI_TEXT,
+     .offset = OPTION(routing_out),
+     .value = "FILE",
+     .help = "how many tokens went to each expert of each layer, as JSON"},
     ALLOY_CLI_CHUNK_FLAG,
     {0},
 };
@@ -110,7 +147,8 @@ const alloy_cli_command alloy_cli_logits = {
     .name = "logits",
     .summary = "write the logits of every token to a file",
     .about = "Runs token ids through the model and writes `logits` (F32 [tokens, vocabulary]), `input_ids` and, with "
-             "--hidden, `hidden.0`, `hidden.1`, ... (F32 [tokens, width], the output of each layer) as safetensors.",
+             "--hidden, `hidden.0`, `hidden.1`, ... (F32 [tokens, width], the output of each layer) as safetensors. "
+             "--routing-out writes {\"LAYER\": [tokens of each expert], ...}, which `alloy roofline --routing` reads.",
     .examples = "  alloy logits MODEL --ids 1,2,3 --out logits.safetensors\n"
                 "  alloy logits MODEL --ids-file prompt.json --out all.safetensors --hidden --num-layers 4\n"
                 "  alloy tokenize MODEL \"Call me\" | alloy logits MODEL --ids-file - --out logits.safetensors\n",

@@ -184,7 +184,8 @@ static const alloy_cli_option flags[] = {
      .offset = OWN(delta),
      .value = "FORM",
      .choices = "step chunk",
-     .help = "the delta rule in exact: token by token, or chunks of 64 where a sequence brings more (default)"},
+     .help =
+         "the delta rule in exact: token by token, or in chunks of 64 (default: chunks where a sequence brings more)"},
     {.name = "fusion",
      .kind = ALLOY_CLI_CHOICE,
      .offset = OWN(fusion),

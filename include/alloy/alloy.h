@@ -221,9 +221,14 @@ typedef enum alloy_logits_rows {
 typedef void alloy_hidden_function(void *user, int64_t layer, int64_t sequence, int64_t first, int64_t rows,
                                    int64_t width, const float *hidden);
 
+/* Sees which of `experts` experts a layer's tokens went to: `count` choices in the order of the tokens, once a layer
+ * and chunk. */
+typedef void alloy_routed_function(void *user, int64_t layer, int64_t experts, int64_t count, const int32_t *chosen);
+
 typedef struct alloy_forward_options {
     alloy_logits_rows logits;
     alloy_hidden_function *hidden; /* may be NULL */
+    alloy_routed_function *routed; /* may be NULL */
     /* after each chunk; may be NULL; false stops with ALLOY_OK at `done` tokens */
     bool (*progress)(void *user, int64_t done, int64_t tokens);
     void *user;

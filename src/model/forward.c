@@ -161,6 +161,8 @@ static alloy_status run_pass(struct work *w, int64_t tokens)
                        .ids = w->ids,
                        .kernels = s->kernels,
                        .team = &s->team,
+                       .routed = w->options->routed,
+                       .routed_user = w->options->user,
                        .watch = s->watch,
                        .watch_user = s->watch_user};
     alloy_decode decode = {.states = w->states,

@@ -121,6 +121,8 @@ static void run(const alloy_args *a)
     if (!take_all(&w))
         return;
     sort_by_expert(&w);
+    if (a->pass->routed)
+        a->pass->routed(a->pass->routed_user, a->pass->site.layer, e->count, w.rows, o->routes->expert);
     alloy_pass_ranges(a->pass, w.rows, ROWS_A_PIECE, gather, &w);
     alloy_run_linear_jobs(a->pass, w.jobs, add_jobs(&w, add_jobs(&w, 0, e->gate, w.x, w.gate), e->up, w.x, w.up));
     alloy_pass_ranges(a->pass, w.rows, ROWS_A_PIECE, activate, &w);

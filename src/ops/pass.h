@@ -91,7 +91,9 @@ struct alloy_pass {
     const alloy_team *team;
     alloy_site_function *watch; /* NULL: nobody times it */
     void *watch_user;
-    alloy_rotary_table *rotary; /* tables made so far in this pass */
+    alloy_rotary_table *rotary;    /* tables made so far in this pass */
+    alloy_routed_function *routed; /* NULL: nobody asks */
+    void *routed_user;
 
     /* Count. */
     alloy_count_model model;
