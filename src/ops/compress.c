@@ -6,6 +6,7 @@
  * State. `open`: [rate, kv | gate] rows of the tokens whose window is not closed, token t in slot t mod rate.
  * `overlap`: [rate, kv | gate] the first half of the channels of the last closed window. What the slots hold follows
  * from the length alone: nothing is cleared or moved. */
+#include "kernels/counted.h"
 #include "ops/pass.h"
 #include "ops/state.h"
 
@@ -83,6 +84,9 @@ static void keep_rows(float *store, int64_t slot, const alloy_compress_segment *
         for (int64_t j = 0; j < segments[i].count; j++, to += 2 * width) {
             memcpy(to, segments[i].kv + j * segments[i].stride, bytes);
             memcpy(to + width, segments[i].gate + j * segments[i].stride, bytes);
+            ALLOY_COUNT_CACHE(segments[i].kv + j * segments[i].stride, bytes);
+            ALLOY_COUNT_CACHE(segments[i].gate + j * segments[i].stride, bytes);
+            ALLOY_COUNT_WRITTEN(to, 2 * bytes);
         }
 }
 

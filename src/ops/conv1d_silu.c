@@ -1,5 +1,6 @@
 /* Depthwise causal convolution over tokens, then SiLU. Each channel is a column sum from the oldest tap. The state is
  * the last taps - 1 rows of the input, oldest first. */
+#include "kernels/counted.h"
 #include "ops/pass.h"
 #include "ops/state.h"
 
@@ -41,8 +42,12 @@ static void keep_tail(const struct convolution *c)
 {
     float *tail = alloy_state_fixed(c->args, c->span);
     int64_t count = c->args->pass->spans[c->span].count;
-    for (int64_t j = 0; j < c->taps - 1; j++)
-        memmove(tail + j * c->channels, input_row(c, count - c->taps + 1 + j), (size_t)c->channels * sizeof *tail);
+    for (int64_t j = 0; j < c->taps - 1; j++) {
+        int64_t t = count - c->taps + 1 + j;
+        memmove(tail + j * c->channels, input_row(c, t), (size_t)c->channels * sizeof *tail);
+        if (c->args->pass->spans[c->span].past + t >= 0) /* before the first token there are zeros, and were */
+            ALLOY_COUNT_WRITTEN(tail + j * c->channels, (size_t)c->channels * sizeof *tail);
+    }
 }
 
 static float *transposed(const alloy_args *a, int64_t channels, int64_t taps)

@@ -1,4 +1,5 @@
 /* Ops of one element at a time: the work of an element is a row of a table. */
+#include "kernels/counted.h"
 #include "ops/pass.h"
 
 enum { ELEMENTS_A_PIECE = 16 * 1024 };
@@ -144,8 +145,10 @@ static void run_token_gate(const alloy_args *a)
     for (int64_t t = 0; t < a->in[0]->shape[0]; t++) {
         float gate, *y = a->out[0]->data + t * d;
         kernels->sigmoid(&gate, a->in[1]->data + t, 1);
-        for (int64_t i = 0; i < d; i++)
+        for (int64_t i = 0; i < d; i++) {
             y[i] = a->in[0]->data[t * d + i] * gate;
+            ALLOY_COUNT_VECTOR(COST_MULTIPLY);
+        }
     }
 }
 

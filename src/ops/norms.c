@@ -57,6 +57,8 @@ static void run_rms(const alloy_args *a)
 {
     const struct options *o = a->options;
     struct rows rows = rows_of(a);
+    if (alloy_tensor_size(a->in[0]) == 0) /* no window of a compressor has closed */
+        return;
     if (a->weight[0]) {
         float *w = alloy_weight_widened(a->pass, a->weight[0]);
         if (!w)

@@ -7,6 +7,7 @@
 
 #include "base/checked.h"
 #include "base/status.h"
+#include "kernels/counted.h"
 
 int64_t alloy_pass_tokens(const alloy_pass *pass)
 {
@@ -127,7 +128,9 @@ alloy_tensor *alloy_apply(alloy_pass *p, const alloy_op *op, const alloy_args *a
     alloy_args call = *args;
     call.pass = p;
     if (p->reading == ALLOY_READ_RUN) {
+        ALLOY_COUNT_OP_BEGINS();
         op->run(&call);
+        ALLOY_COUNT_OP_ENDS(op->name);
     } else {
         alloy_cost cost = {.explanation = p->explanation};
         cost.tensors_read = elements(call.in, ALLOY_MOST_INPUTS);

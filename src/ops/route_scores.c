@@ -3,6 +3,7 @@
  * times a factor.
  *
  * Ranking: larger first, ties to the lower expert, -0 equals +0; a NaN is an error of the pass. */
+#include "kernels/counted.h"
 #include "ops/routes.h"
 
 #include <string.h>
@@ -51,8 +52,10 @@ static void finish(const struct routing *r, float *weight, float *scratch)
 {
     int64_t k = r->o->routes->per_token;
     alloy_divide_by_sum(weight, k, SUM_EPS, scratch);
-    for (int64_t i = 0; i < k; i++)
+    for (int64_t i = 0; i < k; i++) {
         weight[i] = weight[i] * r->o->scale;
+        ALLOY_COUNT_VECTOR(1);
+    }
 }
 
 static bool are_finite(const alloy_args *a, const float *logits, int64_t n)

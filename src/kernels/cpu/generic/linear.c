@@ -8,9 +8,12 @@ ALLOY_INLINE float dot_weights(const float *x, const void *w, alloy_dtype dtype,
 {
     float lanes[ALLOY_LANES] = {0};
     for (int64_t from = 0; from < k; from += ALLOY_LANES)
-        for (int i = 0; i < ALLOY_LANES; i++)
+        for (int i = 0; i < ALLOY_LANES; i++) {
             lanes[i] =
                 from + i < k ? fmaf(x[from + i], alloy_element(w, dtype, from + i), lanes[i]) : fmaf(0, 0, lanes[i]);
+            if (from + i < k)
+                ALLOY_COUNT_TENSOR(2);
+        }
     return alloy_tree16(lanes);
 }
 
@@ -20,8 +23,12 @@ ALLOY_INLINE void linear(const alloy_linear_job *job, alloy_dtype dtype)
         for (int64_t t = 0; t < job->n; t++) {
             const char *w = (const char *)job->w + r * job->w_stride;
             float sum = dot_weights(job->x + t * job->x_stride, w, dtype, job->k);
-            if (job->bias)
+            ALLOY_COUNT_PARAMETER(w, job->k * alloy_dtype_bits(dtype) / 8);
+            if (job->bias) {
                 sum += job->bias[r];
+                ALLOY_COUNT_VECTOR(1);
+            }
+            ALLOY_COUNT_VECTOR(job->scale != 1);
             job->y[t * job->y_stride + r] = sum * job->scale;
         }
 }
