@@ -10,14 +10,14 @@
 /* ---- Reports ----------------------------------------------------------------------------------------------------- */
 
 /* Several chips are compared; a level that was asked for brings their reports too. */
-static void write_text(const alloy_cli_roofline_options *o, const alloy_report *report, alloy_text *out)
+static void write_text(const alloy_report *report, alloy_text *out)
 {
-    bool compares = report->request->chip_count > 1;
-    if (compares)
+    const alloy_report_request *q = report->request;
+    if (q->chip_count > 1)
         alloy_report_comparison(report, out);
-    if (compares && o->level.given)
+    if (q->chip_count > 1 && !q->times_only)
         alloy_text_char(out, '\n');
-    if (!compares || o->level.given)
+    if (!q->times_only)
         alloy_report_text(report, out);
 }
 
@@ -33,7 +33,7 @@ static alloy_status print_report(const alloy_cli_roofline_options *o, const allo
     else if (o->csv)
         alloy_report_csv(report, &text);
     else
-        write_text(o, report, &text);
+        write_text(report, &text);
     status = alloy_text_status(&text);
     if (!status)
         alloy_cli_write(alloy_text_get(&text), text.size);
@@ -54,6 +54,7 @@ static alloy_status run_on(const alloy_cli_job *job, const alloy_cli_chips *chip
                                     .level = o->level.given ? (int)o->level.value : ALLOY_LEVEL_KINDS,
                                     .compute_dtype = o->compute_dtype,
                                     .page = o->page.value,
+                                    .times_only = chips->count > 1 && !o->level.given && !o->common.json && !o->csv,
                                     .points = points,
                                     .point_count = point_count,
                                     .chips = chips->items,

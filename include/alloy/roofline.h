@@ -304,7 +304,7 @@ ALLOY_API alloy_status alloy_roofline_needs(const alloy_model *model, const allo
                                             int64_t page, alloy_roofline_memory *out);
 
 /* What fits into `bytes`: the most sequences like the first of options.sequences, and the most cached tokens of one
- * such sequence (0: none fits; at most 2^40). By bisection. */
+ * such sequence (0: none fits; at most 2^40). */
 ALLOY_API alloy_status alloy_roofline_fits(const alloy_model *model, const alloy_roofline_options *options,
                                            int64_t page, double bytes, int64_t *batch, int64_t *context);
 

@@ -43,7 +43,13 @@ static void append_cell(const alloy_table *table, int column, int width, const c
         alloy_text_format(out, "%*s%s", padding, "", text);
     else
         alloy_text_format(out, "%s%*s", text, last ? 0 : padding, "");
-    alloy_text_string(out, last ? "\n" : "  ");
+    if (!last) {
+        alloy_text_string(out, "  ");
+        return;
+    }
+    while (out->size > 0 && out->bytes[out->size - 1] == ' ') /* of empty cells */
+        out->bytes[--out->size] = 0;
+    alloy_text_char(out, '\n');
 }
 
 void alloy_table_append(alloy_table *table, alloy_text *out)

@@ -104,6 +104,13 @@ struct alloy_roofline {
 alloy_status alloy_roofline_gather(alloy_roofline **out, const alloy_model *model, const alloy_roofline_terms *terms,
                                    bool keeps_ops);
 
+/* alloy_roofline_needs and _fits where the bytes of weights, which no length changes, are known already. */
+enum { ALLOY_NOT_COUNTED = -1 };
+alloy_status alloy_roofline_needs_with(const alloy_model *model, const alloy_roofline_options *options, int64_t page,
+                                       alloy_count weights, alloy_roofline_memory *out);
+alloy_status alloy_roofline_fits_with(const alloy_model *model, const alloy_roofline_options *options, int64_t page,
+                                      alloy_count weights, double bytes, int64_t *batch, int64_t *context);
+
 /* The kind and the name of a site's rows. */
 const char *alloy_roofline_kind(const alloy_site *site);
 const char *alloy_roofline_name(const alloy_model *model, const alloy_site *site);

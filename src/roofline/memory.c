@@ -2,6 +2,8 @@
  *
  * Weights are the model's parameters. What a cache holds after T tokens is what a forward of T tokens behind nothing
  * writes to it, so it is counted by that forward and no second formula exists. */
+#include <math.h>
+
 #include "base/status.h"
 #include "model/parameters.h"
 #include "roofline/analysis.h"
@@ -88,7 +90,7 @@ static alloy_status count_caches(const alloy_model *model, const alloy_roofline_
                                  alloy_arena *arena, alloy_roofline_memory *out)
 {
     alloy_status status = ALLOY_OK;
-    for (int paged = 0; paged < 2 && !status; paged++) {
+    for (int paged = 0; paged < (page > 1 ? 2 : 1) && !status; paged++) {
         alloy_roofline_terms whole;
         alloy_roofline *written = NULL;
         status = take_whole(&whole, terms, paged ? page : 1, arena);
@@ -133,14 +135,15 @@ static void add_tensors(void *user, const alloy_site *site, const char *op, cons
 /* ---- All of it --------------------------------------------------------------------------------------------------- */
 
 static alloy_status needs(const alloy_model *model, const alloy_roofline_options *options, int64_t page,
-                          alloy_arena *arena, alloy_roofline_memory *out)
+                          alloy_count weights, alloy_arena *arena, alloy_roofline_memory *out)
 {
     alloy_roofline_terms terms;
     alloy_roofline_options exact = *options;
     exact.accounting = ALLOY_EXACT;
     struct tensors tensors = {.site = {.layer = -2}};
     alloy_status status = alloy_roofline_resolve(&terms, model, &exact, arena);
-    if (!status)
+    out->weights = weights;
+    if (!status && weights < 0)
         status = count_weights(model, &terms, &out->weights);
     if (!status)
         status = alloy_roofline_count(model, &terms, NULL, add_tensors, &tensors);
@@ -153,8 +156,8 @@ static alloy_status needs(const alloy_model *model, const alloy_roofline_options
     return status;
 }
 
-alloy_status alloy_roofline_needs(const alloy_model *model, const alloy_roofline_options *options, int64_t page,
-                                  alloy_roofline_memory *out)
+alloy_status alloy_roofline_needs_with(const alloy_model *model, const alloy_roofline_options *options, int64_t page,
+                                       alloy_count weights, alloy_roofline_memory *out)
 {
     *out = (alloy_roofline_memory){0};
     if (page < 0 || page > MOST_CONTEXT)
@@ -162,50 +165,74 @@ alloy_status alloy_roofline_needs(const alloy_model *model, const alloy_roofline
     alloy_arena *arena = alloy_arena_new();
     if (!arena)
         return ALLOY_NOMEM;
-    alloy_status status = needs(model, options, page ? page : 1, arena, out);
+    alloy_status status = needs(model, options, page ? page : 1, weights, arena, out);
     alloy_arena_free(arena);
     return status;
 }
+
+alloy_status alloy_roofline_needs(const alloy_model *model, const alloy_roofline_options *options, int64_t page,
+                                  alloy_roofline_memory *out)
+{
+    return alloy_roofline_needs_with(model, options, page, ALLOY_NOT_COUNTED, out);
+}
+
+/* ---- What fits --------------------------------------------------------------------------------------------------- */
 
 struct fit {
     const alloy_model *model;
     alloy_roofline_options options;
     alloy_roofline_sequences sequences;
     int64_t page, *varied;
-    double bytes;
+    alloy_count weights; /* bytes, or ALLOY_NOT_COUNTED */
+    double bytes;        /* there are */
 };
 
-static alloy_status fits_with(struct fit *f, int64_t value, bool *fits)
+/* Bytes needed with this value; infinite where they are too many to be counted. */
+static alloy_status bytes_with(struct fit *f, int64_t value, double *bytes)
 {
     alloy_roofline_memory memory;
     *f->varied = value;
-    alloy_status status = alloy_roofline_needs(f->model, &f->options, f->page, &memory);
-    *fits = !status && (double)memory.total <= f->bytes;
-    return status == ALLOY_LIMIT ? ALLOY_OK : status; /* too large to be counted: it does not fit */
+    alloy_status status = alloy_roofline_needs_with(f->model, &f->options, f->page, f->weights, &memory);
+    *bytes = status ? INFINITY : (double)memory.total;
+    if (!status)
+        f->weights = memory.weights;
+    return status == ALLOY_LIMIT ? ALLOY_OK : status;
 }
 
-/* The largest value from `least` up that fits; least - 1: none does. */
+/* The largest value from `least` up that fits; least - 1: none does. Memory rises with the value, and nearly as a line:
+ * each guess is where the line through two values known last meets what there is; every third is in the middle. */
 static alloy_status largest(struct fit *f, int64_t least, int64_t *out)
 {
-    int64_t low = least - 1, high = MOST_CONTEXT + 1; /* low fits, high does not */
-    alloy_status status = ALLOY_OK;
-    while (high - low > 1 && !status) {
-        int64_t middle = low + (high - low) / 2;
-        bool fits = false;
-        status = fits_with(f, middle, &fits);
-        *(fits ? &low : &high) = middle;
+    enum { FIRST_STEP = 64, BISECT_EVERY = 3 };
+    int64_t low = least, high = MOST_CONTEXT + 1, guess = least + FIRST_STEP; /* low fits, high does not */
+    double at_low, slope = 0, at_guess;
+    alloy_status status = bytes_with(f, least, &at_low);
+    *out = least - 1;
+    if (status || !(at_low <= f->bytes))
+        return status;
+    for (int step = 1; high - low > 1; step++) {
+        guess = guess <= low ? low + 1 : guess >= high ? high - 1 : guess;
+        status = bytes_with(f, guess, &at_guess);
+        if (status)
+            return status;
+        slope = (at_guess - at_low) / (double)(guess - low);
+        bool fits = at_guess <= f->bytes;
+        *(fits ? &low : &high) = guess;
+        at_low = fits ? at_guess : at_low;
+        double line = (double)low + (f->bytes - at_low) / slope;
+        guess = step % BISECT_EVERY == 0 || !(line < (double)high) ? low + (high - low) / 2 : (int64_t)line;
     }
     *out = low;
-    return status;
+    return ALLOY_OK;
 }
 
-alloy_status alloy_roofline_fits(const alloy_model *model, const alloy_roofline_options *options, int64_t page,
-                                 double bytes, int64_t *batch, int64_t *context)
+alloy_status alloy_roofline_fits_with(const alloy_model *model, const alloy_roofline_options *options, int64_t page,
+                                      alloy_count weights, double bytes, int64_t *batch, int64_t *context)
 {
     *batch = *context = 0;
     if (options->sequences_count < 1)
         return alloy_fail(ALLOY_ARG, "no sequences: a forward has at least one");
-    struct fit f = {.model = model, .options = *options, .page = page, .bytes = bytes};
+    struct fit f = {.model = model, .options = *options, .page = page, .weights = weights, .bytes = bytes};
     f.options.sequences = &f.sequences;
     f.options.sequences_count = 1;
     f.sequences = options->sequences[0];
@@ -219,4 +246,10 @@ alloy_status alloy_roofline_fits(const alloy_model *model, const alloy_roofline_
     status = largest(&f, 0, context);
     *context = *context < 0 ? 0 : *context;
     return status;
+}
+
+alloy_status alloy_roofline_fits(const alloy_model *model, const alloy_roofline_options *options, int64_t page,
+                                 double bytes, int64_t *batch, int64_t *context)
+{
+    return alloy_roofline_fits_with(model, options, page, ALLOY_NOT_COUNTED, bytes, batch, context);
 }

@@ -77,11 +77,13 @@ static alloy_status need_memory(const alloy_report *report)
 {
     const alloy_report_request *q = report->request;
     alloy_status status = ALLOY_OK;
+    alloy_count weights = ALLOY_NOT_COUNTED;
     for (int64_t i = 0; i < q->point_count && !status; i++) {
         alloy_roofline_options options = q->options;
         options.sequences = q->points[i].sequences;
         options.sequences_count = q->points[i].sequences_count;
-        status = alloy_roofline_needs(q->model, &options, q->page, &report->analyses[i].memory);
+        status = alloy_roofline_needs_with(q->model, &options, q->page, weights, &report->analyses[i].memory);
+        weights = report->analyses[i].memory.weights;
     }
     return status;
 }
@@ -101,7 +103,7 @@ static double estimate(const alloy_efficiency *e, const alloy_report_result *res
 static alloy_status fit(const alloy_report *report, alloy_report_result *result)
 {
     const alloy_report_request *q = report->request;
-    if (!(result->chip->chip->memory > 0))
+    if (q->times_only || !(result->chip->chip->memory > 0))
         return ALLOY_OK;
     const alloy_report_result *before = result - 1;
     if (before >= report->results && before->chip == result->chip && before->point == result->point) {
@@ -112,8 +114,8 @@ static alloy_status fit(const alloy_report *report, alloy_report_result *result)
     alloy_roofline_options options = q->options;
     options.sequences = result->point->sequences;
     options.sequences_count = result->point->sequences_count;
-    return alloy_roofline_fits(q->model, &options, q->page, result->chip->chip->memory, &result->batch,
-                               &result->context);
+    return alloy_roofline_fits_with(q->model, &options, q->page, result->memory->weights, result->chip->chip->memory,
+                                    &result->batch, &result->context);
 }
 
 static alloy_status add_result(alloy_report *report, const alloy_report_point *point, const alloy_report_chip *chip,
@@ -133,6 +135,9 @@ static alloy_status add_result(alloy_report *report, const alloy_report_point *p
         status = alloy_roofline_on(result->exact, chip->chip, q->compute_dtype, &result->exact_bounds);
     if (!status)
         status = fit(report, result);
+    if (!status && q->both && accounting == ALLOY_EXACT)
+        status =
+            alloy_differences_open(&result->differences, report->analyses[point - q->points].classic, result->roofline);
     if (!status)
         result->estimate = estimate(&q->efficiency, result);
     return status;
@@ -141,7 +146,7 @@ static alloy_status add_result(alloy_report *report, const alloy_report_point *p
 static alloy_status add_results(alloy_report *report)
 {
     const alloy_report_request *q = report->request;
-    alloy_status status = need_memory(report);
+    alloy_status status = q->times_only ? ALLOY_OK : need_memory(report);
     for (int64_t c = 0; c < q->chip_count; c++)
         for (int64_t p = 0; p < q->point_count; p++)
             for (int a = 0; a < ACCOUNTINGS && !status; a++)
@@ -180,6 +185,8 @@ void alloy_report_close(alloy_report *report)
         alloy_roofline_close(report->analyses[i].exact);
         alloy_roofline_close(report->analyses[i].exact_by_steps);
     }
+    for (int64_t i = 0; i < report->result_count; i++)
+        alloy_differences_close(&report->results[i].differences);
     alloy_memory_free(report->analyses);
     alloy_memory_free(report->results);
     alloy_memory_free(report);

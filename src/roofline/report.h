@@ -8,6 +8,7 @@
 
 #include "alloy/alloy.h"
 #include "base/text.h"
+#include "roofline/differences.h"
 
 /* One forward: lengths, and what users call it. */
 typedef struct alloy_report_point {
@@ -38,6 +39,7 @@ typedef struct alloy_report_request {
     const char *compute_dtype;      /* NULL: that of the activations */
     int64_t page;                   /* tokens a page of the cache; 0: 1 */
     alloy_efficiency efficiency;
+    bool times_only; /* memory is not asked for: alloy_report_comparison alone */
     const alloy_report_point *points; /* [point_count] */
     int64_t point_count;
     const alloy_report_chip *chips; /* [chip_count] */
@@ -53,6 +55,7 @@ typedef struct alloy_report_result {
     alloy_roofline_bounds bounds;
     const alloy_roofline *exact; /* of the same point and chip; `roofline` itself where that is exact */
     alloy_roofline_bounds exact_bounds;
+    alloy_differences differences; /* of the exact result from the classic one before it, where both are asked for */
     const alloy_roofline_memory *memory; /* needed */
     int64_t batch, context;              /* what fits into the chip's memory; 0 where that is not known, or none does */
     double estimate;                     /* seconds; 0 without an efficiency */

@@ -178,6 +178,27 @@ static void write_estimate(const alloy_efficiency *e, const alloy_report_result 
     alloy_json_write_object_end(w);
 }
 
+static void write_differences(const alloy_differences *differences, alloy_json_writer *w)
+{
+    alloy_json_field_array(w, "differences");
+    for (int64_t i = 0; i < differences->count; i++) {
+        const alloy_difference *d = &differences->items[i];
+        alloy_json_write_object(w);
+        alloy_json_field_text(w, "kind", d->kind);
+        alloy_json_field_text(w, "name", d->name);
+        alloy_json_field_text(w, "cause", d->cause);
+        for (int a = ALLOY_CLASSIC; a <= ALLOY_EXACT; a++) {
+            alloy_json_field_object(w, name_of((alloy_accounting)a));
+            alloy_json_field_count(w, "flops", d->by[a].flops);
+            alloy_json_field_count(w, "bytes_read", d->by[a].read);
+            alloy_json_field_count(w, "bytes_written", d->by[a].written);
+            alloy_json_write_object_end(w);
+        }
+        alloy_json_write_object_end(w);
+    }
+    alloy_json_write_array_end(w);
+}
+
 static void write_result(const alloy_report *report, const alloy_report_result *r, alloy_json_writer *w)
 {
     alloy_json_write_object(w);
@@ -195,6 +216,8 @@ static void write_result(const alloy_report *report, const alloy_report_result *
     write_memory(w, r);
     write_rows(report, r, "kinds", ALLOY_LEVEL_KINDS, w);
     write_rows(report, r, "modules", ALLOY_LEVEL_MODULES, w);
+    if (r->differences.count > 0)
+        write_differences(&r->differences, w);
     if (report->request->level >= ALLOY_LEVEL_OPS)
         write_rows(report, r, "ops", ALLOY_LEVEL_OPS, w);
     alloy_json_write_object_end(w);

@@ -276,6 +276,41 @@ static void append_rows(const alloy_report *report, const alloy_report_result *r
     alloy_text_free(&cell);
 }
 
+/* "+1.5 G", "-960"; "" where both are equal. */
+static void add_change(alloy_table *table, alloy_text *cell, alloy_count classic, alloy_count exact)
+{
+    double change = (double)(exact - classic);
+    if (change != 0) {
+        alloy_text_char(cell, change < 0 ? '-' : '+');
+        alloy_text_short(cell, fabs(change));
+    }
+    add_cell(table, cell);
+}
+
+static void append_differences(const alloy_differences *differences, alloy_text *out)
+{
+    alloy_table table;
+    alloy_text cell = {0};
+    const char *name = "";
+    alloy_text_string(out, "\nFrom classic to exact, by cause; what is not named agrees:\n");
+    alloy_table_open(&table, "|>FLOPs|>B read|>B written");
+    for (int64_t i = 0; i < differences->count; i++) {
+        const alloy_difference *d = &differences->items[i];
+        bool begins = strcmp(d->name, name) != 0;
+        name = d->name;
+        if (begins)
+            alloy_table_cell(&table, "%s", name);
+        for (int c = 0; c < 3 && begins; c++)
+            alloy_table_cell(&table, "%s", "");
+        alloy_table_cell(&table, "  %s", d->cause);
+        add_change(&table, &cell, d->by[ALLOY_CLASSIC].flops, d->by[ALLOY_EXACT].flops);
+        add_change(&table, &cell, d->by[ALLOY_CLASSIC].read, d->by[ALLOY_EXACT].read);
+        add_change(&table, &cell, d->by[ALLOY_CLASSIC].written, d->by[ALLOY_EXACT].written);
+    }
+    alloy_table_append(&table, out);
+    alloy_text_free(&cell);
+}
+
 static void append_result(const alloy_report *report, const alloy_report_result *r, alloy_text *out)
 {
     append_head(report, r, out);
@@ -288,6 +323,8 @@ static void append_result(const alloy_report *report, const alloy_report_result 
         append_rows(report, r, ALLOY_LEVEL_KINDS, out);
     if (level == ALLOY_LEVEL_MODULES || level == ALLOY_LEVEL_OPS)
         append_rows(report, r, (alloy_roofline_level)level, out);
+    if (r->differences.count > 0)
+        append_differences(&r->differences, out);
 }
 
 void alloy_report_text(const alloy_report *report, alloy_text *out)
