@@ -103,7 +103,7 @@ static alloy_status run(alloy_cli_job *job)
 #define LENGTH(flag, field, from, what)                                                                                \
     {                                                                                                                  \
         .name = (flag), .kind = ALLOY_CLI_INTEGER, .offset = OWN(field), .value = "N", .least = (from),                \
-        .most = 0x1p40, .help = (what)                                                                                 \
+        .most = 0x1p36, .help = (what)                                                                                 \
     }
 
 static const alloy_cli_option flags[] = {

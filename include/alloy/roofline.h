@@ -247,7 +247,8 @@ typedef struct alloy_roofline_row {
 typedef struct alloy_roofline alloy_roofline;
 
 /* Counts a forward. The model may be described only; no weight is touched. ARG: no sequences, a dtype that is none;
- * RANGE: lengths that cannot be; LIMIT: more than 2^63 tokens. The model must stay open. One thread at a time. */
+ * RANGE: lengths that cannot be; LIMIT: more than 2^40 new tokens, or 2^75 pairs of a new token and
+ * one it might see. The model must stay open. One thread at a time. */
 ALLOY_API alloy_status alloy_roofline_open(alloy_roofline **out, const alloy_model *model,
                                            const alloy_roofline_options *options);
 ALLOY_API void alloy_roofline_close(alloy_roofline *roofline);
@@ -304,7 +305,7 @@ ALLOY_API alloy_status alloy_roofline_needs(const alloy_model *model, const allo
                                             int64_t page, alloy_roofline_memory *out);
 
 /* What fits into `bytes`: the most sequences like the first of options.sequences, and the most cached tokens of one
- * such sequence (0: none fits; at most 2^40). */
+ * such sequence (0: none fits; at most 2^36). */
 ALLOY_API alloy_status alloy_roofline_fits(const alloy_model *model, const alloy_roofline_options *options,
                                            int64_t page, double bytes, int64_t *batch, int64_t *context);
 

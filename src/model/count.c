@@ -5,18 +5,28 @@
 #include "base/status.h"
 #include "model/decoder.h"
 
+/* Sums of any config's work stay below 2^127: a token costs at most 2^86 (its layers, widths and experts at the ends of
+ * their ranges), a pair of tokens 2^51. */
+static const int64_t MOST_TOKENS = INT64_C(1) << 40;
+static const alloy_count MOST_PAIRS = (alloy_count)1 << 75;
+
 alloy_status alloy_count_batch(const alloy_span *spans, int64_t span_count, int64_t *tokens, int64_t *sequences)
 {
     *tokens = *sequences = 0;
+    alloy_count pairs = 0;
     for (int64_t i = 0; i < span_count; i++) {
         const alloy_span *s = &spans[i];
-        int64_t rows;
+        int64_t rows, length;
         if (s->count < 1 || s->past < 0 || s->repeat < 1)
             return alloy_fail(ALLOY_RANGE, "sequences: %lld x %lld new tokens on %lld", (long long)s->repeat,
                               (long long)s->count, (long long)s->past);
-        if (!alloy_int64_multiply(s->count, s->repeat, &rows) || !alloy_int64_add(*tokens, rows, tokens) ||
-            !alloy_int64_add(*sequences, s->repeat, sequences))
-            return alloy_fail(ALLOY_LIMIT, "a batch of more than 2^63 tokens");
+        bool sane = alloy_int64_multiply(s->count, s->repeat, &rows) && alloy_int64_add(*tokens, rows, tokens) &&
+                    alloy_int64_add(*sequences, s->repeat, sequences) && *tokens <= MOST_TOKENS;
+        if (!sane)
+            return alloy_fail(ALLOY_LIMIT, "a batch of more than 2^40 new tokens");
+        if (!alloy_int64_add(s->count, s->past, &length) || (pairs += (alloy_count)rows * length) > MOST_PAIRS)
+            return alloy_fail(ALLOY_LIMIT, "a batch of more than 2^75 pairs of tokens: %lld x %lld new tokens on %lld",
+                              (long long)s->repeat, (long long)s->count, (long long)s->past);
     }
     return ALLOY_OK;
 }

@@ -9,7 +9,7 @@
 #include "roofline/analysis.h"
 
 enum { BYTE = 8 };
-static const int64_t MOST_CONTEXT = INT64_C(1) << 40;
+static const int64_t MOST_CONTEXT = INT64_C(1) << 36;
 
 /* ---- Weights ----------------------------------------------------------------------------------------------------- */
 
@@ -161,7 +161,7 @@ alloy_status alloy_roofline_needs_with(const alloy_model *model, const alloy_roo
 {
     *out = (alloy_roofline_memory){0};
     if (page < 0 || page > MOST_CONTEXT)
-        return alloy_fail(ALLOY_RANGE, "page: %lld tokens, expected 0..2^40", (long long)page);
+        return alloy_fail(ALLOY_RANGE, "page: %lld tokens, expected 0..2^36", (long long)page);
     alloy_arena *arena = alloy_arena_new();
     if (!arena)
         return ALLOY_NOMEM;

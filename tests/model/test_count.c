@@ -307,19 +307,27 @@ static void batches_that_cannot_be_are_refused(void **state)
     alloy_span huge = {.count = INT64_MAX / 2, .repeat = 3};
     expect_failure(
         alloy_model_count(d.model, &(alloy_count_request){.spans = &huge, .span_count = 1}, add_record, &sum),
-        ALLOY_LIMIT, "2^63");
+        ALLOY_LIMIT, "2^40 new tokens");
+    alloy_span quadratic = {.count = INT64_C(1) << 38, .repeat = 1},
+               long_past = {.count = 1, .past = INT64_MAX, .repeat = 1};
+    expect_failure(
+        alloy_model_count(d.model, &(alloy_count_request){.spans = &quadratic, .span_count = 1}, add_record, &sum),
+        ALLOY_LIMIT, "2^75 pairs");
+    expect_failure(
+        alloy_model_count(d.model, &(alloy_count_request){.spans = &long_past, .span_count = 1}, add_record, &sum),
+        ALLOY_LIMIT, "2^75 pairs");
     assert_int_equal(sum.ops, 0);
     forget(&d);
 }
 
-/* 2^40 tokens: pairs of tokens alone pass 2^63, and the sums are still exact. */
+/* 2^36 tokens: pairs of tokens alone pass 2^63, and the sums are still exact. */
 static void work_beyond_63_bits_is_exact(void **state)
 {
     (void)state;
     struct totals sum = {.only = ALLOY_SITE_MIXER, .filtered = true};
     struct described d = describe(ONE_LAYER(32, "qwen3_attention", ""));
-    count_into(&sum, d.model, INT64_C(1) << 40, 0, false);
-    alloy_count n = (alloy_count)1 << 40, linears = n * 2 * (3 * 32 * 32), pairs = n * (n + 1) / 2;
+    count_into(&sum, d.model, INT64_C(1) << 36, 0, false);
+    alloy_count n = (alloy_count)1 << 36, linears = n * 2 * (3 * 32 * 32), pairs = n * (n + 1) / 2;
     assert_true(sum.tensor == linears + 4 * 4 * 8 * pairs);
     forget(&d);
 }
