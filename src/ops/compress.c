@@ -95,13 +95,14 @@ static void keep(const struct compression *c, int64_t span)
 {
     const alloy_span *s = &c->args->pass->spans[span];
     int64_t rate = c->o->rate, total = s->past + s->count, open = total / rate * rate;
-    alloy_compress_segment segments[2];
-    if (c->o->overlap >= 0 && alloy_entries_closed(s, rate) > 0)
-        keep_rows(store_of(c, span, c->o->overlap), 0, segments, segments_of(c, span, open - rate, open, 0, segments),
-                  c->width);
     int64_t from = open > s->past ? open : s->past;
-    keep_rows(store_of(c, span, c->o->open), from % rate, segments, segments_of(c, span, from, total, 0, segments),
-              c->row);
+    alloy_compress_segment segments[2];
+    if (c->o->overlap >= 0 && alloy_entries_closed(s, rate) > 0) {
+        int count = segments_of(c, span, open - rate, open, 0, segments);
+        keep_rows(store_of(c, span, c->o->overlap), 0, segments, count, c->width);
+    }
+    int count = segments_of(c, span, from, total, 0, segments);
+    keep_rows(store_of(c, span, c->o->open), from % rate, segments, count, c->row);
 }
 
 static void run(const alloy_args *a)

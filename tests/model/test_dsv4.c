@@ -202,6 +202,42 @@ static void missing_parts_are_told_by_the_files_names(void **state)
     }
 }
 
+/* ---- Fields ------------------------------------------------------------------------------------------------------ */
+
+static void fields_that_cannot_be_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *field, *layer;
+        alloy_status status;
+        const char *words;
+    } bad[] = {
+        {"\"sliding_window\": 0", "sliding_attention", ALLOY_RANGE, "sliding_window"},
+        {"\"sliding_window\": null", "sliding_attention", ALLOY_RANGE, "sliding_window"},
+        {"\"o_groups\": 3", "sliding_attention", ALLOY_RANGE, "o_groups"},
+        {"\"qk_rope_head_dim\": 34", "sliding_attention", ALLOY_RANGE, "qk_rope_head_dim"},
+        {"\"index_head_dim\": 2", "compressed_sparse_attention", ALLOY_RANGE, "index_head_dim"},
+        {"\"compress_rates\": {\"heavily_compressed_attention\": 8}", "compressed_sparse_attention", ALLOY_RANGE,
+         "compress_rate_csa"},
+        {"\"num_experts_per_tok\": 9", "sliding_attention", ALLOY_RANGE, "num_experts_per_tok"},
+        {"\"scoring_func\": \"softmax\"", "sliding_attention", ALLOY_UNSUPPORTED, "scoring_func"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char text[1024];
+        alloy_config *config;
+        alloy_model *model;
+        snprintf(text, sizeof text,
+                 "{\"model_type\": \"deepseek_v4\", \"vocab_size\": 16, \"hidden_size\": 32, \"num_hidden_layers\": 1, "
+                 "\"layer_types\": [\"%s\"], \"num_attention_heads\": 4, \"head_dim\": 32, \"q_lora_rank\": 8, "
+                 "\"o_lora_rank\": 8, \"num_experts\": 8, \"index_topk\": 3, %s}",
+                 bad[i].layer, bad[i].field);
+        expect_ok(alloy_config_parse(&config, "config.json", text, strlen(text)));
+        expect_failure(alloy_model_describe(&model, config), bad[i].status, "layer 0", bad[i].words);
+        assert_null(model);
+        alloy_config_close(config);
+    }
+}
+
 /* ---- The same bits ----------------------------------------------------------------------------------------------- */
 
 /* Logits of `count` tokens in forwards of `piece`, in a session of chunks that large. */
@@ -308,6 +344,7 @@ int main(void)
         cmocka_unit_test(a_table_that_names_no_expert_is_refused),
         cmocka_unit_test(a_table_of_numbers_is_refused),
         cmocka_unit_test(missing_parts_are_told_by_the_files_names),
+        cmocka_unit_test(fields_that_cannot_be_are_refused),
         cmocka_unit_test(pieces_do_not_matter),
         cmocka_unit_test(copies_and_neighbours_go_on_alike),
         cmocka_unit_test(long_sequences_do_not_depend_on_pieces),

@@ -158,7 +158,7 @@ static double score_of(const alloy_tensor *q, const alloy_tensor *weights, const
         double dot = 0;
         for (int64_t i = 0; i < WIDTH; i++)
             dot += (double)q->data[(t * HEADS + h) * WIDTH + i] * (double)keys->data[e * WIDTH + i];
-        score += (double)weights->data[t * HEADS + h] / sqrt(HEADS) * fmax(dot, 0) / sqrt(WIDTH);
+        score += (double)weights->data[t * HEADS + h] / sqrt((double)HEADS) * fmax(dot, 0) / sqrt((double)WIDTH);
     }
     return score;
 }
