@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "output.h"
@@ -10,15 +11,51 @@
 /* ---- Reports ----------------------------------------------------------------------------------------------------- */
 
 /* Several chips are compared; a level that was asked for brings their reports too. */
-static void write_text(const alloy_report *report, alloy_text *out)
+static void write_text(const alloy_cli_roofline_options *o, const alloy_report *report, alloy_text *out)
 {
-    const alloy_report_request *q = report->request;
-    if (q->chip_count > 1)
+    bool compares = report->request->chip_count > 1;
+    if (compares)
         alloy_report_comparison(report, out);
-    if (q->chip_count > 1 && !q->times_only)
+    if (compares && o->level.given)
         alloy_text_char(out, '\n');
-    if (!q->times_only)
+    if (!compares || o->level.given)
         alloy_report_text(report, out);
+}
+
+static bool is_stdout(const char *path)
+{
+    return path && strcmp(path, "-") == 0;
+}
+
+static void print_document(const alloy_cli_roofline_options *o, const alloy_report *report, alloy_text *out)
+{
+    if (o->common.json)
+        alloy_report_json(report, out);
+    else if (o->csv)
+        alloy_report_csv(report, out);
+    else if (is_stdout(o->html))
+        alloy_report_html(report, out);
+    else if (is_stdout(o->svg))
+        alloy_report_svg(report, out);
+    else
+        write_text(o, report, out);
+}
+
+/* What --html and --svg name, beside what is printed. */
+static alloy_status write_file(const char *path, const alloy_report *report,
+                               void (*write)(const alloy_report *report, alloy_text *out))
+{
+    alloy_text text = {0};
+    if (!path || is_stdout(path))
+        return ALLOY_OK;
+    write(report, &text);
+    alloy_status status = alloy_text_status(&text);
+    if (!status)
+        status = alloy_file_replace(path, alloy_text_get(&text), text.size);
+    if (!status)
+        alloy_cli_say("written: %s", alloy_printable_path(path));
+    alloy_text_free(&text);
+    return status;
 }
 
 static alloy_status print_report(const alloy_cli_roofline_options *o, const alloy_report_request *request)
@@ -28,13 +65,13 @@ static alloy_status print_report(const alloy_cli_roofline_options *o, const allo
     alloy_status status = alloy_report_open(&report, request);
     if (status)
         return status;
-    if (o->common.json)
-        alloy_report_json(report, &text);
-    else if (o->csv)
-        alloy_report_csv(report, &text);
-    else
-        write_text(report, &text);
-    status = alloy_text_status(&text);
+    status = write_file(o->html, report, alloy_report_html);
+    if (!status)
+        status = write_file(o->svg, report, alloy_report_svg);
+    if (!status) {
+        print_document(o, report, &text);
+        status = alloy_text_status(&text);
+    }
     if (!status)
         alloy_cli_write(alloy_text_get(&text), text.size);
     alloy_text_free(&text);
@@ -48,13 +85,14 @@ static alloy_status run_on(const alloy_cli_job *job, const alloy_cli_chips *chip
                            int64_t point_count)
 {
     const alloy_cli_roofline_options *o = job->options;
+    bool whole = o->level.given || o->common.json || o->csv || o->html || o->svg;
     alloy_report_request request = {.model = job->model,
                                     .name = o->common.model,
                                     .both = o->accounting && strcmp(o->accounting, "both") == 0,
                                     .level = o->level.given ? (int)o->level.value : ALLOY_LEVEL_KINDS,
                                     .compute_dtype = o->compute_dtype,
                                     .page = o->page.value,
-                                    .times_only = chips->count > 1 && !o->level.given && !o->common.json && !o->csv,
+                                    .times_only = chips->count > 1 && !whole,
                                     .points = points,
                                     .point_count = point_count,
                                     .chips = chips->items,
@@ -72,8 +110,11 @@ static alloy_status run_on(const alloy_cli_job *job, const alloy_cli_chips *chip
 static alloy_status run(alloy_cli_job *job)
 {
     const alloy_cli_roofline_options *o = job->options;
-    if (o->csv && o->common.json)
-        return alloy_fail(ALLOY_ARG, "--json or --csv, not both");
+    if ((o->html || o->svg) && (o->list || o->explain || o->measure))
+        return alloy_fail(ALLOY_ARG, "--html and --svg draw a report; --list, --explain and --measure print no report");
+    if (o->csv + o->common.json + is_stdout(o->html) + is_stdout(o->svg) > 1)
+        return alloy_fail(ALLOY_ARG,
+                          "one of --json, --csv, --html - and --svg -: all of them print to standard output");
     if (o->list)
         return alloy_cli_chips_print(o);
     if (!job->model)
@@ -206,6 +247,16 @@ static const alloy_cli_option flags[] = {
      .value = "SHARES",
      .help = "an estimate beside the bound: compute=0.6,memory=0.8,overhead=3us (of each op)"},
     {.name = "csv", .kind = ALLOY_CLI_SWITCH, .offset = OWN(csv), .help = "print a table of comma-separated values"},
+    {.name = "html",
+     .kind = ALLOY_CLI_TEXT,
+     .offset = OWN(html),
+     .value = "FILE",
+     .help = "write a page of charts and tables that needs nothing else; - for standard output"},
+    {.name = "svg",
+     .kind = ALLOY_CLI_TEXT,
+     .offset = OWN(svg),
+     .value = "FILE",
+     .help = "write the charts alone; - for standard output"},
     {0},
 };
 

@@ -15,6 +15,7 @@ typedef struct alloy_cli_roofline_options {
     alloy_cli_integer level, page;
     const char *explain; /* NULL: not asked; "": everything */
     const char *routing, *delta, *fusion, *logits, *efficiency;
+    const char *html, *svg; /* files; "-": standard output */
     bool csv, list, host_refresh, measure;
     alloy_cli_integer runs;
 } alloy_cli_roofline_options;

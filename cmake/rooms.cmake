@@ -1,6 +1,9 @@
 # A room is a folder of src/ compiled as one object library. `alloy_room(NAME NEEDS lower rooms...)` takes every .c file below src/NAME
-# (a new file needs no edit here); NEEDS are the rooms whose code it calls, and theirs. Tests of a room, tests/NAME/test_*.c, link that
-# room and what it needs, so that a room is testable before the rooms above it exist.
+# (a new file needs no edit here), and what the library carries as text (embed.cmake); NEEDS are the rooms whose code it calls, and
+# theirs. Tests of a room, tests/NAME/test_*.c, link that room and what it needs, so that a room is testable before the rooms above it
+# exist.
+
+include(cmake/embed.cmake)
 
 set(ALLOY_ROOMS "" CACHE INTERNAL "")
 
@@ -21,6 +24,7 @@ function(alloy_room name)
     add_library(room_${name} OBJECT ${sources})
     set_target_properties(room_${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
     alloy_flags(room_${name})
+    alloy_embed(${name})
 
     set(all ${name})
     foreach(need ${ROOM_NEEDS})

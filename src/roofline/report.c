@@ -2,6 +2,7 @@
 #include "roofline/report.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "base/status.h"
@@ -26,6 +27,34 @@ void alloy_report_sequences(const alloy_report_point *point, alloy_text *out)
     }
 }
 
+/* ---- Names and sums ---------------------------------------------------------------------------------------------- */
+
+void alloy_report_point_name(const alloy_report_point *point, alloy_text *out)
+{
+    const alloy_roofline_sequences *s = point->sequences;
+    alloy_text_format(out, "%s (", point->mode);
+    if (point->sequences_count > 1) {
+        alloy_report_sequences(point, out);
+    } else {
+        alloy_text_format(out, "B=%lld", (long long)s->count);
+        if (strcmp(point->mode, "decode") != 0)
+            alloy_text_format(out, ", Q=%lld", (long long)s->tokens);
+        if (strcmp(point->mode, "prefill") != 0)
+            alloy_text_format(out, ", cache=%lld", (long long)s->cached);
+    }
+    alloy_text_char(out, ')');
+}
+
+double alloy_report_flops(const alloy_work *work)
+{
+    return (double)(work->tensor_flops + work->vector_flops);
+}
+
+double alloy_report_bytes(const alloy_work *work)
+{
+    return (double)(alloy_work_read(work) + alloy_work_written(work));
+}
+
 /* ---- Formats ----------------------------------------------------------------------------------------------------- */
 
 const char *alloy_report_weight_format(const alloy_roofline *r)
@@ -43,12 +72,17 @@ const char *alloy_report_kv_format(const alloy_roofline *r)
     return alloy_peak_name(r->terms.kv);
 }
 
-const char *alloy_report_compute_format(const alloy_report *report, const alloy_roofline *r)
+alloy_peak alloy_report_compute_peak(const alloy_report *report, const alloy_roofline *r)
 {
     alloy_peak format = r->terms.activation;
     if (report->request->compute_dtype)
         alloy_format_by_name("compute_dtype", report->request->compute_dtype, &format); /* known: times were taken */
-    return alloy_peak_name(format);
+    return format;
+}
+
+const char *alloy_report_compute_format(const alloy_report *report, const alloy_roofline *r)
+{
+    return alloy_peak_name(alloy_report_compute_peak(report, r));
 }
 
 /* ---- Analyses ---------------------------------------------------------------------------------------------------- */
@@ -157,16 +191,16 @@ static alloy_status add_results(alloy_report *report)
 
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
-alloy_status alloy_report_open(alloy_report **out, const alloy_report_request *q)
+alloy_status alloy_report_open(alloy_report **out, const alloy_report_request *request)
 {
     *out = NULL;
     alloy_report *report = alloy_memory_zeroed(1, sizeof *report);
     if (!report)
         return ALLOY_NOMEM;
-    report->request = q;
-    report->analyses = alloy_memory_zeroed((size_t)q->point_count, sizeof *report->analyses);
-    report->results =
-        alloy_memory_zeroed((size_t)(q->point_count * q->chip_count), ACCOUNTINGS * sizeof *report->results);
+    report->request = request;
+    report->analyses = alloy_memory_zeroed((size_t)request->point_count, sizeof *report->analyses);
+    report->results = alloy_memory_zeroed((size_t)(request->point_count * request->chip_count),
+                                          ACCOUNTINGS * sizeof *report->results);
     alloy_status status = report->analyses && report->results ? add_results(report) : ALLOY_NOMEM;
     if (status) {
         alloy_report_close(report);

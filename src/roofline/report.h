@@ -75,17 +75,26 @@ void alloy_report_close(alloy_report *report);
 /* "4096+0,32x1+8192": new and cached tokens, as --sequences takes them. */
 void alloy_report_sequences(const alloy_report_point *point, alloy_text *out);
 
+/* "decode (B=1, cache=4096)" */
+void alloy_report_point_name(const alloy_report_point *point, alloy_text *out);
+
+double alloy_report_flops(const alloy_work *work); /* of both units */
+double alloy_report_bytes(const alloy_work *work); /* read and written */
+
 /* The formats that a model's parts are counted in: "bf16"; of stored weights "as stored". */
 const char *alloy_report_weight_format(const alloy_roofline *roofline);
 const char *alloy_report_activation_format(const alloy_roofline *roofline);
 const char *alloy_report_kv_format(const alloy_roofline *roofline);
+alloy_peak alloy_report_compute_peak(const alloy_report *report, const alloy_roofline *roofline);
 const char *alloy_report_compute_format(const alloy_report *report, const alloy_roofline *roofline);
 
 /* Each writes a whole document: text for people, at most 100 columns where names allow; one JSON object; CSV with a
- * line of headings. */
+ * line of headings; one page that needs nothing else; the page's charts (chart.h). */
 void alloy_report_text(const alloy_report *report, alloy_text *out);
 void alloy_report_json(const alloy_report *report, alloy_text *out);
 void alloy_report_csv(const alloy_report *report, alloy_text *out);
+void alloy_report_html(const alloy_report *report, alloy_text *out);
+void alloy_report_svg(const alloy_report *report, alloy_text *out);
 
 /* The times of all points on all chips, a line a chip. */
 void alloy_report_comparison(const alloy_report *report, alloy_text *out);

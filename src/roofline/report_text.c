@@ -19,23 +19,7 @@ enum { LINE = 100, NAME = 12 };
 static const char DASHES[] =
     "------------------------------------------------------------------------------\n"; /* 78 */
 
-/* ---- What a forward is called ------------------------------------------------------------------------------------ */
-
-static void append_point(const alloy_report_point *point, alloy_text *out)
-{
-    const alloy_roofline_sequences *s = point->sequences;
-    alloy_text_format(out, "%s (", point->mode);
-    if (point->sequences_count > 1) {
-        alloy_report_sequences(point, out);
-    } else {
-        alloy_text_format(out, "B=%lld", (long long)s->count);
-        if (strcmp(point->mode, "decode") != 0)
-            alloy_text_format(out, ", Q=%lld", (long long)s->tokens);
-        if (strcmp(point->mode, "prefill") != 0)
-            alloy_text_format(out, ", cache=%lld", (long long)s->cached);
-    }
-    alloy_text_char(out, ')');
-}
+/* ---- Formats ----------------------------------------------------------------------------------------------------- */
 
 /* "bf16", and what is not. */
 static void append_formats(const alloy_report *report, const alloy_roofline *roofline, alloy_text *out)
@@ -59,23 +43,13 @@ static void append_formats(const alloy_report *report, const alloy_roofline *roo
 
 /* ---- Opening lines ----------------------------------------------------------------------------------------------- */
 
-static double bytes_of(const alloy_work *work)
-{
-    return (double)(alloy_work_read(work) + alloy_work_written(work));
-}
-
-static double flops_of(const alloy_work *work)
-{
-    return (double)(work->tensor_flops + work->vector_flops);
-}
-
 static void append_total(const alloy_work *total, alloy_text *out)
 {
-    alloy_text_flops(out, flops_of(total));
+    alloy_text_flops(out, alloy_report_flops(total));
     alloy_text_string(out, " / ");
-    alloy_text_bytes(out, bytes_of(total));
+    alloy_text_bytes(out, alloy_report_bytes(total));
     alloy_text_string(out, " / AI = ");
-    alloy_text_intensity(out, flops_of(total), bytes_of(total));
+    alloy_text_intensity(out, alloy_report_flops(total), alloy_report_bytes(total));
 }
 
 static void append_times(const alloy_roofline_time *t, bool vector, alloy_text *out)
@@ -99,7 +73,7 @@ static void append_head(const alloy_report *report, const alloy_report_result *r
     alloy_text_format(out, "Roofline | %s | ", chip);
     append_formats(report, r->roofline, out);
     alloy_text_string(out, " | ");
-    append_point(r->point, out);
+    alloy_report_point_name(r->point, out);
     if (r->accounting == ALLOY_EXACT)
         alloy_text_string(out, " | exact");
     alloy_text_format(out, "\n%sTOTAL: ", DASHES);
@@ -242,7 +216,7 @@ static void add_row(const alloy_report *report, const alloy_report_result *r, co
     add_cell(table, cell);
     alloy_text_bytes(cell, (double)alloy_work_written(row->work));
     add_cell(table, cell);
-    alloy_text_intensity(cell, flops_of(row->work), bytes_of(row->work));
+    alloy_text_intensity(cell, alloy_report_flops(row->work), alloy_report_bytes(row->work));
     add_cell(table, cell);
     alloy_text_seconds(cell, time.seconds);
     add_cell(table, cell);

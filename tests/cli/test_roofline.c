@@ -68,12 +68,54 @@ static void several_chips_are_compared(void **state)
     remove_folder(folder);
 }
 
+/* ---- Pages and drawings ------------------------------------------------------------------------------------------ */
+
+static void a_page_and_a_drawing_are_written_beside_the_report(void **state)
+{
+    (void)state;
+    char *folder = test_folder(), *page = path_in(folder, "page.html"), *drawing = path_in(folder, "drawing.svg");
+    struct answer answer = run(plainly, "roofline", README, "--html", page, "--svg", drawing),
+                  alone = run(plainly, "roofline", README);
+    expect_code(&answer, ALLOY_OK);
+    expect_text(answer.out, alone.out);
+    expect_in(answer.err, "page.html");
+    static const struct {
+        char *flag, *opening;
+    } documents[] = {{"--html", "<!DOCTYPE html>\n"}, {"--svg", "<svg xmlns="}};
+    for (int i = 0; i < 2; i++) {
+        size_t size;
+        char *bytes = read_whole(i == 0 ? page : drawing, &size);
+        struct answer printed = run(plainly, "roofline", README, documents[i].flag, "-");
+        expect_opening(&printed, documents[i].opening);
+        expect_text(printed.out, bytes);
+        forget(&printed);
+        free(bytes);
+    }
+    forget(&answer), forget(&alone);
+    remove_folder(folder);
+}
+
+static void standard_output_takes_one_document(void **state)
+{
+    (void)state;
+    struct answer two = run(plainly, "roofline", README, "--html", "-", "--svg", "-");
+    expect_error(&two, ALLOY_ARG, "standard output");
+    struct answer csv = run(plainly, "roofline", README, "--csv", "--html", "-");
+    expect_error(&csv, ALLOY_ARG, "--html -");
+    struct answer list = run(plainly, "roofline", "--list", "--svg", "x.svg");
+    expect_error(&list, ALLOY_ARG, "--list");
+    struct answer nowhere = run(plainly, "roofline", README, "--html", "/nowhere/page.html");
+    expect_error(&nowhere, ALLOY_IO, "/nowhere/page.html");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_report_opens_with_the_published_lines),
         cmocka_unit_test(every_mode_says_its_lengths),
         cmocka_unit_test(several_chips_are_compared),
+        cmocka_unit_test(a_page_and_a_drawing_are_written_beside_the_report),
+        cmocka_unit_test(standard_output_takes_one_document),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

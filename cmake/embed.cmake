@@ -1,0 +1,38 @@
+# Files of text that the library carries: each src/ROOM/NAME.css and .js becomes `const char alloy_NAME_css[]`, and
+# `alloy_NAME_css_sha256[]`, the base64 of its hash, by which a page's Content-Security-Policy names it.
+
+function(alloy_base64 out hex)
+    set(alphabet "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
+    string(LENGTH "${hex}" length)
+    set(text "")
+    foreach(at RANGE 0 ${length} 6)  # 3 bytes, 4 letters
+        string(SUBSTRING "${hex}000000" ${at} 6 three)
+        foreach(shift 18 12 6 0)
+            math(EXPR index "(0x${three} >> ${shift}) & 63")
+            string(SUBSTRING ${alphabet} ${index} 1 letter)
+            string(APPEND text ${letter})
+        endforeach()
+    endforeach()
+    math(EXPR letters "(${length} * 2 + 2) / 3")
+    string(SUBSTRING ${text} 0 ${letters} text)
+    math(EXPR missing "(4 - ${letters} % 4) % 4")
+    string(REPEAT "=" ${missing} padding)
+    set(${out} "${text}${padding}" PARENT_SCOPE)
+endfunction()
+
+function(alloy_embed room)
+    file(GLOB files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${room}/*.css ${PROJECT_SOURCE_DIR}/src/${room}/*.js)
+    foreach(file ${files})
+        set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+        get_filename_component(name ${file} NAME)
+        string(REPLACE "." "_" symbol "alloy_${name}")
+        file(READ ${file} bytes HEX)
+        string(REGEX REPLACE "(..)" "0x\\1," bytes "${bytes}")
+        file(SHA256 ${file} hash)
+        alloy_base64(hash ${hash})
+        set(source ${PROJECT_BINARY_DIR}/embedded/${room}/${name}.c)
+        file(CONFIGURE OUTPUT ${source} @ONLY CONTENT
+             "const char ${symbol}[] = {${bytes} 0};\nconst char ${symbol}_sha256[] = \"${hash}\";\n")
+        target_sources(room_${room} PRIVATE ${source})
+    endforeach()
+endfunction()

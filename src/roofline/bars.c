@@ -1,0 +1,212 @@
+/* Bars: the layers of a forward on one chip, and what its traffic is made of (chart.h). */
+#include <math.h>
+
+#include "base/memory.h"
+#include "roofline/analysis.h"
+#include "roofline/chart.h"
+#include "roofline/figures.h"
+#include "roofline/markup.h"
+
+/* ---- Layers ------------------------------------------------------------------------------------------------------ */
+
+enum { LEFT = 56, RIGHT = 24, TOP = 48, PLOT = 200, BOTTOM = 40 }; /* pixels; PLOT: its height */
+
+/* A layer, or what stands before or behind all of them. */
+typedef struct slot {
+    alloy_work work;
+    double seconds;       /* sum of its modules' bounds */
+    const char *names[2]; /* of its mixer and FFN; NULL: none */
+} slot;
+
+/* Slot 0 is before the layers, slot i + 1 layer i. Rows come in the order of the forward. */
+static void fill_slots(const alloy_report *report, const alloy_report_result *on, slot *slots, int64_t layers)
+{
+    const alloy_roofline *r = on->roofline;
+    int64_t outside = 0;
+    for (int64_t i = 0; i < r->row_count; i++) {
+        alloy_roofline_row row = alloy_roofline_row_at(r, ALLOY_LEVEL_MODULES, i);
+        if (row.layer >= 0)
+            outside = layers + 1;
+        slot *s = &slots[row.layer >= 0 ? row.layer + 1 : outside];
+        alloy_work_add(&s->work, row.work, 1);
+        s->seconds += alloy_chart_time(report, on, row.work).seconds;
+        alloy_site_kind kind = r->rows[i].site.kind;
+        if (kind == ALLOY_SITE_MIXER || kind == ALLOY_SITE_FFN)
+            s->names[kind == ALLOY_SITE_FFN] = row.name;
+    }
+}
+
+/* A number of 1, 2 or 5 times a power of ten: `most` of them reach `value`. */
+static double round_step(double value, int most)
+{
+    double power = pow(10, floor(log10(value / most))), rest = value / most / power;
+    return power * (rest <= 1 ? 1 : rest <= 2 ? 2 : rest <= 5 ? 5 : 10);
+}
+
+/* What the highest bar leaves free a little of. */
+static double axis_end(const alloy_report *report, const alloy_report_result *on, const slot *slots, int64_t count)
+{
+    static const double ROOM = 1.05;
+    double most = 0;
+    for (int64_t i = 0; i < count; i++)
+        most = fmax(most, alloy_chart_time(report, on, &slots[i].work).seconds);
+    return most > 0 ? ROOM * most : 1;
+}
+
+static void append_time_axis(alloy_text *out, double most)
+{
+    alloy_time_unit unit = alloy_time_unit_of(most);
+    double step = round_step(most / unit.seconds, 4);
+    for (double tick = 0; tick <= most / unit.seconds; tick += step) {
+        double y = PLOT * (1 - tick * unit.seconds / most);
+        alloy_markup(out, "<line class='grid' x1='0' x2='100%%' y1='%f' y2='%f'/>", y, y);
+        alloy_markup(out, "<text class='tick' x='-8' y='%f' text-anchor='end'>%f</text>\n", y + 4, tick);
+    }
+    alloy_markup(out, "<text class='label' x='%f' y='-12'>%s</text>\n", 8.0 - LEFT, unit.name);
+}
+
+static void append_layer_axis(alloy_text *out, int64_t layers)
+{
+    static const int MOST_LABELS = 10;
+    int64_t step = (int64_t)fmax(1, round_step((double)layers, MOST_LABELS));
+    double width = 100 / (double)(layers + 2);
+    for (int64_t i = 0; i < layers; i += step)
+        alloy_markup(out, "<text class='tick' x='%f%%' y='%f' text-anchor='middle'>%lld</text>\n",
+                     width * ((double)i + 1.5), PLOT + 16.0, (long long)i);
+    alloy_markup(out, "<text class='label' x='50%%' y='%f' text-anchor='middle'>Layer</text>\n", PLOT + 34.0);
+    alloy_markup(out, "<text class='tick' x='%f%%' y='%f' text-anchor='middle'>in</text>\n", width / 2, PLOT + 16.0);
+    alloy_markup(out, "<text class='tick' x='%f%%' y='%f' text-anchor='middle'>out</text>\n", 100 - width / 2,
+                 PLOT + 16.0);
+}
+
+static void append_bar(alloy_text *out, const char *class, double x, double width, double from, double to)
+{
+    if (to > from)
+        alloy_markup(out, "<rect class='%s' x='%f%%' y='%f' width='%f%%' height='%f'/>", class, x, PLOT * (1 - to),
+                     width, PLOT * (to - from));
+}
+
+static void append_slot_title(alloy_text *out, const slot *s, const alloy_roofline_time *time, int64_t index,
+                              int64_t layers)
+{
+    alloy_text_string(out, "<title>");
+    if (index == 0)
+        alloy_text_string(out, "before the layers");
+    else if (index == layers + 1)
+        alloy_text_string(out, "behind the layers");
+    else
+        alloy_markup(out, "layer %lld: %s, %s", (long long)index - 1, s->names[0], s->names[1]);
+    alloy_text_char(out, '\n');
+    alloy_text_seconds(out, s->seconds);
+    alloy_text_string(out, " module by module\ncompute ");
+    alloy_text_seconds(out, time->tensor);
+    if (s->work.vector_flops > 0) {
+        alloy_text_string(out, ", vector ");
+        alloy_text_seconds(out, time->vector);
+    }
+    alloy_text_string(out, ", memory ");
+    alloy_text_seconds(out, time->memory);
+    alloy_text_char(out, '\n');
+    alloy_text_bytes(out, (double)alloy_work_read(&s->work));
+    alloy_text_string(out, " read, ");
+    alloy_text_bytes(out, (double)alloy_work_written(&s->work));
+    alloy_text_string(out, " written</title>");
+}
+
+/* Bars of one layer, side by side: units that work at the same time. Memory is divided into reading and writing. */
+static void append_slot(alloy_text *out, const slot *s, const alloy_roofline_time *time, double most, double left,
+                        double width, bool exact)
+{
+    double bar = 0.84 * width / (exact ? 3 : 2), x = left + 0.08 * width;
+    double written = (double)alloy_work_written(&s->work), bytes = written + (double)alloy_work_read(&s->work);
+    double read_time = bytes > 0 ? time->memory * (1 - written / bytes) : 0;
+    append_bar(out, "tensor", x, bar, 0, time->tensor / most);
+    if (exact)
+        append_bar(out, "vector", x += bar, bar, 0, time->vector / most);
+    x += bar;
+    append_bar(out, "read", x, bar, 0, read_time / most);
+    append_bar(out, "written", x, bar, read_time / most, time->memory / most);
+    alloy_markup(out, "<rect class='hit' x='%f%%' width='%f%%' height='%f'/></g>\n", left, width, (double)PLOT);
+}
+
+static void append_key(alloy_text *out, bool exact)
+{
+    static const struct {
+        const char *class, *text;
+        double width;
+    } keys[] = {{"tensor", "compute", 78}, {"vector", "vector", 66}, {"read", "read", 58}, {"written", "written", 0}};
+    double x = 0;
+    for (int i = 0; i < 4; i++) {
+        if (i == 1 && !exact)
+            continue;
+        alloy_markup(out, "<rect class='%s' x='%f' y='-44' width='12' height='12'/><text x='%f' y='-34'>%s</text>\n",
+                     keys[i].class, x, x + 17, keys[i].text);
+        x += keys[i].width;
+    }
+}
+
+double alloy_chart_layers(const alloy_report *report, const alloy_report_result *result, double y, alloy_text *out)
+{
+    int64_t layers = result->roofline->model->config.num_hidden_layers, count = layers + 2;
+    slot *slots = alloy_memory_zeroed((size_t)count, sizeof *slots);
+    if (!slots) {
+        out->failed = true;
+        return 0;
+    }
+    fill_slots(report, result, slots, layers);
+    double most = axis_end(report, result, slots, count), width = 100 / (double)count;
+    bool exact = result->accounting == ALLOY_EXACT;
+    alloy_markup(out, "<svg class='block layers' x='%f' y='%f' width='%f' height='%f'>\n", (double)LEFT, y + TOP,
+                 (double)ALLOY_CHART_WIDTH - LEFT - RIGHT, (double)PLOT);
+    append_key(out, exact);
+    append_time_axis(out, most);
+    append_layer_axis(out, layers);
+    for (int64_t i = 0; i < count; i++) {
+        alloy_roofline_time time = alloy_chart_time(report, result, &slots[i].work);
+        alloy_text_string(out, "<g class='layer'>");
+        append_slot_title(out, &slots[i], &time, i, layers);
+        append_slot(out, &slots[i], &time, most, width * (double)i, width, exact);
+    }
+    alloy_markup(out, "<line class='axis' x1='0' x2='100%%' y1='%f' y2='%f'/></svg>\n", (double)PLOT, (double)PLOT);
+    alloy_memory_free(slots);
+    return TOP + PLOT + BOTTOM;
+}
+
+/* ---- Traffic ----------------------------------------------------------------------------------------------------- */
+
+static void append_traffic(alloy_text *out, alloy_traffic kind, const alloy_work *work, double most, double y)
+{
+    double read = (double)work->read[kind], written = (double)work->written[kind];
+    double first = 100 * read / most, second = 100 * written / most;
+    alloy_markup(
+        out, "<g class='traffic'><text x='0' y='%f'>%s</text><text class='quiet' x='100%%' y='%f' text-anchor='end'>",
+        y + 12, alloy_traffic_name(kind), y + 12);
+    alloy_text_bytes(out, read);
+    alloy_text_string(out, " read, ");
+    alloy_text_bytes(out, written);
+    alloy_markup(out, " written</text><rect class='track' y='%f' width='100%%' height='12'/>", y + 18);
+    alloy_markup(out, "<rect class='read' y='%f' width='%f%%' height='12'/>", y + 18, first);
+    alloy_markup(out, "<rect class='written' x='%f%%' y='%f' width='%f%%' height='12'/></g>\n", first, y + 18, second);
+}
+
+double alloy_chart_traffic(const alloy_report_result *result, double y, alloy_text *out)
+{
+    static const double ROW = 42;
+    const alloy_work *work = alloy_roofline_total(result->roofline);
+    double most = 1;
+    int rows = 0;
+    for (int i = 0; i < ALLOY_TRAFFIC_COUNT; i++) {
+        most = fmax(most, (double)(work->read[i] + work->written[i]));
+        rows += work->read[i] + work->written[i] > 0;
+    }
+    alloy_markup(out, "<svg class='block traffics' x='%f' y='%f' width='%f' height='%f'>\n", (double)LEFT, y,
+                 (double)ALLOY_CHART_WIDTH - LEFT - RIGHT, rows * ROW);
+    double at = 0;
+    for (int i = 0; i < ALLOY_TRAFFIC_COUNT; i++)
+        if (work->read[i] + work->written[i] > 0) {
+            append_traffic(out, (alloy_traffic)i, work, most, at);
+            at += ROW;
+        }
+    alloy_text_string(out, "</svg>\n");
+    return rows * ROW;
+}

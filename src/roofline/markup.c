@@ -1,0 +1,109 @@
+/* Templates of markup (markup.h). */
+#include "roofline/markup.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "base/utf8.h"
+
+enum { MOST_CUT = 64 }; /* characters */
+
+/* What XML 1.0 lets stand nowhere (section 2.2), and DEL and the C1 controls, which it discourages. */
+static bool is_forbidden(uint32_t code)
+{
+    return (code < 0x20 && code != '\t' && code != '\n' && code != '\r') || (code >= 0x7F && code < 0xA0) ||
+           (code & 0xFFFE) == 0xFFFE || code == ALLOY_UTF8_BAD;
+}
+
+/* Marks and overrides of direction: in a name they could turn the text around it. */
+static bool turns_text(uint32_t code)
+{
+    return code == 0x061C || code == 0x200E || code == 0x200F || (code >= 0x202A && code <= 0x202E) ||
+           (code >= 0x2066 && code <= 0x2069);
+}
+
+static const char *entity_of(uint32_t code)
+{
+    switch (code) {
+    case '&':
+        return "&amp;";
+    case '<':
+        return "&lt;";
+    case '>':
+        return "&gt;";
+    case '"':
+        return "&quot;";
+    case '\'':
+        return "&#39;";
+    default:
+        return NULL;
+    }
+}
+
+static void append_escaped(alloy_text *out, const char *string)
+{
+    size_t size = strlen(string);
+    for (size_t at = 0, length; at < size; at += length) {
+        uint32_t code;
+        char replacement[4];
+        length = alloy_utf8_next(string + at, size - at, &code);
+        const char *entity = entity_of(code);
+        if (entity)
+            alloy_text_string(out, entity);
+        else if (is_forbidden(code) || turns_text(code))
+            alloy_text_append(out, replacement, alloy_utf8_put(ALLOY_UTF8_REPLACEMENT, replacement));
+        else
+            alloy_text_append(out, string + at, length);
+    }
+}
+
+/* Hundredths are far finer than a pixel. */
+static void append_number(alloy_text *out, double value)
+{
+    long long hundredths = isfinite(value) ? llround(value * 100) : 0;
+    if (hundredths < 0) {
+        alloy_text_char(out, '-');
+        hundredths = -hundredths;
+    }
+    alloy_text_format(out, "%lld", hundredths / 100);
+    if (hundredths % 10 != 0)
+        alloy_text_format(out, ".%02lld", hundredths % 100);
+    else if (hundredths % 100 != 0)
+        alloy_text_format(out, ".%lld", hundredths % 100 / 10);
+}
+
+void alloy_markup(alloy_text *out, const char *template, ...)
+{
+    va_list values;
+    va_start(values, template);
+    for (const char *at = template, *sign; *at; at = sign) {
+        sign = strchrnul(at, '%');
+        alloy_text_append(out, at, (size_t)(sign - at));
+        if (strncmp(sign, "%s", 2) == 0)
+            append_escaped(out, va_arg(values, const char *));
+        else if (strncmp(sign, "%f", 2) == 0)
+            append_number(out, va_arg(values, double));
+        else if (strncmp(sign, "%lld", 4) == 0)
+            alloy_text_format(out, "%lld", va_arg(values, long long));
+        else if (strncmp(sign, "%%", 2) == 0)
+            alloy_text_char(out, '%');
+        sign += *sign == 0 ? 0 : sign[1] == 'l' ? 4 : 2;
+    }
+    va_end(values);
+}
+
+const char *alloy_markup_cut(const char *string, int most)
+{
+    static _Thread_local char cut[4 * MOST_CUT + sizeof "…"];
+    size_t size = strlen(string), at = 0;
+    uint32_t code;
+    most = most < MOST_CUT ? most : MOST_CUT;
+    for (int i = 0; i < most && at < size; i++)
+        at += alloy_utf8_next(string + at, size - at, &code);
+    if (at == size)
+        return string;
+    memcpy(cut, string, at);
+    strcpy(cut + at, "…");
+    return cut;
+}
