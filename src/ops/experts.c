@@ -151,7 +151,7 @@ static void count(const alloy_args *a, alloy_cost *cost)
     alloy_count inner = o->experts->gate[0].shape[0], experts = o->experts->count;
     double read = model->experts_read
                       ? model->experts_read(model->user, a->pass->site.layer, o->experts->count, o->routes->per_token,
-                                            o->routes->distinct)
+                                            o->routes->tokens, o->routes->distinct)
                       : alloy_even_routing(o->experts->count, o->routes->per_token, o->routes->distinct);
     double classic_read = (double)(rows < experts ? rows : experts);
     alloy_count swiglu = o->limit > 0 ? 8 : 5; /* operations an element */

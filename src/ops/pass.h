@@ -16,9 +16,10 @@ typedef enum alloy_reading { ALLOY_READ_RUN, ALLOY_READ_COUNT } alloy_reading;
 
 /* How *count* models what depends on the data or the engine. */
 typedef struct alloy_count_model {
-    /* expected distinct experts that a layer reads (-1: the layer is not known); NULL: even routing. tokens: those that
-     * may differ in where they go, an expected number where the token's id decides */
-    double (*experts_read)(void *user, int64_t layer, int64_t experts, int64_t per_token, double tokens);
+    /* expected distinct experts that a layer reads (-1: the layer is not known); NULL: even routing. distinct: tokens
+     * that are expected to differ in where they go, fewer than `tokens` where a token's id decides */
+    double (*experts_read)(void *user, int64_t layer, int64_t experts, int64_t per_token, int64_t tokens,
+                           double distinct);
     alloy_delta delta; /* how the delta rule is counted */
     bool every_layer;  /* equal modules are read again in every layer: experts_read tells layers apart */
     void *user;

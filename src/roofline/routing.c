@@ -37,21 +37,21 @@ static double zipf(double s, int64_t experts, int64_t per_token, double tokens)
     return read;
 }
 
-double alloy_roofline_experts_read(void *user, int64_t layer, int64_t experts, int64_t per_token, double tokens)
+double alloy_roofline_experts_read(void *user, int64_t layer, int64_t experts, int64_t per_token, int64_t tokens,
+                                   double distinct)
 {
     const alloy_roofline_terms *terms = user;
-    double most = (double)per_token * tokens;
     switch (terms->routing) {
     case ALLOY_ROUTING_WORST:
-        return fmin((double)experts, most);
+        return fmin((double)experts, (double)per_token * (double)tokens);
     case ALLOY_ROUTING_BEST:
         return (double)per_token;
     case ALLOY_ROUTING_ZIPF:
-        return per_token < experts ? zipf(terms->zipf, experts, per_token, tokens) : (double)experts;
+        return per_token < experts ? zipf(terms->zipf, experts, per_token, distinct) : (double)experts;
     case ALLOY_ROUTING_GIVEN:
         return (double)terms->experts_read[layer];
     case ALLOY_ROUTING_EVEN:
         break;
     }
-    return alloy_even_routing(experts, per_token, tokens);
+    return alloy_even_routing(experts, per_token, distinct);
 }

@@ -10,9 +10,10 @@
 
 enum { MOST_BYTES = 64 * 1024 * 1024 };
 
-static double note_experts(void *user, int64_t layer, int64_t experts, int64_t per_token, double tokens)
+static double note_experts(void *user, int64_t layer, int64_t experts, int64_t per_token, int64_t tokens,
+                           double distinct)
 {
-    (void)tokens;
+    (void)tokens, (void)distinct;
     int64_t *of_layers = user;
     if (layer >= 0)
         of_layers[layer] = experts;

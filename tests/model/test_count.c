@@ -256,11 +256,13 @@ static void equal_sequences_count_as_often_as_they_are(void **state)
     forget(&d);
 }
 
-static double all_of_them(void *user, int64_t layer, int64_t experts, int64_t per_token, double tokens)
+static double all_of_them(void *user, int64_t layer, int64_t experts, int64_t per_token, int64_t tokens,
+                          double distinct)
 {
     assert_int_equal(layer, 0);
     assert_int_equal(per_token, 2);
-    assert_true(tokens == 5);
+    assert_int_equal(tokens, 5);
+    assert_true(distinct == 5);
     (*(int *)user)++;
     return (double)experts;
 }

@@ -2,7 +2,7 @@
  * token and what it sees, every row that a cache keeps, every piece of a chunked delta rule and every window of a
  * compressor is counted one by one, as if by walking through the forward. No closed form of the ops is used here.
  *
- * A trial is a function of its seed, which a failure prints with the config: ALLOY_SEED=N runs trials from N on. */
+ * A trial is a function of its seed, which a failure prints with the config: ALLOY_TEST_SEED=N runs trials from N on. */
 #include "roofline/cases.h"
 
 #include <math.h>
@@ -682,11 +682,11 @@ static bool try(uint64_t seed)
 static void loops_count_the_same(void **state)
 {
     (void)state;
-    const char *given = getenv("ALLOY_SEED");
+    const char *given = getenv("ALLOY_TEST_SEED");
     uint64_t first = given ? strtoull(given, NULL, 10) : 1;
     for (uint64_t seed = first; seed < first + TRIALS; seed++)
         if (!try(seed))
-            fail_msg("ALLOY_SEED=%llu begins with the trial that failed", (unsigned long long)seed);
+            fail_msg("ALLOY_TEST_SEED=%llu begins with the trial that failed", (unsigned long long)seed);
 }
 
 int main(void)

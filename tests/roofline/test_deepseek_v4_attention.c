@@ -167,6 +167,14 @@ static const struct figures_case cases[] = {
                   .vector_flops = 5 * 2 + 3 * 2 + 2 * 8 * 64 + 2 * 2 * 128 + 8 * 64 + 128,
                   .read = {[WEIGHTS] = (2 + 1) * EXPERT * 2, [ROUTER] = 8 * 128 * 2 + 2 * 8, [ACTIVATIONS] = 128 * 2},
                   .written = {[ACTIVATIONS] = 128 * 2}}},
+    /* at worst no two ids are the same */
+    {"exact: 3 tokens whose ids choose 6 experts at worst", HASH, "dsv4_hash_moe",
+     EXACT(AT(3, 0), .routing = ALLOY_ROUTING_WORST),
+     .expected =
+         {.tensor_flops = 3 * (2 * 128 * 2 + 2 * 6 * 128 * 64 + 6 * 128 * 64),
+          .vector_flops = 3 * (5 * 2 + 3 * 2 + 2 * 8 * 64 + 2 * 2 * 128 + 8 * 64 + 128),
+          .read = {[WEIGHTS] = (6 + 1) * EXPERT * 2, [ROUTER] = 8 * 128 * 2 + 3 * 2 * 8, [ACTIVATIONS] = 3 * 128 * 2},
+          .written = {[ACTIVATIONS] = 3 * 128 * 2}}},
     /* a scale of 4 bytes for each of 3 matrices of 3 experts, and of the router; none for bias and table */
     {"exact: fp8 does not reach the table of ids", HASH, "dsv4_hash_moe", EXACT(AT(1, 7), .weight_dtype = "fp8"),
      .expected = {.tensor_flops = 2 * 128 * 2 + 2 * 6 * 128 * 64 + 6 * 128 * 64,
