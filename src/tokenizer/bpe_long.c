@@ -19,7 +19,8 @@
 /* Places that wait for the merge of one rank: a list of nodes. */
 struct bucket {
     uint32_t first, last; /* nodes + 1; 0: none */
-    bool queued;          /* its rank is in the heap */
+    uint32_t last_place;
+    bool queued; /* its rank is in the heap */
     bool unordered;
 };
 
@@ -109,27 +110,38 @@ static void heap_pop(alloy_long_scratch *s)
 
 /* ---- Buckets ----------------------------------------------------------------------------------------------------- */
 
-static bool bucket_add(alloy_long_scratch *s, uint32_t rank, uint32_t place)
+/* A node + 1; 0 when memory is short. */
+static inline uint32_t take_node(alloy_long_scratch *s)
 {
-    struct bucket *bucket = &s->buckets[rank];
     uint32_t node = s->spare;
     if (node) {
         s->spare = s->nodes[node - 1].next;
-    } else {
+        return node;
+    }
+    if (s->node_count == s->node_capacity) {
         struct node *nodes = alloy_memory_grow(s->nodes, s->node_count, &s->node_capacity, sizeof *nodes);
         if (!nodes)
-            return false;
+            return 0;
         s->nodes = nodes;
-        node = (uint32_t)++s->node_count;
     }
+    return (uint32_t)++s->node_count;
+}
+
+static inline bool bucket_add(alloy_long_scratch *s, uint32_t rank, uint32_t place)
+{
+    struct bucket *bucket = &s->buckets[rank];
+    uint32_t node = take_node(s);
+    if (!node)
+        return false;
     s->nodes[node - 1] = (struct node){place, 0};
     if (bucket->first == 0) {
         bucket->first = node;
     } else {
-        bucket->unordered |= s->nodes[bucket->last - 1].place > place;
+        bucket->unordered |= bucket->last_place > place;
         s->nodes[bucket->last - 1].next = node;
     }
     bucket->last = node;
+    bucket->last_place = place;
     if (bucket->queued)
         return true;
     bucket->queued = true;
@@ -155,7 +167,7 @@ static bool bucket_sort(alloy_long_scratch *s, struct bucket *bucket)
     qsort(s->order, (size_t)s->order_count, sizeof *s->order, by_place);
     int64_t i = 0;
     for (uint32_t node = bucket->first; node; node = s->nodes[node - 1].next)
-        s->nodes[node - 1].place = s->order[i++];
+        s->nodes[node - 1].place = bucket->last_place = s->order[i++];
     bucket->unordered = false;
     return true;
 }

@@ -30,6 +30,10 @@ class Library:
             POINTER(c_void_p),
             POINTER(c_size_t),
         ]
+        lib.alloy_tokenizer_vocab_size.argtypes = [c_void_p]
+        lib.alloy_tokenizer_vocab_size.restype = c_int64
+        lib.alloy_tokenizer_id.argtypes = [c_void_p, c_char_p, c_size_t]
+        lib.alloy_tokenizer_id.restype = c_int64
         lib.alloy_free.argtypes = [c_void_p]
         lib.alloy_free.restype = None
         lib.alloy_ids_free.argtypes = [POINTER(Ids)]
@@ -57,6 +61,14 @@ class Tokenizer:
     def close(self):
         self.library.lib.alloy_tokenizer_close(self.handle)
         self.handle = c_void_p()
+
+    def vocab_size(self):
+        return self.library.lib.alloy_tokenizer_vocab_size(self.handle)
+
+    def id(self, token):
+        """-1: there is none."""
+        data = token.encode()
+        return self.library.lib.alloy_tokenizer_id(self.handle, data, len(data))
 
     def encode_only(self, data, flags, ids):
         """Encodes bytes into an Ids; nothing else, for timing."""

@@ -6,9 +6,13 @@
 A case is a folder with config.json, generation_config.json and safetensors, and the oracle's expected.safetensors and
 expected.json (oracle.py). Weights are drawn so that none is idle: a norm left out, a bias forgotten, a table read in
 the wrong order all change the logits. Half of the delta net's heads forget fast, half slowly.
+
+Of a model with delta nets there are DRAWS cases, NAME, NAME.2 and so on, each with the distances of ORDERS reordered models
+beside it (docs/numerics.md tells why); greedy ids are in the first.
 """
 
 import argparse
+import copy
 import dataclasses
 import json
 import pathlib
@@ -22,6 +26,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 SEED = 7
 SEEDS = 60  # how many to try before a case is given up
+DRAWS = 9
+ORDERS = 8
 EAGER = dict(attn_implementation="eager", experts_implementation="eager")
 
 BASE = dict(
@@ -78,6 +84,9 @@ class Case:
     changes: tuple[Callable, ...] = ()  # made to the folder after save_pretrained
     shard: str = "10GB"
     new: int = 24  # tokens that greedy decoding adds
+
+    def has_delta_nets(self):
+        return "linear_num_key_heads" in self.fields
 
 
 def edit_config(folder, change):
@@ -370,7 +379,20 @@ def save(case, folder, seed):
     return {name: t.float() if t.is_floating_point() else t for name, t in model.state_dict().items()}
 
 
-def make(case, folder, seed):
+@torch.no_grad()
+def reordered(model, seed):
+    """A run of the same model with the channels of its residual stream in another order: only that of float32's sums differs."""
+    order = torch.randperm(model.config.hidden_size, generator=torch.Generator().manual_seed(seed))
+    model = copy.deepcopy(model)
+    for name, parameter in model.named_parameters():  # a tied one is named once
+        if any(part in name for part in ("o_proj", "out_proj", "down_proj")):  # write to the stream
+            parameter.copy_(parameter.index_select(-2, order))
+        elif not any(part in name for part in ("q_norm", "k_norm", "attn.norm", "conv1d", "A_log", "dt_bias")):
+            parameter.copy_(parameter.index_select(-1, order))  # read from it
+    return oracle.hidden_and_logits(model, order)
+
+
+def make(case, folder, seed, new):
     weights = save(case, folder, seed)
     ids = oracle.draw_ids(case.prompt, case.fields["vocab_size"], seed + 1)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **EAGER).eval()
@@ -382,22 +404,29 @@ def make(case, folder, seed):
         model64 = AutoModelForCausalLM.from_config(model.config, dtype=torch.float64, **EAGER).eval()
         model64.load_state_dict({name: t.double() if t.is_floating_point() else t for name, t in weights.items()})
     run64 = oracle.hidden_and_logits(model64)
-    forms32 = [oracle.hidden_and_logits(model, piece) for piece in (64, 1)]
-    tensors, note = oracle.compute(oracle.hidden_and_logits(model), run64, ids, case.new, mode, forms32)
+    orders = [reordered(model, order) for order in range(ORDERS if case.has_delta_nets() else 0)]
+    tensors, note = oracle.compute(oracle.hidden_and_logits(model), run64, ids, new, mode, orders)
     with mode:  # where the oracle parts from itself through its cache, a top-k hangs on a tie
         if oracle.distance(oracle.cached_logits(model64, ids), tensors["logits"]) > 1e-9:
             raise oracle.TooClose
     oracle.write(folder, tensors, {"model_type": case.model_type, "seed": seed, **note})
 
 
-def make_first_sound(case, folder):
-    for seed in range(SEED, SEED + SEEDS):
+def make_first_sound(case, folder, seeds, new):
+    for seed in seeds:
         shutil.rmtree(folder, ignore_errors=True)
         try:
-            return make(case, folder, seed)
+            return make(case, folder, seed, new)
         except oracle.TooClose:
             continue
-    raise SystemExit(f"{folder.name}: no seed of {SEEDS} without a near tie")
+    raise SystemExit(f"{folder.name}: no seed up to {SEED + SEEDS} without a near tie")
+
+
+def make_all(case, folder):
+    seeds = iter(range(SEED, SEED + SEEDS))
+    make_first_sound(case, folder, seeds, case.new)
+    for draw in range(2, DRAWS + 1 if case.has_delta_nets() else 2):
+        make_first_sound(case, folder.with_name(f"{folder.name}.{draw}"), seeds, 0)
 
 
 def main():
@@ -407,7 +436,7 @@ def main():
     arguments = parser.parse_args()
     oracle.quiet()
     for name in arguments.cases or CASES:
-        make_first_sound(CASES[name], arguments.out / name)
+        make_all(CASES[name], arguments.out / name)
 
 
 if __name__ == "__main__":
