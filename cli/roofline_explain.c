@@ -8,38 +8,37 @@
 
 static const char *const classic[] = {
     "classic: simple published conventions, so that figures can be compared with those of other tools",
-    "  A multiply-add is 2 FLOPs. Every token has its logits. Attention is a rectangle: each new token against all of "
-    "the "
-    "cache and the chunk.",
-    "  Counted: products, output gates 4 an element, SwiGLU 5, routers 5 an expert, sums of experts. Free: norms but "
-    "the "
-    "final one, softmax, rotary, SiLU of convolutions, decay, residual sums.",
-    "  A module reads its input and its parameters, writes its output, and reads and writes its rows of cache and "
-    "state; "
-    "layer norms have no row. min(E, N*k) experts are read.",
+    "  A multiply-add is 2 FLOPs. Every token has its logits. Attention is a rectangle: each new token",
+    "  against all of the cache and the chunk.",
+    "  Counted: products, output gates 4 an element, SwiGLU 5, routers 5 an expert, sums of experts.",
+    "  Free: norms but the final one, softmax, rotary, SiLU of convolutions, decay, residual sums.",
+    "  A module reads its input and its parameters, writes its output, and reads and writes its rows of",
+    "  cache and state; layer norms have no row. min(E, N*k) experts are read.",
     NULL,
 };
 
 static const char *const exact[] = {
     "exact: what a good kernel has to do and to move at the least; what measurements are compared with",
-    "  tensor FLOPs are products, 2 a multiply-add; vector FLOPs are the rest, 1 an operation (sigmoid 3, softmax 5 an "
-    "entry, norm 4 an element, rotary 3).",
-    "  Inside a module only parameters, cache and state touch memory, between modules every tensor does (--fusion op: "
-    "between ops). Attention counts pairs; a chunk's own keys are not read back.",
-    "  Logits of the last token of each sequence (--logits all: of each token). Experts read follow --routing. The "
-    "delta "
-    "rule goes by chunks of 64 where a sequence brings more (--delta).",
+    "  tensor FLOPs are products, 2 a multiply-add; vector FLOPs are the rest, 1 an operation (sigmoid",
+    "  3, softmax 5 an entry, norm 4 an element, rotary 3).",
+    "  Inside a module only parameters, cache and state touch memory, between modules every tensor does",
+    "  (--fusion op: between ops). Attention counts pairs; a chunk's own keys are not read back.",
+    "  Logits are of the last token of each sequence (--logits all: of every one). Experts read follow",
+    "  --routing. The delta rule goes by chunks of 64 where a sequence brings more (--delta).",
     NULL,
 };
 
-static const char TIMES[] = "time = max(tensor FLOPs / peak, vector FLOPs / vector peak, bytes / bandwidth); compute "
-                            "bound where products take at "
-                            "least as long as memory";
+static const char *const times[] = {
+    "time = max(tensor FLOPs / peak, vector FLOPs / vector peak, bytes / bandwidth)",
+    "  compute bound where products take at least as long as memory",
+    NULL,
+};
 
 /* ---- Lines ------------------------------------------------------------------------------------------------------- */
 
 struct lines {
-    alloy_json_writer *json; /* NULL: lines are printed */
+    alloy_json_writer *json; /* NULL: lines go to `text` */
+    alloy_text text;         /* printed once all of it is there */
     bool any;
 };
 
@@ -50,7 +49,13 @@ static void say(void *user, const char *text)
     if (lines->json)
         alloy_json_write_string(lines->json, text, strlen(text));
     else
-        alloy_cli_print("%s\n", text);
+        alloy_text_format(&lines->text, "%s\n", text);
+}
+
+static void say_each(struct lines *lines, const char *const *line)
+{
+    for (; *line; line++)
+        say(lines, *line);
 }
 
 static alloy_status unknown_module(const alloy_cli_roofline_options *o, const alloy_report_request *request)
@@ -97,9 +102,8 @@ static void say_point(const alloy_report_point *point, struct lines *lines)
 static alloy_status say_accounting(const alloy_cli_roofline_options *o, const alloy_report_request *request,
                                    alloy_accounting accounting, struct lines *lines)
 {
-    for (const char *const *line = accounting == ALLOY_EXACT ? exact : classic; *line; line++)
-        say(lines, *line);
-    say(lines, TIMES);
+    say_each(lines, accounting == ALLOY_EXACT ? exact : classic);
+    say_each(lines, times);
     say_point(&request->points[0], lines);
     return say_formulas(o, request, accounting, lines);
 }
@@ -128,11 +132,23 @@ static alloy_status say_all(const alloy_cli_roofline_options *o, const alloy_rep
     return status;
 }
 
-alloy_status alloy_cli_explain(const alloy_cli_roofline_options *o, const alloy_report_request *request)
+static alloy_status print_lines(const alloy_cli_roofline_options *o, const alloy_report_request *request)
 {
     struct lines lines = {0};
+    alloy_status status = say_all(o, request, &lines);
+    if (!status)
+        status = alloy_text_status(&lines.text);
+    if (!status)
+        alloy_cli_write(alloy_text_get(&lines.text), lines.text.size);
+    alloy_text_free(&lines.text);
+    return status;
+}
+
+alloy_status alloy_cli_explain(const alloy_cli_roofline_options *o, const alloy_report_request *request)
+{
     if (!o->common.json)
-        return say_all(o, request, &lines);
+        return print_lines(o, request);
+    struct lines lines = {0};
     alloy_cli_document document;
     lines.json = alloy_cli_document_open(&document, 2);
     alloy_json_field_array(lines.json, "explanation");

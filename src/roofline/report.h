@@ -39,7 +39,7 @@ typedef struct alloy_report_request {
     const char *compute_dtype;      /* NULL: that of the activations */
     int64_t page;                   /* tokens a page of the cache; 0: 1 */
     alloy_efficiency efficiency;
-    bool times_only; /* memory is not asked for: alloy_report_comparison alone */
+    bool times_only;                  /* memory is not asked for: alloy_report_comparison alone */
     const alloy_report_point *points; /* [point_count] */
     int64_t point_count;
     const alloy_report_chip *chips; /* [chip_count] */

@@ -64,7 +64,7 @@ static void append_times(const alloy_roofline_time *t, bool vector, alloy_text *
     alloy_text_seconds(out, t->memory);
     alloy_text_format(out, " -> bottleneck=%s (", t->bottleneck);
     alloy_text_seconds(out, t->seconds);
-    alloy_text_string(out, " / forward)");
+    alloy_text_string(out, vector ? ")" : " / forward)"); /* three times fill the line */
 }
 
 static void append_head(const alloy_report *report, const alloy_report_result *r, alloy_text *out)
@@ -123,11 +123,10 @@ static void append_estimate(const alloy_efficiency *e, const alloy_report_result
         return;
     alloy_text_string(out, "estimate (not a bound): ");
     alloy_text_seconds(out, r->estimate);
-    alloy_text_format(out, " / forward at %.4g of compute, %.4g of memory", e->compute, e->memory);
+    alloy_text_format(out, " / forward at compute %.4g, memory %.4g", e->compute, e->memory);
     if (e->overhead > 0) {
-        alloy_text_string(out, ", ");
+        alloy_text_format(out, ", %lld ops x ", (long long)alloy_roofline_ops(r->roofline));
         alloy_text_seconds(out, e->overhead);
-        alloy_text_format(out, " for each of %lld ops", (long long)alloy_roofline_ops(r->roofline));
     }
     alloy_text_char(out, '\n');
 }
