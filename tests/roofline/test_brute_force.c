@@ -2,7 +2,7 @@
  * token and what it sees, every row that a cache keeps, every piece of a chunked delta rule and every window of a
  * compressor is counted one by one, as if by walking through the forward. No closed form of the ops is used here.
  *
- * A trial is a function of its seed, which a failure prints with the config: ALLOY_TEST_SEED=N runs trials from N on. */
+ * A trial is a function of its seed, printed with the config on failure; ALLOY_TEST_SEED=N runs trials from N on. */
 #include "roofline/cases.h"
 
 #include <math.h>
