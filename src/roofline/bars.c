@@ -10,6 +10,7 @@
 /* ---- Layers ------------------------------------------------------------------------------------------------------ */
 
 enum { LEFT = 56, RIGHT = 24, TOP = 48, PLOT = 200, BOTTOM = 40 }; /* pixels; PLOT: its height */
+enum { MOST_BESIDE = 64 };                                         /* layers whose bars are still wide enough */
 
 /* A layer, or what stands before or behind all of them. */
 typedef struct slot {
@@ -74,9 +75,11 @@ static void append_layer_axis(alloy_text *out, int64_t layers)
         alloy_markup(out, "<text class='tick' x='%f%%' y='%f' text-anchor='middle'>%lld</text>\n",
                      width * ((double)i + 1.5), PLOT + 16.0, (long long)i);
     alloy_markup(out, "<text class='label' x='50%%' y='%f' text-anchor='middle'>Layer</text>\n", PLOT + 34.0);
-    alloy_markup(out, "<text class='tick' x='%f%%' y='%f' text-anchor='middle'>in</text>\n", width / 2, PLOT + 16.0);
-    alloy_markup(out, "<text class='tick' x='%f%%' y='%f' text-anchor='middle'>out</text>\n", 100 - width / 2,
-                 PLOT + 16.0);
+    bool wide = layers <= MOST_BESIDE; /* else they would stand on the numbers beside them */
+    alloy_markup(out, "<text class='tick' x='%f%%' y='%f' dx='%f' text-anchor='%s'>in</text>\n", width / 2, PLOT + 16.0,
+                 wide ? 0.0 : -6.0, wide ? "middle" : "end");
+    alloy_markup(out, "<text class='tick' x='%f%%' y='%f' text-anchor='%s'>out</text>\n", 100 - width / 2, PLOT + 16.0,
+                 wide ? "middle" : "start");
 }
 
 static void append_bar(alloy_text *out, const char *class, double x, double width, double from, double to)
@@ -113,20 +116,55 @@ static void append_slot_title(alloy_text *out, const slot *s, const alloy_roofli
     alloy_text_string(out, " written</title>");
 }
 
-/* Bars of one layer, side by side: units that work at the same time. Memory is divided into reading and writing. */
-static void append_slot(alloy_text *out, const slot *s, const alloy_roofline_time *time, double most, double left,
-                        double width, bool exact)
+/* A unit's bar: memory's is divided into reading and writing. */
+enum unit { TENSOR, VECTOR, MEMORY, UNITS };
+
+static double unit_time(const alloy_roofline_time *time, enum unit unit)
 {
-    double bar = 0.84 * width / (exact ? 3 : 2), x = left + 0.08 * width;
-    double written = (double)alloy_work_written(&s->work), bytes = written + (double)alloy_work_read(&s->work);
-    double read_time = bytes > 0 ? time->memory * (1 - written / bytes) : 0;
-    append_bar(out, "tensor", x, bar, 0, time->tensor / most);
-    if (exact)
-        append_bar(out, "vector", x += bar, bar, 0, time->vector / most);
-    x += bar;
-    append_bar(out, "read", x, bar, 0, read_time / most);
-    append_bar(out, "written", x, bar, read_time / most, time->memory / most);
-    alloy_markup(out, "<rect class='hit' x='%f%%' width='%f%%' height='%f'/></g>\n", left, width, (double)PLOT);
+    return unit == TENSOR ? time->tensor : unit == VECTOR ? time->vector : time->memory;
+}
+
+static void append_unit(alloy_text *out, const slot *s, const alloy_roofline_time *time, enum unit unit, double most,
+                        double x, double width)
+{
+    double end = unit_time(time, unit) / most, bytes = alloy_report_bytes(&s->work);
+    if (unit != MEMORY) {
+        append_bar(out, unit == TENSOR ? "tensor" : "vector", x, width, 0, end);
+        return;
+    }
+    double read = bytes > 0 ? end * (double)alloy_work_read(&s->work) / bytes : 0;
+    append_bar(out, "read", x, width, 0, read);
+    append_bar(out, "written", x, width, read, end);
+}
+
+/* Side by side: units that work at the same time. */
+static void append_beside(alloy_text *out, const slot *s, const alloy_roofline_time *time, double most, double left,
+                          double width, bool exact)
+{
+    double bar = 0.84 * width / (exact ? UNITS : UNITS - 1), x = left + 0.08 * width;
+    for (int unit = TENSOR; unit < UNITS; unit++) {
+        if (unit == VECTOR && !exact)
+            continue;
+        append_unit(out, s, time, (enum unit)unit, most, x, bar);
+        x += bar;
+    }
+}
+
+/* One before the other, the shortest in front, and no gap to the next layer: bars too narrow to stand side by side
+ * become areas. */
+static void append_overlaid(alloy_text *out, const slot *s, const alloy_roofline_time *time, double most, double left,
+                            double width)
+{
+    static const double SEAM = 0.01; /* percent, of rounding */
+    int order[UNITS] = {TENSOR, VECTOR, MEMORY};
+    for (int i = 1; i < UNITS; i++)
+        for (int j = i; j > 0 && unit_time(time, (enum unit)order[j]) > unit_time(time, (enum unit)order[j - 1]); j--) {
+            int longer = order[j];
+            order[j] = order[j - 1];
+            order[j - 1] = longer;
+        }
+    for (int i = 0; i < UNITS; i++)
+        append_unit(out, s, time, (enum unit)order[i], most, left, width + SEAM);
 }
 
 static void append_key(alloy_text *out, bool exact)
@@ -165,7 +203,12 @@ double alloy_chart_layers(const alloy_report *report, const alloy_report_result 
         alloy_roofline_time time = alloy_chart_time(report, result, &slots[i].work);
         alloy_text_string(out, "<g class='layer'>");
         append_slot_title(out, &slots[i], &time, i, layers);
-        append_slot(out, &slots[i], &time, most, width * (double)i, width, exact);
+        if (layers > MOST_BESIDE)
+            append_overlaid(out, &slots[i], &time, most, width * (double)i, width);
+        else
+            append_beside(out, &slots[i], &time, most, width * (double)i, width, exact);
+        alloy_markup(out, "<rect class='hit' x='%f%%' width='%f%%' height='%f'/></g>\n", width * (double)i, width,
+                     (double)PLOT);
     }
     alloy_markup(out, "<line class='axis' x1='0' x2='100%%' y1='%f' y2='%f'/></svg>\n", (double)PLOT, (double)PLOT);
     alloy_memory_free(slots);

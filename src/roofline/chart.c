@@ -479,7 +479,8 @@ double alloy_chart_legend(const alloy_report *report, const alloy_report_result 
     append_total_shape(out);
     alloy_markup(out, "</svg><text x='28' y='%f'>the whole forward</text>\n", at + 4);
     at += ROW;
-    alloy_markup(out, "<text class='quiet' x='0' y='%f'>Area: time. Darker: several on one place.</text>\n", at + 4);
+    alloy_markup(out, "<text class='quiet' x='0' y='%f'>Area: time. Darker: several.%s</text>\n", at + 4,
+                 first->accounting == ALLOY_EXACT ? " Thin roof: vector unit." : "");
     at += ROW;
     int64_t dash = 0;
     for (const alloy_report_result *on = first; on; on = alloy_chart_chip(report, on), at += 2 * ROW)

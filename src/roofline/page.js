@@ -14,15 +14,16 @@ function compare(a, b) {
 }
 
 function sort(heading) {
-  const table = heading.closest("table"), body = table.tBodies[0], column = heading.cellIndex;
-  const rows = [...body.rows], numbers = typeof valueOf(rows[0], column) === "number";
-  const before = heading.getAttribute("aria-sort");
+  const table = heading.closest("table"), body = table.tBodies[0], before = heading.getAttribute("aria-sort");
+  const keyed = [...body.rows].map((row) => [valueOf(row, heading.cellIndex), row]);
   // numbers begin with the largest, words with the first
-  const descending = before === "none" ? numbers : before === "ascending";
+  const descending = before === "none" ? typeof keyed[0][0] === "number" : before === "ascending";
   for (const other of table.tHead.rows[0].cells) other.setAttribute("aria-sort", "none");
   heading.setAttribute("aria-sort", descending ? "descending" : "ascending");
-  rows.sort((a, b) => compare(valueOf(a, column), valueOf(b, column)) * (descending ? -1 : 1));
-  body.append(...rows);
+  keyed.sort((a, b) => compare(a[0], b[0]) * (descending ? -1 : 1));
+  body.remove(); // rows of a table that is not shown move fast
+  body.append(...keyed.map(([, row]) => row));
+  table.append(body);
 }
 
 for (const heading of document.querySelectorAll("thead th")) {

@@ -74,14 +74,9 @@ static void append_ratio(alloy_text *out, double value)
     alloy_text_intensity(out, value, 1);
 }
 
-static void append_joules(alloy_text *out, double joules)
+static void append_three_digits(alloy_text *out, double value)
 {
-    alloy_text_format(out, "%.3g J", joules);
-}
-
-static void append_price(alloy_text *out, double price)
-{
-    alloy_text_format(out, "%.3g", price);
+    alloy_text_format(out, "%.3g", value);
 }
 
 /* ---- Bounds ------------------------------------------------------------------------------------------------------ */
@@ -138,7 +133,7 @@ static void append_bound_headings(alloy_text *out, const columns *c)
     add_heading(out, "By module");
     add_heading(out, "Serial");
     if (c->energy)
-        add_heading(out, "Energy / token");
+        add_heading(out, "J / token");
     if (c->price)
         add_heading(out, "Price / M tokens");
     if (c->fits) {
@@ -169,9 +164,9 @@ static void append_bound(alloy_text *out, const alloy_report *report, const allo
     add_figure(out, b->per_module, alloy_text_seconds);
     add_figure(out, b->serial, alloy_text_seconds);
     if (c->energy)
-        add_figure(out, b->joules_per_token, append_joules);
+        add_figure(out, b->joules_per_token, append_three_digits);
     if (c->price)
-        add_figure(out, 1e6 * b->price_per_token, append_price);
+        add_figure(out, 1e6 * b->price_per_token, append_three_digits);
     if (c->fits) {
         add_count(out, r->batch, append_whole);
         add_count(out, r->context, append_whole);

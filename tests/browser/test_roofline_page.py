@@ -60,6 +60,7 @@ class RooflinePage(unittest.TestCase):
             "one-chip": (EXAMPLES / "readme.json", "--mode", "prefill"),
             "three-chips": (EXAMPLES / "composed.json", *chips),
             "deepseek": (EXAMPLES / "deepseek-v4-flash.json", "--mode", "decode", "--accounting", "exact"),
+            "200-layers": (EXAMPLES / "hybrid-10t.json", "--mode", "prefill", "--accounting", "exact"),
             "hostile": (os.fsdecode(config), "--hardware", cls.folder / "chip.json"),
         }
         for name, command in cls.commands.items():
