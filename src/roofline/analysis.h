@@ -42,8 +42,8 @@ void alloy_roofline_reduce(const alloy_roofline_terms *terms, const alloy_site *
 int alloy_roofline_weight_bits(const alloy_roofline_terms *terms, const alloy_weight *weight);
 alloy_count alloy_roofline_scale_bits(const alloy_roofline_terms *terms, const alloy_weight *weight);
 
-/* Different experts that `tokens` tokens of a layer are expected to meet (alloy_count_model). */
-double alloy_roofline_experts_read(void *terms, int64_t layer, int64_t experts, int64_t per_token, int64_t tokens,
+/* Different experts that `tokens` tokens of a layer are expected to meet (alloy_count_model); `user`: the terms. */
+double alloy_roofline_experts_read(void *user, int64_t layer, int64_t experts, int64_t per_token, int64_t tokens,
                                    double distinct);
 
 /* A row as it is stored: rows of equal modules share their work. */
