@@ -1,7 +1,7 @@
 /* The roofline of a forward (chart.h).
  *
  * A module of F FLOPs, B bytes and t seconds is a mark at (F / B, F / t), its area as t. Modules that are alike lie on
- * one place: their marks are drawn over each other, so that many look darker than one, and share one title. What has no
+ * one place: their marks are drawn over each other, so that many look denser than one, and share one title. What has no
  * FLOPs cannot stand on logarithmic axes; it stands in their corner, under the tick "0". */
 #include "roofline/chart.h"
 
@@ -479,7 +479,7 @@ double alloy_chart_legend(const alloy_report *report, const alloy_report_result 
     append_total_shape(out);
     alloy_markup(out, "</svg><text x='28' y='%f'>the whole forward</text>\n", at + 4);
     at += ROW;
-    alloy_markup(out, "<text class='quiet' x='0' y='%f'>Area: time. Darker: several.%s</text>\n", at + 4,
+    alloy_markup(out, "<text class='quiet' x='0' y='%f'>Area: time. Denser: several.%s</text>\n", at + 4,
                  first->accounting == ALLOY_EXACT ? " Thin roof: vector unit." : "");
     at += ROW;
     int64_t dash = 0;

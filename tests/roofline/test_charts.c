@@ -237,12 +237,11 @@ static void tables_have_the_figures_of_the_analysis(void **state)
     close_report(&f);
 }
 
-/* A shape in the chart for each module on each chip, and as many rows in the table of modules. */
-static void every_module_is_drawn(void **state)
+/* A shape in the chart for each module on each chip, a group of bars for each layer and for what is around them. */
+static void expect_all_drawn(const char *path, int64_t layers)
 {
-    (void)state;
     struct fixture f;
-    open_report(&f, ALLOY_SOURCE_DIR "/examples/configs/readme.json", "readme");
+    open_report(&f, path, "config");
     for (const alloy_report_result *r = NULL; (r = alloy_chart_forward(f.report, r));) {
         alloy_text out = {0};
         int64_t chips = 0, modules = alloy_roofline_row_count(r->roofline, ALLOY_LEVEL_MODULES);
@@ -254,10 +253,18 @@ static void every_module_is_drawn(void **state)
         assert_int_equal(shapes - 2 * chips, chips * modules); /* the total's mark is a circle and a path */
         alloy_text_clear(&out);
         alloy_chart_layers(f.report, r, 0, &out);
-        assert_int_equal(occurrences(alloy_text_get(&out), "class='layer'"), 16 + 2);
+        assert_int_equal(occurrences(alloy_text_get(&out), "class='layer'"), layers + 2);
+        expect_well_formed(alloy_text_get(&out));
         alloy_text_free(&out);
     }
     close_report(&f);
+}
+
+static void every_module_is_drawn(void **state)
+{
+    (void)state;
+    expect_all_drawn(ALLOY_SOURCE_DIR "/examples/configs/readme.json", 16);
+    expect_all_drawn(ALLOY_SOURCE_DIR "/examples/configs/hybrid-10t.json", 200);
 }
 
 /* On an H100 989 TFLOP/s at 3.35 TB/s: what lies left of the ridge is drawn on the slope, the rest on the roof. */
