@@ -108,6 +108,7 @@ static void standard_output_takes_one_document(void **state)
     expect_error(&list, ALLOY_ARG, "--list");
     struct answer nowhere = run(plainly, "roofline", README, "--html", "/nowhere/page.html");
     expect_error(&nowhere, ALLOY_IO, "/nowhere/page.html");
+    forget(&two), forget(&csv), forget(&list), forget(&nowhere);
 }
 
 /* ---- JSON -------------------------------------------------------------------------------------------------------- */
