@@ -190,7 +190,7 @@ typedef struct alloy_roofline_options {
     int64_t sequences_count;
     alloy_accounting accounting;
     /* "int4" "int8" "fp4" "fp8" "fp16" "bf16" "fp32" "fp64" (and f16, f32, f64). NULL: of activations the config's
-     * dtype; of weights the files', else as activations; of keys and values as activations; of indexer keys as these */
+     * dtype; of weights the files', else the config's; of keys and values as activations; of indexer keys as these */
     const char *weight_dtype, *activation_dtype, *kv_dtype, *indexer_dtype;
     alloy_routing routing;
     double zipf;                 /* 0.0..10.0 */

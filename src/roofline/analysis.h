@@ -10,6 +10,7 @@
 /* Options made sure of: sizes of elements, and how routing is modelled. */
 typedef struct alloy_roofline_terms {
     alloy_accounting accounting;
+    bool stored;       /* the model has files, whose dtypes are known */
     bool weight_given; /* weights are `weight`, whatever the model says */
     alloy_peak weight, activation, kv, indexer;
     bool op_fusion;

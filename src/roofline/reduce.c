@@ -22,10 +22,13 @@ static alloy_count bytes_of(alloy_count bits)
     return whole + (rest > BYTE / 2 || (rest == BYTE / 2 && (whole & 1)));
 }
 
-/* Is it counted in the format that was asked for, whatever its own is? Ids never are. */
+/* Is it counted in the format that was asked for, whatever its own is? Ids never are, and in exact neither are the
+ * vectors of files (norms, biases), which no format of blocks is made for. */
 static bool is_cast(const alloy_roofline_terms *terms, const alloy_weight *weight)
 {
     if (alloy_dtype_bits(weight->dtype) > F32_BITS)
+        return false;
+    if (terms->stored && weight->ndim == 1 && terms->accounting == ALLOY_EXACT)
         return false;
     return weight->keeps_f32 ? terms->accounting == ALLOY_CLASSIC : terms->weight_given;
 }

@@ -11,6 +11,7 @@ static alloy_status take_formats(alloy_roofline_terms *t, const alloy_model *mod
     alloy_peak own = alloy_peak_of_dtype(model->config.dtype);
     alloy_status status = ALLOY_OK;
     t->weight = t->activation = own < ALLOY_PEAK_COUNT ? own : ALLOY_PEAK_BF16;
+    t->stored = model->weights != NULL;
     t->weight_given = o->weight_dtype != NULL;
     if (o->activation_dtype)
         status = alloy_format_by_name("activation_dtype", o->activation_dtype, &t->activation);

@@ -190,6 +190,31 @@ static void memory_is_what_a_forward_leaves_behind(void **state)
     forget(&d);
 }
 
+/* ---- Files ------------------------------------------------------------------------------------------------------- */
+
+/* Of a model that is opened in fp32 and asked about in fp8, matrices shrink and norms stay as the files have them. */
+static void vectors_of_files_keep_their_dtype(void **state)
+{
+    (void)state;
+    alloy_model *model;
+    expect_ok(alloy_model_open(&model, ALLOY_SOURCE_DIR "/tests/golden/qwen3", NULL));
+    alloy_roofline *stored = analyse(model, (alloy_roofline_options){.accounting = ALLOY_EXACT}, 1, 9),
+                   *asked =
+                       analyse(model, (alloy_roofline_options){.accounting = ALLOY_EXACT, .weight_dtype = "fp8"}, 1, 9);
+    for (int64_t i = 0; i < alloy_roofline_row_count(stored, ALLOY_LEVEL_KINDS); i++) {
+        alloy_roofline_row a = alloy_roofline_row_at(stored, ALLOY_LEVEL_KINDS, i),
+                           b = alloy_roofline_row_at(asked, ALLOY_LEVEL_KINDS, i);
+        alloy_count before = a.work->read[ALLOY_TRAFFIC_WEIGHTS], after = b.work->read[ALLOY_TRAFFIC_WEIGHTS];
+        if (strcmp(a.kind, "norm") == 0)
+            expect_count(after, (int64_t)before, "bytes of norms");
+        else
+            assert_true(after < before / 3);
+    }
+    alloy_roofline_close(stored);
+    alloy_roofline_close(asked);
+    alloy_model_close(model);
+}
+
 /* ---- What is refused --------------------------------------------------------------------------------------------- */
 
 static void what_cannot_be_is_refused(void **state)
@@ -219,6 +244,7 @@ int main(void)
         cmocka_unit_test(rows_of_every_level_sum_to_the_total),
         cmocka_unit_test(equal_layers_are_counted_once),
         cmocka_unit_test(memory_is_what_a_forward_leaves_behind),
+        cmocka_unit_test(vectors_of_files_keep_their_dtype),
         cmocka_unit_test(what_cannot_be_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
