@@ -99,7 +99,8 @@ void alloy_cli_host_write(alloy_json_writer *w, const alloy_host *host)
 
 static bool show_run(void *user, int64_t done, int64_t runs)
 {
-    alloy_cli_progress(user, "runs", done, runs);
+    const char *const *mode = user;
+    alloy_cli_progress(*mode, "runs", done, runs);
     return true;
 }
 
@@ -197,13 +198,14 @@ static alloy_status measure_point(const alloy_cli_job *job, const alloy_host *ho
                        : kv == ALLOY_PEAK_BF16 ? ALLOY_BF16
                        : kv == ALLOY_PEAK_FP16 ? ALLOY_F16
                                                : ALLOY_F8_E4M3; /* which the session refuses */
+    const char *mode = point->mode;
     alloy_session *session;
     alloy_measurement *measurement = NULL;
     alloy_measure_options measure = {.tokens = point->sequences->tokens,
                                      .cached = point->sequences->cached,
                                      .runs = o->runs.value,
                                      .progress = show_run,
-                                     .user = (void *)(uintptr_t)point->mode};
+                                     .user = &mode};
     alloy_status status = alloy_session_open(&session, job->model, &options);
     if (status)
         return status;

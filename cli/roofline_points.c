@@ -124,7 +124,7 @@ static alloy_status read_ragged(const char *text, alloy_report_point **points, i
 static int mode_of(const char *name)
 {
     int mode = 0;
-    while (mode < MODES && strcmp(modes[mode], name) != 0)
+    while (mode < MODES - 1 && strcmp(modes[mode], name) != 0)
         mode++;
     return mode;
 }

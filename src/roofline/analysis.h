@@ -28,8 +28,8 @@ alloy_status alloy_roofline_resolve(alloy_roofline_terms *terms, const alloy_mod
                                     const alloy_roofline_options *options, alloy_arena *arena);
 
 /* Counts by these terms; `explanation` may be NULL. */
-alloy_status alloy_roofline_count(const alloy_model *model, const alloy_roofline_terms *terms,
-                                  alloy_explanation *explanation, alloy_record_function *record, void *user);
+alloy_status alloy_roofline_count(const alloy_model *model, alloy_roofline_terms *terms, alloy_explanation *explanation,
+                                  alloy_record_function *record, void *user);
 
 /* Does this accounting have a row for what happens at the site? Classic has none for the norms of layers. */
 bool alloy_roofline_has_row(const alloy_roofline_terms *terms, const alloy_site *site);

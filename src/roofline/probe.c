@@ -81,7 +81,7 @@ static int64_t clock_nanoseconds(clockid_t clock)
 /* Weights, then activations; results go to scratch, so that the memory stays as it is. */
 static void run_linear(const alloy_kernels *kernels, const alloy_probe *probe, uint8_t *place, void *scratch)
 {
-    float *x = (float *)(place + weight_bytes(probe));
+    float *x = (void *)(place + weight_bytes(probe));
     alloy_linear_job job = {.y = scratch,
                             .y_stride = probe->rows,
                             .x = x,
@@ -99,7 +99,7 @@ static void run_linear(const alloy_kernels *kernels, const alloy_probe *probe, u
 /* The probe once; what a READ saw. */
 static uint32_t run_once(const alloy_kernels *kernels, const alloy_probe *probe, uint8_t *place, void *scratch)
 {
-    float *x = (float *)place, same;
+    float *x = (void *)place, same;
     int64_t floats = (int64_t)(probe->bytes / sizeof(float));
     memcpy(&same, (const uint8_t[]){FILL, FILL, FILL, FILL}, sizeof same);
     switch (probe->kind) {

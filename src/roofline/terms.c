@@ -66,8 +66,8 @@ alloy_status alloy_roofline_resolve(alloy_roofline_terms *t, const alloy_model *
     return status ? status : take_sequences(t, o, arena);
 }
 
-alloy_status alloy_roofline_count(const alloy_model *model, const alloy_roofline_terms *t,
-                                  alloy_explanation *explanation, alloy_record_function *record, void *user)
+alloy_status alloy_roofline_count(const alloy_model *model, alloy_roofline_terms *t, alloy_explanation *explanation,
+                                  alloy_record_function *record, void *user)
 {
     alloy_count_request request = {.spans = t->spans,
                                    .span_count = t->span_count,
@@ -76,6 +76,6 @@ alloy_status alloy_roofline_count(const alloy_model *model, const alloy_roofline
                                    .model = {.experts_read = alloy_roofline_experts_read,
                                              .delta = t->delta,
                                              .every_layer = t->routing == ALLOY_ROUTING_GIVEN,
-                                             .user = (void *)(uintptr_t)t}};
+                                             .user = t}};
     return alloy_model_count(model, &request, record, user);
 }
