@@ -25,7 +25,7 @@ class Mamba2Layer(composed.Layer):
 
     def __init__(self, ffn, config):
         composed.nn.Module.__init__(self)
-        self.mixer_name = "mamba"
+        self.mixer_name, self.hashes = "mamba", False
         self.input_layernorm = composed.norm(config, config.hidden_size)
         self.post_attention_layernorm = composed.norm(config, config.hidden_size)
         for name, value in FIELDS.items():
@@ -40,7 +40,10 @@ class Mamba2Layer(composed.Layer):
 
 
 def make_layer(layer):
-    return lambda mixer, ffn, config: Mamba2Layer(ffn, config) if mixer == "mamba2" else layer(mixer, ffn, config)
+    def make(mixer, ffn, config, v4):
+        return Mamba2Layer(ffn, config) if mixer == "mamba2" else layer(mixer, ffn, config, v4)
+
+    return make
 
 
 if __name__ == "__main__":
