@@ -24,6 +24,7 @@
 enum {
     DEFAULT_RUNS = 5,
     MOST_RUNS = 1000,
+    READINGS = 5,
     PROBE_BYTES = 256 << 20,
     LINEAR_TOKENS = 72, /* as in host.c */
     LINEAR_WIDTH = 1024,
@@ -99,12 +100,23 @@ static alloy_probe linear_probe(const struct measure *m)
     return probe;
 }
 
+/* The best of a few readings: what disturbs one only lowers it, and a bound must be what the machine can do. */
+static double best_rate(const alloy_prober *prober, const alloy_probe *probe)
+{
+    double best = 0;
+    for (int i = 0; i < READINGS; i++) {
+        alloy_probe_reading reading = alloy_prober_run(prober, probe);
+        double rate = reading.amount / reading.seconds;
+        best = rate > best ? rate : best;
+    }
+    return best;
+}
+
 static void read_machine(struct measure *m, int64_t run)
 {
     alloy_probe read = alloy_memory_probe(&m->prober, ALLOY_PROBE_READ), linear = linear_probe(m);
-    alloy_probe_reading memory = alloy_prober_run(&m->prober, &read), compute = alloy_prober_run(&m->prober, &linear);
-    m->memory[run] = memory.amount / memory.seconds;
-    m->compute[run] = compute.amount / compute.seconds;
+    m->memory[run] = best_rate(&m->prober, &read);
+    m->compute[run] = best_rate(&m->prober, &linear);
 }
 
 static int by_value(const void *a, const void *b)
