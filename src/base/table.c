@@ -52,6 +52,16 @@ static void append_cell(const alloy_table *table, int column, int width, const c
     alloy_text_char(out, '\n');
 }
 
+/* What the first column may have, so that the others fit into the line. */
+static int first_width(const alloy_table *table, const int *widths)
+{
+    int others = 0;
+    for (int i = 1; i < table->columns; i++)
+        others += 2 + widths[i];
+    int room = table->line > others ? table->line - others : 0;
+    return table->line > 0 && widths[0] > room ? room : widths[0];
+}
+
 void alloy_table_append(alloy_table *table, alloy_text *out)
 {
     int widths[ALLOY_TABLE_MOST_COLUMNS] = {0};
@@ -60,8 +70,14 @@ void alloy_table_append(alloy_table *table, alloy_text *out)
     for (int64_t i = 0; i < table->count && !out->failed; i++, text += strlen(text) + 1)
         if (width_of(text) > widths[i % table->columns])
             widths[i % table->columns] = width_of(text);
+    widths[0] = first_width(table, widths);
     text = alloy_text_get(&table->cells);
-    for (int64_t i = 0; i < table->count && !out->failed; i++, text += strlen(text) + 1)
-        append_cell(table, (int)(i % table->columns), widths[i % table->columns], text, out);
+    for (int64_t i = 0; i < table->count && !out->failed; i++, text += strlen(text) + 1) {
+        int column = (int)(i % table->columns);
+        bool alone = column == 0 && width_of(text) > widths[0];
+        if (alone)
+            alloy_text_format(out, "%s\n", text);
+        append_cell(table, column, widths[column], alone ? "" : text, out);
+    }
     alloy_text_free(&table->cells);
 }

@@ -233,6 +233,7 @@ static void append_rows(const alloy_report *report, const alloy_report_result *r
     alloy_text_format(&cell, "%s|>FLOPs|%s>read|>written|>AI|>time|bound by", first,
                       r->accounting == ALLOY_EXACT ? ">vector|" : "");
     alloy_table_open(&table, alloy_text_get(&cell));
+    table.line = LINE;
     alloy_text_clear(&cell);
     int64_t module = -1;
     for (int64_t i = 0; i < alloy_roofline_row_count(r->roofline, level); i++) {
@@ -267,6 +268,7 @@ static void append_differences(const alloy_differences *differences, alloy_text 
     const char *name = "";
     alloy_text_string(out, "\nFrom classic to exact, by cause; what is not named agrees:\n");
     alloy_table_open(&table, "|>FLOPs|>B read|>B written");
+    table.line = LINE;
     for (int64_t i = 0; i < differences->count; i++) {
         const alloy_difference *d = &differences->items[i];
         bool begins = strcmp(d->name, name) != 0;

@@ -111,6 +111,25 @@ static void standard_output_takes_one_document(void **state)
     forget(&two), forget(&csv), forget(&list), forget(&nowhere);
 }
 
+/* Where a weight's name leaves the figures no room, it has a line of its own. */
+static void reports_fit_100_columns(void **state)
+{
+    (void)state;
+    static const char *const configs[] = {CONFIGS "deepseek-v4-flash.json", CONFIGS "hybrid-10t.json", README};
+    for (size_t i = 0; i < sizeof configs / sizeof *configs; i++) {
+        struct answer answer =
+            run(plainly, "roofline", (char *)(uintptr_t)configs[i], "--level", "4", "--accounting", "both");
+        expect_code(&answer, ALLOY_OK);
+        for (const char *line = answer.out; *line;) {
+            size_t size = strcspn(line, "\n");
+            if (size > 100)
+                fail_msg("%s: a line of %zu characters: %.*s", configs[i], size, (int)size, line);
+            line += size + (line[size] == '\n');
+        }
+        forget(&answer);
+    }
+}
+
 /* ---- JSON -------------------------------------------------------------------------------------------------------- */
 
 /* The value at a path of keys and indices ("results.0.total.flops") as it stands in the document; free() it. */
@@ -599,6 +618,7 @@ static void the_command_links_few_libraries(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reports_fit_100_columns),
         cmocka_unit_test(a_report_opens_with_the_published_lines),
         cmocka_unit_test(every_mode_says_its_lengths),
         cmocka_unit_test(several_chips_are_compared),
