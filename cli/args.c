@@ -79,17 +79,24 @@ static bool is_flag(const reader *r, const char *word)
 
 /* ---- Values ------------------------------------------------------------------------------------------------------ */
 
-static alloy_status bad_number(const alloy_cli_option *option, const char *text, const char *what)
+static alloy_status bad_number(const alloy_cli_option *option, const char *text)
 {
-    return alloy_fail(ALLOY_ARG, "--%s is \"%s\", expected %s from %.15g to %.15g", option->name, printable(text), what,
+    return alloy_fail(ALLOY_ARG, "--%s is \"%s\", expected a number from %.15g to %.15g", option->name, printable(text),
                       option->least, option->most);
+}
+
+static alloy_status bad_integer(const alloy_cli_option *option, const char *text)
+{
+    return alloy_fail(ALLOY_ARG, "--%s is \"%s\", expected a whole number from %lld to %lld", option->name,
+                      printable(text), (long long)option->least,
+                      option->most < 0x1p63 ? (long long)option->most : INT64_MAX);
 }
 
 static alloy_status set_integer(const alloy_cli_option *option, alloy_cli_integer *field, const char *text)
 {
     int64_t value;
     if (!alloy_parse_int64(text, strlen(text), &value) || (double)value < option->least || (double)value > option->most)
-        return bad_number(option, text, "a whole number");
+        return bad_integer(option, text);
     *field = (alloy_cli_integer){.value = value, .given = true};
     return ALLOY_OK;
 }
@@ -98,7 +105,7 @@ static alloy_status set_number(const alloy_cli_option *option, alloy_cli_number 
 {
     double value;
     if (!alloy_parse_double(text, strlen(text), &value) || !(value >= option->least && value <= option->most))
-        return bad_number(option, text, "a number");
+        return bad_number(option, text);
     *field = (alloy_cli_number){.value = value, .given = true};
     return ALLOY_OK;
 }

@@ -40,6 +40,27 @@ void alloy_cli_close_model(alloy_model *model)
     alloy_model_close(model);
 }
 
+alloy_status alloy_cli_check_output(const alloy_cli_job *job, const char *path)
+{
+    static const char *const others[] = {"config.json", "generation_config.json", "model.safetensors.index.json",
+                                         "tokenizer.json"};
+    const alloy_weights *weights = job->model->weights;
+    alloy_text other = {0};
+    alloy_status status = ALLOY_OK;
+    bool own = false;
+    for (int64_t i = 0; i < alloy_weights_file_count(weights) && !own; i++) {
+        const char *file = alloy_weights_file_path(weights, i);
+        own = file && alloy_file_same(path, file);
+    }
+    for (size_t i = 0; i < sizeof others / sizeof *others && !own && !status; i++) {
+        status = alloy_path_join(&other, alloy_model_folder(job->model), others[i]);
+        own = !status && alloy_file_same(path, other.bytes);
+    }
+    alloy_text_free(&other);
+    return own ? alloy_fail(ALLOY_IO, "%s is a file of the model; write elsewhere", alloy_printable_path(path))
+               : status;
+}
+
 alloy_status alloy_cli_open_tokenizer(alloy_tokenizer **tokenizer, const alloy_cli_common *common, const char *where)
 {
     *tokenizer = NULL;
@@ -50,7 +71,10 @@ alloy_status alloy_cli_open_tokenizer(alloy_tokenizer **tokenizer, const alloy_c
     alloy_status status = alloy_model_files_open(&files, where, common->follow_symlinks);
     if (status)
         return status;
-    status = alloy_model_files_path(&files, "tokenizer.json", &path);
+    status = alloy_model_files_has(&files, "tokenizer.json")
+                 ? alloy_model_files_path(&files, "tokenizer.json", &path)
+                 : alloy_fail(ALLOY_IO, "%s: there is no tokenizer.json; ids (--ids 1,2,3) need none",
+                              alloy_printable_path(where));
     status = status ? status : alloy_tokenizer_open(tokenizer, path.bytes);
     alloy_text_free(&path);
     alloy_model_files_close(&files);

@@ -107,7 +107,11 @@ static alloy_status run(alloy_cli_job *job)
     const logits_options *o = job->options;
     alloy_cli_capture capture = {0};
     int what = (o->hidden ? ALLOY_CLI_CAPTURE_HIDDEN : 0) | (o->routing_out ? ALLOY_CLI_CAPTURE_ROUTING : 0);
-    alloy_status status = alloy_cli_capture_run(&capture, job->session, &job->ids, what, "prefill");
+    alloy_status status = alloy_cli_check_output(job, o->out);
+    if (!status && o->routing_out)
+        status = alloy_cli_check_output(job, o->routing_out);
+    if (!status)
+        status = alloy_cli_capture_run(&capture, job->session, &job->ids, what, "prefill");
     if (!status)
         status = save(o, &capture, &job->ids);
     if (!status && o->routing_out)

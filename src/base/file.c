@@ -168,6 +168,12 @@ bool alloy_folder_exists(const char *path)
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
+bool alloy_file_same(const char *a, const char *b)
+{
+    struct stat one, other;
+    return stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
 alloy_status alloy_folder_create(const char *path)
 {
     char *copy = alloy_memory_string(path);
@@ -230,7 +236,7 @@ alloy_status alloy_file_create(alloy_file_writer *writer, const char *path)
     if (!status) {
         writer->descriptor = open(writer->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
         if (writer->descriptor < 0)
-            status = fail_io(writer->temporary, "cannot create");
+            status = fail_io(path, "cannot create");
     }
     if (status)
         alloy_file_abandon(writer);
@@ -245,7 +251,7 @@ alloy_status alloy_file_write(alloy_file_writer *writer, const void *bytes, size
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return fail_io(writer->temporary, "cannot write");
+            return fail_io(writer->path, "cannot write");
         from += n;
         size -= (size_t)n;
         writer->written += (uint64_t)n;

@@ -38,6 +38,9 @@ alloy_status alloy_file_read(alloy_text *text, const char *path, size_t most);
 bool alloy_file_exists(const char *path);
 bool alloy_folder_exists(const char *path);
 
+/* Is it one file (or folder) that stands at both paths, through links? */
+bool alloy_file_same(const char *a, const char *b);
+
 /* Creates a folder and those above it that are missing. */
 alloy_status alloy_folder_create(const char *path);
 

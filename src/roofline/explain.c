@@ -131,7 +131,7 @@ static void append_head(struct explain *e, alloy_text *text, const alloy_site *s
     alloy_text_format(text, "%s\n", alloy_roofline_name(e->model, site));
 }
 
-static void append_op(alloy_text *text, const char *op, const alloy_cost *cost)
+static void append_op(alloy_text *text, bool classic, const char *op, const alloy_cost *cost)
 {
     alloy_text_format(text, "  %s", op ? op : "input and output");
     for (int i = 0; i < cost->weights; i++) {
@@ -140,8 +140,9 @@ static void append_op(alloy_text *text, const char *op, const alloy_cost *cost)
         for (int d = 0; d < w->ndim; d++)
             alloy_text_format(text, "%s%lld", d ? ", " : "", (long long)w->shape[d]);
         alloy_text_char(text, ']');
-        if (cost->weight[i].copies != 1)
-            alloy_text_format(text, " x %.6g", cost->weight[i].copies);
+        double copies = classic ? cost->weight[i].classic_copies : cost->weight[i].copies;
+        if (copies != 1)
+            alloy_text_format(text, " x %.6g", copies);
     }
     alloy_text_char(text, '\n');
 }
@@ -162,7 +163,7 @@ static void add_record(void *user, const alloy_site *site, const char *op, const
         alloy_roofline_reduce(e->terms, site, op, cost, &work);
     if (!is_nothing(&work)) {
         append_head(e, &text, site);
-        append_op(&text, op, cost);
+        append_op(&text, e->terms->accounting == ALLOY_CLASSIC, op, cost);
         alloy_text_append(&text, alloy_text_get(&e->formulas), e->formulas.size);
         append_traffic(&text, "reads", work.read);
         append_traffic(&text, "writes", work.written);

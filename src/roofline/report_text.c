@@ -108,10 +108,13 @@ static void append_bounds(const alloy_report_result *r, alloy_text *out)
     alloy_text_string(out, ", serial ");
     alloy_text_seconds(out, b->serial);
     alloy_text_string(out, "; at most ");
-    alloy_text_short(out, b->tokens_per_second);
+    if (b->tokens_per_second < 10)
+        alloy_text_format(out, "%.3g", b->tokens_per_second);
+    else
+        alloy_text_short(out, b->tokens_per_second);
     alloy_text_string(out, " tokens/s\n");
     if (b->joules_per_token > 0)
-        alloy_text_format(out, "energy: at most %.3g J/token at %.0f W\n", b->joules_per_token, r->chip->chip->power);
+        alloy_text_format(out, "energy: %.3g J/token at %.0f W\n", b->joules_per_token, r->chip->chip->power);
     if (b->price_per_token > 0)
         alloy_text_format(out, "price: %.3g a million tokens at %.4g an hour\n", b->price_per_token * 1e6,
                           r->chip->chip->price_per_hour);

@@ -70,6 +70,28 @@ static void f3_files_that_were_read_do_not_mind(void **state)
     remove_folder(folder);
 }
 
+/* F6: also by another name of the same file. */
+static void f6_what_is_mapped_is_not_written_over(void **state)
+{
+    (void)state;
+    char *folder = test_folder();
+    copy_model(GOLDEN "qwen3", folder);
+    char *model = path_in(folder, "model.safetensors"), *link_to = path_in(folder, "other.safetensors");
+    size_t before, after;
+    free(read_whole(model, &before));
+    assert_int_equal(symlink("model.safetensors", link_to), 0);
+    char *const outs[] = {model, link_to, path_in(folder, "config.json")};
+    for (int i = 0; i < 3; i++) {
+        struct answer answer = run(plainly, "logits", folder, "--ids", "1,2", "--out", outs[i]);
+        expect_error(&answer, ALLOY_IO, "is a file of the model", "elsewhere");
+        forget(&answer);
+    }
+    char *bytes = read_whole(model, &after);
+    assert_int_equal(after, before);
+    free(bytes);
+    remove_folder(folder);
+}
+
 static void ctrl_c_stops_with_the_last_line(void **state)
 {
     (void)state;
@@ -142,6 +164,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(f2_a_page_that_cannot_be_read_names_file_and_byte),
+        cmocka_unit_test(f6_what_is_mapped_is_not_written_over),
         cmocka_unit_test(f3_files_that_were_read_do_not_mind),
         cmocka_unit_test(f6_f7_a_limit_of_file_sizes_is_io),
         cmocka_unit_test(f10_little_memory_is_nomem),
