@@ -57,6 +57,10 @@ struct measure {
     double *memory, *compute; /* [runs] readings, bytes/s and FLOP/s */
     double *bounds, *ratios;  /* [runs] of one row */
     alloy_peak peak;          /* of the model's weights */
+    /* Of the first run. */
+    int64_t *experts_read; /* [layers] */
+    bool routes;           /* has the model experts? */
+    alloy_status status;   /* NOMEM while they were counted */
     /* The run that is being watched. */
     double *row_seconds; /* [count] */
     int64_t row;         /* whose site runs; -1: none */
@@ -83,6 +87,22 @@ static void watch(void *user, const alloy_site *site)
         m->row_seconds[m->row] += now - m->since;
     m->row = row_of(m, site);
     m->since = now;
+}
+
+/* Different experts that a layer's tokens went to: the same in every run, as the tokens are. */
+static void keep_routing(void *user, int64_t layer, int64_t experts, int64_t count, const int32_t *chosen)
+{
+    struct measure *m = user;
+    bool *seen = alloy_arena_take_zeroed(m->out->arena, (size_t)experts, sizeof *seen);
+    if (!seen) {
+        m->status = ALLOY_NOMEM;
+        return;
+    }
+    m->routes = true;
+    for (int64_t i = 0; i < count; i++) {
+        m->experts_read[layer] += !seen[chosen[i]];
+        seen[chosen[i]] = true;
+    }
 }
 
 /* ---- Readings ---------------------------------------------------------------------------------------------------- */
@@ -148,8 +168,9 @@ static alloy_status run_once(struct measure *m, int64_t run)
     m->session->watch = run < 0 ? NULL : watch;
     m->session->watch_user = m;
     double begin = alloy_seconds();
+    alloy_forward_options options = {.routed = run < 0 ? keep_routing : NULL, .user = m};
     status = alloy_forward(m->session, &(alloy_sequence){cache, m->ids + m->options->cached, m->options->tokens}, 1,
-                           m->logits, NULL);
+                           m->logits, &options);
     double end = alloy_seconds();
     if (m->row >= 0)
         m->row_seconds[m->row] += end - m->since;
@@ -282,6 +303,7 @@ static alloy_status check(const struct measure *m)
     return ALLOY_OK;
 }
 
+/* By even routing before the first run, which tells how the tokens are routed. */
 static alloy_status predict(struct measure *m)
 {
     alloy_roofline_sequences sequence = {1, m->options->tokens, m->options->cached};
@@ -291,9 +313,27 @@ static alloy_status predict(struct measure *m)
                                       .accounting = ALLOY_EXACT,
                                       .activation_dtype = "fp32",
                                       .kv_dtype = alloy_peak_name(kv),
-                                      .delta = ALLOY_DELTA_STEP};
+                                      .delta = ALLOY_DELTA_STEP,
+                                      .routing = m->routes ? ALLOY_ROUTING_GIVEN : ALLOY_ROUTING_EVEN,
+                                      .experts_read = m->experts_read};
+    alloy_roofline_close(m->out->roofline);
+    m->out->roofline = NULL;
     alloy_status status = alloy_roofline_resolve(&m->out->terms, m->model, &options, m->out->arena);
     return status ? status : alloy_roofline_gather(&m->out->roofline, m->model, &m->out->terms, false);
+}
+
+/* The bound of what was run. */
+static alloy_status predict_again(struct measure *m)
+{
+    if (m->status || !m->routes)
+        return m->status;
+    alloy_status status = predict(m);
+    int64_t kinds = m->out->count - 1;
+    for (int64_t i = 0; i < kinds && !status; i++)
+        m->out->rows[i].work = alloy_roofline_row_at(m->out->roofline, ALLOY_LEVEL_KINDS, i).work;
+    if (!status)
+        m->out->rows[kinds].work = alloy_roofline_total(m->out->roofline);
+    return status;
 }
 
 static alloy_status prepare(struct measure *m)
@@ -301,6 +341,8 @@ static alloy_status prepare(struct measure *m)
     size_t tokens = (size_t)(m->options->tokens + m->options->cached), vocab = (size_t)m->model->config.vocab_size,
            runs = (size_t)m->runs, rows = (size_t)m->out->count;
     m->ids = alloy_memory_new(tokens, sizeof *m->ids);
+    m->experts_read =
+        alloy_arena_take_zeroed(m->out->arena, (size_t)m->model->config.num_hidden_layers, sizeof *m->experts_read);
     m->logits = alloy_memory_new(vocab, sizeof *m->logits);
     m->samples = alloy_memory_new(rows * runs, sizeof *m->samples);
     m->memory = alloy_memory_new(runs, sizeof *m->memory);
@@ -308,8 +350,8 @@ static alloy_status prepare(struct measure *m)
     m->bounds = alloy_memory_new(runs, sizeof *m->bounds);
     m->ratios = alloy_memory_new(runs, sizeof *m->ratios);
     m->row_seconds = alloy_memory_new(rows, sizeof *m->row_seconds);
-    if (!m->ids || !m->logits || !m->samples || !m->memory || !m->compute || !m->bounds || !m->ratios ||
-        !m->row_seconds)
+    if (!m->ids || !m->experts_read || !m->logits || !m->samples || !m->memory || !m->compute || !m->bounds ||
+        !m->ratios || !m->row_seconds)
         return ALLOY_NOMEM;
     for (size_t i = 0; i < tokens; i++)
         m->ids[i] = (int64_t)((i * 7919 + 13) % vocab); /* any text: its content decides routing alone */
@@ -341,6 +383,8 @@ static alloy_status measure(struct measure *m)
         status = prepare(m);
     if (!status)
         status = run_all(m);
+    if (!status)
+        status = predict_again(m);
     return status ? status : conclude(m);
 }
 

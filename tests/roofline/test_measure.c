@@ -2,6 +2,8 @@
  * refused. The host is made up, so that nothing here depends on this machine's speed. */
 #include "model/models.h"
 
+#include "model/model.h"
+
 /* A machine of 1 GB/s and 1 GFLOP/s. */
 static alloy_host slow_host(void)
 {
@@ -10,6 +12,15 @@ static alloy_host slow_host(void)
     host.chip = (alloy_chip){.name = "host", .memory_bandwidth = 1e9, .fp32_is_vector = true};
     host.chip.peak[ALLOY_PEAK_FP32] = host.chip.peak[ALLOY_PEAK_BF16] = host.chip.peak[ALLOY_PEAK_FP16] = 1e9;
     return host;
+}
+
+/* Layers whose FFN routes. */
+static int64_t rows_of(const alloy_model *model)
+{
+    int64_t rows = 0;
+    for (int64_t i = 0; i < model->config.num_hidden_layers; i++)
+        rows += strcmp(model->config.layers[i].ffn, "qwen3_moe") == 0;
+    return rows;
 }
 
 static void every_kind_of_module_is_timed_beside_its_bound(void **state)
@@ -40,6 +51,34 @@ static void every_kind_of_module_is_timed_beside_its_bound(void **state)
     assert_true(machine.memory_bandwidth > 0 && machine.compute > 0);
     assert_true(machine.memory_share == machine.memory_bandwidth / 1e9);
     alloy_measurement_close(m);
+    alloy_session_close(session);
+    alloy_model_close(model);
+}
+
+/* One token goes to 2 experts of a layer; 40 go to more, and to no more than there are. */
+static void experts_are_those_that_the_run_chose(void **state)
+{
+    (void)state;
+    alloy_model *model = open_model(GOLDEN("qwen3_moe"));
+    alloy_session *session = open_session(model, 1, 64, NULL);
+    alloy_host host = slow_host();
+    alloy_count read[2];
+    for (int i = 0; i < 2; i++) {
+        alloy_measurement *m;
+        int64_t count;
+        expect_ok(
+            alloy_roofline_measure(&m, session, &host, &(alloy_measure_options){.tokens = i ? 40 : 1, .runs = 1}));
+        const alloy_measured_row *rows = alloy_measurement_rows(m, &count);
+        while (strcmp(rows->name, "qwen3_moe") != 0 && strcmp(rows->name, "total") != 0)
+            rows++;
+        expect_text(rows->name, "qwen3_moe");
+        read[i] = rows->work->read[ALLOY_TRAFFIC_WEIGHTS];
+        alloy_measurement_close(m);
+    }
+    int64_t k = model->config.num_experts_per_tok, experts = model->config.num_experts;
+    assert_true(read[0] > 0 && read[0] % k == 0);
+    assert_true(read[1] > read[0] && read[1] <= read[0] / k * experts);
+    assert_true(read[1] % (read[0] / k / rows_of(model)) == 0); /* whole experts */
     alloy_session_close(session);
     alloy_model_close(model);
 }
@@ -82,6 +121,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kind_of_module_is_timed_beside_its_bound),
+        cmocka_unit_test(experts_are_those_that_the_run_chose),
         cmocka_unit_test(what_cannot_be_measured_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
