@@ -23,7 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "alloy/alloy.h"
+#include "alloy/extend.h"
 
 enum { ALLOY_ATTENTION_BLOCK = 64 }; /* keys of a block */
 
@@ -34,14 +34,15 @@ typedef struct alloy_linear_job {
     int64_t y_stride;
     const float *x; /* [n, k] */
     int64_t x_stride;
-    int64_t n;         /* tokens, at least 1 */
-    int64_t k;         /* elements of a dot, at least 1 */
-    const void *w;     /* [rows, k] of dtype, widened exactly */
-    alloy_dtype dtype; /* F32, BF16 or F16 */
-    int64_t w_stride;  /* bytes between rows */
-    int64_t rows;      /* at least 1 */
-    const float *bias; /* [rows] or NULL */
-    float scale;       /* 1: exact, no step */
+    int64_t n;           /* tokens, at least 1 */
+    int64_t k;           /* elements of a dot, at least 1 */
+    const void *w;       /* [rows, k] of dtype, widened exactly */
+    alloy_dtype dtype;   /* F32, BF16, F16, F8_E4M3 or F4 */
+    int64_t w_stride;    /* bytes between rows */
+    alloy_scales scales; /* of F8_E4M3 and F4; `first` is that of w's first row */
+    int64_t rows;        /* at least 1 */
+    const float *bias;   /* [rows] or NULL */
+    float scale;         /* 1: exact, no step */
 } alloy_linear_job;
 
 /* One block of at most 64 keys for `rows` queries that share them (the heads of a group, and tokens of a tile). For
@@ -183,6 +184,10 @@ typedef struct alloy_kernels {
     /* Widens exactly from F32, BF16, F16 (unaligned); narrows to F32, BF16, F16: to nearest even, NaN stays NaN
      * (quiet). */
     void (*widen)(float *y, const void *x, alloy_dtype dtype, int64_t n);
+
+    /* Row `row`, [n] at x, of a weight of any dtype that linear takes, each element with its scale. */
+    void (*widen_row)(float *y, const void *x, alloy_dtype dtype, const alloy_scales *scales, int64_t row, int64_t n);
+
     void (*narrow)(void *y, const float *x, alloy_dtype dtype, int64_t n);
 
     /* Are all of them finite? */

@@ -19,6 +19,7 @@ static void run(const alloy_args *a)
         *job = alloy_linear_job_of(w, a->in[0]->data + g * w->shape[1], a->in[0]->shape[0], a->out[0]->data + g * rows);
         job->x_stride = alloy_row_size(a->in[0]);
         job->w = (const char *)job->w + g * rows * job->w_stride;
+        job->scales.first += g * rows;
         job->rows = rows;
     }
     alloy_run_linear_jobs(a->pass, jobs, o->groups);

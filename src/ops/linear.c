@@ -31,6 +31,7 @@ static void run_piece(void *context, int64_t index, void *scratch)
     alloy_linear_job job = pieces->jobs[low];
     int64_t row = (index - pieces->first_piece[low]) * pieces->rows;
     job.w = (const char *)job.w + row * job.w_stride;
+    job.scales.first += row;
     job.y += row;
     job.bias = job.bias ? job.bias + row : NULL;
     job.rows = job.rows - row < pieces->rows ? job.rows - row : pieces->rows;
@@ -64,6 +65,7 @@ alloy_linear_job alloy_linear_job_of(const alloy_weight *w, const float *x, int6
                               .w = w->data,
                               .dtype = w->dtype,
                               .w_stride = w->shape[1] * alloy_dtype_bits(w->dtype) / 8,
+                              .scales = w->scales,
                               .rows = w->shape[0],
                               .scale = 1};
 }

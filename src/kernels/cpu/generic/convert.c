@@ -11,6 +11,14 @@ void alloy_generic_widen(float *y, const void *x, alloy_dtype dtype, int64_t n)
         y[i] = alloy_element(x, dtype, i);
 }
 
+void alloy_generic_widen_row(float *y, const void *x, alloy_dtype dtype, const alloy_scales *scales, int64_t row,
+                             int64_t n)
+{
+    ALLOY_COUNT_PARAMETER(x, n * alloy_dtype_bits(dtype) / 8);
+    for (int64_t i = 0; i < n; i++)
+        y[i] = alloy_weight_element(x, dtype, scales, row, i);
+}
+
 void alloy_generic_narrow(void *y, const float *x, alloy_dtype dtype, int64_t n)
 {
     ALLOY_COUNT_WRITTEN(y, n * alloy_dtype_bits(dtype) / 8);

@@ -42,17 +42,63 @@ ALLOY_INLINE uint16_t alloy_to_f16(float x)
     return (uint16_t)(sign | (size - (112u << 23)) >> 13);
 }
 
+/* 1 sign, 4 exponent, 3 fraction bits, bias 7; no infinity, all ones is NaN (arXiv:2209.05433, table 1). */
+ALLOY_INLINE float alloy_from_f8_e4m3(uint8_t byte)
+{
+    if ((byte & 0x7f) == 0x7f)
+        return alloy_bits_float((uint32_t)(byte & 0x80) << 24 | 0x7fc00000);
+    return alloy_bits_float((uint32_t)(byte & 0x80) << 24 | (uint32_t)(byte & 0x7f) << 20) * 0x1p120f;
+}
+
+/* 1 sign, 2 exponent, 1 fraction bit, bias 1 (OCP Microscaling Formats 1.0, 5.3.3). */
+ALLOY_INLINE float alloy_from_f4(uint8_t half)
+{
+    static const float values[8] = {0, 0.5f, 1, 1.5f, 2, 3, 4, 6};
+    float value = values[half & 7];
+    return half & 8 ? -value : value;
+}
+
+/* 2^(byte - 127); 255 is NaN (OCP Microscaling Formats 1.0, 5.4.1). */
+ALLOY_INLINE float alloy_from_f8_e8m0(uint8_t byte)
+{
+    return alloy_bits_float(byte == 0 ? 0x00400000 : byte == 255 ? 0x7fc00000 : (uint32_t)byte << 23);
+}
+
+/* The scale of column k in row `row` of a weight. */
+ALLOY_INLINE float alloy_scale_at(const alloy_scales *scales, int64_t row, int64_t k)
+{
+    const char *at = (const char *)scales->data + (scales->first + row) / scales->rows * scales->stride;
+    int64_t column = k / scales->columns;
+    float whole;
+    if (scales->dtype == ALLOY_F8_E8M0)
+        return alloy_from_f8_e8m0((uint8_t)at[column]);
+    memcpy(&whole, at + column * 4, 4);
+    return whole;
+}
+
 /* Element i of an array of dtype, whatever its alignment. */
 ALLOY_INLINE float alloy_element(const void *array, alloy_dtype dtype, int64_t i)
 {
     float whole;
     uint16_t half;
+    if (dtype == ALLOY_F8_E4M3)
+        return alloy_from_f8_e4m3(((const uint8_t *)array)[i]);
+    if (dtype == ALLOY_F4)
+        return alloy_from_f4(((const uint8_t *)array)[i / 2] >> 4 * (i % 2) & 15);
     if (dtype == ALLOY_F32) {
         memcpy(&whole, (const char *)array + i * 4, 4);
         return whole;
     }
     memcpy(&half, (const char *)array + i * 2, 2);
     return dtype == ALLOY_BF16 ? alloy_from_bf16(half) : alloy_from_f16(half);
+}
+
+/* Element k of row `row`, at w, of a weight. */
+ALLOY_INLINE float alloy_weight_element(const void *w, alloy_dtype dtype, const alloy_scales *scales, int64_t row,
+                                        int64_t k)
+{
+    float element = alloy_element(w, dtype, k);
+    return scales->data ? element * alloy_scale_at(scales, row, k) : element;
 }
 
 #endif

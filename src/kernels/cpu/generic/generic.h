@@ -41,6 +41,8 @@ void alloy_generic_rotary_pairs(float *y, const float *x, int64_t heads, int64_t
                                 const float *sin);
 
 void alloy_generic_widen(float *y, const void *x, alloy_dtype dtype, int64_t n);
+void alloy_generic_widen_row(float *y, const void *x, alloy_dtype dtype, const alloy_scales *scales, int64_t row,
+                             int64_t n);
 void alloy_generic_narrow(void *y, const float *x, alloy_dtype dtype, int64_t n);
 bool alloy_generic_all_finite(const float *x, int64_t n);
 

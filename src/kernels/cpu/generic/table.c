@@ -32,6 +32,7 @@ const alloy_kernels alloy_kernels_generic = {
     .rotary_pairs = alloy_generic_rotary_pairs,
 
     .widen = alloy_generic_widen,
+    .widen_row = alloy_generic_widen_row,
     .narrow = alloy_generic_narrow,
     .all_finite = alloy_generic_all_finite,
 

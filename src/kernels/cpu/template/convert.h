@@ -37,6 +37,14 @@ static void widen(float *y, const void *x, alloy_dtype dtype, int64_t n)
         widen_of(y, x, ALLOY_F16, n);
 }
 
+static void widen_row(float *y, const void *x, alloy_dtype dtype, const alloy_scales *scales, int64_t row, int64_t n)
+{
+    if (dtype == ALLOY_F8_E4M3 || dtype == ALLOY_F4)
+        alloy_generic_widen_row(y, x, dtype, scales, row, n);
+    else
+        widen(y, x, dtype, n);
+}
+
 static void narrow(void *y, const float *x, alloy_dtype dtype, int64_t n)
 {
     char *out = y;

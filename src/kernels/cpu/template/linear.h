@@ -265,6 +265,10 @@ ALLOY_LINEAR(ALLOY_F16, stream_f16, blocks_f16)
 static void linear(const alloy_linear_job *job, void *scratch)
 {
     bool few = job->n <= FEW_TOKENS;
+    if (job->dtype == ALLOY_F8_E4M3 || job->dtype == ALLOY_F4) {
+        alloy_generic_linear(job, scratch);
+        return;
+    }
     if (job->dtype == ALLOY_F32)
         few ? stream_f32(job) : blocks_f32(job, scratch);
     else if (job->dtype == ALLOY_BF16)
