@@ -30,7 +30,8 @@
         .add_scaled = add_scaled, .attention_merge = attention_merge, .attention_finish = attention_finish,            \
         .add = add, .multiply = multiply, .silu = silu, .sigmoid = sigmoid, .exp = exponential,                        \
         .multiply_silu = multiply_silu, .multiply_sigmoid = multiply_sigmoid, .rotary = rotary, .widen = widen,        \
-        .narrow = narrow, .all_finite = all_finite, .read = read_all, .fill = fill, .copy = copy                       \
+        .widen_row = widen_row, .narrow = narrow, .all_finite = all_finite, .read = read_all, .fill = fill,            \
+        .copy = copy                                                                                                   \
     }
 
 #endif
