@@ -116,6 +116,16 @@ ALLOY_API alloy_dtype alloy_dtype_by_name(const char *name, size_t size);
 /* Bits of one element. */
 ALLOY_API int alloy_dtype_bits(alloy_dtype dtype);
 
+/* Scales beside a weight in F8_E4M3 or F4: the element at row r and column c of the weight means its own value times
+ * the scale at row (first + r) / rows and column c / columns of the scales, rounded once to fp32. */
+typedef struct alloy_scales {
+    const void *data;      /* any alignment; NULL: no scales, every element means its own value */
+    alloy_dtype dtype;     /* F32, or F8_E8M0: 2^(byte - 127), 255 is NaN */
+    int64_t rows, columns; /* of the tile of weights that one scale covers; columns is a multiple of 16 */
+    int64_t stride;        /* bytes from one row of scales to the next */
+    int64_t first;         /* place of the weight's first row in its tile and those before: other than 0 for a view */
+} alloy_scales;
+
 /* Operations and bytes pass 2^63 (ten trillion parameters times a million tokens). */
 __extension__ typedef __int128 alloy_count;
 

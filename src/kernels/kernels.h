@@ -23,7 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "alloy/extend.h"
+#include "alloy/alloy.h"
 
 enum { ALLOY_ATTENTION_BLOCK = 64 }; /* keys of a block */
 
