@@ -531,6 +531,31 @@ static void widen(trial *t)
     conversions(t, true);
 }
 
+/* A row of random bytes, all of which mean something, with scales of either dtype whose tiles end oddly. */
+static void widen_row(trial *t)
+{
+    static const alloy_dtype dtypes[] = {ALLOY_F8_E4M3, ALLOY_F4};
+    for (int64_t n = 2; n <= 300; n += n < 140 ? 2 : 38)
+        for (int i = 0; i < 4; i++) {
+            const int64_t bytes = n * alloy_dtype_bits(dtypes[i % 2]) / 8, columns = i % 2 ? 32 : 128;
+            const int64_t count = (n + columns - 1) / columns, row = between(&t->source, 0, 5);
+            unsigned char *x = malloc((size_t)bytes), exponents[2][10];
+            float *factors = numbers(&t->source, t->kind, 2 * count);
+            for (int64_t b = 0; b < bytes; b++)
+                x[b] = (unsigned char)between(&t->source, 0, 255);
+            for (int64_t b = 0; b < 20; b++)
+                exponents[b / 10][b % 10] = (unsigned char)between(&t->source, 0, 255);
+            alloy_scales scales = {factors, ALLOY_F32, 3, columns, count * (int64_t)sizeof *factors, .first = 0};
+            if (i < 2)
+                scales = (alloy_scales){exponents, ALLOY_F8_E8M0, 3, columns, 10, .first = 0};
+            outputs y = make_outputs(NULL, n);
+            for (int run = 0; run < 2; run++)
+                table(t, run)->widen_row(output(&y, run), x, dtypes[i % 2], &scales, row, n);
+            compare_outputs(t, &y, alloy_dtype_name(dtypes[i % 2]));
+            free(x), free(factors);
+        }
+}
+
 static void narrow(trial *t)
 {
     conversions(t, false);
@@ -617,6 +642,7 @@ static const struct {
     {"index_scores", index_scores},
     {"hyper_weights", hyper_weights},
     {"widen", widen},
+    {"widen_row", widen_row},
     {"narrow", narrow},
     {"all_finite", all_finite},
     {"read", read_all},
