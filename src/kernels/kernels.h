@@ -181,13 +181,17 @@ typedef struct alloy_kernels {
 
     /* ---- Conversions ---- */
 
-    /* Widens exactly from F32, BF16, F16 (unaligned); narrows to F32, BF16, F16: to nearest even, NaN stays NaN
-     * (quiet). */
+    /* Widens exactly from F32, BF16, F16 (unaligned), F8_E4M3, F8_E8M0 and F4 (two a byte, the low half first), each
+     * element its own value. */
     void (*widen)(float *y, const void *x, alloy_dtype dtype, int64_t n);
 
     /* Row `row`, [n] at x, of a weight of any dtype that linear takes, each element with its scale. */
     void (*widen_row)(float *y, const void *x, alloy_dtype dtype, const alloy_scales *scales, int64_t row, int64_t n);
 
+    /* Narrows to F32, BF16, F16, F8_E4M3, F4: to nearest even. NaN stays NaN (quiet), of F4 it becomes -0. What is too
+     * large becomes infinite in BF16 and F16, NaN in F8_E4M3 (beyond 464; 448 is its largest number) and 6 in F4. To
+     * F8_E8M0, of x >= 0: the smallest power of two that is at least x, within 2^-127 to 2^127; it suits a scale, since
+     * what is divided by it does not grow too large. n is even for F4. */
     void (*narrow)(void *y, const float *x, alloy_dtype dtype, int64_t n);
 
     /* Are all of them finite? */

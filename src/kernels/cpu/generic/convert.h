@@ -1,4 +1,4 @@
-/* Elements in the 16-bit formats to and from fp32, by their bits. */
+/* Elements in the formats of 4, 8 and 16 bits to and from fp32, by their bits. */
 #ifndef ALLOY_KERNELS_CPU_GENERIC_CONVERT_H
 #define ALLOY_KERNELS_CPU_GENERIC_CONVERT_H
 
@@ -50,6 +50,18 @@ ALLOY_INLINE float alloy_from_f8_e4m3(uint8_t byte)
     return alloy_bits_float((uint32_t)(byte & 0x80) << 24 | (uint32_t)(byte & 0x7f) << 20) * 0x1p120f;
 }
 
+/* Beyond 464, half way from the largest number to the next that there would be: NaN, for lack of an infinity. */
+ALLOY_INLINE uint8_t alloy_to_f8_e4m3(float x)
+{
+    uint32_t bits = alloy_float_bits(x), sign = bits >> 24 & 0x80, size = bits & 0x7fffffff;
+    if (size > 0x43e80000)
+        return (uint8_t)(sign | 0x7f);
+    if (size < 0x3c800000) /* below 2^-6: 2^14 has units of 2^-9, those of the denormals; the addition rounds */
+        return (uint8_t)(sign | (alloy_float_bits(alloy_bits_float(size) + 0x1p14f) - alloy_float_bits(0x1p14f)));
+    size += 0x7ffff + (size >> 20 & 1);
+    return (uint8_t)(sign | (size - (120u << 23)) >> 20);
+}
+
 /* 1 sign, 2 exponent, 1 fraction bit, bias 1 (OCP Microscaling Formats 1.0, 5.3.3). */
 ALLOY_INLINE float alloy_from_f4(uint8_t half)
 {
@@ -58,22 +70,33 @@ ALLOY_INLINE float alloy_from_f4(uint8_t half)
     return half & 8 ? -value : value;
 }
 
+/* The code in the low half of the byte. What is larger than 6 becomes 6; NaN, which there is none of, -0. */
+ALLOY_INLINE uint8_t alloy_to_f4(float x)
+{
+    uint32_t bits = alloy_float_bits(x), sign = bits >> 28 & 8, size = bits & 0x7fffffff;
+    if (x != x)
+        return 8;
+    if (size < 0x3f800000) /* below 1: 2^22 has units of 0.5, those of the denormal; the addition rounds */
+        return (uint8_t)(sign | (alloy_float_bits(alloy_bits_float(size) + 0x1p22f) - alloy_float_bits(0x1p22f)));
+    if (size > 0x40a00000)
+        return (uint8_t)(sign | 7);
+    size += 0x1fffff + (size >> 22 & 1);
+    return (uint8_t)(sign | (size - (126u << 23)) >> 22);
+}
+
 /* 2^(byte - 127); 255 is NaN (OCP Microscaling Formats 1.0, 5.4.1). */
 ALLOY_INLINE float alloy_from_f8_e8m0(uint8_t byte)
 {
     return alloy_bits_float(byte == 0 ? 0x00400000 : byte == 255 ? 0x7fc00000 : (uint32_t)byte << 23);
 }
 
-/* The scale of column k in row `row` of a weight. */
-ALLOY_INLINE float alloy_scale_at(const alloy_scales *scales, int64_t row, int64_t k)
+/* The smallest power of two that is at least x >= 0, within 2^-127 to 2^127. */
+ALLOY_INLINE uint8_t alloy_to_f8_e8m0(float x)
 {
-    const char *at = (const char *)scales->data + (scales->first + row) / scales->rows * scales->stride;
-    int64_t column = k / scales->columns;
-    float whole;
-    if (scales->dtype == ALLOY_F8_E8M0)
-        return alloy_from_f8_e8m0((uint8_t)at[column]);
-    memcpy(&whole, at + column * 4, 4);
-    return whole;
+    uint32_t bits = alloy_float_bits(x), exponent = (bits + 0x7fffff) >> 23;
+    if (x != x)
+        return 255;
+    return (uint8_t)(bits <= 0x00400000 ? 0 : exponent < 254 ? exponent : 254);
 }
 
 /* Element i of an array of dtype, whatever its alignment. */
@@ -83,6 +106,8 @@ ALLOY_INLINE float alloy_element(const void *array, alloy_dtype dtype, int64_t i
     uint16_t half;
     if (dtype == ALLOY_F8_E4M3)
         return alloy_from_f8_e4m3(((const uint8_t *)array)[i]);
+    if (dtype == ALLOY_F8_E8M0)
+        return alloy_from_f8_e8m0(((const uint8_t *)array)[i]);
     if (dtype == ALLOY_F4)
         return alloy_from_f4(((const uint8_t *)array)[i / 2] >> 4 * (i % 2) & 15);
     if (dtype == ALLOY_F32) {
@@ -91,6 +116,13 @@ ALLOY_INLINE float alloy_element(const void *array, alloy_dtype dtype, int64_t i
     }
     memcpy(&half, (const char *)array + i * 2, 2);
     return dtype == ALLOY_BF16 ? alloy_from_bf16(half) : alloy_from_f16(half);
+}
+
+/* The scale of column k in row `row` of a weight. */
+ALLOY_INLINE float alloy_scale_at(const alloy_scales *scales, int64_t row, int64_t k)
+{
+    const char *at = (const char *)scales->data + (scales->first + row) / scales->rows * scales->stride;
+    return alloy_element(at, scales->dtype, k / scales->columns);
 }
 
 /* Element k of row `row`, at w, of a weight. */

@@ -33,8 +33,10 @@ static void widen(float *y, const void *x, alloy_dtype dtype, int64_t n)
         memcpy(y, x, (size_t)n * sizeof *y);
     else if (dtype == ALLOY_BF16)
         widen_of(y, x, ALLOY_BF16, n);
-    else
+    else if (dtype == ALLOY_F16)
         widen_of(y, x, ALLOY_F16, n);
+    else
+        alloy_generic_widen(y, x, dtype, n);
 }
 
 static void widen_row(float *y, const void *x, alloy_dtype dtype, const alloy_scales *scales, int64_t row, int64_t n)
@@ -55,7 +57,7 @@ static void narrow(void *y, const float *x, alloy_dtype dtype, int64_t n)
     if (dtype == ALLOY_F16)
         for (; i + WIDTH <= n; i += WIDTH)
             v_store_f16(out + 2 * i, v_load(x + i));
-    alloy_generic_narrow(out + 2 * i, x + i, dtype, n - i); /* what is left; all of F32, which is a copy */
+    alloy_generic_narrow(out + 2 * i, x + i, dtype, n - i); /* what is left; all of the other dtypes */
 }
 
 static bool all_finite(const float *x, int64_t n)
