@@ -12,6 +12,7 @@
 
 #include "alloy/alloy.h"
 #include "base/clock.h"
+#include "base/median.h"
 #include "roofline/probe.h"
 
 enum { MOST_RUNS = 100, PROMPT = 16, MOST_TOKENS = 1 << 16 };
@@ -24,18 +25,6 @@ static double bandwidth(const alloy_prober *prober)
     alloy_probe probe = alloy_memory_probe(prober, ALLOY_PROBE_READ);
     alloy_probe_reading reading = alloy_prober_run(prober, &probe);
     return reading.amount / reading.seconds * 1e-9;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, int count)
-{
-    qsort(values, (size_t)count, sizeof *values, by_value);
-    return values[count / 2];
 }
 
 static void stop(const char *what)
@@ -79,7 +68,7 @@ static double bench_decode(alloy_session *session, int64_t tokens, int runs, flo
         printf("decode %.2f tokens/s, %.2f GB/s of %.2f GB/s: %.2f\n", ours / bytes * 1e9, ours, limit, ratios[i]);
     }
     alloy_prober_close(&prober);
-    return median(ratios, runs);
+    return alloy_median(ratios, runs);
 }
 
 static double bench_prefill(alloy_session *session, int64_t tokens, int runs, float *logits)
@@ -89,7 +78,7 @@ static double bench_prefill(alloy_session *session, int64_t tokens, int runs, fl
         speeds[i] = (double)tokens / run(session, tokens, false, logits);
         printf("prefill %.1f tokens/s\n", speeds[i]);
     }
-    return median(speeds, runs);
+    return alloy_median(speeds, runs);
 }
 
 int main(int count, char **arguments)

@@ -13,23 +13,12 @@
 
 #include "alloy/alloy.h"
 #include "base/clock.h"
+#include "base/median.h"
 
 enum { MOST_RUNS = 10000 };
 
 /* What a model of 10T parameters and 200 layers may take. */
 static const double MOST_ANALYSIS = 100e-6, MOST_COMMAND = 10e-3;
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, int count)
-{
-    qsort(values, (size_t)count, sizeof *values, by_value);
-    return values[count / 2];
-}
 
 static int fail(const char *what)
 {
@@ -52,7 +41,7 @@ static int time_analysis(const alloy_model *model, alloy_accounting accounting, 
         alloy_roofline_close(roofline);
     }
     printf("analysis, %-7s %8.1f us of %lld ops (at most %.0f us)\n", accounting == ALLOY_EXACT ? "exact" : "classic",
-           median(seconds, runs) * 1e6, (long long)ops, MOST_ANALYSIS * 1e6);
+           alloy_median(seconds, runs) * 1e6, (long long)ops, MOST_ANALYSIS * 1e6);
     return 0;
 }
 
@@ -88,8 +77,8 @@ static int time_command(const char *command, const char *config, double *seconds
         seconds[i] = alloy_seconds() - begin;
     }
     double processor = (processor_seconds() - before) / runs;
-    printf("command           %8.2f ms, %.2f ms of the processor (at most %.0f ms)\n", median(seconds, runs) * 1e3,
-           processor * 1e3, MOST_COMMAND * 1e3);
+    printf("command           %8.2f ms, %.2f ms of the processor (at most %.0f ms)\n",
+           alloy_median(seconds, runs) * 1e3, processor * 1e3, MOST_COMMAND * 1e3);
     return 0;
 }
 

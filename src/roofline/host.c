@@ -11,12 +11,12 @@
  * too large for the one, small enough for the other. */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/median.h"
 #include "base/status.h"
 #include "roofline/host.h"
 #include "roofline/probe.h"
@@ -211,18 +211,11 @@ static bool round_of(struct measurement *m, double end, double *done)
     return taken < wanted;
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* The figure of a series; false where too few readings count. */
 static bool conclude(struct series *series)
 {
     bool sound = series->count >= LEAST_READINGS;
-    qsort(series->rates, (size_t)series->count, sizeof *series->rates, by_value);
-    double median = series->count ? series->rates[series->count / 2] : 0;
+    double median = alloy_median(series->rates, series->count);
     *series->figure = larger(*series->figure, sound ? median : larger(median, series->least));
     return sound;
 }

@@ -9,10 +9,10 @@
  *
  * A measurement more than FAULT below its bound cannot be: then the machine's model is wrong, and the row says so. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/median.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "model/cache.h"
@@ -139,18 +139,6 @@ static void read_machine(struct measure *m, int64_t run)
     m->compute[run] = best_rate(&m->prober, &linear);
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, int64_t count)
-{
-    qsort(values, (size_t)count, sizeof *values, by_value);
-    return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
-}
-
 /* ---- Runs -------------------------------------------------------------------------------------------------------- */
 
 static alloy_status run_once(struct measure *m, int64_t run)
@@ -262,9 +250,9 @@ static alloy_status conclude_row(struct measure *m, int64_t i)
         bounds[run] = time.seconds;
         ratios[run] = measured[run] > 0 ? time.seconds / measured[run] : 0;
     }
-    row->bound = median(bounds, m->runs);
-    row->measured = median(measured, m->runs);
-    row->efficiency = median(ratios, m->runs);
+    row->bound = alloy_median(bounds, m->runs);
+    row->measured = alloy_median(measured, m->runs);
+    row->efficiency = alloy_median(ratios, m->runs);
     row->fault = row->efficiency > 1 + FAULT;
     return ALLOY_OK;
 }
@@ -275,8 +263,8 @@ static alloy_status conclude(struct measure *m)
     for (int64_t i = 0; i < m->out->count && !status; i++)
         status = conclude_row(m, i);
     alloy_measured_machine *machine = &m->out->machine;
-    machine->memory_bandwidth = median(m->memory, m->runs);
-    machine->compute = median(m->compute, m->runs);
+    machine->memory_bandwidth = alloy_median(m->memory, m->runs);
+    machine->compute = alloy_median(m->compute, m->runs);
     machine->memory_share = machine->memory_bandwidth / read_then(m);
     machine->compute_share = machine->compute / compute_then(m);
     return status;

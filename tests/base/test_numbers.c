@@ -1,8 +1,11 @@
-/* Checked arithmetic, random numbers, hashing: against values from elsewhere. */
+/* Checked arithmetic, random numbers, hashing, medians: against values from elsewhere. */
 #include "support.h"
+
+#include <math.h>
 
 #include "base/checked.h"
 #include "base/hash.h"
+#include "base/median.h"
 #include "base/random.h"
 
 static void sums_and_products_that_do_not_fit_are_told(void **state)
@@ -125,12 +128,36 @@ static void keys_differ_from_one_to_the_next(void **state)
     assert_true(a.low != b.low && a.high != b.high);
 }
 
+static void the_median_is_the_middle_of_what_is_sorted(void **state)
+{
+    (void)state;
+    static const struct {
+        double values[5], median;
+        int64_t count;
+    } cases[] = {
+        {{0}, 0, 0},       {{7}, 7, 1},          {{3, -1}, 1, 2},
+        {{5, 1, 4}, 4, 3}, {{9, 1, 2, 4}, 3, 4}, {{2, 2, -HUGE_VAL, 2, HUGE_VAL}, 2, 5},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        double values[5], median;
+        memcpy(values, cases[i].values, sizeof values);
+        median = alloy_median(values, cases[i].count);
+        if (median != cases[i].median)
+            fail_msg("case %zu: the median is %g, expected %g", i, median, cases[i].median);
+        for (int64_t j = 1; j < cases[i].count; j++)
+            assert_true(values[j - 1] <= values[j]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sums_and_products_that_do_not_fit_are_told), cmocka_unit_test(philox_gives_its_known_answers),
-        cmocka_unit_test(uniform_draws_lie_in_the_unit_interval),     cmocka_unit_test(the_hash_is_siphash_1_3),
+        cmocka_unit_test(sums_and_products_that_do_not_fit_are_told),
+        cmocka_unit_test(philox_gives_its_known_answers),
+        cmocka_unit_test(uniform_draws_lie_in_the_unit_interval),
+        cmocka_unit_test(the_hash_is_siphash_1_3),
         cmocka_unit_test(keys_differ_from_one_to_the_next),
+        cmocka_unit_test(the_median_is_the_middle_of_what_is_sorted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
