@@ -2,9 +2,8 @@
 #include "base/log.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 
-#include "alloy/alloy.h"
+#include "base/text.h"
 
 static alloy_log_function *log_function;
 static void *log_user;
@@ -22,7 +21,7 @@ void alloy_warn(const char *format, ...)
     char line[1024];
     va_list args;
     va_start(args, format);
-    vsnprintf(line, sizeof line, format, args);
+    alloy_vsnprintf(line, sizeof line, format, args);
     va_end(args);
     log_function(log_user, line);
 }

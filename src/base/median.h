@@ -4,7 +4,8 @@
 
 #include <stdint.h>
 
-/* Sorts values[count], none of them NaN. The one in the middle, of an even count the mean of the two there; 0 of none. */
+/* Sorts values[count], none of them NaN. Of an odd count the one in the middle, of an even one the mean of the two there,
+ * of none 0. */
 double alloy_median(double *values, int64_t count);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "base/utf8.h"
 
 enum { TEXT_SIZE = 2048, PRINTABLE_SIZE = 88, PRINTABLE_BUFFERS = 8 };
@@ -35,7 +36,7 @@ alloy_status alloy_fail(alloy_status status, const char *format, ...)
     char text[TEXT_SIZE]; /* an argument may be the old text */
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    alloy_vsnprintf(text, sizeof text, format, args);
     va_end(args);
     memcpy(thread_text, text, sizeof text);
     thread_status = status;

@@ -15,6 +15,50 @@
 #include "base/memory.h"
 #include "base/status.h"
 
+/* ---- Locale ------------------------------------------------------------------------------------------------------ */
+
+static locale_t c_locale;
+
+static void make_c_locale(void)
+{
+    c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+}
+
+/* The C locale; the program's own where there is no memory for it. */
+static locale_t get_c_locale(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_c_locale);
+    return c_locale ? c_locale : LC_GLOBAL_LOCALE;
+}
+
+static double strtod_c(const char *string, char **end)
+{
+    locale_t before = uselocale(get_c_locale());
+    double value = strtod(string, end);
+    uselocale(before);
+    return value;
+}
+
+int alloy_vsnprintf(char *out, size_t size, const char *format, va_list args)
+{
+    locale_t before = uselocale(get_c_locale());
+    int length = vsnprintf(out, size, format, args);
+    uselocale(before);
+    return length;
+}
+
+int alloy_snprintf(char *out, size_t size, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int length = alloy_vsnprintf(out, size, format, args);
+    va_end(args);
+    return length;
+}
+
+/* ---- Growing text ------------------------------------------------------------------------------------------------ */
+
 bool alloy_text_reserve(alloy_text *text, size_t size)
 {
     size_t needed;
@@ -61,9 +105,9 @@ void alloy_text_format_list(alloy_text *text, const char *format, va_list args)
 {
     va_list again;
     va_copy(again, args);
-    int size = vsnprintf(NULL, 0, format, args);
+    int size = alloy_vsnprintf(NULL, 0, format, args);
     if (size >= 0 && alloy_text_reserve(text, (size_t)size)) {
-        vsnprintf(text->bytes + text->size, (size_t)size + 1, format, again);
+        alloy_vsnprintf(text->bytes + text->size, (size_t)size + 1, format, again);
         text->size += (size_t)size;
     }
     va_end(again);
@@ -102,6 +146,8 @@ const char *alloy_text_get(const alloy_text *text)
     return text->bytes ? text->bytes : "";
 }
 
+/* ---- Numbers ----------------------------------------------------------------------------------------------------- */
+
 void alloy_text_count(alloy_text *text, alloy_count value, char separator)
 {
     enum { MOST_DIGITS = 40 }; /* of 128 bits */
@@ -122,21 +168,6 @@ void alloy_text_count(alloy_text *text, alloy_count value, char separator)
     }
 }
 
-static locale_t c_locale;
-
-static void make_c_locale(void)
-{
-    c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-}
-
-/* strtod in the C locale, whatever the program has set. */
-static double strtod_c(const char *string, char **end)
-{
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, make_c_locale);
-    return c_locale ? strtod_l(string, end, c_locale) : strtod(string, end);
-}
-
 /* The fewest digits from which `value` reads back. Of a decimal of at most 15 digits, 15 give it back, with zeros
  * behind it; below the smallest normal number doubles have fewer. */
 static int shortest_precision(double value)
@@ -145,8 +176,8 @@ static int shortest_precision(double value)
     char digits[40];
     int least = fabs(value) >= DBL_MIN ? DBL_DIG : 1;
     for (int precision = least; precision < MOST_DIGITS; precision++) {
-        snprintf(digits, sizeof digits, "%.*e", precision - 1, value);
-        if (strtod(digits, NULL) != value)
+        alloy_snprintf(digits, sizeof digits, "%.*e", precision - 1, value);
+        if (strtod_c(digits, NULL) != value)
             continue;
         const char *last = strchr(digits, 'e');
         while (precision > 1 && *--last == '0')
@@ -159,10 +190,7 @@ static int shortest_precision(double value)
 void alloy_text_double(alloy_text *text, double value)
 {
     char digits[40];
-    snprintf(digits, sizeof digits, "%.*g", shortest_precision(value), value);
-    char *comma = strchr(digits, ',');
-    if (comma)
-        *comma = '.';
+    alloy_snprintf(digits, sizeof digits, "%.*g", shortest_precision(value), value);
     alloy_text_string(text, digits);
 }
 

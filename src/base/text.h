@@ -37,11 +37,14 @@ alloy_status alloy_text_status(const alloy_text *text);
 /* The bytes, never NULL. */
 const char *alloy_text_get(const alloy_text *text);
 
-/* Numbers as text, whatever the locale (a decimal comma breaks files and flags). `double` in the shortest form that
- * reads back as the same value. alloy_parse_* take the whole of `string` or return false. */
+/* Numbers as text, whatever the locale (a decimal comma breaks files and flags), as the formats above have them too.
+ * `double` in the shortest form that reads back as the same value. alloy_parse_* take the whole of `string` or return
+ * false. alloy_vsnprintf is vsnprintf. */
 void alloy_text_double(alloy_text *text, double value);
 void alloy_text_count(alloy_text *text, alloy_count value, char separator); /* "9,360,441"; separator 0: none */
 bool alloy_parse_double(const char *string, size_t size, double *out);
 bool alloy_parse_int64(const char *string, size_t size, int64_t *out);
+int alloy_vsnprintf(char *out, size_t size, const char *format, va_list args);
+int alloy_snprintf(char *out, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 #endif

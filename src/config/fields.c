@@ -97,8 +97,8 @@ static double read_number(alloy_json *json, const alloy_field *field)
     if (is_number && (above ? value > field->least : value >= field->least) && value <= field->most)
         return value;
     char expected[96];
-    snprintf(expected, sizeof expected, above ? "a number above %g and at most %g" : "a number in %g..%g", field->least,
-             field->most);
+    alloy_snprintf(expected, sizeof expected, above ? "a number above %g and at most %g" : "a number in %g..%g",
+                   field->least, field->most);
     if (!json->status) {
         json->at = at;
         refuse(json, ALLOY_RANGE, field->key, expected);

@@ -1,7 +1,6 @@
 /* Objects of config fields (source.h): config.json, its text_config, and overrides.
  *
  * No field can name code, a kernel or an address: what would is dropped with one warning and is not saved again. */
-#include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -61,7 +60,7 @@ alloy_status alloy_reader_fail(const alloy_config_reader *reader, alloy_status s
     char text[512];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    alloy_vsnprintf(text, sizeof text, format, args);
     va_end(args);
     return alloy_fail(status, "%s: %s", alloy_printable(reader->name, strlen(reader->name)), text);
 }

@@ -2,11 +2,11 @@
 #include "ops/pass.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/checked.h"
 #include "base/status.h"
+#include "base/text.h"
 #include "kernels/counted.h"
 
 int64_t alloy_pass_tokens(const alloy_pass *pass)
@@ -28,7 +28,7 @@ const int64_t *alloy_pass_ids(const alloy_pass *pass)
 static void *fail_list(alloy_pass *pass, alloy_status status, const char *where, const char *format, va_list args)
 {
     char text[1024];
-    vsnprintf(text, sizeof text, format, args);
+    alloy_vsnprintf(text, sizeof text, format, args);
     if (pass->status == ALLOY_OK)
         pass->status = alloy_fail(status, "%s%s%s", where, *where ? ": " : "", text);
     return NULL;

@@ -83,8 +83,16 @@ static void numbers_have_a_point_in_every_locale(void **state)
     snprintf(text, sizeof text, "%.1f", 1.5);
     expect_text(text, "1,5"); /* the locale is at work */
     check_doubles();
+    alloy_text figure = {0};
+    alloy_text_format(&figure, "%.2f GB", 3.77);
+    expect_text(alloy_text_get(&figure), "3.77 GB");
+    alloy_text_free(&figure);
+    alloy_fail(ALLOY_RANGE, "temperature is %g", -0.5);
+    expect_text(alloy_error(), "temperature is -0.5");
     double value;
     assert_false(alloy_parse_double("1,5", 3, &value));
+    snprintf(text, sizeof text, "%.1f", 1.5);
+    expect_text(text, "1,5"); /* and still is */
     setlocale(LC_ALL, "C");
     remove_folder(folder);
 }

@@ -217,6 +217,20 @@ static void results_come_by_chip_point_and_accounting(void **state)
     alloy_config_close(config);
 }
 
+/* A program may have set a locale with a decimal comma. */
+static void figures_have_a_point_in_every_locale(void **state)
+{
+    (void)state;
+    char *folder = test_folder();
+    bool comma = use_comma_locale(folder);
+    amounts_scale_their_units(NULL);
+    times_scale_their_units(NULL);
+    setlocale(LC_ALL, "C");
+    remove_folder(folder);
+    if (!comma)
+        print_message("a decimal comma: not run, there is no such locale\n");
+}
+
 /* Memory that ends anywhere is NOMEM, and nothing is leaked. */
 static void memory_may_end_anywhere(void **state)
 {
@@ -280,6 +294,7 @@ int main(void)
         cmocka_unit_test(linears_agree),
         cmocka_unit_test(full_attentions_cache_agrees),
         cmocka_unit_test(results_come_by_chip_point_and_accounting),
+        cmocka_unit_test(figures_have_a_point_in_every_locale),
         cmocka_unit_test(memory_may_end_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
