@@ -485,6 +485,121 @@ static void the_first_layers_can_run_alone(void **state)
     }
 }
 
+/* ---- The first layers of a checkpoint that is here in part -------------------------------------------------------- */
+
+/* In the sharded case layer i ends in shard 2 * i + 3; the final norm is in the 9th, the head in the 10th. */
+static bool is_needed(int shard, int64_t layers)
+{
+    return shard <= 2 * layers + 1 || shard >= 9;
+}
+
+static void remove_shard(const char *folder, int shard)
+{
+    char path[512];
+    shard_in(path, folder, shard);
+    assert_int_equal(unlink(path), 0);
+}
+
+static void expect_same_first_layers(const char *folder, const char *whole, int64_t layers)
+{
+    int64_t ids[TOKENS];
+    alloy_load_options options = {.num_layers = layers};
+    fill_ids(ids, TOKENS, 3);
+    float *logits = last_logits(folder, &options, ids, TOKENS), *expected = last_logits(whole, &options, ids, TOKENS);
+    expect_same_bits(logits, expected, VOCAB, "logits of the first layers");
+    free(logits);
+    free(expected);
+}
+
+static void shards_of_later_layers_may_be_absent(void **state)
+{
+    (void)state;
+    for (int64_t layers = 1; layers <= 4; layers++) {
+        char *folder = sharded_copy(0, 0, 0);
+        alloy_model *model;
+        for (int i = 1; i <= SHARDS; i++)
+            if (!is_needed(i, layers))
+                remove_shard(folder, i);
+        expect_same_first_layers(folder, GOLDEN("llama_linear_sharded"), layers);
+        if (layers < 3) /* more layers than are here */
+            expect_failure(alloy_model_open(&model, folder, &(alloy_load_options){.num_layers = layers + 1}), ALLOY_IO,
+                           folder, layers == 1 ? "model-00005-of-00010" : "model-00007-of-00010");
+        remove_folder(folder);
+    }
+}
+
+static void a_shard_that_the_first_layers_need_is_named(void **state)
+{
+    (void)state;
+    for (int i = 1; i <= SHARDS; i++) {
+        char *folder = sharded_copy(0, 0, 0), name[32];
+        alloy_model *model;
+        if (!is_needed(i, 2)) {
+            remove_folder(folder);
+            continue;
+        }
+        remove_shard(folder, i);
+        snprintf(name, sizeof name, "model-%05d-of-00010", i);
+        expect_failure(alloy_model_open(&model, folder, &(alloy_load_options){.num_layers = 2}), ALLOY_IO, folder, name,
+                       "No such file");
+        assert_null(model);
+        remove_folder(folder);
+    }
+}
+
+/* The index of a tied model has no head, and so no shard of it. */
+static void a_tied_head_needs_no_shard_of_its_own(void **state)
+{
+    (void)state;
+    static const char row[] = "\"lm_head.weight\": \"model-00010-of-00010.safetensors\",",
+                      index[] = "model.safetensors.index.json";
+    char *folder = sharded_copy(0, 0, 0), *whole = sharded_copy(0, 0, 0);
+    char *config = changed_config(GOLDEN("llama_linear_sharded"), "\"tie_word_embeddings\": false",
+                                  "\"tie_word_embeddings\": true");
+    size_t size;
+    char *text = read_whole(path_in(folder, index), &size), *at = strstr(text, row);
+    assert_non_null(at);
+    memset(at, ' ', sizeof row - 1);
+    char *const folders[] = {folder, whole};
+    for (int i = 0; i < 2; i++) {
+        write_text(folders[i], "config.json", config);
+        write_file(folders[i], index, text, size);
+    }
+    for (int i = 4; i <= SHARDS; i++)
+        if (i != 9)
+            remove_shard(folder, i);
+    expect_same_first_layers(folder, whole, 1);
+    free(text);
+    free(config);
+    remove_folder(folder);
+    remove_folder(whole);
+}
+
+static void a_single_file_may_hold_the_first_layers_only(void **state)
+{
+    (void)state;
+    static const char *const cases[] = {GOLDEN("qwen3"), GOLDEN("qwen3_5"), GOLDEN("qwen3_moe"), GOLDEN("dsv4")};
+    static const char layer_names[] = "model.layers.";
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *folder = test_folder();
+        struct model_copy copy;
+        alloy_model *model;
+        begin_copy(&copy, cases[i]);
+        for (int64_t t = copy.count - 1; t >= 0; t--) {
+            const char *name = copy.tensors[t].name;
+            size_t head = sizeof layer_names - 1;
+            if (strncmp(name, layer_names, head) == 0 && name[head] >= '2')
+                remove_tensor(&copy, name);
+        }
+        end_copy(&copy, cases[i], NULL, folder);
+        expect_same_first_layers(folder, cases[i], 1);
+        expect_same_first_layers(folder, cases[i], 2);
+        expect_failure(alloy_model_open(&model, folder, &(alloy_load_options){.num_layers = 3}), ALLOY_FORMAT,
+                       "missing tensors", "layers.2.");
+        remove_folder(folder);
+    }
+}
+
 /* ---- Memory ------------------------------------------------------------------------------------------------------ */
 
 /* Bytes of this process in memory, mapped files included. */
@@ -557,6 +672,10 @@ int main(void)
         cmocka_unit_test(stacked_experts_give_the_bits_of_experts_one_by_one),
         cmocka_unit_test(s23_a_tied_head_may_be_absent),
         cmocka_unit_test(the_first_layers_can_run_alone),
+        cmocka_unit_test(shards_of_later_layers_may_be_absent),
+        cmocka_unit_test(a_shard_that_the_first_layers_need_is_named),
+        cmocka_unit_test(a_tied_head_needs_no_shard_of_its_own),
+        cmocka_unit_test(a_single_file_may_hold_the_first_layers_only),
         cmocka_unit_test(opening_takes_hardly_any_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
