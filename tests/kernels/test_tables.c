@@ -109,8 +109,85 @@ static void linear_of(trial *t, alloy_dtype dtype, int64_t n, int64_t rows, int6
     free(x), free(values), free(bias), free(memory);
 }
 
+/* Scales of random tiles for `rows` weights of k, whose first row is not the first of its tile. */
+static alloy_scales scales_of(trial *t, alloy_dtype dtype, int64_t rows, int64_t k)
+{
+    static const int64_t columns[] = {16, 32, 48, 128};
+    source *s = &t->source;
+    alloy_scales scales = {.dtype = between(s, 0, 1) ? ALLOY_F32 : ALLOY_F8_E8M0,
+                           .rows = between(s, 0, 1) ? 1 : between(s, 1, 5),
+                           .columns = columns[between(s, 0, 3)],
+                           .first = between(s, 0, 7)};
+    const int64_t across = (k + scales.columns - 1) / scales.columns, down = (scales.first + rows) / scales.rows + 1;
+    if (dtype == ALLOY_F4 && between(s, 0, 3) == 0)
+        return (alloy_scales){0};
+    scales.stride = across * alloy_dtype_bits(scales.dtype) / 8 + between(s, 0, 3);
+    float *factors = numbers(s, t->kind, across * down);
+    uint8_t *data = malloc((size_t)(scales.stride * down));
+    for (int64_t r = 0; r < down; r++)
+        for (int64_t c = 0; c < across; c++)
+            if (scales.dtype == ALLOY_F32)
+                memcpy(data + r * scales.stride + 4 * c, &factors[r * across + c], 4);
+            else
+                data[r * scales.stride + c] =
+                    (uint8_t)(t->kind == PLAIN ? between(s, 120, 130) : between(s, 0, t->kind == WIDE ? 254 : 255));
+    free(factors);
+    scales.data = data;
+    return scales;
+}
+
+/* Weights of random bytes, all of which mean something; NaN among them where numbers are special. */
+static void scaled_linear_of(trial *t, alloy_dtype dtype, int64_t n, int64_t rows, int64_t k)
+{
+    source *s = &t->source;
+    char what[160];
+    k += dtype == ALLOY_F4 ? k % 2 : 0;
+    const int64_t row = k * alloy_dtype_bits(dtype) / 8, stride = row + between(s, 0, 3),
+                  bytes = (rows - 1) * stride + row;
+    float *x = numbers(s, t->kind, n * k);
+    uint8_t *w = malloc((size_t)bytes);
+    for (int64_t i = 0; i < bytes; i++) {
+        w[i] = (uint8_t)between(s, 0, 255);
+        if (dtype == ALLOY_F8_E4M3 && (w[i] & 0x7f) == 0x7f && (t->kind != SPECIAL || between(s, 0, 7)))
+            w[i] ^= 1;
+    }
+    alloy_linear_job job = {.y_stride = rows, .x = x, .x_stride = k, .n = n, .k = k, .w = w, .dtype = dtype};
+    job.w_stride = stride, job.rows = rows, job.scale = 1;
+    job.scales = scales_of(t, dtype, rows, k);
+    outputs o = make_outputs(NULL, n * rows);
+    for (int run = 0; run < 2; run++) {
+        job.y = output(&o, run);
+        table(t, run)->linear(&job, t->scratch);
+    }
+    snprintf(what, sizeof what, "%s n=%lld rows=%lld k=%lld, scales %s in tiles of %lld x %lld from row %lld",
+             alloy_dtype_name(dtype), (long long)n, (long long)rows, (long long)k,
+             job.scales.data ? alloy_dtype_name(job.scales.dtype) : "none", (long long)job.scales.rows,
+             (long long)job.scales.columns, (long long)job.scales.first);
+    compare_outputs(t, &o, what);
+    free(x), free(w), free((void *)job.scales.data);
+}
+
+static void scaled_linear(trial *t)
+{
+    static const int64_t ks[] = {1,  2,  7,  15, 16,  17,  24,  31,  32,  33,  47,
+                                 48, 63, 64, 80, 127, 128, 129, 160, 511, 513, 785};
+    static const alloy_dtype dtypes[] = {ALLOY_F8_E4M3, ALLOY_F4};
+    for (size_t i = 0; i < sizeof ks / sizeof *ks; i++)
+        for (int d = 0; d < 2; d++)
+            for (int64_t n = 1; n <= 2; n++)
+                scaled_linear_of(t, dtypes[d], n, between(&t->source, 1, 12), ks[i]);
+    for (int64_t n = 1; n <= 12; n++)
+        for (int64_t rows = 1; rows <= 9; rows++)
+            scaled_linear_of(t, dtypes[(n + rows) % 2], n, rows, between(&t->source, 1, 200));
+    for (int d = 0; d < 2; d++) {
+        scaled_linear_of(t, dtypes[d], 1, 131, 385);
+        scaled_linear_of(t, dtypes[d], 72, between(&t->source, 127, 133), between(&t->source, 500, 600));
+    }
+}
+
 static void linear(trial *t)
 {
+    scaled_linear(t);
     static const alloy_dtype dtypes[] = {ALLOY_F32, ALLOY_BF16, ALLOY_F16};
     static const int64_t ks[] = {1,  2,   7,   8,   9,   15,  16,  17,  24,  31, 32,
                                  33, 255, 256, 257, 264, 265, 300, 511, 513, 769};

@@ -10,6 +10,9 @@
  * read them, and stay in the L2 cache; then four rows of weights at a time are widened into the L1 cache and meet
  * all these tokens.
  *
+ * FP8 and FP4 take these ways too, each element with its scale: one token alone streams them, tile of scales by tile;
+ * for more, which would widen them again and again, a panel's rows are widened first.
+ *
  *     packed      [tile][part][step of 16 lanes][row or token of the tile][WIDTH]
  *     lanes       [tile of rows][tile of tokens][part][token][row][WIDTH] */
 #ifndef ALLOY_KERNELS_CPU_TEMPLATE_LINEAR_H
@@ -31,6 +34,7 @@ enum {
 typedef struct linear_scratch {
     float x[BLOCK_TOKENS * PANEL];
     float w[TILE_ROWS * PANEL];
+    float wide[TILE_ROWS * PANEL]; /* rows of weights with scales, widened */
     float lanes[BLOCK_DOTS * LANES];
 } linear_scratch;
 
@@ -129,6 +133,58 @@ ALLOY_INLINE void stream(const alloy_linear_job *job, alloy_dtype dtype)
         stream_rows(job, dtype, r, 0, 1);
 }
 
+/* ---- One token, weights with scales ------------------------------------------------------------------------------ */
+
+/* The elements from k on, fewer than are widened at once, of the dot of row r, joined to its lanes. */
+ALLOY_INLINE void stream_rest(vec lanes[PARTS], const alloy_linear_job *job, alloy_dtype dtype, int64_t r, int64_t k)
+{
+    float rest[2 * LANES] = {0};
+    widen_scaled(rest, (const char *)job->w + r * job->w_stride, dtype, &job->scales, r, k, job->k);
+    for (const float *w = rest; k < job->k; k += LANES, w += LANES)
+        for (int p = 0; p < PARTS; p++)
+            lanes[p] = v_fma(v_load_part(job->x + k, p, job->k - k), v_load(w + p * WIDTH), lanes[p]);
+}
+
+/* Rows r0, r0 + apart, ...; a tile of scales covers whole loads of weights. */
+ALLOY_INLINE void stream_scaled_tile(const alloy_linear_job *job, alloy_dtype dtype, int64_t r0, int64_t apart,
+                                     int rows)
+{
+    const alloy_scales *s = &job->scales;
+    const int64_t at_once = SCALED_AT_ONCE(dtype), whole = job->k - job->k % at_once;
+    const char *w[STREAM_ROWS];
+    vec lanes[STREAM_ROWS][PARTS], scale[STREAM_ROWS], weights[2 * PARTS];
+    for (int r = 0; r < rows; r++) {
+        w[r] = (const char *)job->w + (r0 + r * apart) * job->w_stride;
+        for (int p = 0; p < PARTS; p++)
+            lanes[r][p] = v_set(0);
+    }
+    for (int64_t k = 0; k < whole;) {
+        const int64_t end = s->data && k + s->columns < whole ? k + s->columns : whole;
+        for (int r = 0; r < rows; r++)
+            scale[r] = v_set(s->data ? alloy_scale_at(s, r0 + r * apart, k) : 1);
+        for (; k < end; k += at_once)
+            for (int r = 0; r < rows; r++) {
+                v_load_scaled(weights, w[r] + k * 16 / at_once, dtype);
+                for (int i = 0; i < at_once / WIDTH; i++)
+                    lanes[r][i % PARTS] =
+                        v_fma(v_load(job->x + k + i * WIDTH), v_mul(weights[i], scale[r]), lanes[r][i % PARTS]);
+            }
+    }
+    for (int r = 0; r < rows; r++) {
+        stream_rest(lanes[r], job, dtype, r0 + r * apart, whole);
+        finish(job, 0, r0 + r * apart, v_tree(lanes[r]));
+    }
+}
+
+ALLOY_INLINE void stream_scaled(const alloy_linear_job *job, alloy_dtype dtype)
+{
+    int64_t apart = job->rows / STREAM_ROWS;
+    for (int64_t r = 0; r < apart; r++)
+        stream_scaled_tile(job, dtype, r, apart, STREAM_ROWS);
+    for (int64_t r = apart * STREAM_ROWS; r < job->rows; r++)
+        stream_scaled_tile(job, dtype, r, 0, 1);
+}
+
 /* ---- Many tokens ------------------------------------------------------------------------------------------------- */
 
 /* `count` <= PANEL elements of each of `rows` rows of activations or weights, as a tile. What the last step lacks is
@@ -154,6 +210,21 @@ ALLOY_INLINE void pack(float *tile, int rows, const char *matrix, int64_t stride
     for (int r = 0; r < rows; r++)
         row[r] = matrix + (from + r < last ? from + r : last - 1) * stride + k0 * (dtype == ALLOY_F32 ? 4 : 2);
     pack_tile(tile, row, rows, dtype, count);
+}
+
+/* Elements from k on of rows r, r + 1, ... of the job's weights as a tile. */
+ALLOY_INLINE void pack_weights(linear_scratch *scratch, const alloy_linear_job *job, alloy_dtype dtype, int64_t r,
+                               int64_t k, int64_t count)
+{
+    if (!IS_SCALED(dtype)) {
+        pack(scratch->w, TILE_ROWS, job->w, job->w_stride, dtype, r, job->rows, k, count);
+        return;
+    }
+    for (int i = 0; i < TILE_ROWS && r + i < job->rows; i++)
+        widen_scaled(scratch->wide + i * PANEL, (const char *)job->w + (r + i) * job->w_stride, dtype, &job->scales,
+                     r + i, k, k + count);
+    pack(scratch->w, TILE_ROWS, (const char *)scratch->wide, PANEL * sizeof(float), ALLOY_F32, 0, job->rows - r, 0,
+         count);
 }
 
 /* One panel of a tile: lanes = fma(x, w, lanes) over `steps` steps; the first panel begins at +0. */
@@ -208,7 +279,7 @@ ALLOY_INLINE void block_panel(const alloy_linear_job *job, alloy_dtype dtype, li
         pack(scratch->x + t * PANEL, TILE_TOKENS, (const char *)job->x, job->x_stride * (int64_t)sizeof(float),
              ALLOY_F32, t0 + t, job->n, k, count);
     for (int64_t r = 0; r < rows; r += TILE_ROWS) {
-        pack(scratch->w, TILE_ROWS, job->w, job->w_stride, dtype, r0 + r, job->rows, k, count);
+        pack_weights(scratch, job, dtype, r0 + r, k, count);
         for (int64_t t = 0; t < tokens; t += TILE_TOKENS, lanes += TILE_LANES)
             if (k == 0)
                 tile_panel(lanes, scratch->x + t * PANEL, scratch->w, steps, true);
@@ -249,32 +320,36 @@ ALLOY_INLINE void blocks(const alloy_linear_job *job, alloy_dtype dtype, linear_
 }
 
 /* A function of its own for each shape and dtype: inlined into one, their loops would compete for registers. */
-#define ALLOY_LINEAR(DTYPE, FEW, MANY)                                                                                 \
+#define ALLOY_LINEAR(DTYPE, STREAM, FEW, MANY)                                                                         \
     static __attribute__((noinline)) void FEW(const alloy_linear_job *job)                                             \
     {                                                                                                                  \
-        stream(job, DTYPE);                                                                                            \
+        STREAM(job, DTYPE);                                                                                            \
     }                                                                                                                  \
     static __attribute__((noinline)) void MANY(const alloy_linear_job *job, linear_scratch *scratch)                   \
     {                                                                                                                  \
         blocks(job, DTYPE, scratch);                                                                                   \
     }
-ALLOY_LINEAR(ALLOY_F32, stream_f32, blocks_f32)
-ALLOY_LINEAR(ALLOY_BF16, stream_bf16, blocks_bf16)
-ALLOY_LINEAR(ALLOY_F16, stream_f16, blocks_f16)
+ALLOY_LINEAR(ALLOY_F32, stream, stream_f32, blocks_f32)
+ALLOY_LINEAR(ALLOY_BF16, stream, stream_bf16, blocks_bf16)
+ALLOY_LINEAR(ALLOY_F16, stream, stream_f16, blocks_f16)
+ALLOY_LINEAR(ALLOY_F8_E4M3, stream_scaled, stream_f8_e4m3, blocks_f8_e4m3)
+ALLOY_LINEAR(ALLOY_F4, stream_scaled, stream_f4, blocks_f4)
 
 static void linear(const alloy_linear_job *job, void *scratch)
 {
-    bool few = job->n <= FEW_TOKENS;
-    if (job->dtype == ALLOY_F8_E4M3 || job->dtype == ALLOY_F4) {
-        alloy_generic_linear(job, scratch);
-        return;
-    }
+    const bool few = job->n <= FEW_TOKENS;
+    const bool whole = !job->scales.data || job->scales.columns % SCALED_AT_ONCE(job->dtype) == 0;
+    const bool alone = job->n == 1 && whole;
     if (job->dtype == ALLOY_F32)
         few ? stream_f32(job) : blocks_f32(job, scratch);
     else if (job->dtype == ALLOY_BF16)
         few ? stream_bf16(job) : blocks_bf16(job, scratch);
-    else
+    else if (job->dtype == ALLOY_F16)
         few ? stream_f16(job) : blocks_f16(job, scratch);
+    else if (job->dtype == ALLOY_F8_E4M3)
+        alone ? stream_f8_e4m3(job) : blocks_f8_e4m3(job, scratch);
+    else
+        alone ? stream_f4(job) : blocks_f4(job, scratch);
 }
 
 #endif
