@@ -97,13 +97,15 @@ static alloy_status run_on(const alloy_cli_job *job, const alloy_cli_chips *chip
                                     .point_count = point_count,
                                     .chips = chips->items,
                                     .chip_count = chips->count};
-    int64_t *routing;
+    alloy_routing_file routing;
     alloy_status status = alloy_cli_terms_read(o, job->model, &request.options, &routing);
     if (!status)
         status = alloy_cli_efficiency_read(o->efficiency, &request.efficiency);
     if (!status)
+        alloy_cli_routing_compare(o, job->model, &routing, points, point_count);
+    if (!status)
         status = o->explain ? alloy_cli_explain(o, &request) : print_report(o, &request);
-    alloy_memory_free(routing);
+    alloy_routing_file_free(&routing);
     return status;
 }
 

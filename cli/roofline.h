@@ -5,6 +5,7 @@
 #include "files/json_fields.h"
 #include "job.h"
 #include "roofline/report.h"
+#include "roofline/routing_file.h"
 
 typedef struct alloy_cli_roofline_options {
     alloy_cli_common common; /* kv_dtype: of the roofline's own flag */
@@ -58,9 +59,13 @@ alloy_status alloy_cli_measure(const alloy_cli_job *job);
 
 /* ---- How to count: roofline_terms.c ------------------------------------------------------------------------------ */
 
-/* All but the sequences. `*given`, the routing of a file, is the caller's to free (alloy_memory_free). */
+/* All but the sequences. `given`, the routing of a file or empty, is the caller's to free. */
 alloy_status alloy_cli_terms_read(const alloy_cli_roofline_options *options, const alloy_model *model,
-                                  alloy_roofline_options *out, int64_t **given);
+                                  alloy_roofline_options *out, alloy_routing_file *given);
+
+/* Says where a point has another number of tokens than the file that its routing is from. */
+void alloy_cli_routing_compare(const alloy_cli_roofline_options *options, const alloy_model *model,
+                               const alloy_routing_file *given, const alloy_report_point *points, int64_t point_count);
 
 /* "compute=0.6,memory=0.8,overhead=3us"; NULL: none. */
 alloy_status alloy_cli_efficiency_read(const char *text, alloy_efficiency *out);

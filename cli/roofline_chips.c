@@ -67,6 +67,22 @@ static alloy_status make_room(alloy_cli_chips *chips)
     return ALLOY_OK;
 }
 
+/* The last chip once more would be a line or a column twice. */
+static alloy_status check_last(const alloy_cli_chips *chips)
+{
+    int64_t last = chips->count - 1;
+    const char *name = alloy_text_get(&chips->labels[last]);
+    for (int64_t i = 0; i < last; i++) {
+        const char *before = alloy_text_get(&chips->labels[i]);
+        if (strcmp(before, name) == 0)
+            return alloy_fail(ALLOY_ARG, "--hardware names %s twice", alloy_printable_path(name));
+        if (chips->items[i].chip == chips->items[last].chip)
+            return alloy_fail(ALLOY_ARG, "--hardware names one chip twice: %s is %s", alloy_printable_path(name),
+                              alloy_printable_path(before));
+    }
+    return ALLOY_OK;
+}
+
 static alloy_status add_chip(const alloy_cli_roofline_options *o, alloy_cli_chips *chips, const char *name, size_t size)
 {
     if (size == 0)
@@ -80,7 +96,9 @@ static alloy_status add_chip(const alloy_cli_roofline_options *o, alloy_cli_chip
     chips->files[i] = NULL;
     alloy_text_append(&chips->labels[i], name, size);
     status = alloy_text_status(&chips->labels[i]);
-    return status ? status : find_chip(o, chips, chips->labels[i].bytes, &chips->items[i], &chips->files[i]);
+    if (!status)
+        status = find_chip(o, chips, chips->labels[i].bytes, &chips->items[i], &chips->files[i]);
+    return status ? status : check_last(chips);
 }
 
 /* Names between commas; a file's name that has one is given alone. */

@@ -4,7 +4,9 @@
  *     --mode mini-prefill --chunk-len Q        --at mini-prefill:Q+P   Q new ones behind P cached
  *            --kv-cache-len P
  *     --mode decode --kv-cache-len P           --at decode:P           1 behind P
- *     --sequences 4096+0,32x1+8192                                     one forward of different sequences */
+ *     --sequences 4096+0,32x1+8192                                     one forward of different sequences
+ *
+ * A forward is named by its lengths, however it was asked for: behind nothing a prefill, of one token a decode. */
 #include <string.h>
 
 #include "base/memory.h"
@@ -39,10 +41,10 @@ static alloy_status add_point(alloy_report_point **points, int64_t *count, const
     return ALLOY_OK;
 }
 
-static alloy_status add_one(alloy_report_point **points, int64_t *count, const char *mode, int64_t batch,
-                            int64_t tokens, int64_t cached)
+static alloy_status add_one(alloy_report_point **points, int64_t *count, int64_t batch, int64_t tokens, int64_t cached)
 {
-    return add_point(points, count, mode, &(alloy_roofline_sequences){batch, tokens, cached}, 1);
+    int mode = cached == 0 ? PREFILL : tokens == 1 ? DECODE : MINI;
+    return add_point(points, count, modes[mode], &(alloy_roofline_sequences){batch, tokens, cached}, 1);
 }
 
 /* ---- Lengths as text --------------------------------------------------------------------------------------------- */
@@ -81,7 +83,7 @@ static alloy_status read_at(const char *text, int64_t batch, alloy_report_point 
     bool read = mode == PREFILL ? read_length(lengths, strlen(lengths), 1, &tokens)
                 : mode == MINI  ? read_pair(lengths, strlen(lengths), &tokens, &cached)
                                 : read_length(lengths, strlen(lengths), 0, &cached);
-    return read ? add_one(points, count, modes[mode], batch, tokens, cached) : bad_at(text);
+    return read ? add_one(points, count, batch, tokens, cached) : bad_at(text);
 }
 
 /* "32x1+8192", or without the count. */
@@ -159,7 +161,7 @@ static alloy_status add_modes(const alloy_cli_roofline_options *o, alloy_report_
     alloy_status status = o->mode ? check_lengths(o) : ALLOY_OK;
     for (int i = 0; i < MODES && !status; i++)
         if (!o->mode || mode_of(o->mode) == i)
-            status = add_one(points, count, modes[i], batch, tokens[i], cached[i]);
+            status = add_one(points, count, batch, tokens[i], cached[i]);
     return status;
 }
 

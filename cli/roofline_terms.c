@@ -4,14 +4,15 @@
 
 #include "base/file.h"
 #include "base/status.h"
+#include "output.h"
 #include "roofline.h"
-#include "roofline/routing_file.h"
+#include "roofline/analysis.h"
 
 /* ---- Routing ----------------------------------------------------------------------------------------------------- */
 
 /* even | worst | best | zipf:S | FILE */
 static alloy_status read_routing(const char *routing, const alloy_model *model, alloy_roofline_options *options,
-                                 int64_t **given)
+                                 alloy_routing_file *given)
 {
     static const struct {
         const char *name;
@@ -26,16 +27,42 @@ static alloy_status read_routing(const char *routing, const alloy_model *model, 
     if (strncmp(routing, zipf, strlen(zipf)) == 0) {
         const char *exponent = routing + strlen(zipf);
         options->routing = ALLOY_ROUTING_ZIPF;
-        if (alloy_parse_double(exponent, strlen(exponent), &options->zipf))
+        if (alloy_parse_double(exponent, strlen(exponent), &options->zipf) && options->zipf >= 0 &&
+            options->zipf <= ALLOY_MOST_ZIPF)
             return ALLOY_OK;
     } else if (strchr(routing, '/') || alloy_file_exists(routing)) {
         alloy_status status = alloy_routing_file_read(given, model, routing);
         options->routing = ALLOY_ROUTING_GIVEN;
-        options->experts_read = *given;
+        options->experts_read = given->experts_read;
         return status;
     }
-    return alloy_fail(ALLOY_ARG, "--routing is \"%s\", expected even, worst, best, zipf:1.1 or a file",
-                      alloy_printable_path(routing));
+    return alloy_fail(ALLOY_ARG, "--routing is \"%s\", expected even, worst, best, zipf:S (S from 0 to %d) or a file",
+                      alloy_printable_path(routing), ALLOY_MOST_ZIPF);
+}
+
+static void compare_point(const char *file, const alloy_routing_file *given, int64_t layers,
+                          const alloy_report_point *point)
+{
+    double tokens = 0;
+    for (int64_t i = 0; i < point->sequences_count; i++)
+        tokens += (double)point->sequences[i].count * (double)point->sequences[i].tokens;
+    int64_t layer = 0;
+    while (layer < layers && (given->experts_read[layer] == 0 || given->tokens[layer] == tokens))
+        layer++;
+    if (layer == layers)
+        return;
+    alloy_text name = {0};
+    alloy_report_point_name(point, &name);
+    alloy_cli_say("%s: layer %lld routes %.15g tokens, %s has %.15g: its experts are those of the file's tokens",
+                  alloy_printable_path(file), (long long)layer, given->tokens[layer], alloy_text_get(&name), tokens);
+    alloy_text_free(&name);
+}
+
+void alloy_cli_routing_compare(const alloy_cli_roofline_options *o, const alloy_model *model,
+                               const alloy_routing_file *given, const alloy_report_point *points, int64_t point_count)
+{
+    for (int64_t i = 0; given->experts_read && i < point_count; i++)
+        compare_point(o->routing, given, model->config.num_hidden_layers, &points[i]);
 }
 
 /* ---- Options ----------------------------------------------------------------------------------------------------- */
@@ -50,10 +77,29 @@ static const char *either(const char *own, const char *all)
     return own ? own : all;
 }
 
-alloy_status alloy_cli_terms_read(const alloy_cli_roofline_options *o, const alloy_model *model,
-                                  alloy_roofline_options *out, int64_t **given)
+/* Names of formats are looked up here so that the flag that was given is named. */
+static alloy_status check_dtypes(const alloy_cli_roofline_options *o)
 {
-    *given = NULL;
+    const char *const dtypes[][2] = {
+        {"--dtype", o->dtype},
+        {"--weight-dtype", o->weight_dtype},
+        {"--activation-dtype", o->activation_dtype},
+        {"--kv-dtype", o->common.kv_dtype},
+        {"--indexer-dtype", o->indexer_dtype},
+        {"--compute-dtype", o->compute_dtype},
+    };
+    alloy_status status = ALLOY_OK;
+    alloy_peak format;
+    for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes && !status; i++)
+        if (dtypes[i][1])
+            status = alloy_format_by_name(dtypes[i][0], dtypes[i][1], &format);
+    return status;
+}
+
+alloy_status alloy_cli_terms_read(const alloy_cli_roofline_options *o, const alloy_model *model,
+                                  alloy_roofline_options *out, alloy_routing_file *given)
+{
+    *given = (alloy_routing_file){0};
     *out = (alloy_roofline_options){
         .accounting = is(o->accounting, "exact") ? ALLOY_EXACT : ALLOY_CLASSIC,
         .weight_dtype = either(o->weight_dtype, o->dtype),
@@ -66,7 +112,8 @@ alloy_status alloy_cli_terms_read(const alloy_cli_roofline_options *o, const all
         .all_logits = is(o->logits, "all"),
         .op_fusion = is(o->fusion, "op"),
     };
-    return o->routing ? read_routing(o->routing, model, out, given) : ALLOY_OK;
+    alloy_status status = check_dtypes(o);
+    return !status && o->routing ? read_routing(o->routing, model, out, given) : status;
 }
 
 /* ---- Efficiency -------------------------------------------------------------------------------------------------- */

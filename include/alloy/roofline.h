@@ -300,7 +300,7 @@ typedef struct alloy_roofline_memory {
     alloy_count total; /* with allocated_cache */
 } alloy_roofline_memory;
 
-/* `page`: tokens a page of the cache; 0: 1. */
+/* `page`: tokens a page of the cache; 0: 1. LIMIT: more than 2^40 cached and new tokens, or 2^75 pairs of them. */
 ALLOY_API alloy_status alloy_roofline_needs(const alloy_model *model, const alloy_roofline_options *options,
                                             int64_t page, alloy_roofline_memory *out);
 

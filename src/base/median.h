@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-/* Sorts values[count], none of them NaN. Of an odd count the one in the middle, of an even one the mean of the two there,
- * of none 0. */
+/* Sorts values[count], none of them NaN. Of an odd count the one in the middle, of an even one the mean of the two
+ * there, of none 0. */
 double alloy_median(double *values, int64_t count);
 
 #endif

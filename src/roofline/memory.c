@@ -5,11 +5,12 @@
 #include <math.h>
 
 #include "base/status.h"
+#include "base/text.h"
 #include "model/parameters.h"
 #include "roofline/analysis.h"
 
 enum { BYTE = 8 };
-static const int64_t MOST_CONTEXT = INT64_C(1) << 36;
+static const int64_t MOST_CONTEXT = INT64_C(1) << 36, MOST_HELD = INT64_C(1) << 40;
 
 /* ---- Weights ----------------------------------------------------------------------------------------------------- */
 
@@ -48,6 +49,27 @@ static alloy_status count_weights(const alloy_model *model, const alloy_roofline
 
 /* ---- Caches ------------------------------------------------------------------------------------------------------ */
 
+/* What is held at the end, all sequences together. */
+static alloy_status fail_held(const alloy_roofline_terms *terms)
+{
+    alloy_count cached = 0, held = 0;
+    for (int64_t i = 0; i < terms->span_count; i++) {
+        cached += (alloy_count)terms->spans[i].repeat * terms->spans[i].past;
+        held += (alloy_count)terms->spans[i].repeat * ((alloy_count)terms->spans[i].past + terms->spans[i].count);
+    }
+    alloy_text counts[2] = {{0}, {0}};
+    alloy_text_count(&counts[0], cached, ',');
+    alloy_text_count(&counts[1], held - cached, ',');
+    alloy_status status =
+        alloy_fail(ALLOY_LIMIT,
+                   "sequences: %s cached tokens and %s new ones: the memory of a cache is counted up to 2^40 tokens, "
+                   "and 2^75 pairs of tokens of a sequence",
+                   alloy_text_get(&counts[0]), alloy_text_get(&counts[1]));
+    alloy_text_free(&counts[0]);
+    alloy_text_free(&counts[1]);
+    return status;
+}
+
 static int64_t whole_pages(int64_t rows, int64_t page)
 {
     return (rows + page - 1) / page * page;
@@ -62,11 +84,14 @@ static alloy_status take_whole(alloy_roofline_terms *whole, const alloy_roofline
     if (!whole->spans)
         return ALLOY_NOMEM;
     for (int64_t i = 0; i < terms->span_count; i++) {
+        if (terms->spans[i].past > MOST_HELD - terms->spans[i].count) /* far from where whole pages might overflow */
+            return fail_held(terms);
         whole->spans[i] = terms->spans[i];
         whole->spans[i].count = whole_pages(terms->spans[i].past + terms->spans[i].count, page);
         whole->spans[i].past = 0;
     }
-    return alloy_count_batch(whole->spans, whole->span_count, &whole->tokens, &whole->sequences);
+    alloy_status status = alloy_count_batch(whole->spans, whole->span_count, &whole->tokens, &whole->sequences);
+    return status == ALLOY_LIMIT ? fail_held(terms) : status;
 }
 
 /* Rows of windows fill whole pages too. */

@@ -9,8 +9,10 @@ function valueOf(row, column) {
   return "v" in cell.dataset ? Number(cell.dataset.v) : cell.textContent;
 }
 
+const words = new Intl.Collator("en", { numeric: true });
+
 function compare(a, b) {
-  return typeof a === "number" ? a - b : a.localeCompare(b, "en", { numeric: true });
+  return typeof a === "number" ? a - b : words.compare(a, b);
 }
 
 function sort(heading) {

@@ -134,6 +134,20 @@ static void append_estimate(const alloy_efficiency *e, const alloy_report_result
     alloy_text_char(out, '\n');
 }
 
+static void append_fits(const alloy_report_result *r, alloy_text *out)
+{
+    if (r->batch > 0)
+        alloy_text_format(out, "; there %s %lld such sequence%s, or one on %lld cached tokens",
+                          r->batch == 1 ? "fits" : "fit", (long long)r->batch, r->batch == 1 ? "" : "s",
+                          (long long)r->context);
+    else if (r->context > 0)
+        alloy_text_format(out, "; no such sequence fits, but one on %lld cached tokens does", (long long)r->context);
+    else if ((double)r->memory->weights > r->chip->chip->memory)
+        alloy_text_string(out, "; the weights alone do not fit");
+    else
+        alloy_text_string(out, "; no such sequence fits");
+}
+
 static void append_memory(const alloy_report_result *r, alloy_text *out)
 {
     const alloy_roofline_memory *m = r->memory;
@@ -150,8 +164,7 @@ static void append_memory(const alloy_report_result *r, alloy_text *out)
     if (r->chip->chip->memory > 0) {
         alloy_text_string(out, " of ");
         alloy_text_bytes(out, r->chip->chip->memory);
-        alloy_text_format(out, "; there fit %lld such sequences, or one on %lld cached tokens", (long long)r->batch,
-                          (long long)r->context);
+        append_fits(r, out);
     }
     alloy_text_string(out, "\n        ");
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {

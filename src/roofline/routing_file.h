@@ -4,9 +4,14 @@
 
 #include "alloy/alloy.h"
 
-/* How many experts of each layer had tokens: [layers], for ALLOY_ROUTING_GIVEN; 0 where a layer does not route. Free it
- * with alloy_memory_free. FORMAT: JSON that is not sound; ARG: layers, or numbers of experts, that are not the
- * model's. */
-alloy_status alloy_routing_file_read(int64_t **experts_read, const alloy_model *model, const char *path);
+/* By layers; 0 where one does not route. */
+typedef struct alloy_routing_file {
+    int64_t *experts_read; /* [layers] that had tokens, for ALLOY_ROUTING_GIVEN */
+    double *tokens;        /* [layers] that were routed: choices by the experts that a token goes to */
+} alloy_routing_file;
+
+/* FORMAT: JSON that is not sound; ARG: layers, or numbers of experts, that are not the model's. */
+alloy_status alloy_routing_file_read(alloy_routing_file *out, const alloy_model *model, const char *path);
+void alloy_routing_file_free(alloy_routing_file *file);
 
 #endif

@@ -4,8 +4,6 @@
 #include "base/status.h"
 #include "roofline/analysis.h"
 
-static const double MOST_ZIPF = 10;
-
 static alloy_status take_formats(alloy_roofline_terms *t, const alloy_model *model, const alloy_roofline_options *o)
 {
     alloy_peak own = alloy_peak_of_dtype(model->config.dtype);
@@ -31,8 +29,8 @@ static alloy_status take_routing(alloy_roofline_terms *t, const alloy_roofline_o
     t->routing = o->routing;
     t->zipf = o->zipf;
     t->experts_read = o->experts_read;
-    if (o->routing == ALLOY_ROUTING_ZIPF && !(o->zipf >= 0 && o->zipf <= MOST_ZIPF))
-        return alloy_fail(ALLOY_RANGE, "routing: zipf:%g, expected 0..%g", o->zipf, MOST_ZIPF);
+    if (o->routing == ALLOY_ROUTING_ZIPF && !(o->zipf >= 0 && o->zipf <= ALLOY_MOST_ZIPF))
+        return alloy_fail(ALLOY_RANGE, "routing: zipf:%g, expected 0..%d", o->zipf, ALLOY_MOST_ZIPF);
     if (o->routing == ALLOY_ROUTING_GIVEN && !o->experts_read)
         return alloy_fail(ALLOY_ARG, "routing: given, but by no list of experts");
     return ALLOY_OK;

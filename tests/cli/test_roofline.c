@@ -527,6 +527,8 @@ static void flags_that_cannot_be_meant_are_refused(void **state)
         {{"--at", "mini-prefill:512"}, "expected prefill:4096", ALLOY_ARG},
         {{"--at", "prefill:4", "--mode", "decode"}, "in one way", ALLOY_ARG},
         {{"--at", "prefill:4", "--sequences", "1+1"}, "in one way", ALLOY_ARG},
+        {{"--at", "decode:2199023255552"}, "2,199,023,255,552 cached tokens and 1 new ones", ALLOY_LIMIT},
+        {{"--at", "decode:9223372036854775806", "--page", "4096"}, "2^40 tokens", ALLOY_LIMIT},
         {{"--sequences", "4096"}, "\"4096\" is not like", ALLOY_ARG},
         {{"--sequences", "1+1,"}, "is not like", ALLOY_ARG},
         {{"--sequences", "0x1+1"}, "\"0x1+1\" is not like", ALLOY_ARG},
@@ -534,16 +536,21 @@ static void flags_that_cannot_be_meant_are_refused(void **state)
         {{"--hardware", "H1000"}, "did you mean H100", ALLOY_ARG},
         {{"--hardware", "H100,,A100"}, "names nothing", ALLOY_ARG},
         {{"--hardware", ""}, "names nothing", ALLOY_ARG},
+        {{"--hardware", "H100,A100,H100"}, "names H100 twice", ALLOY_ARG},
+        {{"--hardware", "H100", "--hardware", "h100-sxm5"}, "h100-sxm5 is H100", ALLOY_ARG},
         {{"--hardware", "none/such.json"}, "none/such.json", ALLOY_IO},
         {{"--hardware", "A100", "--compute-dtype", "fp8"}, "A100-80GB-SXM has no fp8 peak", ALLOY_ARG},
         {{"--accounting", "exakt"}, "classic exact both", ALLOY_ARG},
-        {{"--dtype", "bf17"}, "\"bf17\"", ALLOY_ARG},
-        {{"--kv-dtype", "f33"}, "\"f33\"", ALLOY_ARG},
-        {{"--compute-dtype", "x"}, "\"x\"", ALLOY_ARG},
+        {{"--dtype", "fp7"}, "--dtype: \"fp7\"", ALLOY_ARG},
+        {{"--weight-dtype", "bf17"}, "--weight-dtype: \"bf17\"", ALLOY_ARG},
+        {{"--kv-dtype", "f33"}, "--kv-dtype: \"f33\"", ALLOY_ARG},
+        {{"--compute-dtype", "x"}, "--compute-dtype: \"x\"", ALLOY_ARG},
         {{"--level", "5"}, "--level is \"5\"", ALLOY_ARG},
-        {{"--routing", "uneven"}, "even, worst, best, zipf:1.1 or a file", ALLOY_ARG},
-        {{"--routing", "zipf:"}, "zipf", ALLOY_ARG},
-        {{"--routing", "zipf:11"}, "zipf:11", ALLOY_RANGE},
+        {{"--routing", "uneven"}, "even, worst, best, zipf:S (S from 0 to 10) or a file", ALLOY_ARG},
+        {{"--routing", "zipf:"}, "\"zipf:\"", ALLOY_ARG},
+        {{"--routing", "zipf:abc"}, "\"zipf:abc\"", ALLOY_ARG},
+        {{"--routing", "zipf:-1"}, "\"zipf:-1\"", ALLOY_ARG},
+        {{"--routing", "zipf:11"}, "\"zipf:11\"", ALLOY_ARG},
         {{"--routing", "no/such/file"}, "no/such/file", ALLOY_IO},
         {{"--delta", "loop"}, "step chunk", ALLOY_ARG},
         {{"--fusion", "all"}, "module op", ALLOY_ARG},
@@ -568,6 +575,49 @@ static void flags_that_cannot_be_meant_are_refused(void **state)
         } else {
             expect_error(&answer, bad[i].code, bad[i].says);
         }
+        forget(&answer);
+    }
+}
+
+static void a_forward_is_named_by_its_lengths(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *words[6], *name;
+    } cases[] = {
+        {{"--at", "decode:0"}, "prefill (B=1, Q=1)"},
+        {{"--at", "mini-prefill:1+7"}, "decode (B=1, cache=7)"},
+        {{"--at", "mini-prefill:5+7"}, "mini-prefill (B=1, Q=5, cache=7)"},
+        {{"--mode", "mini-prefill", "--chunk-len", "5", "--kv-cache-len", "0"}, "prefill (B=1, Q=5)"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *words[10] = {ALLOY_COMMAND, (char *)"roofline", (char *)README};
+        for (int w = 0; w < 6; w++)
+            words[3 + w] = (char *)cases[i].words[w];
+        struct answer answer = run_words(plainly, words);
+        expect_code(&answer, ALLOY_OK);
+        expect_in(answer.out, cases[i].name);
+        forget(&answer);
+    }
+}
+
+/* On 80 GB: weights are 2.45 GB, a token's cache 4 KB. */
+static void what_does_not_fit_is_said(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *model, *at, *says;
+    } cases[] = {
+        {README, "decode:4096", "; there fit 2591 such sequences, or one on 18928948 cached tokens\n"},
+        {README, "decode:15000000", "; there fits 1 such sequence, or one on 18928948 cached tokens\n"},
+        {README, "decode:1000000000", "; no such sequence fits, but one on 18928948 cached tokens does\n"},
+        {README, "prefill:1000000000", "; no such sequence fits\n"},
+        {ALLOY_SOURCE_DIR "/examples/configs/hybrid-10t.json", "decode:1", "; the weights alone do not fit\n"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct answer answer = run(plainly, "roofline", (char *)cases[i].model, "--at", (char *)cases[i].at);
+        expect_code(&answer, ALLOY_OK);
+        expect_in(answer.out, cases[i].says);
         forget(&answer);
     }
 }
@@ -638,6 +688,8 @@ int main(void)
         cmocka_unit_test(every_example_opens),
         cmocka_unit_test(huge_dimensions_overflow_nothing),
         cmocka_unit_test(flags_that_cannot_be_meant_are_refused),
+        cmocka_unit_test(a_forward_is_named_by_its_lengths),
+        cmocka_unit_test(what_does_not_fit_is_said),
         cmocka_unit_test(configs_and_chips_that_are_not_sound_are_refused),
         cmocka_unit_test(the_command_links_few_libraries),
     };

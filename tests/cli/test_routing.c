@@ -23,6 +23,12 @@ static void a_run_tells_the_roofline_where_its_tokens_went(void **state)
         run(plainly, "roofline", MOE, "--sequences", "3+0", "--accounting", "exact", "--routing", routing, "--json");
     expect_code(&answer, ALLOY_OK);
     expect_json(&answer);
+    expect_text(answer.err, "");
+    forget(&answer);
+    answer = run(plainly, "roofline", MOE, "--at", "prefill:3", "--at", "decode:7", "--routing", routing);
+    expect_code(&answer, ALLOY_OK);
+    expect_in(answer.err, "layer 0 routes 3 tokens, decode (B=1, cache=7) has 1");
+    assert_null(strstr(answer.err, "prefill"));
     forget(&answer);
     answer =
         run(plainly, "roofline", ALLOY_SOURCE_DIR "/tests/golden/qwen3", "--accounting", "exact", "--routing", routing);
