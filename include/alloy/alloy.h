@@ -136,7 +136,7 @@ __extension__ typedef __int128 alloy_count;
  * mistral as transformers 4 and 5 write them, each with its family's defaults and rules. */
 typedef struct alloy_config alloy_config;
 
-/* Reads a config.json, or that of a folder. Unknown model_type, rope or activation, a quantised model, JSON that is not
+/* Reads a config.json, or that of a folder. Unknown model_type, rope, activation or quantisation, JSON that is not
  * sound: FORMAT; a number that is none or outside its range: RANGE; more than 4 MiB: LIMIT; what is known and not
  * implemented: UNSUPPORTED. The text names line, column and key. Fields that would name code or addresses (auto_map,
  * ...) are ignored with one warning. */
@@ -165,9 +165,9 @@ typedef struct alloy_load_options {
 /* Opens a model: `where` is a folder with config.json and *.safetensors (with an index or without), or "user/name" in
  * the Hub's cache (HF_HUB_CACHE, HF_HOME, or ~/.cache/huggingface; never the network). Weights are used where the file
  * holds them; memory is touched when a forward reads it. Missing, left-over or misshapen tensors are FORMAT and name
- * all of them; so is one of a dtype that is unsupported (not F32, BF16 or F16). Weights that are NaN or infinite stop
- * the forward, not the opening, which does not read them; with no_mmap, which does, they are a warning. `options` may
- * be NULL. */
+ * all of them; so is one of a dtype that is unsupported (not F32, BF16, F16, FP8 or FP4), and FP8 or FP4 without its
+ * scales. Weights that are NaN or infinite stop the forward, not the opening, which does not read them; with no_mmap,
+ * which does, they are a warning. `options` may be NULL. */
 ALLOY_API alloy_status alloy_model_open(alloy_model **out, const char *where, const alloy_load_options *options);
 ALLOY_API void alloy_model_close(alloy_model *model);
 

@@ -86,7 +86,9 @@ struct alloy_config {
     int64_t pad_token_id;         /* -1: none */
     const int64_t *eos_token_ids; /* [eos_token_count] */
     int64_t eos_token_count;
-    alloy_dtype dtype;         /* of new weights and of the roofline */
+    alloy_dtype dtype; /* of new weights and of the roofline */
+    /* rows and columns of the tile of an F8_E4M3 weight that one scale covers: quantization_config's, or 128 x 128 */
+    int64_t weight_block_size[2];
     const alloy_layer *layers; /* [num_hidden_layers]; NULL in a layer's view */
 
     /* Norms. */
@@ -163,10 +165,11 @@ typedef struct alloy_weight {
     int ndim;
     int64_t shape[ALLOY_MOST_DIMS]; /* unused ones are 1 */
     const void *data;               /* any alignment; NULL when nothing is computed */
-    alloy_scales scales;            /* of F8_E4M3 and F4 */
-    bool keeps_f32;                 /* stays in its own dtype when others are cast (ALLOY_KEEPS_F32) */
-    bool routes;                    /* of a router (ALLOY_ROUTES) */
-    bool classic_free;              /* ALLOY_CLASSIC_FREE */
+    /* of F8_E4M3 and F4; a weight of three dimensions is so many matrices, each with whole rows of scales of its own */
+    alloy_scales scales;
+    bool keeps_f32;    /* stays in its own dtype when others are cast (ALLOY_KEEPS_F32) */
+    bool routes;       /* of a router (ALLOY_ROUTES) */
+    bool classic_free; /* ALLOY_CLASSIC_FREE */
 } alloy_weight;
 
 /* The routed experts of one layer, whether the file holds them one by one or stacked. */

@@ -104,17 +104,6 @@ static void keep(alloy_config_reader *reader, struct others *others, const alloy
     grown[others->count++] = (alloy_other_field){*key, value};
 }
 
-/* quantization_config, and what else changes the meaning of the rest. */
-static void refuse_quantization(alloy_json *json)
-{
-    alloy_json_string_view value = alloy_json_raw(json);
-    alloy_json_fail(
-        json, ALLOY_FORMAT,
-        "quantization_config %s is unsupported: weights must be float32, bfloat16 or float16; save the model "
-        "dequantised",
-        alloy_printable(value.bytes, value.size));
-}
-
 static void refuse_alloys(alloy_config_reader *reader, const alloy_json_string_view *key)
 {
     alloy_json_skip(&reader->json);
@@ -184,14 +173,13 @@ static const struct alloy_config_extra *keep_others(alloy_config_reader *reader,
 static bool read_special(alloy_config_reader *reader, const alloy_json_string_view *key)
 {
     alloy_json *json = &reader->json;
-    bool quantised = alloy_json_key_is(key, "quantization_config");
     if (IS_ANY(key, silent)) {
         alloy_json_skip(json);
     } else if (IS_ANY(key, alloys_only)) {
         refuse_alloys(reader, key);
-    } else if (quantised || alloy_json_key_is(key, "per_layer_config")) {
+    } else if (alloy_json_key_is(key, "per_layer_config")) {
         if (!alloy_json_null(json))
-            (quantised ? refuse_quantization : refuse_per_layer)(json);
+            refuse_per_layer(json);
     } else {
         return false;
     }
@@ -234,6 +222,10 @@ alloy_status alloy_read_config(alloy_config_reader *reader, alloy_source *source
         inner.torch_dtype = source->torch_dtype;
         alloy_source_mark(&inner, "dtype", alloy_source_state(source, "dtype"));
         alloy_source_mark(&inner, "torch_dtype", alloy_source_state(source, "torch_dtype"));
+    }
+    if (!alloy_source_has(&inner, "quantization_config")) { /* of the whole model */
+        inner.quantization_config = source->quantization_config;
+        alloy_source_mark(&inner, "quantization_config", alloy_source_state(source, "quantization_config"));
     }
     *source = inner;
     return ALLOY_OK;

@@ -59,6 +59,7 @@ const alloy_field alloy_config_fields[] = {
     WHOLE(pad_token_id, COMMON | MODEL | NULLABLE, -1, MOST_ID),
     {"dtype", ALLOY_FIELD_DTYPE, COMMON | MODEL | NULLABLE, AT(config.dtype), 0, 0, NULL},
     {"torch_dtype", ALLOY_FIELD_DTYPE, COMMON | MODEL | NULLABLE | RULE, AT(torch_dtype), 0, 0, NULL},
+    WAITS(quantization_config, COMMON | MODEL),
     WAITS(layer_types, MODEL),
     WAITS(ffn_types, MODEL),
     WAITS(mlp_layer_types, MODEL | RULE),
@@ -298,6 +299,8 @@ alloy_status alloy_source_resolve(alloy_config_reader *reader, alloy_source *sou
         c->attention_output_bias = c->attention_bias;
     if (is_open(source, "linear_num_value_heads"))
         c->linear_num_value_heads = c->linear_num_key_heads;
-    alloy_status status = resolve_compress_rates(reader, source);
+    alloy_status status = alloy_resolve_quantization(reader, source);
+    if (!status)
+        status = resolve_compress_rates(reader, source);
     return status ? status : alloy_resolve_rope(reader, source);
 }

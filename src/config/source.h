@@ -45,7 +45,7 @@ typedef struct alloy_source {
     alloy_dtype torch_dtype;
     /* waiting */
     alloy_json_string_view rope_parameters, rope_scaling, compress_rates, layer_types, ffn_types, mlp_layer_types,
-        layer_overrides;
+        layer_overrides, quantization_config;
     bool use_sliding_window;
     int64_t max_window_layers, full_attention_interval, decoder_sparse_step;
     alloy_integers mlp_only_layers;
@@ -155,10 +155,13 @@ void alloy_read_again(alloy_config_reader *reader, const alloy_json_string_view 
 alloy_status alloy_reader_fail(const alloy_config_reader *reader, alloy_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* ---- rope.c, layers.c -------------------------------------------------------------------------------------------- */
+/* ---- rope.c, quantization.c, layers.c ---------------------------------------------------------------------------- */
 
 /* config.rope and config.rope_compress, from the settings of either generation. */
 alloy_status alloy_resolve_rope(alloy_config_reader *reader, alloy_source *source);
+
+/* config.weight_block_size. FORMAT or RANGE for quantization that Alloy has no arithmetic for. */
+alloy_status alloy_resolve_quantization(alloy_config_reader *reader, alloy_source *source);
 
 /* The lists of both kinds of module into reader->mixers and ->ffns. */
 alloy_status alloy_list_layers(alloy_config_reader *reader, alloy_source *source);

@@ -66,6 +66,23 @@ static alloy_status copy_value(alloy_json_writer *writer, const alloy_json_strin
     return alloy_json_close(&json);
 }
 
+/* ---- Fields of an alloy config ----------------------------------------------------------------------------------- */
+
+static alloy_status write_given(alloy_json_writer *writer, const alloy_source *source, int row)
+{
+    const alloy_field *field = &alloy_config_fields[row];
+    if (source->state[row] == ALLOY_FIELD_ABSENT)
+        return ALLOY_OK;
+    alloy_json_write_key(writer, field->key);
+    if (source->state[row] == ALLOY_FIELD_NULL)
+        alloy_json_write_null(writer);
+    else if (field->type == ALLOY_FIELD_VALUE)
+        return copy_value(writer, (const alloy_json_string_view *)((const char *)source + field->offset));
+    else
+        alloy_field_write(writer, field, source);
+    return ALLOY_OK;
+}
+
 /* ---- Fields of a translated config ------------------------------------------------------------------------------- */
 
 static void write_number(alloy_json_writer *writer, const char *key, double value)
@@ -136,7 +153,7 @@ static void write_modules(alloy_json_writer *writer, const alloy_config *config,
     alloy_json_write_array_end(writer);
 }
 
-static void write_translated(alloy_json_writer *writer, const alloy_source *source, int row)
+static alloy_status write_translated(alloy_json_writer *writer, const alloy_source *source, int row)
 {
     const alloy_field *field = &alloy_config_fields[row];
     bool has = source->state[row] == ALLOY_FIELD_GIVEN || source->state[row] == ALLOY_FIELD_DEFAULT;
@@ -147,6 +164,8 @@ static void write_translated(alloy_json_writer *writer, const alloy_source *sour
     } else if (strcmp(field->key, "rope_parameters") == 0) {
         alloy_json_write_key(writer, field->key);
         write_ropes(writer, source);
+    } else if (has && strcmp(field->key, "quantization_config") == 0) {
+        return write_given(writer, source, row); /* of the files, not of the family */
     } else if (field->flags & ALLOY_FIELD_RULE || field->type == ALLOY_FIELD_VALUE) {
         ; /* translation has made other fields of it */
     } else if (has || (field->type == ALLOY_FIELD_DTYPE && alloy_source_has(source, "torch_dtype")) ||
@@ -157,22 +176,6 @@ static void write_translated(alloy_json_writer *writer, const alloy_source *sour
         alloy_json_write_key(writer, field->key);
         alloy_json_write_null(writer);
     }
-}
-
-/* ---- Fields of an alloy config ----------------------------------------------------------------------------------- */
-
-static alloy_status write_given(alloy_json_writer *writer, const alloy_source *source, int row)
-{
-    const alloy_field *field = &alloy_config_fields[row];
-    if (source->state[row] == ALLOY_FIELD_ABSENT)
-        return ALLOY_OK;
-    alloy_json_write_key(writer, field->key);
-    if (source->state[row] == ALLOY_FIELD_NULL)
-        alloy_json_write_null(writer);
-    else if (field->type == ALLOY_FIELD_VALUE)
-        return copy_value(writer, (const alloy_json_string_view *)((const char *)source + field->offset));
-    else
-        alloy_field_write(writer, field, source);
     return ALLOY_OK;
 }
 
@@ -209,10 +212,8 @@ alloy_status alloy_config_to_json(const alloy_config *config, alloy_text *out)
     alloy_json_write_key(&writer, "model_type");
     alloy_json_write_string(&writer, "alloy", strlen("alloy"));
     for (int row = 0; row < alloy_config_field_count && !status; row++) {
-        if (root->family->fields)
-            write_translated(&writer, &root->source, row);
-        else
-            status = write_given(&writer, &root->source, row);
+        bool translated = root->family->fields;
+        status = (translated ? write_translated : write_given)(&writer, &root->source, row);
     }
     if (!status)
         status = write_extra(&writer, root);

@@ -67,9 +67,12 @@ static void add_weight_bytes(void *user, const alloy_site *site, const char *op,
 {
     (void)site, (void)op; /* between modules there are no weights */
     double *bytes = user;
-    for (int i = 0; i < cost->weights; i++)
-        *bytes += (double)cost->weight[i].elements * cost->weight[i].copies *
-                  alloy_dtype_bits(cost->weight[i].weight->dtype) / 8;
+    for (int i = 0; i < cost->weights; i++) {
+        const alloy_weight *w = cost->weight[i].weight;
+        double whole = (double)w->shape[0] * (double)w->shape[1] * (double)w->shape[2] * (double)w->shape[3];
+        double an_element = alloy_dtype_bits(w->dtype) / 8.0 + (double)alloy_weight_scale_bytes(w) / whole;
+        *bytes += (double)cost->weight[i].elements * cost->weight[i].copies * an_element;
+    }
 }
 
 uint64_t alloy_model_bytes_per_token(const alloy_model *model)

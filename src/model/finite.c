@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "kernels/kernels.h"
+#include "ops/pass.h"
 
 enum { ELEMENTS_A_PIECE = 4096 };
 
@@ -21,10 +22,10 @@ struct place {
 static int64_t search_weight(const alloy_kernels *kernels, const alloy_weight *w, float *value)
 {
     float wide[ELEMENTS_A_PIECE];
-    int64_t count = w->shape[0] * w->shape[1] * w->shape[2] * w->shape[3], bits = alloy_dtype_bits(w->dtype);
+    int64_t count = w->shape[0] * w->shape[1] * w->shape[2] * w->shape[3];
     for (int64_t first = 0; first < count; first += ELEMENTS_A_PIECE) {
         int64_t n = count - first < ELEMENTS_A_PIECE ? count - first : ELEMENTS_A_PIECE;
-        kernels->widen(wide, (const char *)w->data + first * bits / 8, w->dtype, n);
+        alloy_weight_widen(kernels, w, first, n, wide);
         if (kernels->all_finite(wide, n))
             continue;
         int64_t i = 0;

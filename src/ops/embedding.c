@@ -10,9 +10,9 @@ static void copy_rows(void *context, int64_t first, int64_t count, void *scratch
     (void)scratch;
     const alloy_args *a = context;
     const alloy_weight *w = a->weight[0];
-    int64_t d = w->shape[1], bytes = d * alloy_dtype_bits(w->dtype) / 8;
+    int64_t d = w->shape[1];
     for (int64_t t = first; t < first + count; t++)
-        a->pass->kernels->widen(a->out[0]->data + t * d, (const char *)w->data + a->pass->ids[t] * bytes, w->dtype, d);
+        alloy_weight_widen(a->pass->kernels, w, a->pass->ids[t] * d, d, a->out[0]->data + t * d);
 }
 
 static void run(const alloy_args *a)

@@ -194,18 +194,3 @@ void alloy_pass_ranges(alloy_pass *p, int64_t n, int64_t piece, alloy_range_task
     struct ranges ranges = {task, context, n, piece < 1 ? 1 : piece};
     alloy_parallel(p->team, (n + ranges.piece - 1) / ranges.piece, run_range, &ranges);
 }
-
-float *alloy_weight_widened(alloy_pass *p, const alloy_weight *weight)
-{
-    int64_t n = weight->shape[0] * weight->shape[1] * weight->shape[2] * weight->shape[3];
-    float *wide = alloy_pass_take(p, n, sizeof(float));
-    if (wide)
-        p->kernels->widen(wide, weight->data, weight->dtype, n);
-    return wide;
-}
-
-void alloy_weight_read(const alloy_weight *weight, int64_t first, int64_t count, float *out)
-{
-    const char *at = (const char *)weight->data + first * alloy_dtype_bits(weight->dtype) / 8;
-    alloy_kernels_get("generic")->widen(out, at, weight->dtype, count);
-}

@@ -152,6 +152,16 @@ void *alloy_pass_not_finite(alloy_pass *p, const char *what);
 /* A weight widened to fp32 in the pass's arena; NULL (and the pass failed) when memory is short. */
 float *alloy_weight_widened(alloy_pass *p, const alloy_weight *weight);
 
+/* `count` of its elements from `first`, as if it were one row, each with its scale. */
+void alloy_weight_widen(const alloy_kernels *kernels, const alloy_weight *weight, int64_t first, int64_t count,
+                        float *out);
+
+/* Rows `at` .. `at + rows - 1` of matrix `i` of a weight of three dimensions, as a weight. */
+alloy_weight alloy_weight_rows(const alloy_weight *whole, int64_t i, int64_t at, int64_t rows);
+
+/* Bytes of its scales, where it is computed with; 0: it has none. */
+int64_t alloy_weight_scale_bytes(const alloy_weight *weight);
+
 /* Calls task(context, first, count, scratch) over [0, n) in pieces of about `piece`. */
 typedef void alloy_range_task(void *context, int64_t first, int64_t count, void *scratch);
 void alloy_pass_ranges(alloy_pass *p, int64_t n, int64_t piece, alloy_range_task *task, void *context);

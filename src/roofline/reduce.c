@@ -40,8 +40,10 @@ int alloy_roofline_weight_bits(const alloy_roofline_terms *terms, const alloy_we
 
 alloy_count alloy_roofline_scale_bits(const alloy_roofline_terms *terms, const alloy_weight *weight)
 {
-    if (weight->ndim != 2 || terms->accounting == ALLOY_CLASSIC || !is_cast(terms, weight))
+    if (weight->ndim != 2 || terms->accounting == ALLOY_CLASSIC)
         return 0;
+    if (!is_cast(terms, weight))
+        return (alloy_count)alloy_weight_scale_bytes(weight) * BYTE;
     return alloy_format_scale_bits(terms->weight, weight->shape[0], weight->shape[1]);
 }
 

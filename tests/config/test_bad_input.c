@@ -191,10 +191,6 @@ static void c13_what_alloy_does_not_have(void **state)
     expect_failure(with("gpt2", "\"x\": 1"), ALLOY_FORMAT, "model_type \"gpt2\"", "qwen3_next", "mistral");
     expect_failure(parse_status("{\"vocab_size\": 3}"), ALLOY_FORMAT, "model_type is missing");
     expect_failure(parse_status("{\"model_type\": null}"), ALLOY_FORMAT, "model_type is null");
-    expect_failure(with("llama", "\"quantization_config\": {\"quant_method\": \"fp8\"}"), ALLOY_FORMAT,
-                   "quantization_config", "fp8");
-    expect_ok(with("llama", "\"quantization_config\": null"));
-    expect_failure(with("qwen3_5", "\"quantization_config\": {}"), ALLOY_FORMAT, "quantization_config");
     expect_failure(with("llama", "\"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 2.0}"), ALLOY_UNSUPPORTED,
                    "dynamic", "yarn");
     expect_failure(with("llama", "\"rope_scaling\": {\"rope_type\": \"longrope\"}"), ALLOY_UNSUPPORTED, "longrope");
@@ -207,6 +203,52 @@ static void c13_what_alloy_does_not_have(void **state)
     expect_failure(with("llama", "\"tie_word_embeddings\": 1"), ALLOY_FORMAT, "tie_word_embeddings is 1",
                    "true or false");
     expect_failure(parse_status(HEAD ", \"scoring_func\": \"tanh\"}"), ALLOY_FORMAT, "scoring_func", "sqrtsoftplus");
+}
+
+static alloy_status quantised(const char *fields)
+{
+    char text[512];
+    snprintf(text, sizeof text, "\"quantization_config\": %s", fields);
+    return with("llama", text);
+}
+
+static void c13_quantisation_that_alloy_does_not_have(void **state)
+{
+    (void)state;
+    expect_failure(quantised("{}"), ALLOY_FORMAT, "quantization_config: quant_method is missing", "fp8", "mxfp4");
+    expect_failure(quantised("7"), ALLOY_FORMAT, "quantization_config", "an object");
+    expect_failure(quantised("{\"quant_method\": \"gptq\", \"bits\": 4}"), ALLOY_FORMAT, "quant_method \"gptq\"", "fp8",
+                   "mxfp4");
+    expect_failure(quantised("{\"quant_method\": \"bitsandbytes\"}"), ALLOY_FORMAT, "bitsandbytes");
+    expect_failure(quantised("{\"quant_method\": \"fp8\", \"fmt\": \"e5m2\"}"), ALLOY_FORMAT, "fmt \"e5m2\"", "e4m3");
+    expect_failure(quantised("{\"quant_method\": \"fp8\", \"activation_scheme\": \"static\"}"), ALLOY_FORMAT,
+                   "activation_scheme \"static\"", "dynamic");
+    expect_failure(quantised("{\"quant_method\": \"fp8\", \"scale_fmt\": \"e5m3\"}"), ALLOY_FORMAT, "scale_fmt",
+                   "ue8m0");
+    expect_failure(quantised("{\"quant_method\": \"fp8\", \"expert_dtype\": \"int4\"}"), ALLOY_FORMAT, "expert_dtype",
+                   "fp4");
+}
+
+static alloy_status with_tile(const char *tile)
+{
+    char fields[256];
+    snprintf(fields, sizeof fields, "{\"quant_method\": \"fp8\", \"weight_block_size\": %s}", tile);
+    return quantised(fields);
+}
+
+static void c13_tiles_of_scales_that_cannot_be(void **state)
+{
+    (void)state;
+    expect_failure(with_tile("[0, 128]"), ALLOY_RANGE, "weight_block_size is 0", "1..");
+    expect_failure(with_tile("[128, -128]"), ALLOY_RANGE, "weight_block_size is -128");
+    expect_failure(with_tile("[128, 99999999999]"), ALLOY_RANGE, "weight_block_size is 99999999999");
+    expect_failure(with_tile("[128, 24]"), ALLOY_RANGE, "weight_block_size", "24 columns", "a multiple of 16");
+    expect_failure(with_tile("[128]"), ALLOY_FORMAT, "weight_block_size has 1 items", "rows and columns");
+    expect_failure(with_tile("[]"), ALLOY_FORMAT, "weight_block_size has 0 items");
+    expect_failure(with_tile("[1, 128, 128]"), ALLOY_FORMAT, "weight_block_size has 3 items");
+    expect_failure(with_tile("128"), ALLOY_FORMAT, "weight_block_size is 128", "a list");
+    expect_failure(with_tile("null"), ALLOY_FORMAT, "weight_block_size is null", "a list");
+    expect_failure(with_tile("[128, 128.5]"), ALLOY_RANGE, "weight_block_size is 128.5", "an integer");
 }
 
 static void c14_code_and_addresses_are_ignored(void **state)
@@ -282,6 +324,8 @@ int main(void)
         cmocka_unit_test(c11_rope_numbers),
         cmocka_unit_test(c12_norm_epsilon_and_window),
         cmocka_unit_test(c13_what_alloy_does_not_have),
+        cmocka_unit_test(c13_quantisation_that_alloy_does_not_have),
+        cmocka_unit_test(c13_tiles_of_scales_that_cannot_be),
         cmocka_unit_test(c14_code_and_addresses_are_ignored),
         cmocka_unit_test(c15_long_contexts_are_fine),
         cmocka_unit_test(keys_of_others_are_not_read),

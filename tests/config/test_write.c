@@ -82,6 +82,39 @@ static void a_family_is_saved_as_what_it_means(void **state)
     alloy_config_close(c);
 }
 
+/* Of a family, of a multimodal model (whose own it is, not its text's), and again of what was saved. */
+static void quantisation_is_saved_as_it_was_written(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "{\"model_type\": \"qwen3\", \"vocab_size\": 9, \"num_hidden_layers\": 1, \"quantization_config\": "
+        "{\"quant_method\": \"fp8\", \"weight_block_size\": [64, 32], \"modules_to_not_convert\": [\"lm_head\"]}}",
+        "{\"model_type\": \"qwen3_5\", \"text_config\": {\"vocab_size\": 9, \"num_hidden_layers\": 1}, "
+        "\"quantization_config\": {\"quant_method\": \"fp8\", \"weight_block_size\": [64, 32], "
+        "\"modules_to_not_convert\": [\"lm_head\"]}}",
+    };
+    for (int i = 0; i < 2; i++) {
+        alloy_config *first = parse(texts[i]);
+        char *saved = to_json(first);
+        alloy_config *second = parse(saved);
+        char *again = to_json(second);
+        assert_int_equal(first->weight_block_size[0], 64);
+        assert_int_equal(first->weight_block_size[1], 32);
+        assert_int_equal(second->weight_block_size[1], 32);
+        assert_non_null(strstr(saved, "\"quant_method\": \"fp8\""));
+        assert_non_null(strstr(saved, "\"lm_head\""));
+        expect_text(again, saved);
+        free(saved);
+        free(again);
+        alloy_config_close(first);
+        alloy_config_close(second);
+    }
+    alloy_config *plain = parse("{\"model_type\": \"qwen3\", \"vocab_size\": 9, \"num_hidden_layers\": 1}");
+    assert_int_equal(plain->weight_block_size[0], 128);
+    assert_int_equal(plain->weight_block_size[1], 128);
+    alloy_config_close(plain);
+}
+
 static void a_file_is_written_whole(void **state)
 {
     (void)state;
@@ -119,6 +152,7 @@ int main(void)
         cmocka_unit_test(every_sample_comes_back),
         cmocka_unit_test(an_alloy_config_keeps_its_form),
         cmocka_unit_test(a_family_is_saved_as_what_it_means),
+        cmocka_unit_test(quantisation_is_saved_as_it_was_written),
         cmocka_unit_test(a_file_is_written_whole),
         cmocka_unit_test(only_whole_configs_are_saved),
     };

@@ -10,6 +10,11 @@
 
 #define GOLDEN(name) ALLOY_SOURCE_DIR "/tests/golden/" name
 
+/* From the names of save_pretrained to DeepSeek's own. */
+static const char *const released_names[] = {
+    "model.embed_tokens.", "embed.", "model.hc_head.hc_", "hc_head_", "model.", "", ".attn.norm.",
+    ".attn.kv_norm.",      NULL};
+
 static inline alloy_model *open_model(const char *folder)
 {
     alloy_model *model;
@@ -112,7 +117,7 @@ static inline char *changed_config(const char *folder, const char *old, const ch
 }
 
 /* A model's tensors, to be changed and written elsewhere. Data is the source file's until changed. */
-enum { MOST_TENSORS = 256 };
+enum { MOST_TENSORS = 1024 };
 
 struct model_copy {
     alloy_safetensors source;
@@ -173,6 +178,24 @@ static inline alloy_saved_tensor *add_tensor(struct model_copy *copy, const char
                               .data = make(copy, elements * (size_t)alloy_dtype_bits(dtype) / 8)};
     memcpy(t->shape, shape, (size_t)ndim * sizeof *shape);
     return t;
+}
+
+/* Text in place of another, in the order of the pairs; ends with NULL. */
+static inline void rename_tensors(struct model_copy *copy, const char *const *pairs)
+{
+    for (int64_t i = 0; i < copy->count; i++) {
+        char name[256], changed[256];
+        snprintf(name, sizeof name, "%s", copy->tensors[i].name);
+        for (const char *const *pair = pairs; *pair; pair += 2) {
+            char *at = strstr(name, pair[0]);
+            if (!at || (pair[0][0] != '.' && at != name))
+                continue;
+            snprintf(changed, sizeof changed, "%.*s%s%s", (int)(at - name), name, pair[1], at + strlen(pair[0]));
+            memcpy(name, changed, sizeof name);
+        }
+        char *own = make(copy, strlen(name) + 1);
+        copy->tensors[i].name = strcpy(own, name);
+    }
 }
 
 /* Writes the copy with `config` (a whole config.json; NULL: that of the folder `from`) and forgets it. */
