@@ -157,6 +157,19 @@ static inline char *read_whole(const char *path, size_t *size)
     return bytes;
 }
 
+/* The config.json of a folder with one text in place of another that it holds; free() the result. */
+static inline char *changed_config(const char *folder, const char *old, const char *fresh)
+{
+    size_t size;
+    char *text = read_whole(path_in(folder, "config.json"), &size), *changed = malloc(size + strlen(fresh) + 1);
+    const char *at = strstr(text, old);
+    assert_non_null(at);
+    assert_non_null(changed);
+    sprintf(changed, "%.*s%s%s", (int)(at - text), text, fresh, at + strlen(old));
+    free(text);
+    return changed;
+}
+
 /* A safetensors file as it is told to be, sound or not: the header's size as 8 bytes little endian, the header, the
  * data. */
 static inline char *write_safetensors(const char *folder, const char *name, const char *header, const void *data,

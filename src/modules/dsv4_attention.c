@@ -59,6 +59,9 @@ void alloy_dsv4_attention_state(alloy_state_spec *s, const alloy_config *c)
     alloy_state_keep_rows(s, "window", c->head_dim, c->sliding_window);
 }
 
+const char *const alloy_dsv4_compressor_names[4] = {"compressor.kv_proj.weight", "compressor.gate_proj.weight",
+                                                    "compressor.position_bias", "compressor.kv_norm.weight"};
+
 void alloy_dsv4_compressor_params(alloy_params *p, const alloy_config *c, const char *const names[4], size_t offset,
                                   int64_t rate, int64_t row, int64_t width)
 {

@@ -27,6 +27,9 @@ alloy_status alloy_dsv4_attention_check(const alloy_config *c);
 void alloy_dsv4_attention_params(alloy_params *p, const alloy_config *c);
 void alloy_dsv4_attention_state(alloy_state_spec *s, const alloy_config *c);
 
+/* The names of a layer's own compressor. */
+extern const char *const alloy_dsv4_compressor_names[4];
+
 /* names: of kv_proj.weight, gate_proj.weight, position_bias, kv_norm.weight; `row`: channels of the projections. */
 void alloy_dsv4_compressor_params(alloy_params *p, const alloy_config *c, const char *const names[4], size_t offset,
                                   int64_t rate, int64_t row, int64_t width);

@@ -24,15 +24,8 @@ static char *copied_model(const char *from)
 /* The reference case qwen3 with one text of its config replaced. */
 static char *reconfigured(const char *old, const char *fresh)
 {
-    char *folder = copied_model(GOLDEN "qwen3");
-    size_t size;
-    char *text = read_whole(path_in(folder, "config.json"), &size), *changed = malloc(size + strlen(fresh) + 1);
-    const char *at = strstr(text, old);
-    assert_non_null(at);
-    assert_non_null(changed);
-    sprintf(changed, "%.*s%s%s", (int)(at - text), text, fresh, at + strlen(old));
+    char *folder = copied_model(GOLDEN "qwen3"), *changed = changed_config(GOLDEN "qwen3", old, fresh);
     write_text(folder, "config.json", changed);
-    free(text);
     free(changed);
     return folder;
 }

@@ -2,6 +2,7 @@
 #ifndef ALLOY_TESTS_COUNTS_H
 #define ALLOY_TESTS_COUNTS_H
 
+#include "described.h"
 #include "model/models.h"
 
 #include "alloy/extend.h"
@@ -90,25 +91,6 @@ static inline void expect_count(double actual, int64_t expected, const char *wha
 
 /* ---- Counts of described models ---------------------------------------------------------------------------------- */
 
-struct described {
-    alloy_config *config;
-    alloy_model *model;
-};
-
-static inline struct described describe(const char *text)
-{
-    struct described d;
-    expect_ok(alloy_config_parse(&d.config, "config.json", text, strlen(text)));
-    expect_ok(alloy_model_describe(&d.model, d.config));
-    return d;
-}
-
-static inline void forget(struct described *d)
-{
-    alloy_model_close(d->model);
-    alloy_config_close(d->config);
-}
-
 /* `sum` says which sites. One sequence of `fresh` tokens behind `past`. */
 static inline void count_into(struct totals *sum, const alloy_model *model, int64_t fresh, int64_t past,
                               bool all_logits)
@@ -123,7 +105,7 @@ static inline void count_into(struct totals *sum, const alloy_model *model, int6
 static inline struct totals count_site(const char *text, alloy_site_kind site, int64_t fresh, int64_t past)
 {
     struct totals sum = {.only = site, .filtered = true};
-    struct described d = describe(text);
+    struct described d = describe_text(text);
     count_into(&sum, d.model, fresh, past, false);
     forget(&d);
     return sum;

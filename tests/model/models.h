@@ -103,19 +103,6 @@ static inline void expect_same_model(const char *folder, const alloy_load_option
     free(expected);
 }
 
-/* The config.json of a folder with one text in place of another that it holds; free() the result. */
-static inline char *changed_config(const char *folder, const char *old, const char *fresh)
-{
-    size_t size;
-    char *text = read_whole(path_in(folder, "config.json"), &size), *changed = malloc(size + strlen(fresh) + 1);
-    const char *at = strstr(text, old);
-    assert_non_null(at);
-    assert_non_null(changed);
-    sprintf(changed, "%.*s%s%s", (int)(at - text), text, fresh, at + strlen(old));
-    free(text);
-    return changed;
-}
-
 /* A model's tensors, to be changed and written elsewhere. Data is the source file's until changed. */
 enum { MOST_TENSORS = 1024 };
 

@@ -90,7 +90,7 @@ static struct described describe_readme(void)
 {
     size_t size;
     char *text = read_whole(ALLOY_SOURCE_DIR "/examples/configs/readme.json", &size);
-    struct described d = describe(text);
+    struct described d = describe_text(text);
     free(text);
     return d;
 }
@@ -174,7 +174,7 @@ static struct totals count_layers(const char *mixer, const char *ffn, int layers
              "\"compress_rate_csa\": 4, \"compress_rate_hca\": 8, \"scoring_func\": \"sqrtsoftplus\"}",
              mixer, layers, ffn, layers);
     struct totals sum = {0};
-    struct described d = describe(text);
+    struct described d = describe_text(text);
     count_into(&sum, d.model, fresh, past, false);
     forget(&d);
     return sum;
@@ -223,7 +223,7 @@ static void a_decoded_token_reads_every_weight_of_a_dense_model(void **state)
                      "\"linear_num_value_heads\": 4, \"linear_key_head_dim\": 16, \"linear_value_head_dim\": 16, "
                      "\"linear_conv_kernel_dim\": 4, \"intermediate_size\": 96%s}",
                      mixers[m], mixers[m], more[i]);
-            struct described d = describe(text);
+            struct described d = describe_text(text);
             struct totals sum = {0};
             int64_t parameters = 0;
             count_into(&sum, d.model, 1, 7, false);
@@ -276,7 +276,7 @@ static void experts_are_read_as_routing_expects(void **state)
     double expert = 3 * 48 * 64, kept = 0.75 * 0.75 * 0.75 * 0.75 * 0.75;
     assert_float_equal((five.weights - one.weights - 4 * 64) / expert, 8 * (1 - kept) - 2, 1e-9);
     assert_float_equal((five.classic_weights - one.classic_weights - 4 * 64) / expert, 8 - 2, 1e-9);
-    struct described d = describe(
+    struct described d = describe_text(
         "{\"model_type\": \"alloy\", \"vocab_size\": 512, \"hidden_size\": 64, \"layer_types\": [\"qwen3_attention\"], "
         "\"ffn_types\": [\"qwen3_moe\"], \"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"head_dim\": 16, "
         "\"num_experts\": 8, \"num_experts_per_tok\": 2, \"moe_intermediate_size\": 48}");
@@ -327,7 +327,7 @@ static void work_beyond_63_bits_is_exact(void **state)
 {
     (void)state;
     struct totals sum = {.only = ALLOY_SITE_MIXER, .filtered = true};
-    struct described d = describe(ONE_LAYER(32, "qwen3_attention", ""));
+    struct described d = describe_text(ONE_LAYER(32, "qwen3_attention", ""));
     count_into(&sum, d.model, INT64_C(1) << 36, 0, false);
     alloy_count n = (alloy_count)1 << 36, linears = n * 2 * (3 * 32 * 32), pairs = n * (n + 1) / 2;
     assert_true(sum.tensor == linears + 4 * 4 * 8 * pairs);

@@ -105,7 +105,7 @@ static void experts_by_id_are_read_for_distinct_ids(void **state)
 {
     (void)state;
     struct totals one = {.op = "experts"}, many = {.op = "experts"};
-    struct described d = describe(V4("dsv4_sliding_attention", "dsv4_hash_moe", ""));
+    struct described d = describe_text(V4("dsv4_sliding_attention", "dsv4_hash_moe", ""));
     count_into(&one, d.model, 1, 0, false);
     count_into(&many, d.model, 16, 0, false);
     double expert = 3 * 128 * 64, ids = 256 * (1 - pow(255.0 / 256, 16));
@@ -120,9 +120,9 @@ static void hyper_connections_count_as_published(void **state)
 {
     (void)state;
     struct totals sum = {.only = ALLOY_SITE_RESIDUAL, .filtered = true};
-    struct described d = describe(V4("qwen3_attention", "qwen3_mlp",
-                                     ", \"use_mhc\": true, \"hc_mult\": 2, \"hc_sinkhorn_iters\": 3, "
-                                     "\"num_key_value_heads\": 2, \"intermediate_size\": 32"));
+    struct described d = describe_text(V4("qwen3_attention", "qwen3_mlp",
+                                          ", \"use_mhc\": true, \"hc_mult\": 2, \"hc_sinkhorn_iters\": 3, "
+                                          "\"num_key_value_heads\": 2, \"intermediate_size\": 32"));
     count_into(&sum, d.model, 5, 0, true);
     int64_t streams = 5 * 2 * 128; /* elements */
     int64_t around = 4 * streams + 2 * streams * 8 + 4 * 5 * 8 + 4 * 3 * 5 * 4 + 2 * streams,
@@ -169,7 +169,7 @@ static void mixers_of_v4_flash_count_by_the_formula(void **state)
     static const int64_t points[][2] = {{4096, 0}, {512, 2048}, {1, 4096}, {1, 1000001}, {130, 1}};
     size_t size;
     char *text = read_whole(ALLOY_SOURCE_DIR "/examples/configs/deepseek-v4-flash.json", &size);
-    struct described d = describe(text);
+    struct described d = describe_text(text);
     free(text);
     for (size_t i = 0; i < sizeof points / sizeof *points; i++) {
         int64_t Q = points[i][0], T = Q + points[i][1];
@@ -272,7 +272,7 @@ static struct described describe_small(const struct point *p, const char *mixer)
              "\"index_head_dim\": %d, \"index_topk\": %lld}",
              mixer, HEADS, HEAD, (long long)p->window, (long long)p->rate, (long long)p->rate, INDEX_HEADS, INDEX_HEAD,
              (long long)p->most);
-    return describe(text);
+    return describe_text(text);
 }
 
 static int64_t least(int64_t a, int64_t b)

@@ -18,36 +18,15 @@ import sys
 import tempfile
 
 import torch
+from make_golden import EAGER, EVERY_LAYER_SPARSE, ODD, ODD_DELTA_NET, ODD_EXPERTS
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
 from transformers.utils import logging
 
-EAGER = dict(attn_implementation="eager", experts_implementation="eager")
 PIECE = 64  # tokens of a chunk of the delta rule
 
-BASE = dict(
-    vocab_size=301,
-    hidden_size=72,
-    intermediate_size=145,
-    num_attention_heads=6,
-    num_key_value_heads=3,
-    head_dim=22,
-    max_position_embeddings=512,
-    bos_token_id=0,
-    eos_token_id=300,
-    tie_word_embeddings=False,
-    use_cache=True,
-)
-DELTA_NET = dict(
-    linear_num_key_heads=3,
-    linear_num_value_heads=6,
-    linear_key_head_dim=20,
-    linear_value_head_dim=13,
-    linear_conv_kernel_dim=5,
-)
-EXPERTS = dict(
-    num_experts=7, num_experts_per_tok=3, moe_intermediate_size=37, decoder_sparse_step=1, mlp_only_layers=[]
-)
+BASE = {**ODD, "head_dim": 22, "max_position_embeddings": 512, "use_cache": True}
+EXPERTS = {**ODD_EXPERTS, **EVERY_LAYER_SPARSE}
 SHARED_EXPERT = dict(shared_expert_intermediate_size=41)
 HYBRID = dict(layer_types=["linear_attention", "full_attention", "linear_attention"], num_hidden_layers=3)
 V4 = dict(
@@ -98,8 +77,8 @@ CASES = {
     ),
     "llama": Case("llama", {**BASE, "num_hidden_layers": 2, "mlp_bias": True}),
     "qwen3_moe": Case("qwen3_moe", {**BASE, **EXPERTS, "num_hidden_layers": 2}),
-    "qwen3_next": Case("qwen3_next", {**BASE, **DELTA_NET, **EXPERTS, **SHARED_EXPERT, **HYBRID}, HYBRID_POINTS),
-    "qwen3_5_text": Case("qwen3_5_text", {**BASE, **DELTA_NET, **HYBRID}, HYBRID_POINTS),
+    "qwen3_next": Case("qwen3_next", {**BASE, **ODD_DELTA_NET, **EXPERTS, **SHARED_EXPERT, **HYBRID}, HYBRID_POINTS),
+    "qwen3_5_text": Case("qwen3_5_text", {**BASE, **ODD_DELTA_NET, **HYBRID}, HYBRID_POINTS),
     "deepseek_v4": Case("deepseek_v4", V4),
 }
 

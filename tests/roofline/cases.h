@@ -10,7 +10,7 @@
 #ifndef ALLOY_TESTS_ROOFLINE_CASES_H
 #define ALLOY_TESTS_ROOFLINE_CASES_H
 
-#include "support.h"
+#include "described.h"
 
 enum {
     WEIGHTS = ALLOY_TRAFFIC_WEIGHTS,
@@ -50,34 +50,7 @@ struct figures_case {
     int64_t flops, bytes; /* the sums as published: tensor FLOPs, bytes read and written; 0: not published */
 };
 
-/* ---- Models ------------------------------------------------------------------------------------------------------ */
-
-struct described {
-    alloy_config *config;
-    alloy_model *model;
-};
-
-static inline struct described describe_text(const char *text)
-{
-    struct described d;
-    expect_ok(alloy_config_parse(&d.config, "config.json", text, strlen(text)));
-    expect_ok(alloy_model_describe(&d.model, d.config));
-    return d;
-}
-
-static inline struct described describe_file(const char *path)
-{
-    struct described d;
-    expect_ok(alloy_config_open(&d.config, path));
-    expect_ok(alloy_model_describe(&d.model, d.config));
-    return d;
-}
-
-static inline void forget(struct described *d)
-{
-    alloy_model_close(d->model);
-    alloy_config_close(d->config);
-}
+/* ---- Rows of an analysis ----------------------------------------------------------------------------------------- */
 
 /* The sum of all modules of this name; "total": of everything. */
 static inline alloy_work work_of_row(const alloy_roofline *r, const char *name)

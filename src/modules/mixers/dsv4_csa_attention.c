@@ -33,14 +33,12 @@ static alloy_status check(const alloy_config *c)
 
 static void params(alloy_params *p, const alloy_config *c)
 {
-    static const char *const names[] = {"compressor.kv_proj.weight", "compressor.gate_proj.weight",
-                                        "compressor.position_bias", "compressor.kv_norm.weight"};
     static const char *const indexer_names[] = {
         "compressor.indexer.kv_proj.weight", "compressor.indexer.gate_proj.weight", "compressor.indexer.position_bias",
         "compressor.indexer.kv_norm.weight"};
     alloy_dsv4_attention_params(p, c);
-    alloy_dsv4_compressor_params(p, c, names, offsetof(struct weights, compressor), c->compress_rate_csa,
-                                 2 * c->head_dim, c->head_dim);
+    alloy_dsv4_compressor_params(p, c, alloy_dsv4_compressor_names, offsetof(struct weights, compressor),
+                                 c->compress_rate_csa, 2 * c->head_dim, c->head_dim);
     alloy_dsv4_compressor_params(p, c, indexer_names, offsetof(struct weights, indexer), c->compress_rate_csa,
                                  2 * c->index_head_dim, c->index_head_dim);
     alloy_param(p, "compressor.indexer.q_b_proj.weight", offsetof(struct weights, indexer_q_b_proj),

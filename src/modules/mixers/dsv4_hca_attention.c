@@ -20,11 +20,9 @@ static alloy_status check(const alloy_config *c)
 
 static void params(alloy_params *p, const alloy_config *c)
 {
-    static const char *const names[] = {"compressor.kv_proj.weight", "compressor.gate_proj.weight",
-                                        "compressor.position_bias", "compressor.kv_norm.weight"};
     alloy_dsv4_attention_params(p, c);
-    alloy_dsv4_compressor_params(p, c, names, offsetof(struct weights, compressor), c->compress_rate_hca, c->head_dim,
-                                 c->head_dim);
+    alloy_dsv4_compressor_params(p, c, alloy_dsv4_compressor_names, offsetof(struct weights, compressor),
+                                 c->compress_rate_hca, c->head_dim, c->head_dim);
 }
 
 static void state(alloy_state_spec *s, const alloy_config *c)
