@@ -45,8 +45,9 @@ static bool passed(const alloy_cli_comparison *c)
 
 static void add_row(alloy_table *table, const alloy_cli_comparison *c, const alloy_cli_row *row)
 {
-    alloy_table_cell(table, "%.3g", row->largest);
-    alloy_table_cell(table, "%.2e", row->error);
+    alloy_table_cell(table, "%.3g", row->distance.largest);
+    alloy_table_cell(table, "%.2e", row->distance.error);
+    alloy_table_cell(table, "%.1e", alloy_cli_distance_relative(&row->distance));
     if (!c->against_model && isnan(row->theirs))
         alloy_table_cell(table, "-");
     else if (!c->against_model)
@@ -55,11 +56,54 @@ static void add_row(alloy_table *table, const alloy_cli_comparison *c, const all
     alloy_table_cell(table, "%s", row->passed ? "pass" : "FAIL");
 }
 
+/* Where a row's largest error is. */
+static void print_place(const char *what, const alloy_cli_distance *d, const char *element)
+{
+    if (d->error > 0)
+        alloy_cli_print("%s: farthest at token %lld, %s %lld: %.9g, the reference has %.9g\n", what,
+                        (long long)d->token, element, (long long)d->element, d->actual, d->expected);
+}
+
+static void print_choices(const alloy_cli_choices *choices)
+{
+    alloy_cli_print("likeliest token: equal at %lld of %lld positions", (long long)choices->equal,
+                    (long long)choices->positions);
+    if (choices->equal < choices->positions)
+        alloy_cli_print("; first not at %lld: %lld, the reference has %lld, ahead by %.3g", (long long)choices->first,
+                        (long long)choices->actual, (long long)choices->expected, choices->margin);
+    alloy_cli_print("\n");
+}
+
+static void print_departure(const alloy_cli_comparison *c)
+{
+    int64_t layer = first_departure(c);
+    if (layer == c->layer_count)
+        return;
+    alloy_cli_print("first layer that departs: %lld (%s, %s)\n", (long long)layer, c->modules[layer].mixer,
+                    c->modules[layer].ffn);
+    print_place("its output", &c->layers[layer].distance, "element");
+}
+
+static void print_ends(const alloy_cli_comparison *c)
+{
+    if (c->has_logits) {
+        print_place("logits", &c->logits.distance, "id");
+        print_choices(&c->choices);
+    }
+    if (c->has_greedy)
+        alloy_cli_print("greedy: %lld of %lld ids equal: %s\n", (long long)c->greedy_equal, (long long)c->greedy_count,
+                        greedy_passed(c) ? "pass" : "FAIL");
+    if (c->ends_differ)
+        alloy_cli_print("logits and ids are not compared: those of the reference are of %lld layers, %lld were run\n",
+                        (long long)c->reference_layers, (long long)c->layers_run);
+}
+
 static void print_table(const alloy_cli_comparison *c)
 {
     alloy_table table;
-    alloy_table_open(&table, c->against_model ? "layer|mixer|ffn|>largest|>difference|>bound|result"
-                                              : "layer|mixer|ffn|>largest|>error|>transformers|>bound|result");
+    alloy_table_open(&table, c->against_model
+                                 ? "layer|mixer|ffn|>largest|>difference|>relative|>bound|result"
+                                 : "layer|mixer|ffn|>largest|>error|>relative|>transformers|>bound|result");
     for (int64_t i = 0; i < c->layer_count; i++) {
         alloy_table_cell(&table, "%lld", (long long)i);
         alloy_table_cell(&table, "%s", c->modules[i].mixer);
@@ -73,21 +117,35 @@ static void print_table(const alloy_cli_comparison *c)
         add_row(&table, c, &c->logits);
     }
     alloy_cli_table_print(&table);
-    if (c->has_greedy)
-        alloy_cli_print("greedy: %lld of %lld ids equal: %s\n", (long long)c->greedy_equal, (long long)c->greedy_count,
-                        greedy_passed(c) ? "pass" : "FAIL");
-    if (first_departure(c) < c->layer_count)
-        alloy_cli_print("first layer that departs: %lld (%s, %s)\n", (long long)first_departure(c),
-                        c->modules[first_departure(c)].mixer, c->modules[first_departure(c)].ffn);
+    print_ends(c);
+    print_departure(c);
     alloy_cli_print("%s\n", passed(c) ? "pass" : "FAIL");
 }
 
 /* ---- JSON -------------------------------------------------------------------------------------------------------- */
 
+static void write_farthest(alloy_json_writer *w, const alloy_cli_distance *d)
+{
+    alloy_json_write_key(w, "farthest");
+    if (d->error == 0) {
+        alloy_json_write_null(w);
+        return;
+    }
+    alloy_json_write_object(w);
+    alloy_json_field_int64(w, "token", d->token);
+    alloy_json_field_int64(w, "element", d->element);
+    alloy_json_field_double(w, "expected", d->expected);
+    alloy_json_field_double(w, "actual", d->actual);
+    alloy_json_write_object_end(w);
+}
+
 static void write_row(alloy_json_writer *w, const alloy_cli_comparison *c, const alloy_cli_row *row)
 {
-    alloy_json_field_double(w, "largest", row->largest);
-    alloy_json_field_double(w, "error", row->error);
+    const alloy_cli_distance *d = &row->distance;
+    alloy_json_field_double(w, "largest", d->largest);
+    alloy_json_field_double(w, "error", d->error);
+    alloy_json_field_double(w, "relative_error", alloy_cli_distance_relative(d));
+    write_farthest(w, d);
     if (!c->against_model)
         alloy_json_field_double(w, "transformers_error", row->theirs);
     alloy_json_field_double(w, "bound", row->bound);
@@ -108,18 +166,39 @@ static void write_layers(alloy_json_writer *w, const alloy_cli_comparison *c)
     alloy_json_write_array_end(w);
 }
 
+static void write_choices(alloy_json_writer *w, const alloy_cli_choices *choices)
+{
+    alloy_json_field_object(w, "likeliest");
+    alloy_json_field_int64(w, "positions", choices->positions);
+    alloy_json_field_int64(w, "equal", choices->equal);
+    if (choices->equal < choices->positions) {
+        alloy_json_field_object(w, "first_that_differs");
+        alloy_json_field_int64(w, "position", choices->first);
+        alloy_json_field_int64(w, "expected", choices->expected);
+        alloy_json_field_int64(w, "actual", choices->actual);
+        alloy_json_field_double(w, "margin", choices->margin);
+        alloy_json_write_object_end(w);
+    }
+    alloy_json_write_object_end(w);
+}
+
 static alloy_status print_json(const alloy_cli_comparison *c)
 {
     alloy_cli_document document;
     alloy_json_writer *w = alloy_cli_document_open(&document, 2);
     alloy_json_field_text(w, "model", c->model);
     alloy_json_field_text(w, "reference", c->reference);
+    if (!c->against_model)
+        alloy_json_field_text(w, "reference_dtype", alloy_dtype_name(c->dtype));
+    alloy_json_field_int64(w, "reference_layers", c->reference_layers);
+    alloy_json_field_int64(w, "layers_run", c->layers_run);
     alloy_json_field_int64(w, "tokens", c->tokens);
     write_layers(w, c);
     if (c->has_logits) {
         alloy_json_field_object(w, "logits");
         write_row(w, c, &c->logits);
         alloy_json_write_object_end(w);
+        write_choices(w, &c->choices);
     }
     if (c->has_greedy) {
         alloy_json_field_object(w, "greedy");
@@ -142,10 +221,10 @@ static alloy_status departure(const alloy_cli_comparison *c)
     int64_t layer = first_departure(c);
     if (layer < c->layer_count)
         return alloy_fail(ALLOY_DIFFERENT, "%s departs from %s: layer %lld is off by %.3g, %.3g would pass", c->model,
-                          c->reference, (long long)layer, c->layers[layer].error, c->layers[layer].bound);
+                          c->reference, (long long)layer, c->layers[layer].distance.error, c->layers[layer].bound);
     if (c->has_logits && !c->logits.passed)
         return alloy_fail(ALLOY_DIFFERENT, "%s departs from %s: logits are off by %.3g, %.3g would pass", c->model,
-                          c->reference, c->logits.error, c->logits.bound);
+                          c->reference, c->logits.distance.error, c->logits.bound);
     return alloy_fail(ALLOY_DIFFERENT, "%s departs from %s: greedy id %lld differs", c->model, c->reference,
                       (long long)c->greedy_equal);
 }

@@ -28,7 +28,7 @@ static alloy_status read_input(alloy_cli_job *job)
     return alloy_cli_read_ids(job);
 }
 
-/* logits [T, V], hidden.I [T, width], input_ids [T]. */
+/* logits [T, V], hidden.I [T, width], input_ids [T], and in the metadata what a reference says of itself (reference.h). */
 static alloy_status save(const logits_options *o, const alloy_cli_capture *c, const alloy_ids *ids)
 {
     int64_t layers = c->hidden ? c->layers : 0;
@@ -52,7 +52,10 @@ static alloy_status save(const logits_options *o, const alloy_cli_capture *c, co
                                                   .shape = {tokens, (uint64_t)c->width},
                                                   .data = alloy_cli_capture_layer(c, i)};
         }
-        status = alloy_safetensors_write(o->out, tensors, layers + 2, NULL, 0);
+        char num_layers[24];
+        snprintf(num_layers, sizeof num_layers, "%lld", (long long)c->layers);
+        const alloy_saved_metadata metadata[] = {{"format", "pt"}, {"dtype", "float32"}, {"num_layers", num_layers}};
+        status = alloy_safetensors_write(o->out, tensors, layers + 2, metadata, 3);
     }
     alloy_memory_free(tensors);
     alloy_memory_free(names);

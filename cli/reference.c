@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "files/json.h"
 #include "ids.h"
+#include "kernels/kernels.h"
 
 enum { MOST_JSON = 1 << 20 };
 
@@ -30,9 +31,11 @@ static alloy_status take_ids(const alloy_cli_reference *r, const char *name, all
     return ALLOY_OK;
 }
 
-const alloy_stored_tensor *alloy_cli_reference_hidden(const alloy_cli_reference *r, int64_t layer)
+const alloy_stored_tensor *alloy_cli_reference_tensor(const alloy_cli_reference *r, int64_t layer)
 {
     char name[32];
+    if (layer < 0)
+        return r->logits;
     int size = snprintf(name, sizeof name, "hidden.%lld", (long long)layer);
     return alloy_safetensors_find(&r->file, name, (size_t)size);
 }
@@ -88,24 +91,64 @@ static alloy_status read_json(alloy_cli_reference *r, const char *path)
     return status;
 }
 
-alloy_status alloy_cli_reference_open(alloy_cli_reference *r, const char *path)
+/* ---- Metadata ---------------------------------------------------------------------------------------------------- */
+
+static alloy_status take_dtype(alloy_cli_reference *r)
+{
+    static const struct {
+        const char *name;
+        alloy_dtype dtype;
+    } rows[] = {{"float64", ALLOY_F64}, {"float32", ALLOY_F32}, {"bfloat16", ALLOY_BF16}, {"float16", ALLOY_F16}};
+    const char *name = alloy_safetensors_metadata(&r->file, "dtype", NULL);
+    const alloy_stored_tensor *any = r->logits ? r->logits : alloy_cli_reference_tensor(r, 0);
+    r->dtype = any ? any->dtype : ALLOY_F64;
+    if (!name)
+        return ALLOY_OK;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (strcmp(name, rows[i].name) == 0) {
+            r->dtype = rows[i].dtype;
+            return ALLOY_OK;
+        }
+    return alloy_fail(ALLOY_FORMAT, "%s: dtype \"%s\" in its metadata, expected float64, float32, bfloat16 or float16",
+                      r->file.file.path, alloy_printable(name, strlen(name)));
+}
+
+static alloy_status take_num_layers(alloy_cli_reference *r)
+{
+    const char *text = alloy_safetensors_metadata(&r->file, "num_layers", NULL);
+    if (!text)
+        return ALLOY_OK;
+    for (const char *digit = text; *digit >= '0' && *digit <= '9' && r->num_layers < INT32_MAX; digit++)
+        r->num_layers = 10 * r->num_layers + *digit - '0';
+    if (r->num_layers > 0 && strspn(text, "0123456789") == strlen(text))
+        return ALLOY_OK;
+    return alloy_fail(ALLOY_FORMAT, "%s: num_layers \"%s\" in its metadata, expected a number of layers",
+                      r->file.file.path, alloy_printable(text, strlen(text)));
+}
+
+/* ---- Opening ----------------------------------------------------------------------------------------------------- */
+
+alloy_status alloy_cli_reference_open(alloy_cli_reference *r, const char *path, bool map)
 {
     *r = (alloy_cli_reference){.logits_error = NAN};
-    alloy_status status = alloy_safetensors_open(&r->file, path, false);
+    alloy_status status = alloy_safetensors_open(&r->file, path, map);
     if (!status)
         status = take_ids(r, "input_ids", &r->input_ids, true);
     if (!status)
         status = take_ids(r, "greedy", &r->greedy, false);
     if (!status)
         status = read_json(r, path);
-    if (status) {
-        alloy_cli_reference_close(r);
-        return status;
+    if (!status) {
+        r->logits = alloy_safetensors_find(&r->file, "logits", strlen("logits"));
+        while (alloy_cli_reference_tensor(r, r->layers))
+            r->layers++;
+        status = take_dtype(r);
     }
-    r->logits = alloy_safetensors_find(&r->file, "logits", strlen("logits"));
-    while (alloy_cli_reference_hidden(r, r->layers))
-        r->layers++;
-    return ALLOY_OK;
+    if (!status)
+        status = take_num_layers(r);
+    if (status)
+        alloy_cli_reference_close(r);
+    return status;
 }
 
 void alloy_cli_reference_close(alloy_cli_reference *r)
@@ -117,35 +160,40 @@ void alloy_cli_reference_close(alloy_cli_reference *r)
     *r = (alloy_cli_reference){0};
 }
 
-static double element(const alloy_stored_tensor *tensor, int64_t i)
+/* ---- Its numbers ------------------------------------------------------------------------------------------------- */
+
+static bool is_number(alloy_dtype dtype)
 {
-    double wide;
-    float narrow;
-    if (tensor->dtype == ALLOY_F64) {
-        memcpy(&wide, tensor->data + (size_t)i * sizeof wide, sizeof wide);
-        return wide;
-    }
-    memcpy(&narrow, tensor->data + (size_t)i * sizeof narrow, sizeof narrow);
-    return narrow;
+    return dtype == ALLOY_F64 || dtype == ALLOY_F32 || dtype == ALLOY_BF16 || dtype == ALLOY_F16;
 }
 
-alloy_status alloy_cli_reference_distance(const alloy_stored_tensor *tensor, const float *values, int64_t count,
-                                          alloy_cli_distance *out)
+alloy_status alloy_cli_reference_check(const alloy_cli_reference *r, const alloy_stored_tensor *tensor, int64_t count)
 {
-    *out = (alloy_cli_distance){0};
-    if (tensor->dtype != ALLOY_F64 && tensor->dtype != ALLOY_F32)
-        return alloy_fail(ALLOY_FORMAT, "reference tensor %s is %s, expected F64 or F32", tensor->name,
+    const char *path = alloy_printable_path(r->file.file.path);
+    if (!is_number(tensor->dtype))
+        return alloy_fail(ALLOY_FORMAT, "%s: %s is %s, expected F64, F32, BF16 or F16", path, tensor->name,
                           alloy_dtype_name(tensor->dtype));
-    size_t size = tensor->dtype == ALLOY_F64 ? sizeof(double) : sizeof(float);
-    if (tensor->bytes / size != (size_t)count)
-        return alloy_fail(ALLOY_FORMAT, "reference tensor %s has %zu elements, the model computes %lld", tensor->name,
-                          tensor->bytes / size, (long long)count);
-    for (int64_t i = 0; i < count; i++) {
-        double expected = element(tensor, i), error = fabs((double)values[i] - expected);
-        if (!(error <= out->error)) /* a NaN counts as far off */
-            out->error = isnan(error) ? INFINITY : error;
-        if (fabs(expected) > out->largest)
-            out->largest = fabs(expected);
-    }
+    size_t elements = tensor->bytes / ((size_t)alloy_dtype_bits(tensor->dtype) / 8);
+    if (elements != (size_t)count)
+        return alloy_fail(ALLOY_FORMAT, "%s: %s has %zu elements, the model computes %lld", path, tensor->name,
+                          elements, (long long)count);
     return ALLOY_OK;
+}
+
+void alloy_cli_reference_row(const alloy_stored_tensor *tensor, int64_t row, int64_t width, double *out)
+{
+    enum { PIECE = 1024 };
+    float piece[PIECE];
+    size_t size = (size_t)alloy_dtype_bits(tensor->dtype) / 8;
+    const uint8_t *data = tensor->data + (size_t)(row * width) * size;
+    if (tensor->dtype == ALLOY_F64) {
+        memcpy(out, data, (size_t)width * size);
+        return;
+    }
+    for (int64_t begin = 0; begin < width; begin += PIECE) {
+        int64_t count = width - begin < PIECE ? width - begin : PIECE;
+        alloy_kernels_get(NULL)->widen(piece, data + (size_t)begin * size, tensor->dtype, count);
+        for (int64_t i = 0; i < count; i++)
+            out[begin + i] = (double)piece[i];
+    }
 }

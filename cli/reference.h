@@ -1,9 +1,14 @@
-/* A file of reference tensors, as tests/golden/ has: what a model should compute.
+/* A file of reference tensors, as tests/golden/ has and script/reference writes: what a model should compute.
  *
- *     NAME.safetensors   input_ids [T]; logits [T, V] and hidden.I [T, ...] in F64 or F32; greedy [N] (optional): the
- *                        ids that greedy decoding appends, past end-of-sequence ids too
+ *     NAME.safetensors   input_ids [T]; logits [T, V] and hidden.I [T, ...] in F64, F32, BF16 or F16; greedy [N]
+ *                        (optional): the ids that greedy decoding appends, past end-of-sequence ids too
+ *       its metadata     (optional) dtype: what it was computed in, "float64", "float32", "bfloat16" or "float16";
+ *                        without it, that of its tensors. num_layers: it is of the first so many layers of the model,
+ *                        and so are its logits; without it, of all
  *     NAME.json          (optional) transformers_fp32_max_abs_error, transformers_fp32_hidden_error: what transformers'
- *                        own float32 departs from it by */
+ *                        own float32 departs from it by
+ *
+ * The file may be larger than memory: it is mapped, and read a row at a time. */
 #ifndef ALLOY_CLI_REFERENCE_H
 #define ALLOY_CLI_REFERENCE_H
 
@@ -15,23 +20,25 @@ typedef struct alloy_cli_reference {
     alloy_ids input_ids, greedy;
     const alloy_stored_tensor *logits; /* NULL: none */
     int64_t layers;                    /* hidden.0 .. */
+    alloy_dtype dtype;                 /* what it was computed in */
+    int64_t num_layers;                /* it is of the first so many of the model; 0: of all */
     double logits_error;               /* of transformers; NAN: not known */
     double *hidden_error;              /* [hidden_error_count] */
     int64_t hidden_error_count;
 } alloy_cli_reference; /* {0} is closed */
 
-alloy_status alloy_cli_reference_open(alloy_cli_reference *reference, const char *path);
+/* `map`: map the file; else it is read into memory. */
+alloy_status alloy_cli_reference_open(alloy_cli_reference *reference, const char *path, bool map);
 void alloy_cli_reference_close(alloy_cli_reference *reference);
 
-/* hidden.I */
-const alloy_stored_tensor *alloy_cli_reference_hidden(const alloy_cli_reference *reference, int64_t layer);
+/* hidden.I; the logits for layer -1. NULL where there is none. */
+const alloy_stored_tensor *alloy_cli_reference_tensor(const alloy_cli_reference *reference, int64_t layer);
 
-/* How far values are from a tensor of as many elements: the largest absolute difference (infinite for one that is not
- * finite) and the largest magnitude in the tensor. FORMAT, naming both sizes, when there are not `count` elements. */
-typedef struct alloy_cli_distance {
-    double error, largest;
-} alloy_cli_distance;
-alloy_status alloy_cli_reference_distance(const alloy_stored_tensor *tensor, const float *values, int64_t count,
-                                          alloy_cli_distance *out);
+/* Can the tensor be compared with `count` numbers? FORMAT for another dtype, or naming both sizes. */
+alloy_status alloy_cli_reference_check(const alloy_cli_reference *reference, const alloy_stored_tensor *tensor,
+                                       int64_t count);
+
+/* Row `row` of a tensor that was checked, `width` numbers each. */
+void alloy_cli_reference_row(const alloy_stored_tensor *tensor, int64_t row, int64_t width, double *out);
 
 #endif

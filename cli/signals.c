@@ -11,6 +11,7 @@
 enum { MOST_MODELS = 2 };
 
 static const alloy_model *volatile watched[MOST_MODELS]; /* NULL: none */
+static const alloy_file *volatile watched_file;          /* NULL: none */
 static volatile sig_atomic_t interrupted;
 
 /* A line put together without the C library's help. */
@@ -49,7 +50,13 @@ static bool locate(const void *address, const char **path, size_t *offset)
     for (int i = 0; i < MOST_MODELS; i++)
         if (watched[i] && alloy_weights_locate(watched[i]->weights, address, path, offset))
             return true;
-    return false;
+    const alloy_file *file = watched_file;
+    uintptr_t at = (uintptr_t)address, from = file ? (uintptr_t)file->data : 0;
+    if (!file || at < from || at - from >= file->size)
+        return false;
+    *path = file->path;
+    *offset = at - from;
+    return true;
 }
 
 static void on_bus_error(int number, siginfo_t *info, void *context)
@@ -96,6 +103,11 @@ void alloy_cli_forget_model(const alloy_model *model)
     for (int i = 0; i < MOST_MODELS; i++)
         if (watched[i] == model)
             watched[i] = NULL;
+}
+
+void alloy_cli_watch_file(const alloy_file *file)
+{
+    watched_file = file;
 }
 
 void alloy_cli_catch_interrupt(void)

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "alloy/alloy.h"
+#include "base/file.h"
 
 enum { ALLOY_CLI_INTERRUPTED = 130 }; /* exit code: 128 + SIGINT, as shells have it */
 
@@ -18,6 +19,9 @@ void alloy_cli_signals_open(void);
 /* Models whose files a SIGBUS is looked up in: at most two at a time, as compare has. */
 void alloy_cli_watch_model(const alloy_model *model);
 void alloy_cli_forget_model(const alloy_model *model);
+
+/* The same for one file that is mapped beside them; NULL: none any more. */
+void alloy_cli_watch_file(const alloy_file *file);
 
 /* From here on Ctrl-C asks to stop instead of ending the process; was it pressed? */
 void alloy_cli_catch_interrupt(void);

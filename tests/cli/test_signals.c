@@ -31,14 +31,29 @@ static void touch_what_was_cut(const char *folder, bool no_mmap)
     _exit(0);
 }
 
-static int run_apart(const char *folder, bool no_mmap, char *line, size_t size)
+/* The same with a file that is mapped beside the models. */
+static void touch_a_reference_that_was_cut(const char *folder, bool no_mmap)
+{
+    alloy_file file;
+    const char *path = path_in(folder, "model.safetensors");
+    alloy_cli_signals_open();
+    if (alloy_file_open(&file, path, SIZE_MAX, !no_mmap) || truncate(path, 4096))
+        _exit(99);
+    alloy_cli_watch_file(&file);
+    const volatile uint8_t *data = file.data + 8192;
+    uint8_t byte = *data;
+    (void)byte;
+    _exit(0);
+}
+
+static int run_apart(void (*touch)(const char *, bool), const char *folder, bool no_mmap, char *line, size_t size)
 {
     int err[2];
     assert_int_equal(pipe(err), 0);
     pid_t pid = fork();
     if (pid == 0) {
         dup2(err[1], 2);
-        touch_what_was_cut(folder, no_mmap);
+        touch(folder, no_mmap);
     }
     close(err[1]);
     ssize_t n = read(err[0], line, size - 1);
@@ -54,7 +69,7 @@ static void f2_a_page_that_cannot_be_read_names_file_and_byte(void **state)
     (void)state;
     char line[2048], *folder = test_folder();
     copy_model(GOLDEN "qwen3", folder);
-    assert_int_equal(run_apart(folder, false, line, sizeof line), ALLOY_IO);
+    assert_int_equal(run_apart(touch_what_was_cut, folder, false, line, sizeof line), ALLOY_IO);
     expect_in(line, "alloy: ");
     expect_in(line, "model.safetensors: byte ");
     expect_in(line, "--no-mmap");
@@ -66,7 +81,22 @@ static void f3_files_that_were_read_do_not_mind(void **state)
     (void)state;
     char line[2048], *folder = test_folder();
     copy_model(GOLDEN "qwen3", folder);
-    assert_int_equal(run_apart(folder, true, line, sizeof line), 0);
+    assert_int_equal(run_apart(touch_what_was_cut, folder, true, line, sizeof line), 0);
+    remove_folder(folder);
+}
+
+static void f2_so_does_a_page_of_a_reference(void **state)
+{
+    (void)state;
+    char line[2048], *folder = test_folder();
+    copy_model(GOLDEN "qwen3", folder);
+    assert_int_equal(run_apart(touch_a_reference_that_was_cut, folder, false, line, sizeof line), ALLOY_IO);
+    expect_in(line, "model.safetensors: byte 8192 could not be read");
+    expect_in(line, "--no-mmap");
+    remove_folder(folder);
+    folder = test_folder();
+    copy_model(GOLDEN "qwen3", folder);
+    assert_int_equal(run_apart(touch_a_reference_that_was_cut, folder, true, line, sizeof line), 0);
     remove_folder(folder);
 }
 
@@ -165,6 +195,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(f2_a_page_that_cannot_be_read_names_file_and_byte),
         cmocka_unit_test(f6_what_is_mapped_is_not_written_over),
+        cmocka_unit_test(f2_so_does_a_page_of_a_reference),
         cmocka_unit_test(f3_files_that_were_read_do_not_mind),
         cmocka_unit_test(f6_f7_a_limit_of_file_sizes_is_io),
         cmocka_unit_test(f10_little_memory_is_nomem),

@@ -1,0 +1,51 @@
+/* Distances and choices (distance.h). */
+#include "distance.h"
+
+#include <math.h>
+
+void alloy_cli_distance_add(alloy_cli_distance *distance, int64_t token, const double *expected, const float *actual,
+                            int64_t count)
+{
+    for (int64_t i = 0; i < count; i++) {
+        double error = fabs((double)actual[i] - expected[i]);
+        if (fabs(expected[i]) > distance->largest)
+            distance->largest = fabs(expected[i]);
+        if (error <= distance->error)
+            continue;
+        if (isnan(error) && isinf(distance->error)) /* the first is kept */
+            continue;
+        distance->error = isnan(error) ? INFINITY : error;
+        distance->token = token;
+        distance->element = i;
+        distance->expected = expected[i];
+        distance->actual = (double)actual[i];
+    }
+}
+
+double alloy_cli_distance_relative(const alloy_cli_distance *distance)
+{
+    if (distance->error == 0)
+        return 0;
+    return distance->largest == 0 ? INFINITY : distance->error / distance->largest;
+}
+
+void alloy_cli_choices_add(alloy_cli_choices *choices, int64_t token, const double *expected, const float *actual,
+                           int64_t count)
+{
+    int64_t right = 0, chosen = 0;
+    for (int64_t i = 1; i < count; i++) {
+        if (expected[i] > expected[right])
+            right = i;
+        if (actual[i] > actual[chosen])
+            chosen = i;
+    }
+    if (right != chosen && choices->equal == choices->positions) {
+        choices->first = token;
+        choices->expected = right;
+        choices->actual = chosen;
+        choices->margin = expected[right] - expected[chosen];
+    }
+    choices->positions++;
+    choices->equal += right == chosen;
+    choices->last = chosen;
+}
