@@ -55,8 +55,9 @@ typedef struct alloy_cli_command {
 
 enum { ALLOY_CLI_OPTIONS_ROOM = 4096 }; /* bytes, for any command's options */
 
-extern const alloy_cli_command alloy_cli_compare, alloy_cli_detokenize, alloy_cli_generate, alloy_cli_info,
-    alloy_cli_init, alloy_cli_logits, alloy_cli_modules, alloy_cli_roofline, alloy_cli_tokenize, alloy_cli_verify;
+extern const alloy_cli_command alloy_cli_compare, alloy_cli_convert, alloy_cli_detokenize, alloy_cli_generate,
+    alloy_cli_info, alloy_cli_init, alloy_cli_logits, alloy_cli_modules, alloy_cli_roofline, alloy_cli_tokenize,
+    alloy_cli_verify;
 
 /* ---- Rows of tables that several commands have ------------------------------------------------------------------- */
 

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/status.h"
+#include "config/rewrite.h"
 #include "job.h"
 #include "model/init.h"
 #include "output.h"
@@ -37,52 +38,26 @@ static const char *config_dtype(alloy_dtype dtype)
     return dtype == ALLOY_BF16 ? "\"bfloat16\"" : dtype == ALLOY_F16 ? "\"float16\"" : "\"float32\"";
 }
 
-/* The config's text as it stands, but for the dtype, which tells what the weights beside it are. (It has been parsed
- * before: it is a sound object.) */
-static void splice_dtype(alloy_text *out, const alloy_text *config, alloy_dtype dtype)
-{
-    const char *begin = config->bytes, *end = begin + config->size;
-    const char *value = strchr(begin, '{') + 1, *rest = value;
-    alloy_json json;
-    alloy_json_string_view key;
-    bool found = false;
-    alloy_json_open(&json, "config.json", begin, config->size);
-    alloy_json_object(&json);
-    while (alloy_json_next_key(&json, &key)) {
-        alloy_json_string_view raw = alloy_json_raw(&json);
-        if (found || !(alloy_json_key_is(&key, "dtype") || alloy_json_key_is(&key, "torch_dtype")))
-            continue;
-        found = true;
-        value = raw.bytes;
-        rest = raw.bytes + raw.size;
-    }
-    alloy_json_close(&json);
-    alloy_text_append(out, begin, (size_t)(value - begin));
-    alloy_text_format(out, found ? "%s" : "\n  \"dtype\": %s,", config_dtype(dtype));
-    alloy_text_append(out, rest, (size_t)(end - rest));
-}
-
-/* What the user wrote is what lies beside the weights. */
+/* What the user wrote is what lies beside the weights, but for the dtype, which tells what they are. */
 static alloy_status save_config(const init_options *o, alloy_dtype dtype)
 {
-    alloy_text source = {0}, target = {0}, bytes = {0}, spliced = {0};
+    alloy_text source = {0}, target = {0}, bytes = {0}, changed = {0};
     alloy_status status =
         alloy_folder_exists(o->config) ? alloy_path_join(&source, o->config, "config.json") : ALLOY_OK;
     if (!status)
         status = alloy_file_read(&bytes, source.bytes ? source.bytes : o->config, CONFIG_BYTES);
     if (!status)
         status = alloy_path_join(&target, o->out, "config.json");
-    if (!status && dtype != ALLOY_DTYPE_NONE) {
-        splice_dtype(&spliced, &bytes, dtype);
-        status = alloy_text_status(&spliced);
-    }
-    const alloy_text *text = dtype == ALLOY_DTYPE_NONE ? &bytes : &spliced;
+    const alloy_config_change changes[] = {{"dtype", config_dtype(dtype)}, {"torch_dtype", NULL}};
+    if (!status && dtype != ALLOY_DTYPE_NONE)
+        status = alloy_config_rewrite(&changed, "config.json", bytes.bytes, bytes.size, changes, 2);
+    const alloy_text *text = dtype == ALLOY_DTYPE_NONE ? &bytes : &changed;
     if (!status)
         status = alloy_file_replace(target.bytes, text->bytes, text->size);
     alloy_text_free(&source);
     alloy_text_free(&target);
     alloy_text_free(&bytes);
-    alloy_text_free(&spliced);
+    alloy_text_free(&changed);
     return status;
 }
 

@@ -11,8 +11,9 @@
 #include "signals.h"
 
 static const alloy_cli_command *const commands[] = {
-    &alloy_cli_generate, &alloy_cli_tokenize, &alloy_cli_detokenize, &alloy_cli_info, &alloy_cli_modules,
-    &alloy_cli_logits,   &alloy_cli_compare,  &alloy_cli_verify,     &alloy_cli_init, &alloy_cli_roofline,
+    &alloy_cli_generate, &alloy_cli_tokenize, &alloy_cli_detokenize, &alloy_cli_info,
+    &alloy_cli_modules,  &alloy_cli_logits,   &alloy_cli_compare,    &alloy_cli_verify,
+    &alloy_cli_init,     &alloy_cli_convert,  &alloy_cli_roofline,
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands };

@@ -179,6 +179,54 @@ ALLOY_API int64_t alloy_model_context(const alloy_model *model); /* max_position
 /* Bytes of weights that one decoded token reads when routing picks `num_experts_per_tok` experts a layer. */
 ALLOY_API uint64_t alloy_model_bytes_per_token(const alloy_model *model);
 
+/* ---- Converting ----------------------------------------------------------------------------------------------------
+ *
+ * A model in another dtype, with other names of its tensors, in shards of another size. Tensors are read, rounded and
+ * written row by row, so a model may be larger than memory. */
+
+/* How the files of a converted model name and divide its tensors. */
+typedef enum alloy_layout {
+    ALLOY_LAYOUT_KEPT = 0,     /* as the model's own files do (stacked experts come apart in FP8 and FP4) */
+    ALLOY_LAYOUT_TRANSFORMERS, /* as save_pretrained of transformers writes them: routed experts one by one */
+    ALLOY_LAYOUT_RELEASE,      /* as DeepSeek publishes V4: layers.0.attn.wq_a; of that family alone */
+    ALLOY_LAYOUT_MEMORY,       /* as transformers has them in memory: experts stacked, mlp.experts.gate_up_proj */
+} alloy_layout;
+
+/* A tensor of the converted model, and what rounding cost: the error of an element is its difference from what the
+ * model held. All zero where the bytes are the model's own. */
+typedef struct alloy_converted_tensor {
+    const char *name;              /* in the new files */
+    alloy_dtype from, to;          /* F8_E4M3 and F4 have scales beside them */
+    uint64_t elements;             /* of the weight, two a byte in F4 */
+    bool kept;                     /* the bytes are the model's */
+    double largest, largest_error; /* largest absolute value, and error */
+    double rms, rms_error;         /* square roots of the means of the squares */
+} alloy_converted_tensor;
+
+typedef struct alloy_convert_options {
+    /* F32, BF16, F16; F8_E4M3; F4: to nearest even, but for what transformers keeps in fp32. 0: each keeps its own.
+     * F8_E4M3: weights of linears whose sides divide by 128, with an F32 scale of each tile of 128 x 128.
+     * F4: as DeepSeek-V4 is released: routed experts in FP4, two a byte, with a power of two as the scale of 32
+     * elements of a row, other linears in FP8 with powers of two; in a model without routed experts all linears whose
+     * rows divide by 32 in FP4. In both, what is left keeps its dtype. */
+    alloy_dtype dtype;
+    alloy_layout layout;
+    uint64_t max_shard_size;                                             /* bytes; 0: 5 * 10^9 */
+    bool (*progress)(void *user, uint64_t done, uint64_t bytes);         /* false: stops, with OK; may be NULL */
+    void (*tensor)(void *user, const alloy_converted_tensor *converted); /* each, once all are written; may be NULL */
+    void *user;
+} alloy_convert_options;
+
+/* Writes a model's folder as a new one, which transformers reads too: config.json, model.safetensors or shards and
+ * their index, and copies of the tokenizer's files, generation_config.json and the chat template. Tensors that a text
+ * model does not use (vision towers, MTP heads) are left out, and of a multimodal model its text_config is the new
+ * config. `folder` is made where it is missing, and becomes a model at the end, when its config.json is written. IO
+ * when it holds a model already, is the model's own or is being written by another process; RANGE for a weight that is
+ * not finite, or not in the new dtype; UNSUPPORTED for a layout that the family or the dtype has not; ARG for another
+ * dtype, and for a model of which the first layers alone were opened. `options` may be NULL. */
+ALLOY_API alloy_status alloy_convert(const alloy_model *model, const char *folder,
+                                     const alloy_convert_options *options);
+
 /* ---- Sessions and caches ----------------------------------------------------------------------------------------- */
 
 typedef struct alloy_session alloy_session; /* threads, kernels and scratch memory to run a model with */

@@ -213,6 +213,7 @@ enum {
     ALLOY_ROUTES = 32,        /* of a router: the roofline counts its traffic apart */
     ALLOY_BUFFER = 64,        /* kept in files, but not counted among the parameters: it is set, not trained */
     ALLOY_CLASSIC_FREE = 128, /* the classic accounting does not count its being read */
+    ALLOY_LINEAR = 256,       /* alloy_param_linear */
 };
 
 /* A shape: ALLOY_SHAPE(rows, columns). Ends with a 0. */
@@ -221,6 +222,10 @@ enum {
 /* Declares a parameter, called from `params`. `name` is relative to the module ("q_proj.weight"); `offset` is where the
  * module's struct of weights has its `const alloy_weight *`. */
 ALLOY_API void alloy_param(alloy_params *params, const char *name, size_t offset, const int64_t *shape, int flags);
+
+/* Declares the weight [rows, columns] of a linear, NAME.weight: drawn from the normal distribution, and what `alloy
+ * convert` may store in FP8 and FP4 (so nothing but alloy_linear and its kin may read it). */
+ALLOY_API void alloy_param_linear(alloy_params *params, const char *name, size_t offset, int64_t rows, int64_t columns);
 
 /* Declares routed experts: `name`.E.gate_proj.weight, .up_proj.weight, .down_proj.weight, or stacked
  * `name`.gate_up_proj [E, 2I, H] and `name`.down_proj [E, H, I]. `offset`: of an alloy_expert_weights. */

@@ -416,19 +416,26 @@ static alloy_status write_set(struct set *set, int64_t count, uint64_t most)
     return status ? status : remove_others(set);
 }
 
-alloy_status alloy_safetensors_write_model(const char *folder, const alloy_saved_tensor *tensors, int64_t count,
-                                           uint64_t most)
+alloy_status alloy_safetensors_write_model_locked(const char *folder, const alloy_saved_tensor *tensors, int64_t count,
+                                                  uint64_t most)
 {
     struct set set = {.folder = folder};
-    int lock = -1;
     alloy_status status = make_items(&set.items, tensors, count);
     if (!status)
-        status = alloy_folder_lock(folder, &lock);
-    if (!status)
         status = write_set(&set, count, most);
-    alloy_folder_unlock(lock);
     alloy_memory_free(set.items);
     alloy_memory_free(set.first);
     alloy_memory_free(set.files);
+    return status;
+}
+
+alloy_status alloy_safetensors_write_model(const char *folder, const alloy_saved_tensor *tensors, int64_t count,
+                                           uint64_t most)
+{
+    int lock = -1;
+    alloy_status status = alloy_folder_lock(folder, &lock);
+    if (!status)
+        status = alloy_safetensors_write_model_locked(folder, tensors, count, most);
+    alloy_folder_unlock(lock);
     return status;
 }

@@ -8,19 +8,24 @@
 #ifndef ALLOY_MODEL_PARAMETERS_H
 #define ALLOY_MODEL_PARAMETERS_H
 
+#include "model/model.h"
 #include "modules/modules.h"
 #include "ops/pass.h"
 
-/* One tensor of a new checkpoint. */
+/* One tensor of a new checkpoint, or of an open model. */
 typedef struct alloy_parameter {
     alloy_site site;
     const char *name; /* full */
     int ndim;
     int64_t shape[ALLOY_MOST_DIMS];
-    int flags;      /* ALLOY_INIT_*, ALLOY_KEEPS_F32, ALLOY_BUFFER */
+    int flags;      /* ALLOY_INIT_*, ALLOY_KEEPS_F32, ALLOY_BUFFER, ALLOY_LINEAR */
     int64_t expert; /* number of the routed expert it belongs to; -1: of none */
     int64_t copies; /* 1; together: so many routed experts */
     int64_t limit;  /* 0; of indices: they are below it */
+    /* of an open model, one of the two */
+    const alloy_weight *weight;
+    const alloy_expert_weights
+        *experts; /* all of a layer; the name is that of the module: model.layers.0.mlp.experts */
 } alloy_parameter;
 
 typedef alloy_status alloy_parameter_function(void *user, const alloy_parameter *parameter);
@@ -32,6 +37,11 @@ alloy_status alloy_parameters(const alloy_config *config, alloy_parameter_functi
 
 /* The same, with one call for all routed experts of a layer: named as the first. */
 alloy_status alloy_parameters_together(const alloy_config *config, alloy_parameter_function *each, void *user);
+
+/* Calls `each` for every weight that an open model has bound, named as the library names it, whatever its files do; one
+ * call for all routed experts of a layer. */
+alloy_status alloy_parameters_bound(const alloy_model *model, alloy_parameter_function *each, void *user);
+
 /* attr_names of a residual's weights. */
 #define ALLOY_MIXER_RESIDUAL "attn_hc"
 #define ALLOY_FFN_RESIDUAL "ffn_hc"

@@ -42,14 +42,13 @@ void alloy_dsv4_attention_params(alloy_params *p, const alloy_config *c)
 {
     int64_t hidden = c->hidden_size, heads = c->num_attention_heads * c->head_dim, groups = c->o_groups;
 #define AT(field) offsetof(struct alloy_dsv4_attention_weights, field)
-    alloy_param(p, "q_a_proj.weight", AT(q_a_proj), ALLOY_SHAPE(c->q_lora_rank, hidden), ALLOY_INIT_NORMAL);
+    alloy_param_linear(p, "q_a_proj.weight", AT(q_a_proj), c->q_lora_rank, hidden);
     alloy_param(p, "q_a_norm.weight", AT(q_a_norm), ALLOY_SHAPE(c->q_lora_rank), FREE_NORM);
-    alloy_param(p, "q_b_proj.weight", AT(q_b_proj), ALLOY_SHAPE(heads, c->q_lora_rank), ALLOY_INIT_NORMAL);
-    alloy_param(p, "kv_proj.weight", AT(kv_proj), ALLOY_SHAPE(c->head_dim, hidden), ALLOY_INIT_NORMAL);
+    alloy_param_linear(p, "q_b_proj.weight", AT(q_b_proj), heads, c->q_lora_rank);
+    alloy_param_linear(p, "kv_proj.weight", AT(kv_proj), c->head_dim, hidden);
     alloy_param(p, "kv_norm.weight", AT(kv_norm), ALLOY_SHAPE(c->head_dim), FREE_NORM);
-    alloy_param(p, "o_a_proj.weight", AT(o_a_proj), ALLOY_SHAPE(groups * c->o_lora_rank, heads / groups),
-                ALLOY_INIT_NORMAL);
-    alloy_param(p, "o_b_proj.weight", AT(o_b_proj), ALLOY_SHAPE(hidden, groups * c->o_lora_rank), ALLOY_INIT_NORMAL);
+    alloy_param_linear(p, "o_a_proj.weight", AT(o_a_proj), groups * c->o_lora_rank, heads / groups);
+    alloy_param_linear(p, "o_b_proj.weight", AT(o_b_proj), hidden, groups * c->o_lora_rank);
     alloy_param(p, "sinks", AT(sinks), ALLOY_SHAPE(c->num_attention_heads), ALLOY_INIT_ZEROS | ALLOY_KEEPS_F32);
 #undef AT
 }
@@ -66,8 +65,8 @@ void alloy_dsv4_compressor_params(alloy_params *p, const alloy_config *c, const 
                                   int64_t rate, int64_t row, int64_t width)
 {
 #define AT(field) (offset + offsetof(struct alloy_dsv4_compressor_weights, field))
-    alloy_param(p, names[0], AT(kv_proj), ALLOY_SHAPE(row, c->hidden_size), ALLOY_INIT_NORMAL);
-    alloy_param(p, names[1], AT(gate_proj), ALLOY_SHAPE(row, c->hidden_size), ALLOY_INIT_NORMAL);
+    alloy_param_linear(p, names[0], AT(kv_proj), row, c->hidden_size);
+    alloy_param_linear(p, names[1], AT(gate_proj), row, c->hidden_size);
     alloy_param(p, names[2], AT(position_bias), ALLOY_SHAPE(rate, row), ALLOY_INIT_ZEROS | ALLOY_KEEPS_F32);
     alloy_param(p, names[3], AT(kv_norm), ALLOY_SHAPE(width), ALLOY_INIT_ONES | ALLOY_KEEPS_F32);
 #undef AT

@@ -26,9 +26,9 @@ void alloy_dsv4_experts_params(alloy_params *p, const alloy_config *c, size_t of
 #define AT(field) (offset + offsetof(struct alloy_dsv4_experts_weights, field))
     alloy_param(p, "gate.weight", AT(gate), ALLOY_SHAPE(c->num_experts, hidden), ALLOY_INIT_NORMAL | ALLOY_ROUTES);
     alloy_param_experts(p, "experts", AT(experts), c->num_experts, inner, hidden);
-    alloy_param(p, "shared_experts.gate_proj.weight", AT(shared.gate), ALLOY_SHAPE(inner, hidden), ALLOY_INIT_NORMAL);
-    alloy_param(p, "shared_experts.up_proj.weight", AT(shared.up), ALLOY_SHAPE(inner, hidden), ALLOY_INIT_NORMAL);
-    alloy_param(p, "shared_experts.down_proj.weight", AT(shared.down), ALLOY_SHAPE(hidden, inner), ALLOY_INIT_NORMAL);
+    alloy_param_linear(p, "shared_experts.gate_proj.weight", AT(shared.gate), inner, hidden);
+    alloy_param_linear(p, "shared_experts.up_proj.weight", AT(shared.up), inner, hidden);
+    alloy_param_linear(p, "shared_experts.down_proj.weight", AT(shared.down), hidden, inner);
     if (!c->mlp_bias)
         return;
     alloy_param(p, "shared_experts.gate_proj.bias", AT(shared.gate_bias), ALLOY_SHAPE(inner), ALLOY_INIT_ZEROS);

@@ -40,7 +40,7 @@ typedef struct alloy_param_spec {
     size_t offset;    /* in its struct of weights */
     int ndim;
     int64_t shape[ALLOY_MOST_DIMS];
-    int flags;       /* ALLOY_INIT_*, ALLOY_KEEPS_F32 */
+    int flags;       /* ALLOY_INIT_*, ALLOY_KEEPS_F32, ... */
     int layout;      /* ALLOY_EVERY_LAYOUT, or the layout it belongs to */
     int64_t experts; /* 0: one weight; else routed experts, shape [I, H] of gate and up */
     int64_t limit;   /* 0: numbers; else indices below it */

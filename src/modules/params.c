@@ -30,10 +30,15 @@ void alloy_param(alloy_params *params, const char *name, size_t offset, const in
         spec->shape[spec->ndim] = shape[spec->ndim];
 }
 
+void alloy_param_linear(alloy_params *params, const char *name, size_t offset, int64_t rows, int64_t columns)
+{
+    alloy_param(params, name, offset, ALLOY_SHAPE(rows, columns), ALLOY_INIT_NORMAL | ALLOY_LINEAR);
+}
+
 void alloy_param_experts(alloy_params *params, const char *name, size_t offset, int64_t experts, int64_t intermediate,
                          int64_t hidden)
 {
-    alloy_param_spec *spec = next(params, name, offset, ALLOY_INIT_NORMAL);
+    alloy_param_spec *spec = next(params, name, offset, ALLOY_INIT_NORMAL | ALLOY_LINEAR);
     if (!spec)
         return;
     spec->ndim = 2;

@@ -45,10 +45,10 @@ static void params(alloy_params *p, const alloy_config *c, bool norms)
     int64_t q = norms && c->attn_output_gate ? 2 * heads : heads;
     int norm = c->rms_norm_unit_offset ? ALLOY_INIT_ZEROS : ALLOY_INIT_ONES;
 #define AT(field) offsetof(struct alloy_softmax_attention_weights, field)
-    alloy_param(p, "q_proj.weight", AT(q_proj), ALLOY_SHAPE(q, hidden), ALLOY_INIT_NORMAL);
-    alloy_param(p, "k_proj.weight", AT(k_proj), ALLOY_SHAPE(kv, hidden), ALLOY_INIT_NORMAL);
-    alloy_param(p, "v_proj.weight", AT(v_proj), ALLOY_SHAPE(kv, hidden), ALLOY_INIT_NORMAL);
-    alloy_param(p, "o_proj.weight", AT(o_proj), ALLOY_SHAPE(hidden, heads), ALLOY_INIT_NORMAL);
+    alloy_param_linear(p, "q_proj.weight", AT(q_proj), q, hidden);
+    alloy_param_linear(p, "k_proj.weight", AT(k_proj), kv, hidden);
+    alloy_param_linear(p, "v_proj.weight", AT(v_proj), kv, hidden);
+    alloy_param_linear(p, "o_proj.weight", AT(o_proj), hidden, heads);
     if (c->attention_bias) {
         alloy_param(p, "q_proj.bias", AT(q_bias), ALLOY_SHAPE(q), ALLOY_INIT_ZEROS);
         alloy_param(p, "k_proj.bias", AT(k_bias), ALLOY_SHAPE(kv), ALLOY_INIT_ZEROS);

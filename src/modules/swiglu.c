@@ -8,12 +8,12 @@
 void alloy_swiglu_params(alloy_params *p, bool shared_expert, size_t offset, int64_t hidden, int64_t intermediate,
                          bool bias)
 {
-    alloy_param(p, shared_expert ? "shared_expert.gate_proj.weight" : "gate_proj.weight", AT(gate),
-                ALLOY_SHAPE(intermediate, hidden), ALLOY_INIT_NORMAL);
-    alloy_param(p, shared_expert ? "shared_expert.up_proj.weight" : "up_proj.weight", AT(up),
-                ALLOY_SHAPE(intermediate, hidden), ALLOY_INIT_NORMAL);
-    alloy_param(p, shared_expert ? "shared_expert.down_proj.weight" : "down_proj.weight", AT(down),
-                ALLOY_SHAPE(hidden, intermediate), ALLOY_INIT_NORMAL);
+    alloy_param_linear(p, shared_expert ? "shared_expert.gate_proj.weight" : "gate_proj.weight", AT(gate), intermediate,
+                       hidden);
+    alloy_param_linear(p, shared_expert ? "shared_expert.up_proj.weight" : "up_proj.weight", AT(up), intermediate,
+                       hidden);
+    alloy_param_linear(p, shared_expert ? "shared_expert.down_proj.weight" : "down_proj.weight", AT(down), hidden,
+                       intermediate);
     if (!bias)
         return;
     alloy_param(p, "gate_proj.bias", AT(gate_bias), ALLOY_SHAPE(intermediate), ALLOY_INIT_ZEROS);

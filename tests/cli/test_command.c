@@ -2,7 +2,7 @@
 #include "spawn.h"
 
 static const char *const commands[] = {"generate", "tokenize", "detokenize", "info", "modules",
-                                       "logits",   "compare",  "verify",     "init"};
+                                       "logits",   "compare",  "verify",     "init", "convert"};
 
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -84,6 +84,8 @@ static void a1_a2_wrong_flags_are_arg(void **state)
         {ALLOY_COMMAND, "logits", MOBY, "--ids", "1"},
         {ALLOY_COMMAND, "logits", MOBY, "--out", "/tmp/x.safetensors"},
         {ALLOY_COMMAND, "init", MOBY},
+        {ALLOY_COMMAND, "convert", MOBY},
+        {ALLOY_COMMAND, "convert", MOBY, "/tmp/x", "--dtype", "i8"},
         {ALLOY_COMMAND, "compare", MOBY},
         {ALLOY_COMMAND, "tokenize", MOBY, "a", "b"},
         {ALLOY_COMMAND, "detokenize", MOBY, "1,a"},
@@ -185,7 +187,8 @@ static void json_is_one_document(void **state)
 {
     (void)state;
     char *folder = test_folder();
-    char *out = path_in(folder, "out.safetensors"), *made = path_in(folder, "made");
+    char *out = path_in(folder, "out.safetensors"), *made = path_in(folder, "made"),
+         *converted = path_in(folder, "converted");
     char *const lines[][MOST_WORDS] = {
         {ALLOY_COMMAND, "modules", "--json"},
         {ALLOY_COMMAND, "info", MOBY, "--json"},
@@ -199,6 +202,7 @@ static void json_is_one_document(void **state)
         {ALLOY_COMMAND, "compare", GOLDEN "qwen3", GOLDEN "qwen3/expected.safetensors", "--json"},
         {ALLOY_COMMAND, "verify", GOLDEN "qwen3", "--tokens", "20", "--json"},
         {ALLOY_COMMAND, "init", GOLDEN "qwen3", "--out", made, "--json"},
+        {ALLOY_COMMAND, "convert", GOLDEN "qwen3", converted, "--dtype", "bf16", "--json"},
     };
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         struct answer answer = run_words(plainly, (char **)lines[i]);

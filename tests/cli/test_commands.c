@@ -290,6 +290,34 @@ static void new_weights_are_the_same_wherever_they_are_drawn(void **state)
     remove_folder(folder);
 }
 
+static void a_converted_model_says_what_it_cost_and_runs(void **state)
+{
+    (void)state;
+    char *folder = test_folder(), *made = path_in(folder, "made"), *again = path_in(folder, "again");
+    struct answer answer = run(plainly, "convert", GOLDEN "qwen3_moe", made, "--dtype", "bf16");
+    expect_code(&answer, ALLOY_OK);
+    expect_in(answer.out, "of largest");
+    expect_in(answer.out, "model.layers.0.mlp.experts.*.up_proj.weight"); /* one row for all of them */
+    expect_in(answer.out, "113 tensors, 113 rounded or widened");
+    forget(&answer);
+    answer = run(plainly, "convert", made, again, "--names", "memory", "--json", "--max-shard-size", "100000");
+    expect_code(&answer, ALLOY_OK);
+    expect_json(&answer);
+    expect_in(answer.out, "\"model.layers.0.mlp.experts.gate_up_proj\"");
+    expect_in(answer.out, "\"kept_tensors\": 47");
+    forget(&answer);
+    answer = run(plainly, "compare", again, made, "-q");
+    expect_code(&answer, ALLOY_OK);
+    forget(&answer);
+    answer = run(plainly, "convert", made, again);
+    expect_error(&answer, ALLOY_IO, "holds a model already");
+    forget(&answer);
+    answer = run(plainly, "convert", made, path_in(folder, "made/model.safetensors"));
+    expect_error(&answer, ALLOY_IO, "is a file of the model");
+    forget(&answer);
+    remove_folder(folder);
+}
+
 static void a_level_that_is_not_there_is_not_passed(void **state)
 {
     (void)state;
@@ -323,6 +351,7 @@ int main(void)
         cmocka_unit_test(reference_cases_pass_and_other_models_depart),
         cmocka_unit_test(models_are_compared_with_each_other),
         cmocka_unit_test(new_weights_are_the_same_wherever_they_are_drawn),
+        cmocka_unit_test(a_converted_model_says_what_it_cost_and_runs),
         cmocka_unit_test(a_level_that_is_not_there_is_not_passed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -59,15 +59,14 @@ static void params(alloy_params *p, const alloy_config *c)
     mamba2_shape s = shape_of(c);
     int64_t inner = mamba2_inner(&s), channels = mamba2_channels(&s);
 #define AT(field) offsetof(struct mamba2_weights, field)
-    alloy_param(p, "in_proj.weight", AT(in_proj), ALLOY_SHAPE(inner + channels + s.heads, c->hidden_size),
-                ALLOY_INIT_NORMAL);
+    alloy_param_linear(p, "in_proj.weight", AT(in_proj), inner + channels + s.heads, c->hidden_size);
     alloy_param(p, "conv1d.weight", AT(conv_weight), ALLOY_SHAPE(channels, 1, s.taps), ALLOY_INIT_NORMAL);
     alloy_param(p, "conv1d.bias", AT(conv_bias), ALLOY_SHAPE(channels), ALLOY_INIT_ZEROS);
     alloy_param(p, "A_log", AT(A_log), ALLOY_SHAPE(s.heads), ALLOY_INIT_LOG_UNIFORM);
     alloy_param(p, "D", AT(D), ALLOY_SHAPE(s.heads), ALLOY_INIT_ONES);
     alloy_param(p, "dt_bias", AT(dt_bias), ALLOY_SHAPE(s.heads), ALLOY_INIT_ZEROS);
     alloy_param(p, "norm.weight", AT(norm), ALLOY_SHAPE(inner), ALLOY_INIT_ONES);
-    alloy_param(p, "out_proj.weight", AT(out_proj), ALLOY_SHAPE(c->hidden_size, inner), ALLOY_INIT_NORMAL);
+    alloy_param_linear(p, "out_proj.weight", AT(out_proj), c->hidden_size, inner);
 #undef AT
 }
 

@@ -24,8 +24,7 @@ static void params(alloy_params *p, const alloy_config *c)
     alloy_softmax_moe_params(p, c, offsetof(struct weights, routed));
     alloy_swiglu_params(p, true, offsetof(struct weights, shared), c->hidden_size, c->shared_expert_intermediate_size,
                         false);
-    alloy_param(p, "shared_expert_gate.weight", offsetof(struct weights, shared_expert_gate),
-                ALLOY_SHAPE(1, c->hidden_size), ALLOY_INIT_NORMAL);
+    alloy_param_linear(p, "shared_expert_gate.weight", offsetof(struct weights, shared_expert_gate), 1, c->hidden_size);
 }
 
 static alloy_tensor *forward(alloy_pass *p, const alloy_config *c, const void *weights, alloy_tensor *x)

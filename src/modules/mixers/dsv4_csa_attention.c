@@ -41,10 +41,10 @@ static void params(alloy_params *p, const alloy_config *c)
                                  c->compress_rate_csa, 2 * c->head_dim, c->head_dim);
     alloy_dsv4_compressor_params(p, c, indexer_names, offsetof(struct weights, indexer), c->compress_rate_csa,
                                  2 * c->index_head_dim, c->index_head_dim);
-    alloy_param(p, "compressor.indexer.q_b_proj.weight", offsetof(struct weights, indexer_q_b_proj),
-                ALLOY_SHAPE(c->index_n_heads * c->index_head_dim, c->q_lora_rank), ALLOY_INIT_NORMAL);
-    alloy_param(p, "compressor.indexer.scorer.weights_proj.weight", offsetof(struct weights, indexer_weights_proj),
-                ALLOY_SHAPE(c->index_n_heads, c->hidden_size), ALLOY_INIT_NORMAL);
+    alloy_param_linear(p, "compressor.indexer.q_b_proj.weight", offsetof(struct weights, indexer_q_b_proj),
+                       c->index_n_heads * c->index_head_dim, c->q_lora_rank);
+    alloy_param_linear(p, "compressor.indexer.scorer.weights_proj.weight",
+                       offsetof(struct weights, indexer_weights_proj), c->index_n_heads, c->hidden_size);
 }
 
 /* An open window's rows are of two widths each in kv and gate, an overlap's of one. */

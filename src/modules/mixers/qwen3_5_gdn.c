@@ -71,21 +71,20 @@ static void params(alloy_params *p, const alloy_config *c)
 #define AT(field) offsetof(struct weights, field)
     alloy_params_new_layout(p, c->linear_fused_inputs);
     alloy_params_layout(p, 0);
-    alloy_param(p, "in_proj_qkv.weight", AT(in_proj_qkv), ALLOY_SHAPE(channels(c), hidden), ALLOY_INIT_NORMAL);
-    alloy_param(p, "in_proj_z.weight", AT(in_proj_z), ALLOY_SHAPE(values(c), hidden), ALLOY_INIT_NORMAL);
-    alloy_param(p, "in_proj_b.weight", AT(in_proj_b), ALLOY_SHAPE(heads, hidden), ALLOY_INIT_NORMAL);
-    alloy_param(p, "in_proj_a.weight", AT(in_proj_a), ALLOY_SHAPE(heads, hidden), ALLOY_INIT_NORMAL);
+    alloy_param_linear(p, "in_proj_qkv.weight", AT(in_proj_qkv), channels(c), hidden);
+    alloy_param_linear(p, "in_proj_z.weight", AT(in_proj_z), values(c), hidden);
+    alloy_param_linear(p, "in_proj_b.weight", AT(in_proj_b), heads, hidden);
+    alloy_param_linear(p, "in_proj_a.weight", AT(in_proj_a), heads, hidden);
     alloy_params_layout(p, 1);
-    alloy_param(p, "in_proj_qkvz.weight", AT(in_proj_qkvz), ALLOY_SHAPE(channels(c) + values(c), hidden),
-                ALLOY_INIT_NORMAL);
-    alloy_param(p, "in_proj_ba.weight", AT(in_proj_ba), ALLOY_SHAPE(2 * heads, hidden), ALLOY_INIT_NORMAL);
+    alloy_param_linear(p, "in_proj_qkvz.weight", AT(in_proj_qkvz), channels(c) + values(c), hidden);
+    alloy_param_linear(p, "in_proj_ba.weight", AT(in_proj_ba), 2 * heads, hidden);
     alloy_params_layout(p, ALLOY_EVERY_LAYOUT);
     alloy_param(p, "conv1d.weight", AT(conv1d), ALLOY_SHAPE(channels(c), 1, c->linear_conv_kernel_dim),
                 ALLOY_INIT_NORMAL);
     alloy_param(p, "A_log", AT(A_log), ALLOY_SHAPE(heads), ALLOY_INIT_LOG_UNIFORM | ALLOY_KEEPS_F32);
     alloy_param(p, "dt_bias", AT(dt_bias), ALLOY_SHAPE(heads), ALLOY_INIT_ONES | ALLOY_KEEPS_F32);
     alloy_param(p, "norm.weight", AT(norm), ALLOY_SHAPE(c->linear_value_head_dim), ALLOY_INIT_ONES);
-    alloy_param(p, "out_proj.weight", AT(out_proj), ALLOY_SHAPE(hidden, values(c)), ALLOY_INIT_NORMAL);
+    alloy_param_linear(p, "out_proj.weight", AT(out_proj), hidden, values(c));
 #undef AT
 }
 
