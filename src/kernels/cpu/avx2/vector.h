@@ -142,6 +142,11 @@ ALLOY_INLINE vec v_div(vec a, vec b)
     return _mm256_div_ps(a, b);
 }
 
+ALLOY_INLINE vec v_sqrt(vec x)
+{
+    return _mm256_sqrt_ps(x);
+}
+
 /* a * b + c, and -(a * b) + c, rounded once */
 ALLOY_INLINE vec v_fma(vec a, vec b, vec c)
 {
@@ -162,6 +167,12 @@ ALLOY_INLINE vec v_max(vec a, vec b)
 ALLOY_INLINE vec v_min(vec a, vec b)
 {
     return _mm256_min_ps(b, a);
+}
+
+/* x > limit ? a : b */
+ALLOY_INLINE vec v_above(vec x, vec limit, vec a, vec b)
+{
+    return _mm256_blendv_ps(b, a, _mm256_cmp_ps(x, limit, _CMP_GT_OQ));
 }
 
 /* The exclusive or of their bits. */

@@ -120,6 +120,11 @@ ALLOY_INLINE vec v_div(vec a, vec b)
     return _mm512_div_ps(a, b);
 }
 
+ALLOY_INLINE vec v_sqrt(vec x)
+{
+    return _mm512_sqrt_ps(x);
+}
+
 /* a * b + c, and -(a * b) + c, rounded once */
 ALLOY_INLINE vec v_fma(vec a, vec b, vec c)
 {
@@ -140,6 +145,12 @@ ALLOY_INLINE vec v_max(vec a, vec b)
 ALLOY_INLINE vec v_min(vec a, vec b)
 {
     return _mm512_min_ps(b, a);
+}
+
+/* x > limit ? a : b */
+ALLOY_INLINE vec v_above(vec x, vec limit, vec a, vec b)
+{
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, limit, _CMP_GT_OQ), b, a);
 }
 
 /* The exclusive or of their bits. */

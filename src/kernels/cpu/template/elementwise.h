@@ -71,6 +71,16 @@ static void exponential(float *y, const float *x, int64_t n)
     map1(y, x, n, v_exp);
 }
 
+ALLOY_INLINE vec root_of_softplus(vec x)
+{
+    return v_sqrt(v_softplus(x));
+}
+
+static void sqrt_softplus(float *y, const float *x, int64_t n)
+{
+    map1(y, x, n, root_of_softplus);
+}
+
 static void multiply_silu(float *y, const float *x, const float *gate, int64_t n)
 {
     map2(y, x, gate, n, times_silu);

@@ -29,4 +29,25 @@ ALLOY_INLINE vec v_silu(vec x)
     return v_mul(x, v_sigmoid(x));
 }
 
+/* 0 <= u <= 1 */
+ALLOY_INLINE vec v_log1p(vec u)
+{
+    vec limit = v_set(ALLOY_LOG1P_HALVE), half = v_set(0.5f);
+    vec f = v_above(u, limit, v_fma(u, half, v_negate(half)), u);
+    vec s = v_div(f, v_add(v_set(2), f));
+    vec z = v_mul(s, s);
+    vec p = v_set(ALLOY_LOG1P_3);
+    p = v_fma(p, z, v_set(ALLOY_LOG1P_2));
+    p = v_fma(p, z, v_set(ALLOY_LOG1P_1));
+    p = v_fma(p, z, v_set(ALLOY_LOG1P_0));
+    vec log = v_fnma(s, v_fnma(z, p, f), f);
+    return v_add(log, v_above(u, limit, v_set(ALLOY_LOG1P_LN2), v_set(0)));
+}
+
+/* min(x, -x) is -|x| */
+ALLOY_INLINE vec v_softplus(vec x)
+{
+    return v_add(v_max(x, v_set(0)), v_log1p(v_exp(v_min(x, v_negate(x)))));
+}
+
 #endif

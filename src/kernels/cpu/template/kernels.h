@@ -25,7 +25,7 @@
     {                                                                                                                  \
         .name = NAME, .linear = linear, .rms_norm = rms_norm, .l2_norm = l2_norm, .softmax = softmax,                  \
         .attention_block = attention_block, .index_scores = index_scores, .compress = compress,                        \
-        .hyper_weights = alloy_generic_hyper_weights, .sqrt_softplus = alloy_generic_sqrt_softplus,                    \
+        .hyper_weights = alloy_generic_hyper_weights, .sqrt_softplus = sqrt_softplus,                                  \
         .clamped_swiglu = clamped_swiglu, .rotary_pairs = rotary_pairs, .conv1d = conv1d, .delta_rule = delta_rule,    \
         .add_scaled = add_scaled, .attention_merge = attention_merge, .attention_finish = attention_finish,            \
         .add = add, .multiply = multiply, .silu = silu, .sigmoid = sigmoid, .exp = exponential,                        \
