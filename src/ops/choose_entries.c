@@ -14,7 +14,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { BLOCK = 128, SCORES_A_GROUP = 1 << 22, MOST_HEADS = 512 };
+enum { MOST_BLOCK = 128, SCORES_A_GROUP = 1 << 22, MOST_HEADS = ALLOY_TASK_SCRATCH / 2 / (int)sizeof(float) };
 
 struct options {
     const alloy_rows *keys;
@@ -25,6 +25,7 @@ struct choosing {
     const alloy_args *args;
     const struct options *o;
     int64_t heads, d, rate;
+    int64_t block;        /* entries that a task scores: with all heads their dots fit into its scratch */
     float scale;          /* d^-1/2 */
     float head_scale;     /* heads^-1/2 */
     int64_t token;        /* first of the group, in the batch */
@@ -44,18 +45,18 @@ static int64_t seen_by(const struct choosing *c, int64_t token)
 static void score_block(void *context, int64_t index, void *scratch)
 {
     const struct choosing *c = context;
-    int64_t blocks = (c->stride + BLOCK - 1) / BLOCK, token = c->token + index / blocks;
-    int64_t first = index % blocks * BLOCK, count = seen_by(c, token) - first;
+    int64_t blocks = (c->stride + c->block - 1) / c->block, token = c->token + index / blocks;
+    int64_t first = index % blocks * c->block, count = seen_by(c, token) - first;
     if (count <= 0)
         return;
-    count = count > BLOCK ? BLOCK : count;
+    count = count > c->block ? c->block : count;
     const alloy_kernels *kernels = c->args->pass->kernels;
     const alloy_state *state = c->o->keys->state;
     int64_t bytes = c->d * alloy_dtype_bits(state->rows_dtype) / 8;
     const char *keys = state->blocks[c->spans[token]]->store[c->o->keys->part].data;
-    float *dots = scratch, *weights = dots + c->heads * BLOCK;
+    float *dots = scratch, *weights = dots + c->heads * c->block;
     alloy_linear_job job = {.y = dots,
-                            .y_stride = BLOCK,
+                            .y_stride = c->block,
                             .x = c->args->in[0]->data + token * c->heads * c->d,
                             .x_stride = c->d,
                             .n = c->heads,
@@ -68,7 +69,7 @@ static void score_block(void *context, int64_t index, void *scratch)
     kernels->linear(&job, alloy_kernel_scratch(scratch));
     for (int64_t h = 0; h < c->heads; h++)
         weights[h] = c->args->in[1]->data[token * c->heads + h] * c->head_scale;
-    kernels->index_scores(c->scores + (token - c->token) * c->stride + first, dots, BLOCK, weights, c->heads, count);
+    kernels->index_scores(c->scores + (token - c->token) * c->stride + first, dots, c->block, weights, c->heads, count);
 }
 
 /* Bits that rise with the value; one number for both zeros. */
@@ -134,7 +135,7 @@ static void run_groups(struct choosing *c, int64_t stride)
         return;
     for (c->token = 0; c->token < p->tokens; c->token += group) {
         int64_t tokens = p->tokens - c->token < group ? p->tokens - c->token : group;
-        alloy_parallel(p->team, tokens * ((c->stride + BLOCK - 1) / BLOCK), score_block, c);
+        alloy_parallel(p->team, tokens * ((c->stride + c->block - 1) / c->block), score_block, c);
         alloy_parallel(p->team, tokens, choose, c);
     }
     for (int64_t t = 0; t < p->tokens && !p->status; t++)
@@ -167,6 +168,8 @@ static void run(const alloy_args *a)
                          .rate = part->rate,
                          .spans = spans,
                          .failed = alloy_pass_take_zeroed(p, p->tokens, sizeof *c.failed)};
+    int64_t room = ALLOY_TASK_SCRATCH / (int64_t)sizeof(float) / c.heads - 1; /* a weight beside each head's dots */
+    c.block = room < MOST_BLOCK ? room : MOST_BLOCK;
     c.scale = (float)(1 / sqrt((double)c.d));
     c.head_scale = (float)(1 / sqrt((double)c.heads));
     if (!spans || !c.failed)
@@ -211,7 +214,7 @@ alloy_chosen *alloy_choose_entries(alloy_pass *p, alloy_tensor *q, alloy_tensor 
         return alloy_shape_fail(p, "choose_entries", "queries [n, %lld, %lld], %lld weights, keys of %lld",
                                 (long long)q->shape[1], (long long)q->shape[2], (long long)alloy_row_size(weights),
                                 (long long)part->width);
-    if (p->reading == ALLOY_READ_RUN && (q->shape[1] > MOST_HEADS || most > INT32_MAX))
+    if (p->reading == ALLOY_READ_RUN && q->shape[1] > MOST_HEADS)
         return alloy_pass_fail(p, ALLOY_UNSUPPORTED, "indexer: %lld heads, %d are possible", (long long)q->shape[1],
                                MOST_HEADS);
     alloy_chosen *chosen = alloy_pass_take_zeroed(p, 1, sizeof *chosen);
@@ -221,6 +224,9 @@ alloy_chosen *alloy_choose_entries(alloy_pass *p, alloy_tensor *q, alloy_tensor 
     if (p->reading == ALLOY_READ_RUN) {
         int64_t seen = most_seen(p, part->rate);
         chosen->most = seen < most ? seen : most;
+        if (chosen->most > INT32_MAX)
+            return alloy_pass_fail(p, ALLOY_UNSUPPORTED, "indexer: %lld entries of a token, %d are possible",
+                                   (long long)chosen->most, INT32_MAX);
         chosen->entry = alloy_pass_take(p, p->tokens * chosen->most, sizeof *chosen->entry);
         chosen->count = alloy_pass_take(p, p->tokens, sizeof *chosen->count);
         if (!chosen->entry || !chosen->count)
