@@ -400,6 +400,7 @@ static void deepseek_v4_refuses(void **state)
     expect_failure(parse_status(V4 "\"index_topk\": 0}"), ALLOY_RANGE, "index_topk is 0");
     expect_failure(parse_status(V4 "\"compress_rates\": {\"compressed_sparse_attention\": 0}}"), ALLOY_RANGE,
                    "compress_rate_csa is 0");
+    expect_failure(parse_status(V4 "\"compress_rate_hca\": 0}"), ALLOY_RANGE, "compress_rate_hca is 0");
     expect_failure(parse_status(V4 "\"swiglu_limit\": 0}"), ALLOY_RANGE, "swiglu_limit is 0");
     expect_failure(parse_status(V4 "\"rope_parameters\": {\"main\": {\"partial_rotary_factor\": 0.5}, \"compress\": "
                                    "{}}}"),

@@ -122,6 +122,23 @@ static void saved_deepseek_in_fp8_gives_the_bits_of_fp32(void **state)
                        "{" DSV4 "}");
 }
 
+/* Under the names that transformers has in memory, experts stacked: in FP8, where rows of `up` begin inside a tile, and
+ * in FP4. */
+static void deepseek_of_names_in_memory_gives_the_bits_of_fp32(void **state)
+{
+    (void)state;
+    static const struct packing stacked[] = {{ALLOY_F8_E4M3, "_scale_inv", ALLOY_F8_E8M0, 128, 128},
+                                             {ALLOY_I8, "_scale_inv", ALLOY_F8_E8M0, 1, 32}};
+    struct twins twins;
+    begin_twins(&twins, "{" DSV4 "}", 7);
+    rename_tensors(&twins.packed, names_in_memory);
+    rename_tensors(&twins.wide, names_in_memory);
+    pack_all(&twins, "self_attn.", fp8, FP8_WAYS);
+    stack_experts(&twins, "model.layers.0", 4, 138, 204, &stacked[0]);
+    stack_experts(&twins, "model.layers.2", 4, 138, 204, &stacked[1]);
+    expect_twins_alike(&twins, QUANTISED(DSV4, FP8), "{" DSV4 "}");
+}
+
 /* ---- Qwen -------------------------------------------------------------------------------------------------------- */
 
 #define QWEN3                                                                                                          \
@@ -191,6 +208,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(released_deepseek_in_fp8_and_fp4_gives_the_bits_of_fp32),
         cmocka_unit_test(saved_deepseek_in_fp8_gives_the_bits_of_fp32),
+        cmocka_unit_test(deepseek_of_names_in_memory_gives_the_bits_of_fp32),
         cmocka_unit_test(qwen3_in_fp8_gives_the_bits_of_fp32),
         cmocka_unit_test(qwen3_5_in_fp8_gives_the_bits_of_fp32),
         cmocka_unit_test(qwen3_moe_in_mxfp4_gives_the_bits_of_fp32),

@@ -136,7 +136,7 @@ static inline void add_packed(struct twins *twins, const char *name, bool stacke
                    scales_shape[] = {shape[0], tile_rows, tile_columns};
     const int skip = stacked ? 0 : 1, ndim = 3 - skip;
     char bytes_name[256], scales_name[256];
-    snprintf(bytes_name, sizeof bytes_name, "%s%s", name, blocks ? "_blocks" : "");
+    snprintf(bytes_name, sizeof bytes_name, "%.240s%s", name, blocks ? "_blocks" : "");
     name_scales(scales_name, name, p->ending);
     uint8_t *bytes = add_bytes(&twins->packed, bytes_name, p->dtype, ndim + blocks, bytes_shape + skip);
     uint8_t *scales = add_bytes(&twins->packed, scales_name, p->scales, ndim, scales_shape + skip);
