@@ -13,7 +13,7 @@
 #include "model/bind_weight.h"
 #include "model/parameters.h"
 
-enum { LONGEST_NAME = 512, LONGEST_PART = 64 }; /* bytes of a name, and of what an expert adds */
+enum { LONGEST_PART = 64 }; /* bytes that an expert adds to a name */
 
 /* Modules of layers, by what makes them alike. */
 enum { MOST_KINDS = 64 };
@@ -46,7 +46,7 @@ static void view_experts(alloy_weight *out, const alloy_weight *whole, int64_t a
 static void bind_stacked(alloy_binding *b, const char *base, const alloy_param_spec *spec, alloy_weight *gate,
                          alloy_weight *up, alloy_weight *down)
 {
-    char name[LONGEST_NAME + LONGEST_PART];
+    char name[ALLOY_LONGEST_OWN_NAME + LONGEST_PART];
     int64_t inner = spec->shape[0], hidden = spec->shape[1];
     alloy_param_spec stacked = {
         .name = name, .ndim = 3, .flags = spec->flags, .experts = spec->experts, .shape = {spec->experts, 0, 0, 1}};
@@ -66,7 +66,7 @@ static void bind_stacked(alloy_binding *b, const char *base, const alloy_param_s
 static void bind_expert(alloy_binding *b, alloy_weight *w, const char *base, int64_t e, const char *projection,
                         alloy_param_spec spec)
 {
-    char name[LONGEST_NAME + LONGEST_PART];
+    char name[ALLOY_LONGEST_OWN_NAME + LONGEST_PART];
     snprintf(name, sizeof name, "%s.%lld.%s.weight", base, (long long)e, projection);
     spec.name = name;
     alloy_bind_weight(b, w, &spec);
@@ -80,7 +80,7 @@ static void bind_experts(alloy_binding *b, const char *base, const alloy_param_s
     if (b->status)
         return;
     *out = (alloy_expert_weights){spec->experts, gate, up, down};
-    char name[LONGEST_NAME + LONGEST_PART];
+    char name[ALLOY_LONGEST_OWN_NAME + LONGEST_PART];
     snprintf(name, sizeof name, "%s.gate_up_proj", base);
     if (alloy_bind_has(b, name)) {
         bind_stacked(b, base, spec, gate, up, down);
@@ -98,21 +98,12 @@ static void bind_experts(alloy_binding *b, const char *base, const alloy_param_s
 
 /* ---- Modules ----------------------------------------------------------------------------------------------------- */
 
-/* layer -1: outside the layers. */
-static void full_name(char name[LONGEST_NAME], int64_t layer, const char *attr_name, const char *relative)
-{
-    if (layer < 0)
-        snprintf(name, LONGEST_NAME, "model.%s.%s", attr_name, relative);
-    else
-        snprintf(name, LONGEST_NAME, "model.layers.%lld.%s.%s", (long long)layer, attr_name, relative);
-}
-
 /* The layout of which the file holds any tensor; that of new weights where it holds none. */
 static int layout_of(const alloy_binding *b, int64_t layer, const char *attr_name, const alloy_params *params)
 {
     for (int i = 0; i < params->count; i++) {
-        char name[LONGEST_NAME];
-        full_name(name, layer, attr_name, params->param[i].name);
+        char name[ALLOY_LONGEST_OWN_NAME];
+        alloy_name_in_model(layer, attr_name, params->param[i].name, name);
         if (params->param[i].layout != ALLOY_EVERY_LAYOUT && alloy_bind_has(b, name))
             return params->param[i].layout;
     }
@@ -129,8 +120,8 @@ static void *bind_module(alloy_binding *b, int64_t layer, const char *attr_name,
         const alloy_param_spec *spec = &params->param[i];
         if (spec->layout != ALLOY_EVERY_LAYOUT && spec->layout != layout)
             continue;
-        char name[LONGEST_NAME];
-        full_name(name, layer, attr_name, spec->name);
+        char name[ALLOY_LONGEST_OWN_NAME];
+        alloy_name_in_model(layer, attr_name, spec->name, name);
         if (spec->experts) {
             bind_experts(b, name, spec, (alloy_expert_weights *)(void *)(weights + spec->offset));
             continue;
@@ -207,10 +198,10 @@ static void bind_layer(alloy_binding *b, struct kinds *mixers, struct kinds *ffn
 {
     alloy_model_layer *layer = &b->model->layers[i];
     bool shared = !b->model->weights;
-    char name[LONGEST_NAME];
-    full_name(name, i, "input_layernorm", "weight");
+    char name[ALLOY_LONGEST_OWN_NAME];
+    alloy_name_in_model(i, "input_layernorm", "weight", name);
     layer->input_norm = bind_norm(b, name);
-    full_name(name, i, "post_attention_layernorm", "weight");
+    alloy_name_in_model(i, "post_attention_layernorm", "weight", name);
     layer->post_attention_norm = bind_norm(b, name);
     const alloy_model_layer *like = shared && i > 0 ? b->model->layers : NULL; /* residuals are alike everywhere */
     layer->mixer_residual = like ? like->mixer_residual : bind_residual(b, i, ALLOY_MIXER_RESIDUAL);

@@ -103,6 +103,14 @@ static const char *rename_in_layer(alloy_naming naming, const char *head, int he
     return print(out, head, head_size, part, "");
 }
 
+void alloy_name_in_model(int64_t layer, const char *attr_name, const char *name, char *out)
+{
+    if (layer < 0)
+        snprintf(out, ALLOY_LONGEST_OWN_NAME, "%s%s.%s", MODEL, attr_name, name);
+    else
+        snprintf(out, ALLOY_LONGEST_OWN_NAME, "%s%lld.%s.%s", LAYERS, (long long)layer, attr_name, name);
+}
+
 const char *alloy_name_in_files(alloy_naming naming, const char *name, char *out)
 {
     if (naming == ALLOY_NAMING_OWN)

@@ -9,6 +9,7 @@
 #define ALLOY_MODEL_NAMES_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "files/weights.h"
 
@@ -19,13 +20,18 @@ typedef enum alloy_naming {
     ALLOY_NAMING_RELEASE
 } alloy_naming;
 
-enum { ALLOY_LONGEST_NAME = 640 };
+/* Bytes of a name: in files, and the library's own of what a module declares. */
+enum { ALLOY_LONGEST_NAME = 640, ALLOY_LONGEST_OWN_NAME = 512 };
 
 /* What the files' names are like. */
 alloy_naming alloy_naming_of(const alloy_weights *weights);
 
 /* What new files of a family get. */
 alloy_naming alloy_naming_of_family(const char *model_type);
+
+/* The library's name for what a module declares as `name`; layer -1: outside the layers. `out` has
+ * ALLOY_LONGEST_OWN_NAME bytes. */
+void alloy_name_in_model(int64_t layer, const char *attr_name, const char *name, char *out);
 
 /* The name in the files of the parameter `name`. `out` has ALLOY_LONGEST_NAME bytes; returns it, or `name` itself. */
 const char *alloy_name_in_files(alloy_naming naming, const char *name, char *out);

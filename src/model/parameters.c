@@ -7,8 +7,6 @@
 #include "base/status.h"
 #include "model/names.h"
 
-enum { LONGEST_NAME = 256 };
-
 struct walk {
     const alloy_config *config;
     alloy_naming naming;
@@ -44,7 +42,7 @@ static alloy_status give_experts(const struct walk *walk, alloy_site site, const
     int64_t calls = walk->together ? 1 : spec->experts, copies = spec->experts / calls;
     for (int64_t e = 0; e < calls && !status; e++)
         for (int i = 0; i < 3 && !status; i++) {
-            char name[LONGEST_NAME + 64];
+            char name[ALLOY_LONGEST_OWN_NAME + 64];
             snprintf(name, sizeof name, "%s.%lld.%s.weight", base, (long long)e, projections[i]);
             status = give(walk, name,
                           (alloy_parameter){.site = site,
@@ -88,11 +86,8 @@ static alloy_status give_module(const struct walk *walk, alloy_site site, const 
         const alloy_param_spec *spec = &params->param[i];
         if (is_of_other_layout(params, spec, weights))
             continue;
-        char name[LONGEST_NAME];
-        if (site.layer < 0)
-            snprintf(name, sizeof name, "model.%s.%s", attr_name, spec->name);
-        else
-            snprintf(name, sizeof name, "model.layers.%lld.%s.%s", (long long)site.layer, attr_name, spec->name);
+        char name[ALLOY_LONGEST_OWN_NAME];
+        alloy_name_in_model(site.layer, attr_name, spec->name, name);
         status = spec->experts && !weights ? give_experts(walk, site, name, spec)
                                            : give_spec(walk, site, name, spec, weights);
     }
@@ -102,11 +97,8 @@ static alloy_status give_module(const struct walk *walk, alloy_site site, const 
 static alloy_status give_norm(const struct walk *walk, alloy_site_kind kind, int64_t layer, const char *module,
                               const char *name, const alloy_weight *weight)
 {
-    char full[LONGEST_NAME];
-    if (layer >= 0)
-        snprintf(full, sizeof full, "model.layers.%lld.%s.weight", (long long)layer, name);
-    else
-        snprintf(full, sizeof full, "model.%s.weight", name);
+    char full[ALLOY_LONGEST_OWN_NAME];
+    alloy_name_in_model(layer, name, "weight", full);
     return give(walk, full,
                 (alloy_parameter){.site = alloy_site_at(kind, layer, module),
                                   .ndim = 1,
