@@ -138,12 +138,10 @@ static alloy_status give_bytes(void *context, uint64_t offset, void *to, size_t 
     return status;
 }
 
-/* Adds what `made` says, as a tensor of `ndim` dimensions. */
-static alloy_status add_saved(struct plan *p, const alloy_made_tensor *made, const char *own_name, int ndim,
+/* Adds what `made` says, as a tensor of that name in the files and `ndim` dimensions. */
+static alloy_status add_saved(struct plan *p, const alloy_made_tensor *made, const char *name, int ndim,
                               const uint64_t *shape)
 {
-    char renamed[ALLOY_LONGEST_NAME];
-    const char *name = alloy_name_in_files(p->naming, own_name, renamed);
     alloy_saved_tensor *grown = alloy_memory_grow(p->saved, p->count, &p->capacity, sizeof *grown);
     p->saved = grown ? grown : p->saved;
     struct planned *planned = grown ? alloy_arena_take(p->arena, 1, sizeof *planned) : NULL;
@@ -165,14 +163,14 @@ static alloy_status add_saved(struct plan *p, const alloy_made_tensor *made, con
     return ALLOY_OK;
 }
 
-/* The scales beside a packed tensor. */
-static alloy_status add_scales(struct plan *p, const alloy_made_tensor *weight, const char *own_name)
+/* The scales beside a packed tensor, X.weight. */
+static alloy_status add_scales(struct plan *p, const alloy_made_tensor *weight, const char *weight_name)
 {
-    char name[ALLOY_LONGEST_NAME];
+    char name[ALLOY_LONGEST_NAME + LONGEST_PART];
     alloy_made_tensor scales = *weight;
     bool power = scales.scale_dtype == ALLOY_F8_E8M0;
-    int base = (int)(strlen(own_name) - strlen("weight"));
-    snprintf(name, sizeof name, "%.*s%s", base, own_name,
+    size_t base = strlen(weight_name) - strlen("weight");
+    snprintf(name, sizeof name, "%.*s%s", (int)base, weight_name,
              power || p->naming == ALLOY_NAMING_RELEASE ? "scale" : "weight_scale_inv");
     scales.is_scales = true;
     p->has_packed = true;
@@ -198,11 +196,13 @@ static alloy_status add(struct plan *p, const alloy_parameter *parameter, const 
     made.rows = 1;
     for (int i = 0; i < parts[0]->ndim - 1; i++)
         made.rows *= parts[0]->shape[i];
+    char renamed[ALLOY_LONGEST_NAME];
+    const char *name = alloy_name_in_files(p->naming, own_name, renamed);
     alloy_status status = choose(p, parameter, &made);
     if (!status)
-        status = add_saved(p, &made, own_name, ndim, shape);
+        status = add_saved(p, &made, name, ndim, shape);
     if (!status && made.scale_dtype)
-        status = add_scales(p, &made, own_name);
+        status = add_scales(p, &made, name);
     if (!status && (parameter->flags & ALLOY_LINEAR) && !made.scale_dtype)
         note_unpacked(p, parameter->name,
                       parameter->experts ? strlen(parameter->name) : strlen(parameter->name) - strlen(".weight"));

@@ -77,6 +77,16 @@ static const char EXPERTS[] =
     "\"num_experts_per_tok\": 2, \"moe_intermediate_size\": 128, \"tie_word_embeddings\": true, "
     "\"max_position_embeddings\": 128, \"dtype\": \"bfloat16\"}";
 
+static const char V4[] =
+    "{\"model_type\": \"deepseek_v4\", \"vocab_size\": 256, \"hidden_size\": 128, \"moe_intermediate_size\": 128, "
+    "\"num_hidden_layers\": 2, \"num_attention_heads\": 2, \"head_dim\": 64, \"q_lora_rank\": 128, \"o_groups\": 2, "
+    "\"o_lora_rank\": 64, \"sliding_window\": 16, \"compress_rates\": {\"compressed_sparse_attention\": 4, "
+    "\"heavily_compressed_attention\": 8}, \"layer_types\": [\"heavily_compressed_attention\", "
+    "\"compressed_sparse_attention\"], \"mlp_layer_types\": [\"hash_moe\", \"moe\"], \"index_n_heads\": 2, "
+    "\"index_head_dim\": 64, \"index_topk\": 4, \"n_routed_experts\": 4, \"num_experts_per_tok\": 2, "
+    "\"partial_rotary_factor\": 0.25, \"max_position_embeddings\": 128, \"tie_word_embeddings\": false, "
+    "\"initializer_range\": 0.1, \"dtype\": \"bfloat16\"}";
+
 /* ---- Dtypes of one value ----------------------------------------------------------------------------------------- */
 
 static void widened_and_rounded_back_the_bytes_are_the_same(void **state)
@@ -437,6 +447,41 @@ static void fp4_of_a_model_with_experts_is_of_them_and_fp8_of_the_rest(void **st
     unpack(folder, &before, &after);
 }
 
+/* Names of the release and back, and the same dtype again: the packed bytes and their scales stay. */
+static void packed_weights_keep_their_bytes(void **state)
+{
+    (void)state;
+    static const alloy_dtype dtypes[] = {ALLOY_F8_E4M3, ALLOY_F4};
+    for (int i = 0; i < 2; i++) {
+        char *folder = test_folder(), from[MOST_PATH], packed[MOST_PATH], release[MOST_PATH], back[MOST_PATH],
+             again[MOST_PATH], f32[MOST_PATH], f32_of_release[MOST_PATH];
+        struct told told = {0};
+        join(from, folder, "from");
+        join(packed, folder, "packed");
+        join(release, folder, "release");
+        join(back, folder, "back");
+        join(again, folder, "again");
+        join(f32, folder, "f32");
+        join(f32_of_release, folder, "f32-of-release");
+        draw_model(from, V4, ALLOY_BF16);
+        convert(from, packed, dtypes[i], ALLOY_LAYOUT_KEPT, NULL);
+        convert(packed, release, 0, ALLOY_LAYOUT_RELEASE, NULL);
+        convert(release, back, 0, ALLOY_LAYOUT_TRANSFORMERS, NULL);
+        expect_same_file(path_in(back, "model.safetensors"), path_in(packed, "model.safetensors"));
+        expect_same_file(path_in(back, "config.json"), path_in(packed, "config.json"));
+        convert(packed, again, dtypes[i], ALLOY_LAYOUT_KEPT, &told);
+        assert_int_equal(told.kept, told.tensors);
+        expect_same_file(path_in(again, "model.safetensors"), path_in(packed, "model.safetensors"));
+        convert(packed, f32, ALLOY_F32, ALLOY_LAYOUT_MEMORY, &told);
+        convert(release, f32_of_release, ALLOY_F32, ALLOY_LAYOUT_MEMORY, &told);
+        assert_true(told.largest_error == 0);
+        expect_same_file(path_in(f32_of_release, "model.safetensors"), path_in(f32, "model.safetensors"));
+        expect_same_model(packed, NULL, f32); /* a forward reads the values that are widened */
+        expect_same_model(release, NULL, f32);
+        remove_folder(folder);
+    }
+}
+
 /* A tile of zeros has the scale 1, and its elements are zeros of their sign. */
 static void a_tile_of_zeros_stays_zero(void **state)
 {
@@ -570,6 +615,7 @@ int main(void)
         cmocka_unit_test(fp8_has_the_nearest_even_in_tiles),
         cmocka_unit_test(fp4_of_a_dense_model_is_of_all_linears),
         cmocka_unit_test(fp4_of_a_model_with_experts_is_of_them_and_fp8_of_the_rest),
+        cmocka_unit_test(packed_weights_keep_their_bytes),
         cmocka_unit_test(a_tile_of_zeros_stays_zero),
         cmocka_unit_test(what_cannot_be_done_is_said_and_nothing_is_written),
         cmocka_unit_test(a_weight_that_a_dtype_cannot_hold_is_named),
