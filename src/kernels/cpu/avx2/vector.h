@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "kernels/cpu/generic/functions.h"
+#include "kernels/cpu/avx2/f4_table.h"
 #include "kernels/cpu/avx2/tree8.h"
 
 enum {
@@ -63,15 +64,14 @@ ALLOY_INLINE vec v_load_f16(const void *p)
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
 }
 
-/* The 16 lanes of a vector of 16-bit words: each word is the upper half of a float whose lower half is zero. Lanes i and
- * i + 8 lie side by side. */
+/* Words that are the upper halves of floats, those in even places and those in odd places. */
 ALLOY_INLINE void v_halves(vec lanes[2], __m256i words)
 {
     lanes[0] = _mm256_castsi256_ps(_mm256_slli_epi32(words, 16));
     lanes[1] = _mm256_castsi256_ps(_mm256_and_si256(words, _mm256_set1_epi32((int32_t)0xffff0000)));
 }
 
-/* 16 numbers in F8_E4M3, at any alignment, as lanes: their bits as those of a float are the number times 2^-120. */
+/* 16 numbers in F8_E4M3 times 2^-120, which is to move their bits into place; p has any alignment. */
 ALLOY_INLINE void v_load_f8_e4m3(vec lanes[2], const void *p)
 {
     const __m256i order = _mm256_setr_epi8(-1, 0, -1, 8, -1, 1, -1, 9, -1, 2, -1, 10, -1, 3, -1, 11, /* upper bytes */
@@ -79,30 +79,48 @@ ALLOY_INLINE void v_load_f8_e4m3(vec lanes[2], const void *p)
     const __m256i nan = _mm256_set1_epi16((int16_t)0x87f0), sign = _mm256_set1_epi16((int16_t)0x8000);
     __m256i bytes = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p));
     __m256i words = _mm256_and_si256(_mm256_srai_epi16(_mm256_shuffle_epi8(bytes, order), 4), nan);
-    __m256i is_nan = _mm256_cmpeq_epi16(_mm256_or_si256(words, sign), nan);
-    v_halves(lanes, _mm256_or_si256(words, is_nan));
-    for (int i = 0; i < 2; i++)
-        lanes[i] = _mm256_mul_ps(lanes[i], _mm256_set1_ps(0x1p120f));
+    v_halves(lanes, _mm256_or_si256(words, _mm256_cmpeq_epi16(_mm256_or_si256(words, sign), nan)));
 }
 
-/* 32 numbers in F4, at any alignment, as lanes: the upper two bytes of each as a float are looked up. */
-ALLOY_INLINE void v_load_f4(vec lanes[4], const void *p)
+/* The numbers of F4 times 2^(e - 127), to look up: the upper byte of each, and the one below. */
+typedef struct f4_numbers {
+    __m256i upper, lower;
+} f4_numbers;
+
+ALLOY_INLINE f4_numbers v_f4_numbers(uint8_t e)
 {
-    const __m256i order =
-        _mm256_setr_epi8(0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13, -1, /* two numbers a byte */
-                         2, -1, 3, -1, 6, -1, 7, -1, 10, -1, 11, -1, 14, -1, 15, -1);
-    const __m256i first = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 0x3f, 0x3f, 0x3f, 0x40, 0x40, 0x40, 0x40, -0x80,
-                                                                    -0x41, -0x41, -0x41, -0x40, -0x40, -0x40, -0x40));
-    const __m256i second = _mm256_broadcastsi128_si256(
-        _mm_setr_epi8(0, 0, -0x80, -0x40, 0, 0x40, -0x80, -0x40, 0, 0, -0x80, -0x40, 0, 0x40, -0x80, -0x40));
-    __m256i pairs = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p)), order);
-    __m256i codes = _mm256_and_si256(_mm256_or_si256(pairs, _mm256_slli_epi16(pairs, 4)), _mm256_set1_epi8(15));
-    __m256i upper = _mm256_shuffle_epi8(first, codes), lower = _mm256_shuffle_epi8(second, codes);
-    for (int i = 0; i < 2; i++) {
-        __m256i words = i ? _mm256_unpackhi_epi8(lower, upper) : _mm256_unpacklo_epi8(lower, upper);
-        lanes[2 * i] = _mm256_castsi256_ps(_mm256_unpacklo_epi16(_mm256_setzero_si256(), words));
-        lanes[2 * i + 1] = _mm256_castsi256_ps(_mm256_unpackhi_epi16(_mm256_setzero_si256(), words));
-    }
+    const __m128i *bytes = (const __m128i *)f4_scaled[e];
+    return (f4_numbers){_mm256_broadcastsi128_si256(_mm_loadu_si128(bytes)),
+                        _mm256_broadcastsi128_si256(_mm_loadu_si128(bytes + 1))};
+}
+
+/* 32 numbers in F4, looked up; p has any alignment. Each 16 of them are in an order of their own, which costs less: 0,
+ * 4, 8, 12, 1, 5, 9, 13; 2, 6, 10, 14, 3, 7, 11, 15. */
+ALLOY_INLINE void v_load_f4(vec lanes[4], const void *p, f4_numbers numbers)
+{
+    __m256i pairs = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p));
+    __m256i halves = _mm256_srlv_epi32(pairs, _mm256_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4)); /* low ones, high ones */
+    __m256i codes = _mm256_and_si256(halves, _mm256_set1_epi8(15));
+    __m256i upper = _mm256_shuffle_epi8(numbers.upper, codes), lower = _mm256_shuffle_epi8(numbers.lower, codes);
+    v_halves(lanes, _mm256_unpacklo_epi8(lower, upper));
+    v_halves(lanes + 2, _mm256_unpackhi_epi8(lower, upper));
+}
+
+/* 16 lanes from the order of v_load_f4 to the rising one, and the way back. */
+ALLOY_INLINE void v_from_f4_order(vec lanes[2])
+{
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    vec low = _mm256_unpacklo_ps(lanes[0], lanes[1]), high = _mm256_unpackhi_ps(lanes[0], lanes[1]);
+    lanes[0] = _mm256_permutevar8x32_ps(low, order);
+    lanes[1] = _mm256_permutevar8x32_ps(high, order);
+}
+
+ALLOY_INLINE void v_to_f4_order(vec lanes[2])
+{
+    const __m256i order = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
+    vec low = _mm256_permutevar8x32_ps(lanes[0], order), high = _mm256_permutevar8x32_ps(lanes[1], order);
+    lanes[0] = _mm256_shuffle_ps(low, high, 0x88);
+    lanes[1] = _mm256_shuffle_ps(low, high, 0xdd);
 }
 
 /* To nearest even; the carry runs into the exponent, as it should. A NaN keeps its upper bits and becomes quiet. */

@@ -6,6 +6,7 @@
 #include <immintrin.h>
 #include <stdint.h>
 
+#include "kernels/cpu/generic/convert.h"
 #include "kernels/cpu/generic/functions.h"
 #include "kernels/cpu/avx2/tree8.h"
 
@@ -62,25 +63,43 @@ ALLOY_INLINE vec v_load_f16(const void *p)
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
 }
 
-/* 16 numbers in F8_E4M3, at any alignment, as lanes: their bits as those of a float are the number times 2^-120. */
+/* 16 numbers in F8_E4M3 times 2^-120, which is to move their bits into place; p has any alignment. */
 ALLOY_INLINE void v_load_f8_e4m3(vec lanes[1], const void *p)
 {
     const __m512i nan = _mm512_set1_epi32((int32_t)0x87f00000);
     __m512i upper = _mm512_slli_epi32(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)), 24);
     __m512i bits = _mm512_and_si512(_mm512_srai_epi32(upper, 4), nan);
     __mmask16 is_nan = _mm512_cmpeq_epi32_mask(_mm512_or_si512(bits, _mm512_set1_epi32(INT32_MIN)), nan);
-    vec values = _mm512_mul_ps(_mm512_castsi512_ps(bits), _mm512_set1_ps(0x1p120f));
-    lanes[0] = _mm512_mask_blend_ps(is_nan, values, _mm512_castsi512_ps(_mm512_set1_epi32(0x7fc00000)));
+    lanes[0] = _mm512_castsi512_ps(_mm512_mask_blend_epi32(is_nan, bits, _mm512_set1_epi32(0x7fc00000)));
 }
 
-/* 32 numbers in F4, at any alignment, as lanes: each is looked up. */
-ALLOY_INLINE void v_load_f4(vec lanes[2], const void *p)
+/* The numbers of F4 times 2^(e - 127), to look up. */
+typedef vec f4_numbers;
+
+ALLOY_INLINE f4_numbers v_f4_numbers(uint8_t e)
 {
-    const __m512 values = _mm512_setr_ps(0, 0.5f, 1, 1.5f, 2, 3, 4, 6, -0.0f, -0.5f, -1, -1.5f, -2, -3, -4, -6);
+    const __m512 numbers = _mm512_setr_ps(0, 0.5f, 1, 1.5f, 2, 3, 4, 6, -0.0f, -0.5f, -1, -1.5f, -2, -3, -4, -6);
+    return _mm512_mul_ps(numbers, _mm512_set1_ps(alloy_from_f8_e8m0(e)));
+}
+
+/* 32 numbers in F4, looked up; p has any alignment. */
+ALLOY_INLINE void v_load_f4(vec lanes[2], const void *p, f4_numbers numbers)
+{
     for (int i = 0; i < 2; i++) { /* a look-up sees the lower 4 bits of 32: a byte, and the byte shifted by 4 */
         __m512i bytes = _mm512_cvtepu8_epi64(_mm_loadl_epi64((const __m128i *)((const char *)p + 8 * i)));
-        lanes[i] = _mm512_permutexvar_ps(_mm512_or_si512(bytes, _mm512_slli_epi64(bytes, 28)), values);
+        lanes[i] = _mm512_permutexvar_ps(_mm512_or_si512(bytes, _mm512_slli_epi64(bytes, 28)), numbers);
     }
+}
+
+/* The order of v_load_f4 is the rising one. */
+ALLOY_INLINE void v_from_f4_order(vec lanes[1])
+{
+    (void)lanes;
+}
+
+ALLOY_INLINE void v_to_f4_order(vec lanes[1])
+{
+    (void)lanes;
 }
 
 /* To nearest even; the carry runs into the exponent, as it should. A NaN keeps its upper bits and becomes quiet. */

@@ -87,7 +87,9 @@ ALLOY_INLINE uint8_t alloy_to_f4(float x)
 /* 2^(byte - 127); 255 is NaN (OCP Microscaling Formats 1.0, 5.4.1). */
 ALLOY_INLINE float alloy_from_f8_e8m0(uint8_t byte)
 {
-    return alloy_bits_float(byte == 0 ? 0x00400000 : byte == 255 ? 0x7fc00000 : (uint32_t)byte << 23);
+    const uint32_t smallest = 0x00400000,
+                   bits = (uint32_t)byte << 23; /* without branches: loops over scales are wide */
+    return alloy_bits_float((bits > smallest ? bits : smallest) | (uint32_t)(byte == 255) << 22);
 }
 
 /* The smallest power of two that is at least x >= 0, within 2^-127 to 2^127. */

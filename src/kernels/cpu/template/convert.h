@@ -39,33 +39,58 @@ static void widen(float *y, const void *x, alloy_dtype dtype, int64_t n)
         alloy_generic_widen(y, x, dtype, n);
 }
 
-/* Weights that may have scales. */
+/* ---- Weights that may have scales: F8_E4M3 and F4 ---------------------------------------------------------------- */
+
 #define IS_SCALED(DTYPE) ((DTYPE) == ALLOY_F8_E4M3 || (DTYPE) == ALLOY_F4)
 
-/* Elements of such a row that are widened at once: as many as 16 bytes hold, one or two steps of 16 lanes. */
+/* Elements that are widened at once: those in 16 bytes, so one or two steps of 16 lanes. */
 #define SCALED_AT_ONCE(DTYPE) ((DTYPE) == ALLOY_F4 ? 32 : 16)
 
-ALLOY_INLINE void v_load_scaled(vec *lanes, const char *p, alloy_dtype dtype)
+/* The scale of a tile, as elements of the dtype take it. */
+typedef struct tile_scale {
+    vec f8_e4m3; /* times 2^120, exactly: elements are loaded times 2^-120 */
+    f4_numbers f4;
+} tile_scale;
+
+/* Scale `tile` at `scales`: floats of tile_scale.f8_e4m3, or for F4 bytes in F8_E8M0. */
+ALLOY_INLINE tile_scale v_load_scale(const void *scales, alloy_dtype dtype, int64_t tile)
 {
     if (dtype == ALLOY_F4)
-        v_load_f4(lanes, p);
-    else
-        v_load_f8_e4m3(lanes, p);
+        return (tile_scale){.f4 = v_f4_numbers(((const uint8_t *)scales)[tile])};
+    return (tile_scale){.f8_e4m3 = v_set(((const float *)scales)[tile])};
 }
 
-/* Elements [from, to) of row `row`, in F8_E4M3 or F4 at x, with their scales: tile by tile, since a tile has one scale. */
+/* The elements in 16 bytes with their scale; those of F4 in the order of v_load_f4. */
+ALLOY_INLINE void v_load_scaled(vec *lanes, const char *p, alloy_dtype dtype, tile_scale scale)
+{
+    if (dtype == ALLOY_F4) {
+        v_load_f4(lanes, p, scale.f4);
+        return;
+    }
+    v_load_f8_e4m3(lanes, p);
+    for (int i = 0; i < PARTS; i++)
+        lanes[i] = v_mul(lanes[i], scale.f8_e4m3);
+}
+
+/* Elements [from, to) of row `row`, at x, with their scales: tile by tile, since a tile has one scale. */
 ALLOY_INLINE void widen_scaled(float *y, const char *x, alloy_dtype dtype, const alloy_scales *scales, int64_t row,
                                int64_t from, int64_t to)
 {
+    static const uint8_t one = 127;
+    static const float unit = 0x1p120f;
     const int64_t at_once = SCALED_AT_ONCE(dtype), columns = scales->data ? scales->columns : to;
+    const tile_scale exact = v_load_scale(dtype == ALLOY_F4 ? (const void *)&one : (const void *)&unit, dtype, 0);
     for (int64_t k = from, end; k < to; k = end) {
         end = (k / columns + 1) * columns < to ? (k / columns + 1) * columns : to;
-        vec scale = v_set(scales->data ? alloy_scale_at(scales, row, k) : 1);
+        const vec scale = v_set(scales->data ? alloy_scale_at(scales, row, k) : 1);
         for (; k + at_once <= end; k += at_once) {
             vec lanes[2 * PARTS];
-            v_load_scaled(lanes, x + k * 16 / at_once, dtype);
-            for (int64_t i = 0; i < at_once / WIDTH; i++)
+            v_load_scaled(lanes, x + k * 16 / at_once, dtype, exact);
+            for (int64_t i = 0; i < at_once / WIDTH; i++) {
+                if (dtype == ALLOY_F4 && i % PARTS == 0)
+                    v_from_f4_order(lanes + i);
                 v_store(y + k - from + i * WIDTH, v_mul(lanes[i], scale));
+            }
         }
         for (; k < end; k++)
             y[k - from] = alloy_weight_element(x, dtype, scales, row, k);

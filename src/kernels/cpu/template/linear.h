@@ -10,8 +10,9 @@
  * read them, and stay in the L2 cache; then four rows of weights at a time are widened into the L1 cache and meet
  * all these tokens.
  *
- * FP8 and FP4 take these ways too, each element with its scale: one token alone streams them, tile of scales by tile;
- * for more, which would widen them again and again, a panel's rows are widened first.
+ * FP8 and FP4 take these ways too, each element with its scale. One token streams them, tile of scales by tile, two rows
+ * at a time: to widen takes more time than to multiply, and the other registers. For more tokens a panel's rows are
+ * widened once.
  *
  *     packed      [tile][part][step of 16 lanes][row or token of the tile][WIDTH]
  *     lanes       [tile of rows][tile of tokens][part][token][row][WIDTH] */
@@ -22,6 +23,9 @@ enum {
     FEW_TOKENS = 8,    /* up to here weights are not packed */
     STREAM_ROWS = 4,   /* at most, in flight */
     STREAM_TOKENS = 4, /* at most, for a loaded vector of weights */
+    SCALED_ROWS = 2,   /* of FP8 and FP4, in flight: widening takes the other registers */
+    SCALES = 64,       /* of a row, at most, at a time */
+    AHEAD = 2048,      /* bytes that memory is asked for, before they are widened */
     PANEL = 512,       /* elements of k */
     STEPS = PANEL / LANES,
     TILE_ROWS = 4, /* of v_tree4 */
@@ -121,8 +125,9 @@ ALLOY_INLINE void stream_rows(const alloy_linear_job *job, alloy_dtype dtype, in
         stream_tile(job, dtype, r0, apart, rows, t, 1);
 }
 
-ALLOY_INLINE void stream(const alloy_linear_job *job, alloy_dtype dtype)
+ALLOY_INLINE void stream(const alloy_linear_job *job, alloy_dtype dtype, linear_scratch *scratch)
 {
+    (void)scratch;
     int64_t at_once = job->n == 1 ? STREAM_ROWS : 2, apart = job->rows / at_once;
     for (int64_t r = 0; r < apart; r++)
         if (job->n == 1)
@@ -135,54 +140,128 @@ ALLOY_INLINE void stream(const alloy_linear_job *job, alloy_dtype dtype)
 
 /* ---- One token, weights with scales ------------------------------------------------------------------------------ */
 
-/* The elements from k on, fewer than are widened at once, of the dot of row r, joined to its lanes. */
-ALLOY_INLINE void stream_rest(vec lanes[PARTS], const alloy_linear_job *job, alloy_dtype dtype, int64_t r, int64_t k)
+/* Lanes of the dot of row r over [from, to), in rising order; step by step. */
+ALLOY_INLINE void stream_steps(vec lanes[PARTS], const alloy_linear_job *job, alloy_dtype dtype, int64_t r,
+                               int64_t from, int64_t to)
 {
-    float rest[2 * LANES] = {0};
-    widen_scaled(rest, (const char *)job->w + r * job->w_stride, dtype, &job->scales, r, k, job->k);
-    for (const float *w = rest; k < job->k; k += LANES, w += LANES)
+    for (int64_t k = from; k < to; k += LANES) {
+        float step[LANES] = {0};
+        widen_scaled(step, (const char *)job->w + r * job->w_stride, dtype, &job->scales, r, k,
+                     k + LANES < to ? k + LANES : to);
         for (int p = 0; p < PARTS; p++)
-            lanes[p] = v_fma(v_load_part(job->x + k, p, job->k - k), v_load(w + p * WIDTH), lanes[p]);
+            lanes[p] = v_fma(v_load_part(job->x + k, p, to - k), v_load(step + p * WIDTH), lanes[p]);
+    }
 }
 
-/* Rows r0, r0 + apart, ...; a tile of scales covers whole loads of weights. */
-ALLOY_INLINE void stream_scaled_tile(const alloy_linear_job *job, alloy_dtype dtype, int64_t r0, int64_t apart,
-                                     int rows)
+/* `tiles` tiles of scales, each of `loads` times 16 bytes of weights, of some rows at w. */
+ALLOY_INLINE void stream_tiles(vec lanes[SCALED_ROWS][PARTS], const char *const w[SCALED_ROWS],
+                               const void *const scales[SCALED_ROWS], int rows, const float *x, alloy_dtype dtype,
+                               int64_t tiles, int64_t loads)
 {
-    const alloy_scales *s = &job->scales;
-    const int64_t at_once = SCALED_AT_ONCE(dtype), whole = job->k - job->k % at_once;
-    const char *w[STREAM_ROWS];
-    vec lanes[STREAM_ROWS][PARTS], scale[STREAM_ROWS], weights[2 * PARTS];
-    for (int r = 0; r < rows; r++) {
-        w[r] = (const char *)job->w + (r0 + r * apart) * job->w_stride;
-        for (int p = 0; p < PARTS; p++)
-            lanes[r][p] = v_set(0);
-    }
-    for (int64_t k = 0; k < whole;) {
-        const int64_t end = s->data && k + s->columns < whole ? k + s->columns : whole;
-        for (int r = 0; r < rows; r++)
-            scale[r] = v_set(s->data ? alloy_scale_at(s, r0 + r * apart, k) : 1);
-        for (; k < end; k += at_once)
+    tile_scale scale[SCALED_ROWS];
+    vec a[SCALED_ROWS][PARTS], weights[2 * PARTS];
+    int64_t at = 0;
+    memcpy(a, lanes, sizeof a);
+    for (int64_t tile = 0; tile < tiles; tile++) {
+        for (int r = 0; r < rows; r++) {
+            scale[r] = v_load_scale(scales[r], dtype, tile);
+            for (int64_t line = 0; line < loads * 16; line += 64)
+                __builtin_prefetch(w[r] + at + AHEAD + line);
+        }
+        for (int64_t load = 0; load < loads; load++, at += 16, x += SCALED_AT_ONCE(dtype))
             for (int r = 0; r < rows; r++) {
-                v_load_scaled(weights, w[r] + k * 16 / at_once, dtype);
-                for (int i = 0; i < at_once / WIDTH; i++)
-                    lanes[r][i % PARTS] =
-                        v_fma(v_load(job->x + k + i * WIDTH), v_mul(weights[i], scale[r]), lanes[r][i % PARTS]);
+                v_load_scaled(weights, w[r] + at, dtype, scale[r]);
+                for (int i = 0; i < SCALED_AT_ONCE(dtype) / WIDTH; i++)
+                    a[r][i % PARTS] = v_fma(v_load(x + i * WIDTH), weights[i], a[r][i % PARTS]);
             }
     }
+    memcpy(lanes, a, sizeof a);
+}
+
+/* The scales of `tiles` tiles of row r from column k on, for v_load_scale; in `buffer` where they are not taken as the
+ * file has them. NULL: one would not be finite. */
+ALLOY_INLINE const void *scales_of_row(float *buffer, const alloy_linear_job *job, alloy_dtype dtype, int64_t r,
+                                       int64_t k, int64_t tiles)
+{
+    static const uint8_t one = 127;
+    const alloy_scales own = {&one, ALLOY_F8_E8M0, INT64_MAX, INT64_MAX, 0, 0};
+    const alloy_scales *s = job->scales.data ? &job->scales : &own;
+    const char *row = (const char *)s->data + (s->first + r) / s->rows * s->stride;
+    const int64_t first = k / s->columns;
+    if (dtype == ALLOY_F4)
+        return row + first;
+    bool finite = true;
+    if (s->dtype == ALLOY_F8_E8M0)
+        for (int64_t i = 0; i < tiles; i++)
+            buffer[i] = alloy_from_f8_e8m0((uint8_t)row[first + i]);
+    else
+        memcpy(buffer, row + first * (int64_t)sizeof *buffer, (size_t)tiles * sizeof *buffer);
+    for (int64_t i = 0; i < tiles; i++) {
+        buffer[i] *= 0x1p120f;
+        finite &= fabsf(buffer[i]) <= 0x1.fffffep127f;
+    }
+    return finite ? buffer : NULL;
+}
+
+/* Rows r0, r0 + apart, ...; x in the order in which weights are loaded. */
+ALLOY_INLINE void stream_scaled_rows(const alloy_linear_job *job, const float *x, alloy_dtype dtype, int64_t r0,
+                                     int64_t apart, int rows)
+{
+    const int64_t at_once = SCALED_AT_ONCE(dtype), whole = job->k - job->k % at_once;
+    const int64_t columns = job->scales.data ? job->scales.columns : whole;
+    const char *w[SCALED_ROWS];
+    const void *scales[SCALED_ROWS];
+    float buffers[SCALED_ROWS][SCALES];
+    vec lanes[SCALED_ROWS][PARTS];
+    for (int r = 0; r < SCALED_ROWS; r++)
+        for (int p = 0; p < PARTS; p++)
+            lanes[r][p] = v_set(0);
+    for (int64_t k = 0, tiles, loads; k < whole; k += tiles * loads * at_once) {
+        const int64_t left = (whole - k) / columns; /* the last tile may be narrower */
+        bool finite = true;
+        tiles = left > SCALES ? SCALES : left > 0 ? left : 1;
+        loads = (left > 0 ? columns : whole - k) / at_once;
+        for (int r = 0; r < rows; r++) {
+            w[r] = (const char *)job->w + (r0 + r * apart) * job->w_stride + k / at_once * 16;
+            scales[r] = scales_of_row(buffers[r], job, dtype, r0 + r * apart, k, tiles);
+            finite &= scales[r] != NULL;
+        }
+        if (!finite)
+            for (int r = 0; r < rows; r++)
+                stream_steps(lanes[r], job, dtype, r0 + r * apart, k, k + tiles * loads * at_once);
+        else if (loads == 1)
+            stream_tiles(lanes, w, scales, rows, x + k, dtype, tiles, 1);
+        else
+            stream_tiles(lanes, w, scales, rows, x + k, dtype, tiles, loads);
+    }
     for (int r = 0; r < rows; r++) {
-        stream_rest(lanes[r], job, dtype, r0 + r * apart, whole);
+        if (dtype == ALLOY_F4)
+            v_from_f4_order(lanes[r]);
+        stream_steps(lanes[r], job, dtype, r0 + r * apart, whole, job->k);
         finish(job, 0, r0 + r * apart, v_tree(lanes[r]));
     }
 }
 
-ALLOY_INLINE void stream_scaled(const alloy_linear_job *job, alloy_dtype dtype)
+ALLOY_INLINE void stream_scaled(const alloy_linear_job *job, alloy_dtype dtype, linear_scratch *scratch)
 {
-    int64_t apart = job->rows / STREAM_ROWS;
+    const int64_t apart = job->rows / SCALED_ROWS;
+    const float *x = job->x;
+    if (dtype == ALLOY_F4) {
+        float *sorted = scratch->lanes;
+        for (int64_t k = 0; k + LANES <= job->k; k += LANES) {
+            vec lanes[PARTS];
+            for (int p = 0; p < PARTS; p++)
+                lanes[p] = v_load(x + k + p * WIDTH);
+            v_to_f4_order(lanes);
+            for (int p = 0; p < PARTS; p++)
+                v_store(sorted + k + p * WIDTH, lanes[p]);
+        }
+        x = sorted;
+    }
     for (int64_t r = 0; r < apart; r++)
-        stream_scaled_tile(job, dtype, r, apart, STREAM_ROWS);
-    for (int64_t r = apart * STREAM_ROWS; r < job->rows; r++)
-        stream_scaled_tile(job, dtype, r, 0, 1);
+        stream_scaled_rows(job, x, dtype, r, apart, SCALED_ROWS);
+    for (int64_t r = apart * SCALED_ROWS; r < job->rows; r++)
+        stream_scaled_rows(job, x, dtype, r, 0, 1);
 }
 
 /* ---- Many tokens ------------------------------------------------------------------------------------------------- */
@@ -321,9 +400,9 @@ ALLOY_INLINE void blocks(const alloy_linear_job *job, alloy_dtype dtype, linear_
 
 /* A function of its own for each shape and dtype: inlined into one, their loops would compete for registers. */
 #define ALLOY_LINEAR(DTYPE, STREAM, FEW, MANY)                                                                         \
-    static __attribute__((noinline)) void FEW(const alloy_linear_job *job)                                             \
+    static __attribute__((noinline)) void FEW(const alloy_linear_job *job, linear_scratch *scratch)                    \
     {                                                                                                                  \
-        STREAM(job, DTYPE);                                                                                            \
+        STREAM(job, DTYPE, scratch);                                                                                   \
     }                                                                                                                  \
     static __attribute__((noinline)) void MANY(const alloy_linear_job *job, linear_scratch *scratch)                   \
     {                                                                                                                  \
@@ -335,21 +414,28 @@ ALLOY_LINEAR(ALLOY_F16, stream, stream_f16, blocks_f16)
 ALLOY_LINEAR(ALLOY_F8_E4M3, stream_scaled, stream_f8_e4m3, blocks_f8_e4m3)
 ALLOY_LINEAR(ALLOY_F4, stream_scaled, stream_f4, blocks_f4)
 
+/* Do the job's scales suit whole loads, those of F4 its table, and does x fit into scratch? */
+static bool streams_scaled(const alloy_linear_job *job)
+{
+    const alloy_scales *s = &job->scales;
+    return job->k <= BLOCK_DOTS * LANES && (!s->data || s->columns % SCALED_AT_ONCE(job->dtype) == 0) &&
+           (!s->data || job->dtype != ALLOY_F4 || s->dtype == ALLOY_F8_E8M0);
+}
+
 static void linear(const alloy_linear_job *job, void *scratch)
 {
     const bool few = job->n <= FEW_TOKENS;
-    const bool whole = !job->scales.data || job->scales.columns % SCALED_AT_ONCE(job->dtype) == 0;
-    const bool alone = job->n == 1 && whole;
+    const bool alone = job->n == 1 && streams_scaled(job);
     if (job->dtype == ALLOY_F32)
-        few ? stream_f32(job) : blocks_f32(job, scratch);
+        few ? stream_f32(job, scratch) : blocks_f32(job, scratch);
     else if (job->dtype == ALLOY_BF16)
-        few ? stream_bf16(job) : blocks_bf16(job, scratch);
+        few ? stream_bf16(job, scratch) : blocks_bf16(job, scratch);
     else if (job->dtype == ALLOY_F16)
-        few ? stream_f16(job) : blocks_f16(job, scratch);
+        few ? stream_f16(job, scratch) : blocks_f16(job, scratch);
     else if (job->dtype == ALLOY_F8_E4M3)
-        alone ? stream_f8_e4m3(job) : blocks_f8_e4m3(job, scratch);
+        alone ? stream_f8_e4m3(job, scratch) : blocks_f8_e4m3(job, scratch);
     else
-        alone ? stream_f4(job) : blocks_f4(job, scratch);
+        alone ? stream_f4(job, scratch) : blocks_f4(job, scratch);
 }
 
 #endif
