@@ -101,6 +101,21 @@ static alloy_status set_integer(const alloy_cli_option *option, alloy_cli_intege
     return ALLOY_OK;
 }
 
+/* Bytes: a whole number, with K, M, G or T behind it for powers of 1024. */
+static alloy_status set_size(const alloy_cli_option *option, alloy_cli_integer *field, const char *text)
+{
+    static const char units[] = "KMGT";
+    size_t size = strlen(text);
+    const char *unit = size > 0 ? strchr(units, text[size - 1]) : NULL;
+    int shift = unit ? 10 * (int)(unit - units + 1) : 0;
+    int64_t value;
+    if (!alloy_parse_int64(text, size - (unit != NULL), &value) || value < 1 || value > INT64_MAX >> shift)
+        return alloy_fail(ALLOY_ARG, "--%s is \"%s\", expected a number of bytes: 1500, 800K, 64M, 4G", option->name,
+                          printable(text));
+    *field = (alloy_cli_integer){.value = value << shift, .given = true};
+    return ALLOY_OK;
+}
+
 static alloy_status set_number(const alloy_cli_option *option, alloy_cli_number *field, const char *text)
 {
     double value;
@@ -148,6 +163,8 @@ static alloy_status set(reader *r, size_t index, const char *text)
         return set_integer(option, field, text);
     case ALLOY_CLI_NUMBER:
         return set_number(option, field, text);
+    case ALLOY_CLI_SIZE:
+        return set_size(option, field, text);
     case ALLOY_CLI_CHOICE:
         return set_choice(option, field, text);
     case ALLOY_CLI_TEXTS:

@@ -36,6 +36,7 @@ typedef enum alloy_cli_kind {
     ALLOY_CLI_SWITCH,  /* bool */
     ALLOY_CLI_INTEGER, /* alloy_cli_integer */
     ALLOY_CLI_NUMBER,  /* alloy_cli_number */
+    ALLOY_CLI_SIZE,    /* alloy_cli_integer, in bytes: 1500, 800K, 64M, 4G, 1T (1024 each), at least 1 */
     ALLOY_CLI_TEXT,    /* const char * */
     ALLOY_CLI_TEXTS,   /* alloy_cli_texts: the flag may be repeated */
     ALLOY_CLI_CHOICE,  /* const char *: one of `choices` */

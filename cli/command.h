@@ -21,6 +21,7 @@ typedef struct alloy_cli_common {
     const char *model; /* MODEL, as it was given */
     alloy_cli_integer num_layers;
     bool no_mmap, allow_unused, follow_symlinks;
+    alloy_cli_integer weight_memory; /* bytes; 0: no limit */
     /* of commands whose tables have the rows below */
     const char *ids, *ids_file;
     alloy_cli_integer tokens, seed; /* ids to draw */

@@ -66,6 +66,12 @@ const alloy_cli_option alloy_cli_model_flags[] = {
      .kind = ALLOY_CLI_SWITCH,
      .offset = COMMON(no_mmap),
      .help = "read weights into memory instead of mapping the files: safe when they may change meanwhile"},
+    {.name = "weight-memory",
+     .kind = ALLOY_CLI_SIZE,
+     .offset = COMMON(weight_memory),
+     .value = "SIZE",
+     .help = "keep at most so many bytes of weights in memory (800M, 4G) and read the others again from the files when "
+             "they are needed; results do not depend on it (default: what the system keeps)"},
     {.name = "allow-unused",
      .kind = ALLOY_CLI_SWITCH,
      .offset = COMMON(allow_unused),

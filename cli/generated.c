@@ -114,6 +114,24 @@ static void write_speed(alloy_json_writer *w, const alloy_usage *usage, const al
     alloy_json_write_object_end(w);
 }
 
+/* With a limit only: what became of it. */
+static void write_weight_memory(alloy_json_writer *w, const alloy_model *model)
+{
+    alloy_weight_memory memory;
+    alloy_model_weight_memory(model, &memory);
+    if (memory.limit == 0)
+        return;
+    alloy_json_field_object(w, "weight_memory");
+    alloy_json_field_uint64(w, "limit", memory.limit);
+    alloy_json_field_uint64(w, "peak", memory.peak);
+    alloy_json_field_uint64(w, "read", memory.read);
+    alloy_json_field_uint64(w, "ahead", memory.ahead);
+    alloy_json_field_uint64(w, "hits", memory.hits);
+    alloy_json_field_uint64(w, "released", memory.released);
+    alloy_json_field_int64(w, "disk", memory.disk);
+    alloy_json_write_object_end(w);
+}
+
 alloy_status alloy_cli_generation_json(const alloy_generation *generation, const alloy_model *model,
                                        const alloy_tokenizer *tokenizer)
 {
@@ -125,6 +143,7 @@ alloy_status alloy_cli_generation_json(const alloy_generation *generation, const
     alloy_json_write_array_end(w);
     write_usage(w, alloy_generation_usage(generation));
     write_speed(w, alloy_generation_usage(generation), model);
+    write_weight_memory(w, model);
     return alloy_cli_document_print(&document);
 }
 

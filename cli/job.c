@@ -11,6 +11,7 @@
 #include "model/model.h"
 #include "output.h"
 #include "signals.h"
+#include "table.h"
 
 enum { DRAWN_TOKENS = 200 };
 
@@ -24,6 +25,7 @@ alloy_status alloy_cli_open_model(alloy_model **model, const alloy_cli_common *c
         .no_mmap = common->no_mmap,
         .allow_unused = common->allow_unused,
         .follow_symlinks = common->follow_symlinks,
+        .weight_memory = (uint64_t)common->weight_memory.value,
     };
     alloy_status status = alloy_model_open(model, where, &options);
     if (status)
@@ -198,6 +200,21 @@ static alloy_status open_job(alloy_cli_job *job, alloy_cli_opens opens)
     return status;
 }
 
+/* What --weight-memory did, for who gave it. */
+static void tell_weight_memory(const alloy_cli_job *job)
+{
+    alloy_weight_memory memory;
+    if (!job->model)
+        return;
+    alloy_model_weight_memory(job->model, &memory);
+    if (memory.limit == 0)
+        return;
+    alloy_cli_say("weights: at most %s of %s in memory, %s read (%s ahead), %s were there, %s from disks",
+                  alloy_cli_bytes((double)memory.peak), alloy_cli_bytes((double)memory.limit),
+                  alloy_cli_bytes((double)memory.read), alloy_cli_bytes((double)memory.ahead),
+                  alloy_cli_bytes((double)memory.hits), memory.disk < 0 ? "?" : alloy_cli_bytes((double)memory.disk));
+}
+
 static void close_job(alloy_cli_job *job)
 {
     alloy_session_close(job->session);
@@ -216,6 +233,8 @@ alloy_status alloy_cli_run(const alloy_cli_command *command, const void *options
         status = open_job(&job, command->opens);
     if (!status)
         status = command->run(&job);
+    if (!status)
+        tell_weight_memory(&job);
     if (!status)
         status = alloy_cli_flush();
     close_job(&job);

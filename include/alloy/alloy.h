@@ -160,6 +160,8 @@ typedef struct alloy_load_options {
     bool no_mmap;         /* read weights into memory instead of mapping the files (safe against files that change) */
     bool allow_unused;    /* tensors that nothing uses are a warning, not an error */
     bool follow_symlinks; /* follow links that leave the model's folder and its Hub cache */
+    /* most bytes of the mapped weights that stay in memory; 0: what the system keeps. Results are the same to the bit */
+    uint64_t weight_memory;
 } alloy_load_options;
 
 /* Opens a model: `where` is a folder with config.json and *.safetensors (with an index or without), or "user/name" in
@@ -167,7 +169,8 @@ typedef struct alloy_load_options {
  * holds them; memory is touched when a forward reads it. Missing, left-over or misshapen tensors are FORMAT and name
  * all of them; so is one of a dtype that is unsupported (not F32, BF16, F16, FP8 or FP4), and FP8 or FP4 without its
  * scales. Weights that are NaN or infinite stop the forward, not the opening, which does not read them; with no_mmap,
- * which does, they are a warning. `options` may be NULL. */
+ * which does, they are a warning. weight_memory: ARG with no_mmap, which keeps all of them;
+ * RANGE for less than this model needs, and the text names the least. `options` may be NULL. */
 ALLOY_API alloy_status alloy_model_open(alloy_model **out, const char *where, const alloy_load_options *options);
 ALLOY_API void alloy_model_close(alloy_model *model);
 
@@ -175,6 +178,19 @@ ALLOY_API const alloy_config *alloy_model_config(const alloy_model *model);
 ALLOY_API const char *alloy_model_folder(const alloy_model *model); /* the folder that it was opened from */
 ALLOY_API int64_t alloy_model_vocab_size(const alloy_model *model);
 ALLOY_API int64_t alloy_model_context(const alloy_model *model); /* max_position_embeddings, tokens */
+
+/* What became of weight_memory since the model was opened, by all of its sessions; bytes, in blocks of 64 KiB. */
+typedef struct alloy_weight_memory {
+    uint64_t limit;    /* weight_memory; 0: there is none, and all others are 0 */
+    uint64_t resident; /* in memory now */
+    uint64_t peak;     /* most of it; more than the limit only where several sessions run at a time */
+    uint64_t read;     /* brought in from the files */
+    uint64_t ahead;    /* of these, before they were asked for */
+    uint64_t hits;     /* asked for and there already */
+    uint64_t released;
+    int64_t disk; /* what this process read from disks, whatever for; -1: the system does not tell */
+} alloy_weight_memory;
+ALLOY_API void alloy_model_weight_memory(const alloy_model *model, alloy_weight_memory *out);
 
 /* Bytes of weights that one decoded token reads when routing picks `num_experts_per_tok` experts a layer. */
 ALLOY_API uint64_t alloy_model_bytes_per_token(const alloy_model *model);

@@ -336,6 +336,11 @@ const char *alloy_weights_file_path(const alloy_weights *weights, int64_t i)
     return weights->shards[i].file.path;
 }
 
+const alloy_file *alloy_weights_file(const alloy_weights *weights, int64_t i)
+{
+    return is_open(&weights->shards[i]) ? &weights->shards[i].file : NULL;
+}
+
 alloy_status alloy_weights_check(const alloy_weights *weights)
 {
     for (int64_t i = 0; i < weights->shard_names.count; i++) {

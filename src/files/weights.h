@@ -40,6 +40,7 @@ alloy_status alloy_weights_open_all(alloy_weights *weights);
 /* Files, i in [0, count), and whether they are open: a path is NULL before. */
 int64_t alloy_weights_file_count(const alloy_weights *weights);
 const char *alloy_weights_file_path(const alloy_weights *weights, int64_t i);
+const alloy_file *alloy_weights_file(const alloy_weights *weights, int64_t i); /* NULL before */
 
 /* Are all mapped files as long as when they were opened? IO naming the one that is not. Cheap: one system call a
  * file. */

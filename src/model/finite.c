@@ -19,13 +19,16 @@ struct place {
 };
 
 /* The first element of the weight that is not finite; its number of elements where all are. */
-static int64_t search_weight(const alloy_kernels *kernels, const alloy_weight *w, float *value)
+static int64_t search_weight(const alloy_kernels *kernels, alloy_residency *residency, const alloy_weight *w,
+                             float *value)
 {
     float wide[ELEMENTS_A_PIECE];
     int64_t count = w->shape[0] * w->shape[1] * w->shape[2] * w->shape[3];
     for (int64_t first = 0; first < count; first += ELEMENTS_A_PIECE) {
         int64_t n = count - first < ELEMENTS_A_PIECE ? count - first : ELEMENTS_A_PIECE;
+        alloy_weight_hold(residency, w, first, n, ALLOY_READ_BY_CHOICE);
         alloy_weight_widen(kernels, w, first, n, wide);
+        alloy_weight_let_go(residency, w, first, n, ALLOY_READ_BY_CHOICE);
         if (kernels->all_finite(wide, n))
             continue;
         int64_t i = 0;
@@ -43,7 +46,7 @@ static struct place search(const alloy_model *model)
     for (int64_t i = 0; i < model->bound_count; i++) {
         const alloy_weight *w = model->bound[i];
         float value = 0;
-        int64_t element = search_weight(kernels, w, &value);
+        int64_t element = search_weight(kernels, model->residency, w, &value);
         if (value != 0)
             return (struct place){w, element, value};
     }

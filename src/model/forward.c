@@ -161,6 +161,7 @@ static alloy_status run_pass(struct work *w, int64_t tokens)
                        .ids = w->ids,
                        .kernels = s->kernels,
                        .team = &s->team,
+                       .residency = s->model->residency,
                        .routed = w->options->routed,
                        .routed_user = w->options->user,
                        .watch = s->watch,
@@ -172,6 +173,8 @@ static alloy_status run_pass(struct work *w, int64_t tokens)
                            .each_layer = w->options->hidden ? show_layer : NULL,
                            .user = w};
     alloy_arena_mark mark = alloy_arena_here(s->arena), tables = alloy_arena_here(s->tables);
+    if (pass.residency)
+        alloy_residency_begin(pass.residency);
     alloy_decoder_forward(&pass, s->model, &decode);
     alloy_arena_cut(s->arena, mark);
     alloy_arena_cut(s->tables, tables);

@@ -55,8 +55,46 @@ static alloy_status take_config(alloy_model *m, const alloy_load_options *option
     return ALLOY_OK;
 }
 
+/* Bytes of the longest row of any weight: what must fit into memory at once. */
+static uint64_t longest_row(const alloy_model *m)
+{
+    uint64_t longest = 0;
+    for (int64_t i = 0; i < m->bound_count; i++) {
+        const alloy_weight *w = m->bound[i];
+        uint64_t elements = (uint64_t)w->shape[w->ndim > 0 ? w->ndim - 1 : 0],
+                 bytes = (elements * (uint64_t)alloy_dtype_bits(w->dtype) + 7) / 8;
+        longest = bytes > longest ? bytes : longest;
+    }
+    return longest;
+}
+
+/* From here on the weights keep to `limit` bytes of memory. */
+static alloy_status bound_memory(alloy_model *m, uint64_t limit)
+{
+    uint64_t least = alloy_residency_least(longest_row(m));
+    if (limit < least)
+        return alloy_fail(ALLOY_RANGE, "weight_memory: %llu bytes, this model needs at least %llu",
+                          (unsigned long long)limit, (unsigned long long)least);
+    int64_t count = alloy_weights_file_count(m->weights), open = 0;
+    const alloy_file **files = alloy_memory_new((size_t)count, sizeof(const alloy_file *));
+    if (!files)
+        return ALLOY_NOMEM;
+    for (int64_t i = 0; i < count; i++) {
+        const alloy_file *file = alloy_weights_file(m->weights, i);
+        if (file)
+            files[open++] = file;
+    }
+    alloy_status status = alloy_residency_open(&m->residency, limit, files, open);
+    alloy_memory_free(files);
+    return status;
+}
+
 static alloy_status open_in(alloy_model *m, const char *where, const alloy_load_options *options)
 {
+    if (options->weight_memory && options->no_mmap)
+        return alloy_fail(ALLOY_ARG,
+                          "weight_memory bounds what stays of mapped files, and no_mmap reads them whole: only "
+                          "one of them can be");
     alloy_status status = alloy_model_files_open(&m->files, where, options->follow_symlinks);
     if (!status)
         status = take_config(m, options);
@@ -68,6 +106,8 @@ static alloy_status open_in(alloy_model *m, const char *where, const alloy_load_
         status = alloy_model_bind(m, options);
     if (!status && options->no_mmap)
         alloy_model_warn_of_weights(m);
+    if (!status && options->weight_memory)
+        status = bound_memory(m, options->weight_memory);
     return status;
 }
 
@@ -110,6 +150,7 @@ void alloy_model_close(alloy_model *m)
         return;
     alloy_memory_free(m->bound);
     alloy_arena_free(m->arena);
+    alloy_residency_close(m->residency);
     alloy_weights_close(m->weights);
     alloy_model_files_close(&m->files);
     alloy_config_close(m->parsed);
@@ -119,6 +160,13 @@ void alloy_model_close(alloy_model *m)
 const alloy_config *alloy_model_config(const alloy_model *model)
 {
     return &model->config;
+}
+
+void alloy_model_weight_memory(const alloy_model *model, alloy_weight_memory *out)
+{
+    *out = (alloy_weight_memory){.disk = -1};
+    if (model->residency)
+        alloy_residency_report(model->residency, out);
 }
 
 const char *alloy_model_folder(const alloy_model *model)

@@ -8,6 +8,7 @@
 
 #include "alloy/extend.h"
 #include "base/arena.h"
+#include "base/residency.h"
 #include "files/weights.h"
 #include "modules/modules.h"
 #include "ops/state.h"
@@ -27,8 +28,9 @@ struct alloy_model {
     alloy_config config;  /* num_hidden_layers: those that are run */
     alloy_config *parsed; /* owns what config points to; NULL when it is someone else's */
     alloy_model_files files;
-    alloy_weights *weights; /* NULL: described only, nothing to compute with */
-    alloy_arena *arena;     /* owns all below */
+    alloy_weights *weights;     /* NULL: described only, nothing to compute with */
+    alloy_residency *residency; /* of the weights; NULL: no limit */
+    alloy_arena *arena;         /* owns all below */
     const alloy_residual *residual;
     alloy_model_layer *layers;                         /* [config.num_hidden_layers] */
     const alloy_weight *embedding, *final_norm, *head; /* [vocab, hidden], [hidden], [vocab, hidden]; tied: the same */

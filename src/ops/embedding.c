@@ -15,10 +15,29 @@ static void copy_rows(void *context, int64_t first, int64_t count, void *scratch
         alloy_weight_widen(a->pass->kernels, w, a->pass->ids[t] * d, d, a->out[0]->data + t * d);
 }
 
+/* Row by row, since rows lie anywhere; all that fit are asked for before the first is read. */
+static void run_held(const alloy_args *a)
+{
+    alloy_pass *p = a->pass;
+    const alloy_weight *w = a->weight[0];
+    int64_t d = w->shape[1];
+    for (int64_t t = 0, ahead = 0; t < p->tokens; t++) {
+        while (ahead < p->tokens && alloy_weight_announce(p->residency, w, p->ids[ahead] * d, d))
+            ahead++;
+        alloy_weight_hold(p->residency, w, p->ids[t] * d, d, ALLOY_READ_BY_CHOICE);
+        copy_rows((void *)a, t, 1, NULL);
+        alloy_weight_let_go(p->residency, w, p->ids[t] * d, d, ALLOY_READ_BY_CHOICE);
+        ahead = ahead > t ? ahead : t + 1;
+    }
+}
+
 static void run(const alloy_args *a)
 {
     alloy_args copy = *a;
-    alloy_pass_ranges(a->pass, a->pass->tokens, ROWS_A_PIECE, copy_rows, &copy);
+    if (a->pass->residency)
+        run_held(&copy);
+    else
+        alloy_pass_ranges(a->pass, a->pass->tokens, ROWS_A_PIECE, copy_rows, &copy);
 }
 
 static void count(const alloy_args *a, alloy_cost *cost)

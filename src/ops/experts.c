@@ -84,6 +84,21 @@ static int64_t add_jobs(const struct work *w, int64_t count, const alloy_weight 
     return count;
 }
 
+/* Reading all that was chosen begins, as far as there is room, before the first expert is computed. */
+static void announce(const struct work *w)
+{
+    const alloy_expert_weights *e = w->o->experts;
+    alloy_pass *p = w->args->pass;
+    int64_t count = p->residency ? add_jobs(w, add_jobs(w, 0, e->gate, w->x, w->gate), e->up, w->x, w->up) : 0, i = 0;
+    while (i < count && alloy_announce_linear_job(p, &w->jobs[i]))
+        i++;
+    if (i < count || !p->residency)
+        return;
+    count = add_jobs(w, 0, e->down, w->up, w->y);
+    for (i = 0; i < count && alloy_announce_linear_job(p, &w->jobs[i]);)
+        i++;
+}
+
 static void activate(void *context, int64_t first, int64_t count, void *scratch)
 {
     (void)scratch;
@@ -124,9 +139,11 @@ static void run(const alloy_args *a)
     if (a->pass->routed)
         a->pass->routed(a->pass->routed_user, a->pass->site.layer, e->count, w.rows, o->routes->expert);
     alloy_pass_ranges(a->pass, w.rows, ROWS_A_PIECE, gather, &w);
-    alloy_run_linear_jobs(a->pass, w.jobs, add_jobs(&w, add_jobs(&w, 0, e->gate, w.x, w.gate), e->up, w.x, w.up));
+    announce(&w);
+    alloy_run_linear_jobs(a->pass, w.jobs, add_jobs(&w, add_jobs(&w, 0, e->gate, w.x, w.gate), e->up, w.x, w.up),
+                          ALLOY_READ_BY_CHOICE);
     alloy_pass_ranges(a->pass, w.rows, ROWS_A_PIECE, activate, &w);
-    alloy_run_linear_jobs(a->pass, w.jobs, add_jobs(&w, 0, e->down, w.up, w.y));
+    alloy_run_linear_jobs(a->pass, w.jobs, add_jobs(&w, 0, e->down, w.up, w.y), ALLOY_READ_BY_CHOICE);
     alloy_pass_ranges(a->pass, o->routes->tokens, ROWS_A_PIECE, combine, &w);
 }
 

@@ -22,7 +22,7 @@ static void run(const alloy_args *a)
         job->scales.first += g * rows;
         job->rows = rows;
     }
-    alloy_run_linear_jobs(a->pass, jobs, o->groups);
+    alloy_run_linear_jobs(a->pass, jobs, o->groups, ALLOY_READ_IN_TURN);
 }
 
 static void count(const alloy_args *a, alloy_cost *cost)

@@ -58,7 +58,7 @@ static void run_weights(const alloy_args *a)
         return;
     alloy_pass_ranges(p, n, TOKENS_A_PIECE, normalise, &w);
     alloy_linear_job job = alloy_linear_job_of(a->weight[0], w.norm, n, w.mixes);
-    alloy_run_linear_jobs(p, &job, 1);
+    alloy_run_linear_jobs(p, &job, 1, ALLOY_READ_IN_TURN);
     alloy_pass_ranges(p, n, TOKENS_A_PIECE, weigh, &w);
 }
 

@@ -9,6 +9,7 @@
 
 #include "alloy/extend.h"
 #include "base/arena.h"
+#include "base/residency.h"
 #include "base/threads.h"
 #include "kernels/kernels.h"
 
@@ -90,6 +91,7 @@ struct alloy_pass {
     /* Run. */
     const alloy_kernels *kernels;
     const alloy_team *team;
+    alloy_residency *residency; /* what is read of weights is held there (below); NULL: nothing bounds it */
     alloy_site_function *watch; /* NULL: nobody times it */
     void *watch_user;
     alloy_rotary_table *rotary;    /* tables made so far in this pass */
@@ -156,6 +158,14 @@ float *alloy_weight_widened(alloy_pass *p, const alloy_weight *weight);
 void alloy_weight_widen(const alloy_kernels *kernels, const alloy_weight *weight, int64_t first, int64_t count,
                         float *out);
 
+/* These elements are about to be read, will be read soon (false: no more can be read ahead now), and were read.
+ * residency NULL: nothing happens. */
+void alloy_weight_hold(alloy_residency *residency, const alloy_weight *weight, int64_t first, int64_t count,
+                       alloy_read_kind kind);
+bool alloy_weight_announce(alloy_residency *residency, const alloy_weight *weight, int64_t first, int64_t count);
+void alloy_weight_let_go(alloy_residency *residency, const alloy_weight *weight, int64_t first, int64_t count,
+                         alloy_read_kind kind);
+
 /* Rows `at` .. `at + rows - 1` of matrix `i` of a weight of three dimensions, as a weight. */
 alloy_weight alloy_weight_rows(const alloy_weight *whole, int64_t i, int64_t at, int64_t rows);
 
@@ -167,8 +177,14 @@ typedef void alloy_range_task(void *context, int64_t first, int64_t count, void 
 void alloy_pass_ranges(alloy_pass *p, int64_t n, int64_t piece, alloy_range_task *task, void *context);
 
 /* Products of many matrices at once (one linear, or the chosen experts of a layer), divided among the threads by rows
- * of weights. The jobs write different outputs. */
-void alloy_run_linear_jobs(alloy_pass *p, const alloy_linear_job *jobs, int64_t count);
+ * of weights. The jobs write different outputs. Where weights must not all stay in memory they are run in groups. */
+void alloy_run_linear_jobs(alloy_pass *p, const alloy_linear_job *jobs, int64_t count, alloy_read_kind kind);
+
+/* Some of a job's rows. */
+alloy_linear_job alloy_linear_job_rows(const alloy_linear_job *job, int64_t first, int64_t rows);
+
+/* The weights and scales of a job will be read soon; false where no more can be read ahead now. */
+bool alloy_announce_linear_job(alloy_pass *p, const alloy_linear_job *job);
 
 /* What a job needs to know of a weight [O, I]. */
 alloy_linear_job alloy_linear_job_of(const alloy_weight *w, const float *x, int64_t n, float *y);

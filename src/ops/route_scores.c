@@ -136,6 +136,15 @@ static int64_t index_at(const alloy_weight *table, int64_t i)
     return narrow;
 }
 
+/* The k experts of a token's id. */
+static void read_experts(alloy_pass *p, const alloy_weight *table, int64_t id, int64_t k, int32_t *expert)
+{
+    alloy_weight_hold(p->residency, table, id * k, k, ALLOY_READ_BY_CHOICE);
+    for (int64_t i = 0; i < k; i++)
+        expert[i] = (int32_t)index_at(table, id * k + i);
+    alloy_weight_let_go(p->residency, table, id * k, k, ALLOY_READ_BY_CHOICE);
+}
+
 /* The experts of each token, and a product of one row for each. */
 static void look_up(const struct routing *r, alloy_linear_job *jobs, float *logits)
 {
@@ -144,8 +153,7 @@ static void look_up(const struct routing *r, alloy_linear_job *jobs, float *logi
     int64_t k = routes->per_token, hidden = alloy_row_size(a->in[0]);
     for (int64_t t = 0; t < routes->tokens; t++) {
         int32_t *expert = routes->expert + t * k;
-        for (int64_t i = 0; i < k; i++)
-            expert[i] = (int32_t)index_at(a->weight[1], a->pass->ids[t] * k + i);
+        read_experts(a->pass, a->weight[1], a->pass->ids[t], k, expert);
         alloy_sort_experts(expert, k);
         for (int64_t i = 0; i < k; i++) {
             alloy_linear_job *job = &jobs[t * k + i];
@@ -177,7 +185,7 @@ static void run_by_id(const alloy_args *a)
         return;
     struct routing routing = {.args = a, .o = o, .logits = logits};
     look_up(&routing, jobs, logits);
-    alloy_run_linear_jobs(a->pass, jobs, rows);
+    alloy_run_linear_jobs(a->pass, jobs, rows, ALLOY_READ_BY_CHOICE);
     if (are_finite(a, logits, rows))
         alloy_pass_ranges(a->pass, o->routes->tokens, ROWS_A_PIECE, weigh_rows, &routing);
 }

@@ -5,6 +5,8 @@
  * shape[ndim - 2] rows: the tile in the last rows of a matrix ends with it. */
 #include "ops/pass.h"
 
+enum { ELEMENTS_A_PIECE = 64 * 1024 }; /* that are held at a time where memory is bounded; even */
+
 /* Rows of scales of a matrix with so many rows. */
 static int64_t scale_rows(const alloy_scales *scales, int64_t rows)
 {
@@ -64,12 +66,68 @@ void alloy_weight_widen(const alloy_kernels *kernels, const alloy_weight *w, int
     }
 }
 
+/* ---- Where memory is bounded ------------------------------------------------------------------------------------- */
+
+/* Where elements lie, and their scales (bytes 0 where there are none). */
+struct place {
+    const void *data, *scales;
+    size_t bytes, scale_bytes;
+};
+
+static struct place place_of(const alloy_weight *w, int64_t first, int64_t count)
+{
+    int64_t bits = alloy_dtype_bits(w->dtype), columns = w->shape[w->ndim > 0 ? w->ndim - 1 : 0];
+    int64_t row = first / columns, last_row = (first + count - 1) / columns;
+    struct place place = {.data = bytes_at(w->data, first * bits / 8), .bytes = (size_t)((count * bits + 7) / 8)};
+    if (!w->scales.data)
+        return place;
+    alloy_scales from = scales_of_row(w, &row), to = scales_of_row(w, &last_row);
+    place.scales = bytes_at(from.data, (from.first + row) / from.rows * from.stride);
+    const void *end = bytes_at(to.data, ((to.first + last_row) / to.rows + 1) * to.stride);
+    place.scale_bytes = (size_t)((const char *)end - (const char *)place.scales);
+    return place;
+}
+
+void alloy_weight_hold(alloy_residency *r, const alloy_weight *w, int64_t first, int64_t count, alloy_read_kind kind)
+{
+    if (!r)
+        return;
+    struct place place = place_of(w, first, count);
+    alloy_residency_hold(r, place.data, place.bytes, kind);
+    alloy_residency_hold(r, place.scales, place.scale_bytes, kind);
+}
+
+bool alloy_weight_announce(alloy_residency *r, const alloy_weight *w, int64_t first, int64_t count)
+{
+    if (!r)
+        return true;
+    struct place place = place_of(w, first, count);
+    return alloy_residency_announce(r, place.data, place.bytes) &&
+           alloy_residency_announce(r, place.scales, place.scale_bytes);
+}
+
+void alloy_weight_let_go(alloy_residency *r, const alloy_weight *w, int64_t first, int64_t count, alloy_read_kind kind)
+{
+    if (!r)
+        return;
+    struct place place = place_of(w, first, count);
+    alloy_residency_let_go(r, place.data, place.bytes, kind);
+    alloy_residency_let_go(r, place.scales, place.scale_bytes, kind);
+}
+
+/* ---- Widened ----------------------------------------------------------------------------------------------------- */
+
 float *alloy_weight_widened(alloy_pass *p, const alloy_weight *weight)
 {
     int64_t n = weight->shape[0] * weight->shape[1] * weight->shape[2] * weight->shape[3];
     float *wide = alloy_pass_take(p, n, sizeof(float));
-    if (wide)
-        alloy_weight_widen(p->kernels, weight, 0, n, wide);
+    int64_t piece = p->residency ? ELEMENTS_A_PIECE : n;
+    for (int64_t first = 0; wide && first < n; first += piece) {
+        int64_t count = n - first < piece ? n - first : piece;
+        alloy_weight_hold(p->residency, weight, first, count, ALLOY_READ_IN_TURN);
+        alloy_weight_widen(p->kernels, weight, first, count, wide + first);
+        alloy_weight_let_go(p->residency, weight, first, count, ALLOY_READ_IN_TURN);
+    }
     return wide;
 }
 

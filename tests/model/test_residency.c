@@ -1,0 +1,297 @@
+/* weight_memory: models whose weights do not all stay in memory give the same bits, and what stays is under the limit,
+ * as the system tells it: the pages of the files that this process maps (smaps), and those that memory holds for anyone
+ * (mincore). */
+#include "model/models.h"
+
+#include <pthread.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "model/init.h"
+#include "model/model.h"
+
+enum { TOKENS = 60, PROMPT = 45, VOCAB = 256, LAYERS = 4, MIB = 1 << 20, KIB = 1 << 10 };
+
+#define SIZES                                                                                                          \
+    "\"model_type\": \"alloy\", \"vocab_size\": 256, \"num_hidden_layers\": 4, \"num_attention_heads\": 4, "           \
+    "\"num_key_value_heads\": 2, \"max_position_embeddings\": 256, \"initializer_range\": 0.05, \"dtype\": "           \
+    "\"bfloat16\", "
+static const char moe[] =
+    "{" SIZES "\"hidden_size\": 128, \"moe_intermediate_size\": 128, \"num_experts\": 32, \"num_experts_per_tok\": 2, "
+    "\"layer_types\": {\"pattern\": [\"qwen3_attention\"], \"repeat\": 4}, "
+    "\"ffn_types\": {\"pattern\": [\"qwen3_moe\"], \"repeat\": 4}}";
+static const char dense[] =
+    "{" SIZES "\"hidden_size\": 256, \"intermediate_size\": 2048, "
+    "\"layer_types\": {\"pattern\": [\"qwen3_attention\", \"qwen3_5_gdn\"], \"repeat\": 2}, "
+    "\"linear_num_key_heads\": 2, \"linear_num_value_heads\": 4, \"linear_key_head_dim\": 64, "
+    "\"linear_value_head_dim\": 64, \"ffn_types\": {\"pattern\": [\"qwen3_mlp\"], \"repeat\": 4}}";
+
+static char *new_model(const char *config_text, uint64_t max_shard_size)
+{
+    char *folder = test_folder();
+    alloy_config *config;
+    expect_ok(alloy_config_parse(&config, "config.json", config_text, strlen(config_text)));
+    expect_ok(alloy_model_init(config, folder, &(alloy_init_options){.seed = 4, .max_shard_size = max_shard_size}));
+    write_text(folder, "config.json", config_text);
+    alloy_config_close(config);
+    return folder;
+}
+
+static alloy_model *open_with(const char *folder, uint64_t limit)
+{
+    alloy_model *model;
+    expect_ok(alloy_model_open(&model, folder, &(alloy_load_options){.weight_memory = limit}));
+    return model;
+}
+
+static uint64_t file_bytes(const alloy_model *model)
+{
+    uint64_t bytes = 0;
+    for (int64_t i = 0; i < alloy_weights_file_count(model->weights); i++)
+        bytes += alloy_weights_file(model->weights, i)->size;
+    return bytes;
+}
+
+/* Bytes of the files' pages in memory, whoever put them there. */
+static uint64_t cached_bytes(const alloy_model *model)
+{
+    uint64_t pages = 0, page = (uint64_t)sysconf(_SC_PAGESIZE);
+    for (int64_t i = 0; i < alloy_weights_file_count(model->weights); i++) {
+        const alloy_file *file = alloy_weights_file(model->weights, i);
+        size_t count = (file->size + page - 1) / page;
+        unsigned char *in = malloc(count);
+        assert_int_equal(mincore((void *)file->data, file->size, in), 0);
+        for (size_t p = 0; p < count; p++)
+            pages += in[p] & 1;
+        free(in);
+    }
+    return pages * page;
+}
+
+/* Of the mappings of the model's files, what this process has in its memory. */
+static uint64_t mapped_bytes(const alloy_model *model)
+{
+    char line[4096];
+    uint64_t bytes = 0;
+    bool ours = false;
+    FILE *file = fopen("/proc/self/smaps", "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file)) {
+        unsigned long long from, to, kib;
+        if (sscanf(line, "%llx-%llx ", &from, &to) == 2) {
+            ours = false;
+            for (int64_t i = 0; i < alloy_weights_file_count(model->weights); i++)
+                ours = ours || (uintptr_t)alloy_weights_file(model->weights, i)->data == from;
+        } else if (ours && sscanf(line, "Rss: %llu kB", &kib) == 1) {
+            bytes += kib * KIB;
+        }
+    }
+    fclose(file);
+    return bytes;
+}
+
+struct watch {
+    const alloy_model *model;
+    uint64_t limit;
+    bool cache_counts; /* the file system lets go of what it is told to */
+    uint64_t most_mapped, most_cached;
+    int64_t layers;
+};
+
+static void watch_layer(void *user, int64_t layer, int64_t sequence, int64_t first, int64_t rows, int64_t width,
+                        const float *hidden)
+{
+    (void)layer, (void)sequence, (void)first, (void)rows, (void)width, (void)hidden;
+    struct watch *w = user;
+    uint64_t mapped = mapped_bytes(w->model), cached = cached_bytes(w->model);
+    w->most_mapped = mapped > w->most_mapped ? mapped : w->most_mapped;
+    w->most_cached = cached > w->most_cached ? cached : w->most_cached;
+    w->layers++;
+    if (mapped > w->limit)
+        fail_msg("layer %lld: %llu bytes are mapped, the limit is %llu", (long long)layer, (unsigned long long)mapped,
+                 (unsigned long long)w->limit);
+    if (w->cache_counts && cached > w->limit)
+        fail_msg("layer %lld: %llu bytes are in memory, the limit is %llu", (long long)layer,
+                 (unsigned long long)cached, (unsigned long long)w->limit);
+}
+
+/* Logits [TOKENS, VOCAB] of a prefill and a decode token by token. */
+static void run(alloy_session *session, float *logits, struct watch *watch)
+{
+    int64_t ids[TOKENS];
+    fill_ids(ids, TOKENS, 9);
+    alloy_cache *cache = open_cache(session);
+    for (int64_t t = 0; t < TOKENS;) {
+        int64_t count = t == 0 ? PROMPT : 1;
+        expect_ok(alloy_forward(
+            session, &(alloy_sequence){cache, ids + t, count}, 1, logits + t * VOCAB,
+            &(alloy_forward_options){.logits = ALLOY_LOGITS_ALL, .hidden = watch ? watch_layer : NULL, .user = watch}));
+        t += count;
+    }
+    alloy_cache_close(cache);
+}
+
+/* The same bits with a quarter of the model's size, and never more than it in memory. */
+static void expect_bounded(const char *config, uint64_t max_shard_size)
+{
+    static float logits[TOKENS * VOCAB], expected[TOKENS * VOCAB];
+    char *folder = new_model(config, max_shard_size);
+    alloy_model *model = open_model(folder);
+    alloy_session *session = open_session(model, 2, 20, NULL);
+    run(session, expected, NULL);
+    uint64_t limit = file_bytes(model) / 4;
+    alloy_session_close(session);
+    alloy_model_close(model);
+
+    model = open_with(folder, limit);
+    struct watch watch = {.model = model, .limit = limit, .cache_counts = cached_bytes(model) == 0};
+    if (!watch.cache_counts)
+        print_message("  %s: this file system keeps pages that it is told to drop: only those mapped are watched\n",
+                      folder);
+    session = open_session(model, 2, 20, NULL);
+    run(session, logits, &watch);
+    expect_same_bits(logits, expected, TOKENS * VOCAB, "with a limit");
+    assert_int_equal(watch.layers, LAYERS * ((PROMPT + 19) / 20 + TOKENS - PROMPT));
+    alloy_weight_memory memory;
+    alloy_model_weight_memory(model, &memory);
+    print_message("  limit %llu: %llu mapped, %llu in memory at most; %llu read, %llu ahead, %llu there, %llu "
+                  "released, %lld from disks\n",
+                  (unsigned long long)limit, (unsigned long long)watch.most_mapped,
+                  (unsigned long long)watch.most_cached, (unsigned long long)memory.read,
+                  (unsigned long long)memory.ahead, (unsigned long long)memory.hits,
+                  (unsigned long long)memory.released, (long long)memory.disk);
+    assert_true(watch.most_mapped > 0);
+    assert_true(memory.limit == limit);
+    assert_true(memory.peak <= limit);
+    assert_true(memory.read > memory.limit);
+    assert_true(memory.ahead > 0);
+    assert_true(memory.hits > 0);
+    assert_true(memory.read == memory.released + memory.resident);
+    alloy_session_close(session);
+    alloy_model_close(model);
+    remove_folder(folder);
+}
+
+static void routed_experts_keep_to_a_quarter(void **state)
+{
+    (void)state;
+    expect_bounded(moe, 0);
+}
+
+static void a_dense_model_keeps_to_a_quarter(void **state)
+{
+    (void)state;
+    expect_bounded(dense, 0);
+}
+
+static void shards_keep_to_a_quarter(void **state)
+{
+    (void)state;
+    expect_bounded(moe, 3 * MIB);
+}
+
+/* Weights that are read in turn and do not fit: a part of them stays, which least recently used would never allow. */
+static void a_part_of_what_is_read_in_turn_stays(void **state)
+{
+    (void)state;
+    char *folder = new_model(dense, 0);
+    alloy_model *model = open_model(folder);
+    uint64_t size = file_bytes(model);
+    alloy_model_close(model);
+    model = open_with(folder, size / 2);
+    alloy_session *session = open_session(model, 2, 0, NULL);
+    alloy_cache *cache = open_cache(session);
+    float logits[VOCAB];
+    alloy_weight_memory before, after;
+    enum { WARM = 4, STEPS = 10 };
+    for (int64_t t = 0; t < WARM + STEPS; t++) {
+        if (t == WARM)
+            alloy_model_weight_memory(model, &before);
+        expect_ok(alloy_forward(session, &(alloy_sequence){cache, &t, 1}, 1, logits, NULL));
+    }
+    alloy_model_weight_memory(model, &after);
+    uint64_t read = (after.read - before.read) / STEPS;
+    print_message("  of %llu bytes, half in memory: %llu read a token\n", (unsigned long long)size,
+                  (unsigned long long)read);
+    assert_true(read >= size / 4);
+    assert_true(read <= size * 7 / 8);
+    alloy_cache_close(cache);
+    alloy_session_close(session);
+    alloy_model_close(model);
+    remove_folder(folder);
+}
+
+struct worker {
+    alloy_session *session;
+    float *logits;
+};
+
+static void *work(void *user)
+{
+    struct worker *w = user;
+    run(w->session, w->logits, NULL);
+    return NULL;
+}
+
+static void two_sessions_share_a_limit(void **state)
+{
+    (void)state;
+    static float logits[2][TOKENS * VOCAB], expected[TOKENS * VOCAB];
+    char *folder = new_model(moe, 0);
+    alloy_model *model = open_model(folder);
+    uint64_t limit = file_bytes(model) / 4;
+    alloy_session *session = open_session(model, 1, 0, NULL);
+    run(session, expected, NULL);
+    alloy_session_close(session);
+    alloy_model_close(model);
+
+    model = open_with(folder, limit);
+    struct worker workers[2];
+    pthread_t threads[2];
+    for (int i = 0; i < 2; i++)
+        workers[i] = (struct worker){open_session(model, 1, 16 + i, NULL), logits[i]};
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
+    for (int i = 0; i < 2; i++) {
+        pthread_join(threads[i], NULL);
+        expect_same_bits(logits[i], expected, TOKENS * VOCAB, "one of two sessions");
+        alloy_session_close(workers[i].session);
+    }
+    alloy_weight_memory memory;
+    alloy_model_weight_memory(model, &memory);
+    assert_true(memory.peak <= limit);
+    assert_true(mapped_bytes(model) <= limit);
+    alloy_model_close(model);
+    remove_folder(folder);
+}
+
+static void limits_that_cannot_be_are_refused(void **state)
+{
+    (void)state;
+    char *folder = new_model(moe, 0);
+    alloy_model *model;
+    expect_failure(alloy_model_open(&model, folder, &(alloy_load_options){.weight_memory = MIB}), ALLOY_RANGE,
+                   "weight_memory", "1048576", "at least 2097152");
+    assert_null(model);
+    expect_failure(alloy_model_open(&model, folder, &(alloy_load_options){.weight_memory = 8 * MIB, .no_mmap = true}),
+                   ALLOY_ARG, "no_mmap");
+    assert_null(model);
+    model = open_with(folder, 2 * MIB);
+    alloy_model_close(model);
+    model = open_model(folder);
+    alloy_weight_memory memory;
+    alloy_model_weight_memory(model, &memory);
+    assert_true(memory.limit == 0 && memory.read == 0);
+    alloy_model_close(model);
+    remove_folder(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(routed_experts_keep_to_a_quarter), cmocka_unit_test(a_dense_model_keeps_to_a_quarter),
+        cmocka_unit_test(shards_keep_to_a_quarter),         cmocka_unit_test(a_part_of_what_is_read_in_turn_stays),
+        cmocka_unit_test(two_sessions_share_a_limit),       cmocka_unit_test(limits_that_cannot_be_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
