@@ -19,8 +19,8 @@ typedef struct alloy_cli_listener {
     void *user;
 } alloy_cli_listener;
 
-/* Runs the ids from an empty cache, a chunk of tokens at a time, with a bar of that label. Holds the logits of one chunk
- * and nothing of the others. What `rows` returns ends it. */
+/* Runs the ids from an empty cache, a chunk of tokens at a time, with a bar of that label. Holds the logits of one
+ * chunk and nothing of the others. What `rows` returns ends it. */
 alloy_status alloy_cli_listen(alloy_session *session, const alloy_ids *ids, const alloy_cli_listener *listener,
                               const char *label);
 

@@ -1,5 +1,5 @@
-/* The result of `alloy compare`: a row a layer, one for the logits, and how many tokens are equal: the likeliest of each
- * position, and greedy ids. */
+/* The result of `alloy compare`: a row a layer, one for the logits, and how many tokens are equal: the likeliest of
+ * each position, and greedy ids. */
 #ifndef ALLOY_CLI_COMPARISON_H
 #define ALLOY_CLI_COMPARISON_H
 

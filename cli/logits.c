@@ -28,7 +28,7 @@ static alloy_status read_input(alloy_cli_job *job)
     return alloy_cli_read_ids(job);
 }
 
-/* logits [T, V], hidden.I [T, width], input_ids [T], and in the metadata what a reference says of itself (reference.h). */
+/* logits [T, V], hidden.I [T, width], input_ids [T]; in the metadata what a reference says of itself (reference.h). */
 static alloy_status save(const logits_options *o, const alloy_cli_capture *c, const alloy_ids *ids)
 {
     int64_t layers = c->hidden ? c->layers : 0;

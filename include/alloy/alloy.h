@@ -160,7 +160,7 @@ typedef struct alloy_load_options {
     bool no_mmap;         /* read weights into memory instead of mapping the files (safe against files that change) */
     bool allow_unused;    /* tensors that nothing uses are a warning, not an error */
     bool follow_symlinks; /* follow links that leave the model's folder and its Hub cache */
-    /* most bytes of the mapped weights that stay in memory; 0: what the system keeps. Results are the same to the bit */
+    /* most bytes of the mapped weights that stay in memory; 0: what the system keeps. Results are the same bits */
     uint64_t weight_memory;
 } alloy_load_options;
 

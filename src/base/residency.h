@@ -12,8 +12,8 @@
  * What leaves first. Some ranges are read in turn: every pass reads all of them in the same order. Dropping the least
  * recently used one, as is usual, would drop each just before it is needed again, and none would ever be found. The one
  * that is needed last is the one just read, so it goes first, and a part of them stays for good. Other ranges are read
- * by choice (routed experts, rows of the embedding): of them the least recently used goes first, and all go before those
- * in turn, since they may not be needed in the next pass at all and those are. What was announced goes never: it is
+ * by choice (routed experts, rows of the embedding): of them the least recently used goes first, and all go before
+ * those in turn, since they may not be needed in the next pass at all and those are. What was announced goes never: it is
  * about to be held.
  *
  * Reading ahead. The order of the ranges in turn is learned in the first pass; afterwards each hold announces the ones

@@ -1,5 +1,5 @@
-/* alloy compare against references that Alloy wrote itself, whole and spoiled: which numbers are off, where, by how much,
- * and what the dtype and the number of layers that the reference tells of itself change. */
+/* alloy compare against references that Alloy wrote itself, whole and spoiled: which numbers are off, where, by how
+ * much, and what the dtype and the number of layers that the reference tells of itself change. */
 #include "spawn.h"
 
 #include <math.h>

@@ -485,7 +485,7 @@ static void the_first_layers_can_run_alone(void **state)
     }
 }
 
-/* ---- The first layers of a checkpoint that is here in part -------------------------------------------------------- */
+/* ---- The first layers of a checkpoint that is here in part ------------------------------------------------------- */
 
 /* In the sharded case layer i ends in shard 2 * i + 3; the final norm is in the 9th, the head in the 10th. */
 static bool is_needed(int shard, int64_t layers)

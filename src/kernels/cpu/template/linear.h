@@ -10,8 +10,8 @@
  * read them, and stay in the L2 cache; then four rows of weights at a time are widened into the L1 cache and meet
  * all these tokens.
  *
- * FP8 and FP4 take these ways too, each element with its scale. One token streams them, tile of scales by tile, two rows
- * at a time: to widen takes more time than to multiply, and the other registers. For more tokens a panel's rows are
+ * FP8 and FP4 take these ways too, each element with its scale. One token streams them, tile of scales by tile, two
+ * rows at a time: to widen takes more time than to multiply, and the other registers. For more tokens a panel's rows are
  * widened once.
  *
  *     packed      [tile][part][step of 16 lanes][row or token of the tile][WIDTH]
