@@ -13,8 +13,8 @@
  * recently used one, as is usual, would drop each just before it is needed again, and none would ever be found. The one
  * that is needed last is the one just read, so it goes first, and a part of them stays for good. Other ranges are read
  * by choice (routed experts, rows of the embedding): of them the least recently used goes first, and all go before
- * those in turn, since they may not be needed in the next pass at all and those are. What was announced goes never: it is
- * about to be held.
+ * those in turn, since they may not be needed in the next pass at all and those are. What was announced goes never: it
+ * is about to be held.
  *
  * Reading ahead. The order of the ranges in turn is learned in the first pass; afterwards each hold announces the ones
  * that follow. Ranges by choice are announced by who knows the choice.

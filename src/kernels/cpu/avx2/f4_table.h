@@ -1,5 +1,5 @@
 /* The 16 numbers of F4 times each scale in F8_E8M0, as floats: for a scale's byte, the upper bytes of all, then the
- * bytes below; the two lowest bytes are zero. The products are rounded once: none needs more than the bits of a bf16. */
+ * bytes below; the two lowest bytes are zero. Products are rounded once: none needs more than the bits of a bf16. */
 #ifndef ALLOY_KERNELS_CPU_AVX2_F4_TABLE_H
 #define ALLOY_KERNELS_CPU_AVX2_F4_TABLE_H
 

@@ -11,8 +11,8 @@
  * all these tokens.
  *
  * FP8 and FP4 take these ways too, each element with its scale. One token streams them, tile of scales by tile, two
- * rows at a time: to widen takes more time than to multiply, and the other registers. For more tokens a panel's rows are
- * widened once.
+ * rows at a time: to widen takes more time than to multiply, and the other registers. For more tokens a panel's rows
+ * are widened once.
  *
  *     packed      [tile][part][step of 16 lanes][row or token of the tile][WIDTH]
  *     lanes       [tile of rows][tile of tokens][part][token][row][WIDTH] */
