@@ -1,7 +1,9 @@
 /* How fast the kernels are, beside what the machine can do: bytes from memory, and fused multiply-adds in registers.
  * Best of several runs: other work on the machine only slows down.
  *
- *     cmake --build build/release --target bench_kernels && build/release/bench_kernels [table] [threads] */
+ *     cmake --build build/release --target bench_kernels && build/release/bench_kernels [table] [threads] [shares]
+ *
+ * shares: no more than weights of 16, 8 and 4 bits beside reading. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -9,7 +11,9 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/median.h"
 #include "base/memory.h"
+#include "base/random.h"
 #include "base/threads.h"
 #include "kernels/kernels.h"
 
@@ -20,14 +24,19 @@ typedef struct bench {
     alloy_team team;
 } bench;
 
+static double seconds_of(const bench *b, int64_t tasks, alloy_task *task, void *context)
+{
+    double start = alloy_seconds();
+    alloy_parallel(&b->team, tasks, task, context);
+    return alloy_seconds() - start;
+}
+
 /* Seconds of the fastest of REPEATS runs. */
 static double best(const bench *b, int64_t tasks, alloy_task *task, void *context)
 {
     double least = INFINITY;
     for (int i = 0; i < REPEATS; i++) {
-        double start = alloy_seconds();
-        alloy_parallel(&b->team, tasks, task, context);
-        double taken = alloy_seconds() - start;
+        double taken = seconds_of(b, tasks, task, context);
         least = taken < least ? taken : least;
     }
     return least;
@@ -119,6 +128,7 @@ static void linear_task(void *context, int64_t index, void *scratch)
     int64_t first = index * l->rows_per_task;
     job.rows = job.rows - first < l->rows_per_task ? job.rows - first : l->rows_per_task;
     job.w = (const char *)job.w + first * job.w_stride;
+    job.scales.first += first;
     job.y += first;
     l->kernels->linear(&job, scratch);
 }
@@ -159,6 +169,87 @@ static void decode(const bench *b)
             printf("linear, decode, %-4s n=%" PRId64 "                 %7.1f GB/s\n", alloy_dtype_name(dtypes[d]), n,
                    (double)bytes / seconds * 1e-9);
         }
+}
+
+/* ---- Weights of 16, 8 and 4 bits, one token, beside reading ------------------------------------------------------- */
+
+enum { WEIGHT_ROWS = 1 << 15, WEIGHT_COLUMNS = 4096 }; /* 68 MB at least: beyond the caches */
+
+/* A matrix of numbers between -6 and 6, with the scales that checkpoints have. `bytes`: of both. */
+typedef struct weights {
+    linear_bench linear;
+    void *w, *scales;
+    int64_t bytes;
+} weights;
+
+static weights make_weights(const bench *b, alloy_dtype dtype, float *x, float *y)
+{
+    const int64_t row = (int64_t)WEIGHT_COLUMNS * alloy_dtype_bits(dtype) / 8;
+    const int64_t down = dtype == ALLOY_F4 ? 1 : 128, across = dtype == ALLOY_F4 ? 32 : 128;
+    const int64_t stride = WEIGHT_COLUMNS / across, scales = dtype == ALLOY_BF16 ? 0 : WEIGHT_ROWS / down * stride;
+    weights made = {.w = memory((size_t)(WEIGHT_ROWS * row)), .scales = memory((size_t)scales + 1)};
+    float *numbers = memory(WEIGHT_COLUMNS * sizeof *numbers);
+    for (int64_t i = 0; i < WEIGHT_COLUMNS; i++)
+        numbers[i] = 12 * (float)alloy_random_uniform(1, 0, (uint64_t)i) - 6;
+    b->kernels->narrow(made.w, numbers, dtype, WEIGHT_COLUMNS);
+    for (int64_t r = 1; r < WEIGHT_ROWS; r++)
+        memcpy((char *)made.w + r * row, made.w, (size_t)row);
+    made.linear = (linear_bench){b->kernels,
+                                 {.y = y,
+                                  .y_stride = WEIGHT_ROWS,
+                                  .x = x,
+                                  .x_stride = WEIGHT_COLUMNS,
+                                  .n = 1,
+                                  .k = WEIGHT_COLUMNS,
+                                  .w = made.w,
+                                  .dtype = dtype,
+                                  .w_stride = row,
+                                  .scales = {scales ? made.scales : NULL, ALLOY_F8_E8M0, down, across, stride, 0},
+                                  .rows = WEIGHT_ROWS,
+                                  .scale = 1},
+                                 128};
+    made.bytes = WEIGHT_ROWS * row + scales;
+    alloy_memory_free(numbers);
+    return made;
+}
+
+typedef struct read_bench {
+    const alloy_kernels *kernels;
+    const float *x;
+    int64_t per_task; /* floats */
+} read_bench;
+
+static void read_rows(void *context, int64_t index, void *scratch)
+{
+    const read_bench *r = context;
+    *(uint32_t *)scratch = r->kernels->read(r->x + index * r->per_task, r->per_task);
+}
+
+/* Bytes a second of reading and of linears in turn, so that other work on the machine slows down all of them. */
+static void shares(const bench *b)
+{
+    enum { TURNS = 15, KINDS = 3 };
+    static const alloy_dtype dtypes[KINDS] = {ALLOY_BF16, ALLOY_F8_E4M3, ALLOY_F4};
+    float *x = memory(WEIGHT_COLUMNS * sizeof *x), *y = memory(WEIGHT_ROWS * sizeof *y);
+    weights all[KINDS];
+    double read[KINDS][TURNS], rates[KINDS][TURNS], ratios[KINDS][TURNS];
+    for (int i = 0; i < KINDS; i++)
+        all[i] = make_weights(b, dtypes[i], x, y);
+    for (int turn = 0; turn < TURNS; turn++)
+        for (int i = 0; i < KINDS; i++) { /* both over the same memory */
+            const int64_t row = all[i].linear.job.w_stride, tasks = WEIGHT_ROWS / 128;
+            read_bench r = {b->kernels, all[i].w, row * 128 / 4};
+            read[i][turn] = (double)(WEIGHT_ROWS * row) / seconds_of(b, tasks, read_rows, &r);
+            rates[i][turn] = (double)all[i].bytes / seconds_of(b, tasks, linear_task, &all[i].linear);
+            ratios[i][turn] = rates[i][turn] / read[i][turn];
+        }
+    for (int i = 0; i < KINDS; i++) {
+        printf("linear, one token, %-8s         %7.1f of %5.1f GB/s read: %.2f (medians of %d)\n",
+               alloy_dtype_name(dtypes[i]), alloy_median(rates[i], TURNS) * 1e-9, alloy_median(read[i], TURNS) * 1e-9,
+               alloy_median(ratios[i], TURNS), TURNS);
+        alloy_memory_free(all[i].w), alloy_memory_free(all[i].scales);
+    }
+    alloy_memory_free(x), alloy_memory_free(y);
 }
 
 static void prefill(const bench *b)
@@ -286,7 +377,7 @@ static void delta(const bench *b)
 
 int main(int count, char **words)
 {
-    bench b = {.kernels = alloy_kernels_get(count > 1 ? words[1] : NULL)};
+    bench b = {.kernels = alloy_kernels_get(count > 1 && words[1][0] ? words[1] : NULL)};
     if (!b.kernels || alloy_team_open(&b.team, count > 2 ? atoi(words[2]) : 0)) {
         fprintf(stderr, "%s\n", alloy_error());
         return 1;
@@ -294,10 +385,13 @@ int main(int count, char **words)
     printf("%s, %d thread%s\n", b.kernels->name, b.team.threads, b.team.threads == 1 ? "" : "s");
     read_bandwidth(&b);
     fma_peak(&b);
-    decode(&b);
-    prefill(&b);
-    attention(&b);
-    delta(&b);
+    shares(&b);
+    if (count < 4 || strcmp(words[3], "shares") != 0) {
+        decode(&b);
+        prefill(&b);
+        attention(&b);
+        delta(&b);
+    }
     alloy_team_close(&b.team);
     return 0;
 }

@@ -51,7 +51,8 @@ static alloy_scales scales_of(trial *t, alloy_dtype dtype, int64_t rows, int64_t
 {
     static const int64_t columns[] = {16, 32, 48, 128};
     source *s = &t->source;
-    alloy_scales scales = {.dtype = between(s, 0, 1) ? ALLOY_F32 : ALLOY_F8_E8M0,
+    static const alloy_dtype dtypes[] = {ALLOY_F8_E8M0, ALLOY_F8_E8M0, ALLOY_F32, ALLOY_BF16};
+    alloy_scales scales = {.dtype = dtypes[between(s, 0, 3)],
                            .rows = between(s, 0, 1) ? 1 : between(s, 1, 5),
                            .columns = columns[between(s, 0, 3)],
                            .first = between(s, 0, 7)};
@@ -63,8 +64,9 @@ static alloy_scales scales_of(trial *t, alloy_dtype dtype, int64_t rows, int64_t
     uint8_t *data = malloc((size_t)(scales.stride * down));
     for (int64_t r = 0; r < down; r++)
         for (int64_t c = 0; c < across; c++)
-            if (scales.dtype == ALLOY_F32)
-                memcpy(data + r * scales.stride + 4 * c, &factors[r * across + c], 4);
+            if (scales.dtype != ALLOY_F8_E8M0)
+                t->plain->narrow(data + r * scales.stride + c * alloy_dtype_bits(scales.dtype) / 8,
+                                 &factors[r * across + c], scales.dtype, 1);
             else
                 data[r * scales.stride + c] =
                     (uint8_t)(t->kind == PLAIN ? between(s, 120, 130) : between(s, 0, t->kind == WIDE ? 254 : 255));

@@ -195,7 +195,8 @@ ALLOY_INLINE const void *scales_of_row(float *buffer, const alloy_linear_job *jo
         for (int64_t i = 0; i < tiles; i++)
             buffer[i] = alloy_from_f8_e8m0((uint8_t)row[first + i]);
     else
-        memcpy(buffer, row + first * (int64_t)sizeof *buffer, (size_t)tiles * sizeof *buffer);
+        for (int64_t i = 0; i < tiles; i++)
+            buffer[i] = alloy_element(row, s->dtype, first + i);
     for (int64_t i = 0; i < tiles; i++) {
         buffer[i] *= 0x1p120f;
         finite &= fabsf(buffer[i]) <= 0x1.fffffep127f;
