@@ -171,7 +171,7 @@ static void decode(const bench *b)
         }
 }
 
-/* ---- Weights of 16, 8 and 4 bits, one token, beside reading ------------------------------------------------------- */
+/* ---- Weights of 16, 8 and 4 bits, one token, beside reading ------------------------------------------------------ */
 
 enum { WEIGHT_ROWS = 1 << 15, WEIGHT_COLUMNS = 4096 }; /* 68 MB at least: beyond the caches */
 
