@@ -279,6 +279,9 @@ typedef struct alloy_ffn {
     alloy_status (*check)(const alloy_config *config);
     void (*params)(alloy_params *params, const alloy_config *config);
     alloy_tensor *(*forward)(alloy_pass *pass, const alloy_config *config, const void *weights, alloy_tensor *x);
+    /* announces weights that the tokens' ids call for; called before the layer's mixer where weights are read from
+     * files as they are needed, so that they come while it runs. NULL: they are not known before */
+    void (*foresee)(alloy_pass *pass, const alloy_config *config, const void *weights);
 } alloy_ffn;
 
 /* Adds a module to the process's registry; the struct must outlive the process. ARG for a name that is taken or a
@@ -445,6 +448,9 @@ ALLOY_API alloy_routes *alloy_route_scores(alloy_pass *p, alloy_tensor *logits, 
  * chosen experts' logits of x [n, H] are computed, so `scoring` is not "softmax". */
 ALLOY_API alloy_routes *alloy_route_by_id(alloy_pass *p, alloy_tensor *x, const alloy_weight *gate,
                                           const alloy_weight *table, const char *scoring, double scale);
+
+/* For an FFN's foresee: the experts that alloy_route_by_id will choose. */
+ALLOY_API void alloy_foresee_by_id(alloy_pass *p, const alloy_weight *table, const alloy_expert_weights *experts);
 
 /* y [n, H] = sum over a token's experts, in rising expert number, of weight * down(silu(gate x) * up x). */
 ALLOY_API alloy_tensor *alloy_experts(alloy_pass *p, alloy_tensor *x, alloy_routes *routes,

@@ -151,6 +151,8 @@ static void mix(struct stream *s, int64_t i, const alloy_state *state)
     const alloy_model_layer *layer = &s->m->layers[i];
     alloy_site site = alloy_site_at(ALLOY_SITE_MIXER, i, layer->mixer->name);
     alloy_tensor *y = NULL, *x = enter(s, site, layer->mixer_residual, layer->input_norm);
+    if (x && s->p->residency && layer->ffn->foresee)
+        layer->ffn->foresee(s->p, layer->ffn_config, layer->ffn_weights);
     if (x)
         y = read_before(s, layer->mixer_like)
                 ? alloy_tensor_like(s->p, x)

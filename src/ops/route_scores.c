@@ -206,6 +206,24 @@ static void count_by_id(const alloy_args *a, alloy_cost *cost)
 
 static const alloy_op route_by_id = {"route_by_id", run_by_id, count_by_id};
 
+void alloy_foresee_by_id(alloy_pass *p, const alloy_weight *table, const alloy_expert_weights *experts)
+{
+    int64_t k = table->shape[1];
+    if (!p->residency || p->status)
+        return;
+    int32_t *expert = alloy_pass_take(p, k, sizeof *expert);
+    for (int64_t t = 0; expert && t < p->tokens; t++) {
+        read_experts(p, table, p->ids[t], k, expert);
+        for (int64_t i = 0; i < k; i++) {
+            const alloy_weight *parts[] = {&experts->gate[expert[i]], &experts->up[expert[i]],
+                                           &experts->down[expert[i]]};
+            for (int part = 0; part < 3; part++)
+                if (!alloy_weight_announce(p->residency, parts[part], 0, parts[part]->shape[0] * parts[part]->shape[1]))
+                    return;
+        }
+    }
+}
+
 /* Distinct ids among n of `ids` that are equally likely. */
 static double distinct(int64_t ids, int64_t n)
 {

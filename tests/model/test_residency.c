@@ -9,6 +9,7 @@
 
 #include "model/init.h"
 #include "model/model.h"
+#include "model/session.h"
 
 enum { TOKENS = 60, PROMPT = 45, VOCAB = 256, LAYERS = 4, MIB = 1 << 20, KIB = 1 << 10 };
 
@@ -25,6 +26,16 @@ static const char dense[] =
     "\"layer_types\": {\"pattern\": [\"qwen3_attention\", \"qwen3_5_gdn\"], \"repeat\": 2}, "
     "\"linear_num_key_heads\": 2, \"linear_num_value_heads\": 4, \"linear_key_head_dim\": 64, "
     "\"linear_value_head_dim\": 64, \"ffn_types\": {\"pattern\": [\"qwen3_mlp\"], \"repeat\": 4}}";
+
+/* Experts that a table names by token id, 128 KiB a matrix. */
+static const char hash[] =
+    "{\"model_type\": \"deepseek_v4\", \"vocab_size\": 256, \"hidden_size\": 256, \"moe_intermediate_size\": 256, "
+    "\"num_hidden_layers\": 4, \"num_hash_layers\": 4, \"layer_types\": [\"sliding_attention\", "
+    "\"sliding_attention\", \"sliding_attention\", \"sliding_attention\"], \"num_attention_heads\": 2, "
+    "\"head_dim\": 16, \"partial_rotary_factor\": 0.5, \"q_lora_rank\": 8, \"o_groups\": 2, \"o_lora_rank\": 8, "
+    "\"index_n_heads\": 4, \"index_head_dim\": 16, \"index_topk\": 64, \"sliding_window\": 128, "
+    "\"num_experts\": 16, \"num_experts_per_tok\": 2, \"max_position_embeddings\": 256, "
+    "\"initializer_range\": 0.1, \"dtype\": \"bfloat16\"}";
 
 static char *new_model(const char *config_text, uint64_t max_shard_size)
 {
@@ -190,6 +201,63 @@ static void shards_keep_to_a_quarter(void **state)
     expect_bounded(moe, 3 * MIB);
 }
 
+static void experts_by_id_keep_to_a_quarter(void **state)
+{
+    (void)state;
+    expect_bounded(hash, 0);
+}
+
+struct sites {
+    const alloy_model *model;
+    bool in_ffn;
+    uint64_t read, read_in_ffns, read_in_all;
+};
+
+static void at_site(void *user, const alloy_site *site)
+{
+    struct sites *s = user;
+    alloy_weight_memory memory;
+    alloy_model_weight_memory(s->model, &memory);
+    s->read_in_ffns += s->in_ffn ? memory.read - s->read : 0;
+    s->read_in_all += memory.read - s->read;
+    s->read = memory.read;
+    s->in_ffn = site->kind == ALLOY_SITE_FFN;
+}
+
+/* When an FFN of experts by id begins, its experts have been asked for while the mixer ran. */
+static void experts_by_id_are_read_ahead(void **state)
+{
+    (void)state;
+    char *folder = new_model(hash, 0);
+    alloy_model *model = open_model(folder);
+    uint64_t limit = file_bytes(model) / 4;
+    alloy_model_close(model);
+    model = open_with(folder, limit);
+    alloy_session *session = open_session(model, 1, 0, NULL);
+    alloy_cache *cache = open_cache(session);
+    float logits[VOCAB];
+    struct sites sites = {.model = model};
+    for (int64_t t = 0; t < 24; t++) {
+        int64_t id = t * 37 % VOCAB;
+        if (t == 4) { /* the order of what is read in turn is known by now */
+            session->watch = at_site;
+            session->watch_user = &sites;
+            alloy_weight_memory memory;
+            alloy_model_weight_memory(model, &memory);
+            sites.read = memory.read;
+        }
+        expect_ok(alloy_forward(session, &(alloy_sequence){cache, &id, 1}, 1, logits, NULL));
+    }
+    print_message("  %llu bytes read, %llu of them in FFNs\n", (unsigned long long)sites.read_in_all,
+                  (unsigned long long)sites.read_in_ffns);
+    assert_true(sites.read_in_all > 4 * MIB);
+    assert_true(sites.read_in_ffns < sites.read_in_all / 4);
+    alloy_cache_close(cache);
+    alloy_session_close(session);
+    alloy_model_close(model);
+    remove_folder(folder);
+}
+
 /* Weights that are read in turn and do not fit: a part of them stays, which least recently used would never allow. */
 static void a_part_of_what_is_read_in_turn_stays(void **state)
 {
@@ -290,7 +358,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(routed_experts_keep_to_a_quarter), cmocka_unit_test(a_dense_model_keeps_to_a_quarter),
-        cmocka_unit_test(shards_keep_to_a_quarter),         cmocka_unit_test(a_part_of_what_is_read_in_turn_stays),
+        cmocka_unit_test(shards_keep_to_a_quarter),         cmocka_unit_test(experts_by_id_keep_to_a_quarter),
+        cmocka_unit_test(experts_by_id_are_read_ahead),     cmocka_unit_test(a_part_of_what_is_read_in_turn_stays),
         cmocka_unit_test(two_sessions_share_a_limit),       cmocka_unit_test(limits_that_cannot_be_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -34,6 +34,13 @@ static alloy_tensor *forward(alloy_pass *p, const alloy_config *c, const void *w
     return alloy_dsv4_experts_forward(p, c, &w->experts, x, routes);
 }
 
+static void foresee(alloy_pass *p, const alloy_config *c, const void *weights)
+{
+    (void)c;
+    const struct weights *w = weights;
+    alloy_foresee_by_id(p, w->tid2eid, &w->experts.experts);
+}
+
 const alloy_ffn alloy_dsv4_hash_moe = {
     .name = "dsv4_hash_moe",
     .attr_name = "mlp",
@@ -42,4 +49,5 @@ const alloy_ffn alloy_dsv4_hash_moe = {
     .check = check,
     .params = params,
     .forward = forward,
+    .foresee = foresee,
 };
