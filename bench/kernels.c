@@ -175,7 +175,8 @@ static void decode(const bench *b)
 
 enum { WEIGHT_ROWS = 1 << 15, WEIGHT_COLUMNS = 4096 }; /* 68 MB at least: beyond the caches */
 
-/* A matrix of numbers between -6 and 6, with the scales that checkpoints have. `bytes`: of both. */
+/* A matrix of numbers up to the largest of its dtype, as scales make them, and scales in tiles as checkpoints have them.
+ * `bytes`: of both. */
 typedef struct weights {
     linear_bench linear;
     void *w, *scales;
@@ -188,9 +189,10 @@ static weights make_weights(const bench *b, alloy_dtype dtype, float *x, float *
     const int64_t down = dtype == ALLOY_F4 ? 1 : 128, across = dtype == ALLOY_F4 ? 32 : 128;
     const int64_t stride = WEIGHT_COLUMNS / across, scales = dtype == ALLOY_BF16 ? 0 : WEIGHT_ROWS / down * stride;
     weights made = {.w = memory((size_t)(WEIGHT_ROWS * row)), .scales = memory((size_t)scales + 1)};
+    const float largest = dtype == ALLOY_F4 ? 6 : 448;
     float *numbers = memory(WEIGHT_COLUMNS * sizeof *numbers);
     for (int64_t i = 0; i < WEIGHT_COLUMNS; i++)
-        numbers[i] = 12 * (float)alloy_random_uniform(1, 0, (uint64_t)i) - 6;
+        numbers[i] = largest * (2 * (float)alloy_random_uniform(1, 0, (uint64_t)i) - 1);
     b->kernels->narrow(made.w, numbers, dtype, WEIGHT_COLUMNS);
     for (int64_t r = 1; r < WEIGHT_ROWS; r++)
         memcpy((char *)made.w + r * row, made.w, (size_t)row);
