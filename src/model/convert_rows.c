@@ -11,6 +11,7 @@
 static const float LARGEST_FP8 = 448, LARGEST_FP4 = 6;
 
 struct alloy_row_scratch {
+    const alloy_kernels *kernels;
     const alloy_made_tensor *tensor; /* whose row and scales are here; NULL: nobody's */
     int64_t row, band;               /* which; a band is the rows of a part that share scales */
     float *wide, *other;             /* [columns] the row's values; quotients, then the values that were made of them */
@@ -60,6 +61,7 @@ struct alloy_row_scratch *alloy_row_scratch_new(int64_t columns)
     struct alloy_row_scratch *s = alloy_memory_zeroed(1, sizeof *s);
     if (!s)
         return NULL;
+    s->kernels = alloy_kernels_get(NULL);
     s->wide = alloy_memory_new(count, sizeof *s->wide);
     s->other = alloy_memory_new(count, sizeof *s->other);
     s->scales = alloy_memory_new(count / ALLOY_FP4_TILE + 1, sizeof *s->scales);
@@ -99,7 +101,7 @@ static int64_t first_not_finite(const float *values, int64_t count)
 /* The values of a row, which must be finite, into scratch->wide. */
 static alloy_status widen(const alloy_made_tensor *t, const alloy_weight *part, int64_t row)
 {
-    const alloy_kernels *kernels = alloy_kernels_get(NULL);
+    const alloy_kernels *kernels = t->scratch->kernels;
     float *wide = t->scratch->wide;
     kernels->widen_row(wide, stored_row(part, row, t->columns), part->dtype, &part->scales, row, t->columns);
     if (kernels->all_finite(wide, t->columns))
@@ -112,7 +114,7 @@ static alloy_status widen(const alloy_made_tensor *t, const alloy_weight *part, 
 static alloy_status measure(alloy_made_tensor *t, const alloy_weight *part, int64_t row)
 {
     const float *wide = t->scratch->wide, *made = t->scratch->other;
-    if (!alloy_kernels_get(NULL)->all_finite(made, t->columns)) {
+    if (!t->scratch->kernels->all_finite(made, t->columns)) {
         int64_t at = first_not_finite(made, t->columns);
         return alloy_fail(ALLOY_RANGE, "%s: element %lld is %g, more than %s can hold", part->name,
                           (long long)(row * t->columns + at), (double)wide[at], alloy_dtype_name(t->dtype));
@@ -138,12 +140,22 @@ static float scale_for(const alloy_made_tensor *t, float amax)
         return 1;
     if (t->scale_dtype == ALLOY_F32)
         return scale;
-    alloy_kernels_get(NULL)->narrow(&power, &scale, ALLOY_F8_E8M0, 1);
-    alloy_kernels_get(NULL)->widen(&scale, &power, ALLOY_F8_E8M0, 1);
+    t->scratch->kernels->narrow(&power, &scale, ALLOY_F8_E8M0, 1);
+    t->scratch->kernels->widen(&scale, &power, ALLOY_F8_E8M0, 1);
     return scale;
 }
 
-/* The scales of a band into scratch->scales. */
+/* The largest absolute value of `count`, and of `largest`. */
+static float largest_of(const float *values, int64_t count, float largest)
+{
+    for (int64_t i = 0; i < count; i++) {
+        float value = fabsf(values[i]);
+        largest = value > largest ? value : largest;
+    }
+    return largest;
+}
+
+/* The scales of a band into scratch->scales: its tiles are whole, for what else there is is not packed. */
 static alloy_status find_scales(const alloy_made_tensor *t, const alloy_weight *part, int64_t band)
 {
     struct alloy_row_scratch *s = t->scratch;
@@ -154,10 +166,8 @@ static alloy_status find_scales(const alloy_made_tensor *t, const alloy_weight *
         alloy_status status = widen(t, part, row);
         if (status)
             return status;
-        for (int64_t i = 0; i < t->columns; i++) {
-            float value = fabsf(s->wide[i]), *largest = &s->scales[i / columns];
-            *largest = value > *largest ? value : *largest;
-        }
+        for (int64_t tile = 0; tile < tiles; tile++)
+            s->scales[tile] = largest_of(s->wide + tile * columns, columns, s->scales[tile]);
     }
     for (int64_t tile = 0; tile < tiles; tile++)
         s->scales[tile] = scale_for(t, s->scales[tile]);
@@ -181,14 +191,16 @@ static float quotient(float value, float scale, float largest)
 
 static alloy_status pack_row(alloy_made_tensor *t, const alloy_weight *part, int64_t row)
 {
-    const alloy_kernels *kernels = alloy_kernels_get(NULL);
+    const alloy_kernels *kernels = t->scratch->kernels;
     struct alloy_row_scratch *s = t->scratch;
     float largest = t->dtype == ALLOY_F8_E4M3 ? LARGEST_FP8 : LARGEST_FP4;
     alloy_status status = widen(t, part, row);
     if (status)
         return status;
-    for (int64_t i = 0; i < t->columns; i++)
-        s->other[i] = quotient(s->wide[i], s->scales[i / tile_columns(t)], largest);
+    int64_t columns = tile_columns(t);
+    for (int64_t tile = 0; tile < tiles_of_row(t); tile++)
+        for (int64_t i = tile * columns; i < (tile + 1) * columns; i++)
+            s->other[i] = quotient(s->wide[i], s->scales[tile], largest);
     kernels->narrow(s->bytes, s->other, t->dtype, t->columns);
     alloy_scales scales = {.data = s->scales, .dtype = ALLOY_F32, .rows = 1, .columns = tile_columns(t)};
     kernels->widen_row(s->other, s->bytes, t->dtype, &scales, 0, t->columns);
@@ -197,7 +209,7 @@ static alloy_status pack_row(alloy_made_tensor *t, const alloy_weight *part, int
 
 static alloy_status cast_row(alloy_made_tensor *t, const alloy_weight *part, int64_t row)
 {
-    const alloy_kernels *kernels = alloy_kernels_get(NULL);
+    const alloy_kernels *kernels = t->scratch->kernels;
     struct alloy_row_scratch *s = t->scratch;
     alloy_status status = widen(t, part, row);
     if (status)
@@ -215,7 +227,7 @@ static void keep_scales(const alloy_made_tensor *t, const alloy_weight *part, in
     if (scales->dtype == t->scale_dtype)
         memcpy(t->scratch->bytes, stored, alloy_made_row_bytes(t));
     else
-        alloy_kernels_get(NULL)->widen((float *)(void *)t->scratch->bytes, stored, scales->dtype, tiles_of_row(t));
+        t->scratch->kernels->widen((float *)(void *)t->scratch->bytes, stored, scales->dtype, tiles_of_row(t));
 }
 
 /* Row `row` of the whole into scratch->bytes. */
@@ -243,7 +255,7 @@ static alloy_status make_row(alloy_made_tensor *t, int64_t row)
     }
     if (!t->is_scales)
         return pack_row(t, part, within);
-    alloy_kernels_get(NULL)->narrow(s->bytes, s->scales, t->scale_dtype, tiles_of_row(t));
+    t->scratch->kernels->narrow(s->bytes, s->scales, t->scale_dtype, tiles_of_row(t));
     return ALLOY_OK;
 }
 
