@@ -6,6 +6,7 @@
 #include <signal.h>
 
 #include "alloy/extend.h"
+#include "base/memory.h"
 #include "model/init.h"
 
 enum { MOST_PATH = 4096 };
@@ -585,6 +586,30 @@ static void a_full_disk_leaves_no_model(void **state)
     remove_folder(folder);
 }
 
+static void want_of_memory_is_told_and_leaves_no_model(void **state)
+{
+    (void)state;
+    char *folder = test_folder(), from[MOST_PATH], made[MOST_PATH];
+    join(from, folder, "from");
+    join(made, folder, "made");
+    draw_model(from, EXPERTS, ALLOY_BF16);
+    alloy_model *model = open_model(from);
+    alloy_convert_options fp4 = {.dtype = ALLOY_F4};
+    alloy_status status = ALLOY_NOMEM;
+    int64_t allowed = 0;
+    for (; status == ALLOY_NOMEM; allowed += 3) {
+        alloy_memory_fail_after(allowed);
+        status = alloy_convert(model, made, &fp4);
+        alloy_memory_fail_after(-1);
+        if (status)
+            assert_int_equal(access(path_in(made, "config.json"), F_OK), -1);
+    }
+    expect_ok(status);
+    assert_true(allowed > 10);
+    alloy_model_close(model);
+    remove_folder(folder);
+}
+
 static bool stop_at_once(void *user, uint64_t done, uint64_t bytes)
 {
     (void)user, (void)done, (void)bytes;
@@ -620,6 +645,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_done_is_said_and_nothing_is_written),
         cmocka_unit_test(a_weight_that_a_dtype_cannot_hold_is_named),
         cmocka_unit_test(a_full_disk_leaves_no_model),
+        cmocka_unit_test(want_of_memory_is_told_and_leaves_no_model),
         cmocka_unit_test(a_conversion_that_is_stopped_leaves_no_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
