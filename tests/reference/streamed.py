@@ -422,6 +422,13 @@ def parse(words):
     options = parser.parse_args(words)
     if rest and not options.compare:
         parser.error("flags behind -- are for --compare")
+    if options.out.exists() and options.out.resolve().parent == options.model.resolve():
+        parser.error(f"{options.out} is there, among the model's files; write elsewhere")
+    if options.measure_float32 and options.dtype != "float64":
+        parser.error("--measure-float32 is for --dtype float64")
+    note = options.out.with_suffix(".json")
+    if note.exists() and not (options.measure_float32 and "transformers_fp32_max_abs_error" in note.read_text()):
+        parser.error(f"{note} would be taken for the measure of {options.out}; remove it or write elsewhere")
     if options.compare and not options.alloy.exists():
         parser.error(f"there is no {options.alloy}; build it, or say --alloy FILE")
     return options, rest
