@@ -121,6 +121,26 @@ static void help_ends_the_reading(void **state)
     expect_ok(read("-h"));
 }
 
+static void sizes_have_units_of_1024(void **state)
+{
+    (void)state;
+    static const struct {
+        char *text;
+        int64_t bytes;
+    } sizes[] = {{"1500", 1500},
+                 {"800K", 819200},
+                 {"64M", INT64_C(64) << 20},
+                 {"4G", INT64_C(4) << 30},
+                 {"2T", INT64_C(2) << 40}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        expect_ok(read("folder", "--weight-memory", sizes[i].text));
+        assert_int_equal(read_options.common.weight_memory.value, sizes[i].bytes);
+    }
+    char *const bad[] = {"0", "-1", "K", "", "1.5G", "4g", "4GB", "4 G", "9000000T", "99999999999999999999"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        expect_failure(read("folder", "--weight-memory", bad[i]), ALLOY_ARG, "--weight-memory", "number of bytes");
+}
+
 static void a1_numbers_must_be_whole_words_within_range(void **state)
 {
     (void)state;
@@ -214,6 +234,7 @@ int main(void)
         cmocka_unit_test(a_flag_for_lists_may_be_repeated),
         cmocka_unit_test(empty_texts_and_texts_with_dashes_can_be_meant),
         cmocka_unit_test(help_ends_the_reading),
+        cmocka_unit_test(sizes_have_units_of_1024),
         cmocka_unit_test(a1_numbers_must_be_whole_words_within_range),
         cmocka_unit_test(a6_numbers_do_not_depend_on_the_locale),
         cmocka_unit_test(a2_unknown_flags_name_the_nearest),
