@@ -84,7 +84,7 @@ def grow(small: pathlib.Path, large: pathlib.Path, layers: int) -> None:
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     large.mkdir(parents=True, exist_ok=True)
-    with open(large / "model.safetensors", "wb") as file:
+    with (large / "model.safetensors").open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for name in names:
             begin, end = table[source_of(name)]["data_offsets"]
@@ -160,13 +160,12 @@ def run(alloy: str, model: pathlib.Path, tokens: int, limit: int) -> dict:
         "file": max(file, file_2),
         "speed": answer["speed"],
         "memory": answer.get("weight_memory"),
-        "forwards": answer["usage"]["completion_tokens"],
     }
 
 
 def row(name: str, limit: int, result: dict) -> str:
     memory, speed = result["memory"], result["speed"]
-    read = f"{memory['read'] / 1e6 / result['forwards']:.0f}" if memory else "-"
+    read = f"{memory['read'] / 1e9:.2f}" if memory else "-"
     return (
         f"| {name} | {limit / 2**20:.0f} | {result['rss'] / 2**20:.0f} | {result['file'] / 2**20:.0f} | "
         f"{speed['prefill_tokens_per_second']:.1f} | {speed['decode_tokens_per_second']:.2f} | {read} |"
@@ -190,7 +189,7 @@ def main() -> None:
     model = options.model or make(options.alloy, options.make, options.gib, options.dtype)
     size = sum(file.stat().st_size for file in model.glob("*.safetensors"))
     print(f"{model}: {size / 2**30:.2f} GiB of weights, {time.time() - begin:.0f} s to make\n")
-    print("| limit | MiB | VmRSS, MiB | RssFile, MiB | prefill, tokens/s | decode, tokens/s | MB read a token |")
+    print("| limit | MiB | VmRSS, MiB | RssFile, MiB | prefill, tokens/s | decode, tokens/s | GB read |")
     print("|---|--:|--:|--:|--:|--:|--:|")
     whole = run(options.alloy, model, options.tokens, 0)
     print(row("none", 0, whole), flush=True)
