@@ -175,8 +175,8 @@ static void decode(const bench *b)
 
 enum { WEIGHT_ROWS = 1 << 15, WEIGHT_COLUMNS = 4096 }; /* 68 MB at least: beyond the caches */
 
-/* A matrix of numbers up to the largest of its dtype, as scales make them, and scales in tiles as checkpoints have them.
- * `bytes`: of both. */
+/* A matrix of numbers up to the largest of its dtype, as scales make them, and scales in tiles as checkpoints have
+ * them. `bytes`: of both. */
 typedef struct weights {
     linear_bench linear;
     void *w, *scales;
