@@ -180,7 +180,7 @@ void alloy_pass_ranges(alloy_pass *p, int64_t n, int64_t piece, alloy_range_task
  * of weights. The jobs write different outputs. Where weights must not all stay in memory they are run in groups. */
 void alloy_run_linear_jobs(alloy_pass *p, const alloy_linear_job *jobs, int64_t count, alloy_read_kind kind);
 
-/* Some rows of a job's. */
+/* Rows first .. first + rows - 1 of a job's. */
 alloy_linear_job alloy_linear_job_rows(const alloy_linear_job *whole, int64_t first, int64_t rows);
 
 /* The weights and scales of a job will be read soon; false where no more can be read ahead now. */
