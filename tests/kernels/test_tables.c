@@ -637,13 +637,12 @@ static void broken_linear(const alloy_linear_job *job, void *scratch)
     (void)scratch;
     for (int64_t t = 0; t < job->n; t++)
         for (int64_t r = 0; r < job->rows; r++) {
-            float lanes[8] = {0}, w;
-            for (int64_t k = 0; k < job->k; k++) {
-                alloy_kernels_get("generic")->widen(
-                    &w, (const char *)job->w + r * job->w_stride + k * (job->dtype == ALLOY_F32 ? 4 : 2), job->dtype,
-                    1);
-                lanes[k % 8] = fmaf(job->x[t * job->x_stride + k], w, lanes[k % 8]);
-            }
+            float lanes[8] = {0}, *w = malloc((size_t)job->k * sizeof *w);
+            alloy_kernels_get("generic")->widen_row(w, (const char *)job->w + r * job->w_stride, job->dtype,
+                                                    &job->scales, r, job->k);
+            for (int64_t k = 0; k < job->k; k++)
+                lanes[k % 8] = fmaf(job->x[t * job->x_stride + k], w[k], lanes[k % 8]);
+            free(w);
             float sum =
                 ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
             job->y[t * job->y_stride + r] = (sum + (job->bias ? job->bias[r] : 0)) * job->scale;
