@@ -55,7 +55,7 @@ static struct answer compare(const struct reference *r, char *flag, char *value)
     static uint16_t narrow[TOKENS * VOCAB];
     char *folder = test_folder(), *path = path_in(folder, "reference.safetensors"), names[LAYERS][24];
     for (int i = 0; i < TOKENS * VOCAB; i++)
-        memcpy(&narrow[i], (const char *)&r->logits[0][i] + 2, 2); /* rounded towards zero */
+        memcpy(&narrow[i], (const char *)&r->logits[i / VOCAB][i % VOCAB] + 2, 2); /* rounded towards zero */
     alloy_saved_tensor tensors[MOST] = {
         {.name = "input_ids", .dtype = ALLOY_I64, .ndim = 1, .shape = {TOKENS}, .data = r->ids},
         {.name = "logits",
