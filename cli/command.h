@@ -107,6 +107,16 @@ extern const alloy_cli_command alloy_cli_compare, alloy_cli_convert, alloy_cli_d
         .most = 1 << 20, .help = "most tokens of a forward (default: 512); results do not depend on it"                \
     }
 
+/* Of commands that write a model; `place` of an alloy_cli_integer. */
+#define ALLOY_CLI_SHARD_SIZE_FLAG(place)                                                                               \
+    {                                                                                                                  \
+        .name = "max-shard-size", .kind = ALLOY_CLI_INTEGER, .offset = (place), .value = "BYTES", .least = 1,          \
+        .most = 9e15, .help = "larger models are written as shards of at most so many (default: 5000000000)"           \
+    }
+
+/* The dtype that a choice among f32 bf16 f16 fp8 fp4 names; NULL: none. */
+alloy_dtype alloy_cli_dtype(const char *name);
+
 /* ---- Reading and explaining -------------------------------------------------------------------------------------- */
 
 /* The flags of every command, and those of commands that open a model or its config; both end with {0}. */

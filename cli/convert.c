@@ -182,19 +182,6 @@ static alloy_status print_json(const convert_options *o, const conversion *c, co
 
 /* ---- The command ------------------------------------------------------------------------------------------------- */
 
-static alloy_dtype dtype_named(const char *name)
-{
-    static const struct {
-        const char *name;
-        alloy_dtype dtype;
-    } dtypes[] = {
-        {"f32", ALLOY_F32}, {"bf16", ALLOY_BF16}, {"f16", ALLOY_F16}, {"fp8", ALLOY_F8_E4M3}, {"fp4", ALLOY_F4}};
-    for (size_t i = 0; name && i < sizeof dtypes / sizeof *dtypes; i++)
-        if (strcmp(name, dtypes[i].name) == 0)
-            return dtypes[i].dtype;
-    return ALLOY_DTYPE_NONE;
-}
-
 static alloy_layout layout_named(const char *name)
 {
     return !name                               ? ALLOY_LAYOUT_KEPT
@@ -207,7 +194,7 @@ static alloy_status run(alloy_cli_job *job)
 {
     const convert_options *o = job->options;
     conversion c = {.each = o->common.json};
-    alloy_convert_options options = {.dtype = dtype_named(o->dtype),
+    alloy_convert_options options = {.dtype = alloy_cli_dtype(o->dtype),
                                      .layout = layout_named(o->names),
                                      .max_shard_size = (uint64_t)o->max_shard_size.value,
                                      .progress = show_progress,
@@ -248,13 +235,7 @@ static const alloy_cli_option flags[] = {
      .choices = "transformers release memory",
      .help = "of the new tensors: as save_pretrained writes them, as DeepSeek releases V4, or as transformers has them "
              "in memory with the experts stacked (default: as the model's files have them)"},
-    {.name = "max-shard-size",
-     .kind = ALLOY_CLI_INTEGER,
-     .offset = OPTION(max_shard_size),
-     .value = "BYTES",
-     .least = 1,
-     .most = 9e15,
-     .help = "larger models are written as shards of at most so many (default: 5000000000)"},
+    ALLOY_CLI_SHARD_SIZE_FLAG(OPTION(max_shard_size)),
     {0},
 };
 

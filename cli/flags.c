@@ -1,4 +1,6 @@
 /* The flags of every command, and of every command that opens a model. */
+#include <string.h>
+
 #include "base/threads.h"
 #include "command.h"
 
@@ -82,6 +84,19 @@ const alloy_cli_option alloy_cli_model_flags[] = {
      .help = "follow links that leave the model's folder and its Hub cache"},
     {0},
 };
+
+alloy_dtype alloy_cli_dtype(const char *name)
+{
+    static const struct {
+        const char *name;
+        alloy_dtype dtype;
+    } dtypes[] = {
+        {"f32", ALLOY_F32}, {"bf16", ALLOY_BF16}, {"f16", ALLOY_F16}, {"fp8", ALLOY_F8_E4M3}, {"fp4", ALLOY_F4}};
+    for (size_t i = 0; name && i < sizeof dtypes / sizeof *dtypes; i++)
+        if (strcmp(name, dtypes[i].name) == 0)
+            return dtypes[i].dtype;
+    return ALLOY_DTYPE_NONE;
+}
 
 bool alloy_cli_takes_model_flags(const alloy_cli_command *command)
 {

@@ -1,6 +1,5 @@
 /* alloy init: random weights for a config. */
 #include <stddef.h>
-#include <string.h>
 
 #include "base/file.h"
 #include "base/status.h"
@@ -24,20 +23,6 @@ static void show_progress(void *user, uint64_t done, uint64_t bytes)
     alloy_cli_progress("init", "MB", (int64_t)(done / 1000000), (int64_t)(bytes / 1000000));
 }
 
-static alloy_dtype dtype_named(const char *name)
-{
-    return !name                       ? ALLOY_DTYPE_NONE
-           : strcmp(name, "bf16") == 0 ? ALLOY_BF16
-           : strcmp(name, "f16") == 0  ? ALLOY_F16
-                                       : ALLOY_F32;
-}
-
-/* The name that configs have for a dtype. */
-static const char *config_dtype(alloy_dtype dtype)
-{
-    return dtype == ALLOY_BF16 ? "\"bfloat16\"" : dtype == ALLOY_F16 ? "\"float16\"" : "\"float32\"";
-}
-
 /* What the user wrote is what lies beside the weights, but for the dtype, which tells what they are. */
 static alloy_status save_config(const init_options *o, alloy_dtype dtype)
 {
@@ -48,9 +33,10 @@ static alloy_status save_config(const init_options *o, alloy_dtype dtype)
         status = alloy_file_read(&bytes, source.bytes ? source.bytes : o->config, CONFIG_BYTES);
     if (!status)
         status = alloy_path_join(&target, o->out, "config.json");
-    const alloy_config_change changes[] = {{"dtype", config_dtype(dtype)}, {"torch_dtype", NULL}};
+    alloy_config_change changes[2];
+    int count = alloy_config_change_dtype(changes, 0, dtype);
     if (!status && dtype != ALLOY_DTYPE_NONE)
-        status = alloy_config_rewrite(&changed, "config.json", bytes.bytes, bytes.size, changes, 2);
+        status = alloy_config_rewrite(&changed, "config.json", bytes.bytes, bytes.size, changes, count);
     const alloy_text *text = dtype == ALLOY_DTYPE_NONE ? &bytes : &changed;
     if (!status)
         status = alloy_file_replace(target.bytes, text->bytes, text->size);
@@ -79,7 +65,7 @@ static alloy_status run(alloy_cli_job *job)
     const init_options *o = job->options;
     alloy_config *config = NULL;
     alloy_init_options init = {.seed = (uint64_t)o->seed.value,
-                               .dtype = dtype_named(o->dtype),
+                               .dtype = alloy_cli_dtype(o->dtype),
                                .max_shard_size = (uint64_t)o->max_shard_size.value,
                                .progress = show_progress};
     alloy_status status =
@@ -122,13 +108,7 @@ static const alloy_cli_option flags[] = {
      .value = "DTYPE",
      .choices = "f32 bf16 f16",
      .help = "of the weights (default: the config's)"},
-    {.name = "max-shard-size",
-     .kind = ALLOY_CLI_INTEGER,
-     .offset = OPTION(max_shard_size),
-     .value = "BYTES",
-     .least = 1,
-     .most = 9e15,
-     .help = "larger models are written as shards of at most so many (default: 5000000000)"},
+    ALLOY_CLI_SHARD_SIZE_FLAG(OPTION(max_shard_size)),
     {0},
 };
 

@@ -85,14 +85,11 @@ alloy_status alloy_cli_open_tokenizer(alloy_tokenizer **tokenizer, const alloy_c
 
 alloy_session_options alloy_cli_session_options(const alloy_cli_common *common)
 {
-    const char *kv = common->kv_dtype;
     return (alloy_session_options){
         .threads = (int)common->threads.value,
         .cpu = common->cpu,
         .chunk = common->chunk.value,
-        .kv_dtype = !kv || strcmp(kv, "f32") == 0 ? ALLOY_F32
-                    : strcmp(kv, "f16") == 0      ? ALLOY_F16
-                                                  : ALLOY_BF16,
+        .kv_dtype = common->kv_dtype ? alloy_cli_dtype(common->kv_dtype) : ALLOY_F32,
     };
 }
 

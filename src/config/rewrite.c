@@ -22,6 +22,14 @@ static int change_of(const alloy_config_change *changes, int count, const alloy_
     return -1;
 }
 
+int alloy_config_change_dtype(alloy_config_change *changes, int count, alloy_dtype dtype)
+{
+    const char *value = dtype == ALLOY_BF16 ? "\"bfloat16\"" : dtype == ALLOY_F16 ? "\"float16\"" : "\"float32\"";
+    changes[count++] = (alloy_config_change){"dtype", value};
+    changes[count++] = (alloy_config_change){"torch_dtype", NULL};
+    return count;
+}
+
 alloy_status alloy_config_rewrite(alloy_text *out, const char *name, const void *bytes, size_t size,
                                   const alloy_config_change *changes, int count)
 {

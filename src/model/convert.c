@@ -117,8 +117,6 @@ static alloy_status choose(const struct plan *p, const alloy_parameter *paramete
 
 /* ---- The list of tensors ----------------------------------------------------------------------------------------- */
 
-static alloy_status give_bytes(void *context, uint64_t offset, void *to, size_t size);
-
 /* A tensor as it is saved, and the plan that it is part of. */
 struct planned {
     struct plan *plan;
@@ -342,11 +340,6 @@ static void write_quantization(alloy_text *out, const struct plan *p)
                       p->unpacked.size ? ", " : "");
 }
 
-static const char *config_dtype(alloy_dtype dtype)
-{
-    return dtype == ALLOY_BF16 ? "\"bfloat16\"" : dtype == ALLOY_F16 ? "\"float16\"" : "\"float32\"";
-}
-
 static alloy_status write_config(const struct plan *p, const char *folder)
 {
     alloy_config_change changes[CHANGES];
@@ -354,10 +347,8 @@ static alloy_status write_config(const struct plan *p, const char *folder)
     alloy_dtype dtype = p->options->dtype;
     bool wrapped = alloy_naming_of(p->model->weights) == ALLOY_NAMING_WRAPPED;
     int count = 0;
-    if (dtype && !is_packed(dtype)) {
-        changes[count++] = (alloy_config_change){"dtype", config_dtype(dtype)};
-        changes[count++] = (alloy_config_change){"torch_dtype", NULL};
-    }
+    if (dtype && !is_packed(dtype))
+        count = alloy_config_change_dtype(changes, count, dtype);
     if (dtype || wrapped) {
         write_quantization(&quantization, p);
         changes[count++] = (alloy_config_change){"quantization_config", p->has_packed ? quantization.bytes : NULL};

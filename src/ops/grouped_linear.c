@@ -14,13 +14,11 @@ static void run(const alloy_args *a)
     if (!jobs)
         return;
     int64_t rows = w->shape[0] / o->groups;
+    float *y = a->out[0]->data;
     for (int64_t g = 0; g < o->groups; g++) {
-        alloy_linear_job *job = &jobs[g];
-        *job = alloy_linear_job_of(w, a->in[0]->data + g * w->shape[1], a->in[0]->shape[0], a->out[0]->data + g * rows);
-        job->x_stride = alloy_row_size(a->in[0]);
-        job->w = (const char *)job->w + g * rows * job->w_stride;
-        job->scales.first += g * rows;
-        job->rows = rows;
+        alloy_linear_job whole = alloy_linear_job_of(w, a->in[0]->data + g * w->shape[1], a->in[0]->shape[0], y);
+        whole.x_stride = alloy_row_size(a->in[0]);
+        jobs[g] = alloy_linear_job_rows(&whole, g * rows, rows);
     }
     alloy_run_linear_jobs(a->pass, jobs, o->groups, ALLOY_READ_IN_TURN);
 }

@@ -255,4 +255,27 @@ static inline void end_copy(struct model_copy *copy, const char *from, const cha
     alloy_safetensors_close(&copy->source);
 }
 
+/* GOLDEN("qwen3_5") as the text of a multimodal model: under its names, with a tensor of what else such a model has. */
+static inline void write_multimodal(const char *folder)
+{
+    struct model_copy copy;
+    size_t size;
+    begin_copy(&copy, GOLDEN("qwen3_5"));
+    for (int64_t i = 0; i < copy.count; i++) {
+        if (strncmp(copy.tensors[i].name, "model.", 6) != 0)
+            continue;
+        char *name = make(&copy, strlen(copy.tensors[i].name) + 32);
+        sprintf(name, "model.language_model.%s", copy.tensors[i].name + 6);
+        copy.tensors[i].name = name;
+    }
+    add_tensor(&copy, "model.visual.pos_embed.weight", ALLOY_F32, 1, (uint64_t[]){4});
+    char *text = read_whole(path_in(GOLDEN("qwen3_5"), "config.json"), &size);
+    char *config = malloc(size + 128);
+    assert_non_null(config);
+    sprintf(config, "{\"model_type\": \"qwen3_5\", \"vision_config\": {\"depth\": 1}, \"text_config\": %s}", text);
+    end_copy(&copy, GOLDEN("qwen3_5"), config, folder);
+    free(text);
+    free(config);
+}
+
 #endif

@@ -222,24 +222,9 @@ static void a_layout_is_kept_where_none_is_asked_for(void **state)
 static void the_text_of_a_multimodal_model_becomes_a_model(void **state)
 {
     (void)state;
-    struct model_copy copy;
-    char *folder = test_folder(), *made = path_in(folder, "made"), *text, *config;
+    char *folder = test_folder(), *made = strdup(path_in(folder, "made"));
     size_t size;
-    made = strdup(made);
-    begin_copy(&copy, GOLDEN("qwen3_5"));
-    for (int64_t i = 0; i < copy.count; i++) {
-        if (strncmp(copy.tensors[i].name, "model.", 6) != 0)
-            continue;
-        char *name = make(&copy, strlen(copy.tensors[i].name) + 32);
-        sprintf(name, "model.language_model.%s", copy.tensors[i].name + 6);
-        copy.tensors[i].name = name;
-    }
-    add_tensor(&copy, "model.visual.pos_embed.weight", ALLOY_F32, 1, (uint64_t[]){4});
-    text = read_whole(path_in(GOLDEN("qwen3_5"), "config.json"), &size);
-    config = malloc(size + 128);
-    assert_non_null(config);
-    sprintf(config, "{\"model_type\": \"qwen3_5\", \"vision_config\": {\"depth\": 1}, \"text_config\": %s}", text);
-    end_copy(&copy, GOLDEN("qwen3_5"), config, folder);
+    write_multimodal(folder);
     convert(folder, made, 0, ALLOY_LAYOUT_KEPT, NULL);
     expect_same_model(made, NULL, GOLDEN("qwen3_5"));
     expect_same_file(path_in(made, "model.safetensors"), path_in(GOLDEN("qwen3_5"), "model.safetensors"));
@@ -247,8 +232,6 @@ static void the_text_of_a_multimodal_model_becomes_a_model(void **state)
     assert_non_null(strstr(fresh, "\"model_type\": \"qwen3_5_text\""));
     assert_null(strstr(fresh, "vision_config"));
     free(fresh);
-    free(text);
-    free(config);
     free(made);
     remove_folder(folder);
 }

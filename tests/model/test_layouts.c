@@ -82,30 +82,12 @@ static void half_of_a_layout_is_missing_tensors(void **state)
     remove_folder(folder);
 }
 
-/* The names of a multimodal model's text, and a tensor of what else it has. */
 static void a_text_model_within_a_multimodal_one_gives_the_same_bits(void **state)
 {
     (void)state;
-    struct model_copy copy;
-    char *folder = test_folder(), *text, *config;
-    size_t size;
-    begin_copy(&copy, GOLDEN("qwen3_5"));
-    for (int64_t i = 0; i < copy.count; i++) {
-        if (strncmp(copy.tensors[i].name, "model.", 6) != 0)
-            continue;
-        char *name = make(&copy, strlen(copy.tensors[i].name) + 32);
-        sprintf(name, "model.language_model.%s", copy.tensors[i].name + 6);
-        copy.tensors[i].name = name;
-    }
-    add_tensor(&copy, "model.visual.pos_embed.weight", ALLOY_F32, 1, (uint64_t[]){4});
-    text = read_whole(path_in(GOLDEN("qwen3_5"), "config.json"), &size);
-    config = malloc(size + 128);
-    assert_non_null(config);
-    sprintf(config, "{\"model_type\": \"qwen3_5\", \"vision_config\": {\"depth\": 1}, \"text_config\": %s}", text);
-    end_copy(&copy, GOLDEN("qwen3_5"), config, folder);
+    char *folder = test_folder();
+    write_multimodal(folder);
     expect_same_model(folder, NULL, GOLDEN("qwen3_5"));
-    free(text);
-    free(config);
     remove_folder(folder);
 }
 
