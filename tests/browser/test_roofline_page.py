@@ -209,7 +209,7 @@ class RooflinePage(unittest.TestCase):
                     const begin = performance.now();
                     button.click();
                     return (performance.now() - begin) / 1000; }}) }})()""")
-            self.assertLess(min(seconds), 1, heading)
+            self.assertLess(min(seconds), 10, heading)  # to find that it hangs, not how fast it is
 
     def test_charts_explain_what_is_under_the_pointer(self):
         for width in WIDTHS:
