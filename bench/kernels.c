@@ -227,6 +227,15 @@ static void read_rows(void *context, int64_t index, void *scratch)
     *(uint32_t *)scratch = r->kernels->read(r->x + index * r->per_task, r->per_task);
 }
 
+/* The same work where every row is the first: what the processor would take if memory were no limit. */
+static double cached_rate(const bench *b, const weights *all, int64_t tasks)
+{
+    linear_bench cached = all->linear;
+    cached.job.w_stride = 0;
+    cached.job.scales.stride = 0;
+    return (double)all->bytes / seconds_of(b, tasks, linear_task, &cached);
+}
+
 /* Bytes a second of reading and of linears in turn, so that other work on the machine slows down all of them. */
 static void shares(const bench *b)
 {
@@ -234,7 +243,7 @@ static void shares(const bench *b)
     static const alloy_dtype dtypes[KINDS] = {ALLOY_BF16, ALLOY_F8_E4M3, ALLOY_F4};
     float *x = memory(WEIGHT_COLUMNS * sizeof *x), *y = memory(WEIGHT_ROWS * sizeof *y);
     weights all[KINDS];
-    double read[KINDS][TURNS], rates[KINDS][TURNS], ratios[KINDS][TURNS];
+    double read[KINDS][TURNS], rates[KINDS][TURNS], ratios[KINDS][TURNS], cached[KINDS][TURNS];
     for (int i = 0; i < KINDS; i++)
         all[i] = make_weights(b, dtypes[i], x, y);
     for (int turn = 0; turn < TURNS; turn++)
@@ -244,11 +253,13 @@ static void shares(const bench *b)
             read[i][turn] = (double)(WEIGHT_ROWS * row) / seconds_of(b, tasks, read_rows, &r);
             rates[i][turn] = (double)all[i].bytes / seconds_of(b, tasks, linear_task, &all[i].linear);
             ratios[i][turn] = rates[i][turn] / read[i][turn];
+            cached[i][turn] = cached_rate(b, &all[i], tasks);
         }
     for (int i = 0; i < KINDS; i++) {
-        printf("linear, one token, %-8s         %7.1f of %5.1f GB/s read: %.2f (medians of %d)\n",
+        printf("linear, one token, %-8s         %7.1f of %5.1f GB/s read: %.2f; of rows in the cache %5.1f GB/s "
+               "(medians of %d)\n",
                alloy_dtype_name(dtypes[i]), alloy_median(rates[i], TURNS) * 1e-9, alloy_median(read[i], TURNS) * 1e-9,
-               alloy_median(ratios[i], TURNS), TURNS);
+               alloy_median(ratios[i], TURNS), alloy_median(cached[i], TURNS) * 1e-9, TURNS);
         alloy_memory_free(all[i].w), alloy_memory_free(all[i].scales);
     }
     alloy_memory_free(x), alloy_memory_free(y);

@@ -71,15 +71,25 @@ ALLOY_INLINE void v_halves(vec lanes[2], __m256i words)
     lanes[1] = _mm256_castsi256_ps(_mm256_and_si256(words, _mm256_set1_epi32((int32_t)0xffff0000)));
 }
 
-/* 16 numbers in F8_E4M3 times 2^-120, which is to move their bits into place; p has any alignment. */
-ALLOY_INLINE void v_load_f8_e4m3(vec lanes[2], const void *p)
+/* 16 numbers in F8_E4M3 times 2^-120, which is to move their bits into place; p has any alignment. One that is NaN is
+ * loaded as 480, and joined to what was found. */
+ALLOY_INLINE vec v_load_f8_e4m3(vec lanes[2], vec found, const void *p)
 {
     const __m256i order = _mm256_setr_epi8(-1, 0, -1, 8, -1, 1, -1, 9, -1, 2, -1, 10, -1, 3, -1, 11, /* upper bytes */
                                            -1, 4, -1, 12, -1, 5, -1, 13, -1, 6, -1, 14, -1, 7, -1, 15);
-    const __m256i nan = _mm256_set1_epi16((int16_t)0x87f0), sign = _mm256_set1_epi16((int16_t)0x8000);
+    const __m256i mask = _mm256_set1_epi32((int32_t)0x87f00000);
     __m256i bytes = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p));
-    __m256i words = _mm256_and_si256(_mm256_srai_epi16(_mm256_shuffle_epi8(bytes, order), 4), nan);
-    v_halves(lanes, _mm256_or_si256(words, _mm256_cmpeq_epi16(_mm256_or_si256(words, sign), nan)));
+    __m256i words = _mm256_srai_epi16(_mm256_shuffle_epi8(bytes, order), 4);
+    lanes[0] = _mm256_castsi256_ps(_mm256_and_si256(_mm256_slli_epi32(words, 16), mask));
+    lanes[1] = _mm256_castsi256_ps(_mm256_and_si256(words, mask));
+    return _mm256_castsi256_ps(_mm256_max_epu8(_mm256_castps_si256(found), _mm256_add_epi8(bytes, bytes)));
+}
+
+/* Twice the code, in 8 bits, is what was joined: the sign is gone. */
+ALLOY_INLINE bool v_f8_e4m3_found_nan(vec found)
+{
+    __m256i nan = _mm256_cmpeq_epi8(_mm256_castps_si256(found), _mm256_set1_epi8((char)0xfe));
+    return _mm256_movemask_epi8(nan) != 0;
 }
 
 /* The numbers of F4 times 2^(e - 127), to look up: the upper byte of each, and the one below. */

@@ -63,14 +63,20 @@ ALLOY_INLINE vec v_load_f16(const void *p)
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
 }
 
-/* 16 numbers in F8_E4M3 times 2^-120, which is to move their bits into place; p has any alignment. */
-ALLOY_INLINE void v_load_f8_e4m3(vec lanes[1], const void *p)
+/* 16 numbers in F8_E4M3 times 2^-120, which is to move their bits into place; p has any alignment. One that is NaN is
+ * loaded as 480, and joined to what was found. */
+ALLOY_INLINE vec v_load_f8_e4m3(vec lanes[1], vec found, const void *p)
 {
-    const __m512i nan = _mm512_set1_epi32((int32_t)0x87f00000);
     __m512i upper = _mm512_slli_epi32(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)), 24);
-    __m512i bits = _mm512_and_si512(_mm512_srai_epi32(upper, 4), nan);
-    __mmask16 is_nan = _mm512_cmpeq_epi32_mask(_mm512_or_si512(bits, _mm512_set1_epi32(INT32_MIN)), nan);
-    lanes[0] = _mm512_castsi512_ps(_mm512_mask_blend_epi32(is_nan, bits, _mm512_set1_epi32(0x7fc00000)));
+    __m512i bits = _mm512_and_si512(_mm512_srai_epi32(upper, 4), _mm512_set1_epi32((int32_t)0x87f00000));
+    lanes[0] = _mm512_castsi512_ps(bits);
+    __m512i sizes = _mm512_and_si512(bits, _mm512_set1_epi32(0x07f00000));
+    return _mm512_castsi512_ps(_mm512_max_epi32(_mm512_castps_si512(found), sizes));
+}
+
+ALLOY_INLINE bool v_f8_e4m3_found_nan(vec found)
+{
+    return _mm512_cmpeq_epi32_mask(_mm512_castps_si512(found), _mm512_set1_epi32(0x07f00000)) != 0;
 }
 
 /* The numbers of F4 times 2^(e - 127), to look up. */

@@ -60,16 +60,18 @@ ALLOY_INLINE tile_scale v_load_scale(const void *scales, alloy_dtype dtype, int6
     return (tile_scale){.f8_e4m3 = v_set(((const float *)scales)[tile])};
 }
 
-/* The elements in 16 bytes with their scale; those of F4 in the order of v_load_f4. */
-ALLOY_INLINE void v_load_scaled(vec *lanes, const char *p, alloy_dtype dtype, tile_scale scale)
+/* The elements in 16 bytes with their scale; those of F4 in the order of v_load_f4. What is NaN in F8_E4M3 is joined to
+ * what is found, not loaded. */
+ALLOY_INLINE vec v_load_scaled(vec *lanes, vec found, const char *p, alloy_dtype dtype, tile_scale scale)
 {
     if (dtype == ALLOY_F4) {
         v_load_f4(lanes, p, scale.f4);
-        return;
+        return found;
     }
-    v_load_f8_e4m3(lanes, p);
+    found = v_load_f8_e4m3(lanes, found, p);
     for (int i = 0; i < PARTS; i++)
         lanes[i] = v_mul(lanes[i], scale.f8_e4m3);
+    return found;
 }
 
 /* Elements [from, to) of row `row`, at x, with their scales: tile by tile, since a tile has one scale. */
@@ -83,15 +85,18 @@ ALLOY_INLINE void widen_scaled(float *y, const char *x, alloy_dtype dtype, const
     for (int64_t k = from, end; k < to; k = end) {
         end = (k / columns + 1) * columns < to ? (k / columns + 1) * columns : to;
         const vec scale = v_set(scales->data ? alloy_scale_at(scales, row, k) : 1);
+        const int64_t begin = k;
+        vec lanes[2 * PARTS], found = v_set(0);
         for (; k + at_once <= end; k += at_once) {
-            vec lanes[2 * PARTS];
-            v_load_scaled(lanes, x + k * 16 / at_once, dtype, exact);
+            found = v_load_scaled(lanes, found, x + k * 16 / at_once, dtype, exact);
             for (int64_t i = 0; i < at_once / WIDTH; i++) {
                 if (dtype == ALLOY_F4 && i % PARTS == 0)
                     v_from_f4_order(lanes + i);
                 v_store(y + k - from + i * WIDTH, v_mul(lanes[i], scale));
             }
         }
+        if (dtype == ALLOY_F8_E4M3 && v_f8_e4m3_found_nan(found))
+            k = begin;
         for (; k < end; k++)
             y[k - from] = alloy_weight_element(x, dtype, scales, row, k);
     }

@@ -11,8 +11,9 @@
  * all these tokens.
  *
  * FP8 and FP4 take these ways too, each element with its scale. One token streams them, tile of scales by tile, two
- * rows at a time: to widen takes more time than to multiply, and the other registers. For more tokens a panel's rows
- * are widened once.
+ * rows at a time: to widen takes more time than to multiply, and the other registers. So scales are made ready once for
+ * all rows of a job, and that a number in FP8 is NaN is only found, in bytes, and then its rows are done step by step.
+ * For more tokens a panel's rows are widened once.
  *
  *     packed      [tile][part][step of 16 lanes][row or token of the tile][WIDTH]
  *     lanes       [tile of rows][tile of tokens][part][token][row][WIDTH] */
@@ -24,8 +25,8 @@ enum {
     STREAM_ROWS = 4,   /* at most, in flight */
     STREAM_TOKENS = 4, /* at most, for a loaded vector of weights */
     SCALED_ROWS = 2,   /* of FP8 and FP4, in flight: widening takes the other registers */
-    SCALES = 64,       /* of a row, at most, at a time */
-    AHEAD = 2048,      /* bytes that memory is asked for, before they are widened */
+    AHEAD = 2048,      /* bytes that memory is asked for, before they are widened, */
+    LINE = 64,         /* by lines */
     PANEL = 512,       /* elements of k */
     STEPS = PANEL / LANES,
     TILE_ROWS = 4, /* of v_tree4 */
@@ -153,116 +154,141 @@ ALLOY_INLINE void stream_steps(vec lanes[PARTS], const alloy_linear_job *job, al
     }
 }
 
-/* `tiles` tiles of scales, each of `loads` times 16 bytes of weights, of some rows at w. */
-ALLOY_INLINE void stream_tiles(vec lanes[SCALED_ROWS][PARTS], const char *const w[SCALED_ROWS],
-                               const void *const scales[SCALED_ROWS], int rows, const float *x, alloy_dtype dtype,
-                               int64_t tiles, int64_t loads)
+/* Where a row's weights and the scales of its tiles begin. */
+typedef struct scaled_row {
+    const char *w, *scales;
+} scaled_row;
+
+/* Tiles [tile, end) of some rows, each of `loads` times 16 bytes of weights, the first of them `at` bytes behind the
+ * beginnings of rows. NaN in F8_E4M3 is joined to what is found, not multiplied. */
+ALLOY_INLINE vec stream_tiles(vec lanes[SCALED_ROWS][PARTS], vec found, const scaled_row row[SCALED_ROWS], int rows,
+                              const float *x, alloy_dtype dtype, int64_t tile, int64_t end, int64_t at, int64_t loads)
 {
+    const int64_t at_once = SCALED_AT_ONCE(dtype);
     tile_scale scale[SCALED_ROWS];
     vec a[SCALED_ROWS][PARTS], weights[2 * PARTS];
-    int64_t at = 0;
+    int64_t asked = at;
     memcpy(a, lanes, sizeof a);
-    for (int64_t tile = 0; tile < tiles; tile++) {
-        for (int r = 0; r < rows; r++) {
-            scale[r] = v_load_scale(scales[r], dtype, tile);
-            for (int64_t line = 0; line < loads * 16; line += 64)
-                __builtin_prefetch(w[r] + at + AHEAD + line);
-        }
-        for (int64_t load = 0; load < loads; load++, at += 16, x += SCALED_AT_ONCE(dtype))
+    x += at / 16 * at_once;
+    for (; tile < end; tile++) {
+        for (; asked <= at; asked += LINE)
+            for (int r = 0; r < rows; r++)
+                __builtin_prefetch(row[r].w + asked + AHEAD);
+        for (int r = 0; r < rows; r++)
+            scale[r] = v_load_scale(row[r].scales, dtype, tile);
+        for (int64_t load = 0; load < loads; load++, at += 16, x += at_once)
             for (int r = 0; r < rows; r++) {
-                v_load_scaled(weights, w[r] + at, dtype, scale[r]);
-                for (int i = 0; i < SCALED_AT_ONCE(dtype) / WIDTH; i++)
+                found = v_load_scaled(weights, found, row[r].w + at, dtype, scale[r]);
+                for (int i = 0; i < at_once / WIDTH; i++)
                     a[r][i % PARTS] = v_fma(v_load(x + i * WIDTH), weights[i], a[r][i % PARTS]);
             }
     }
     memcpy(lanes, a, sizeof a);
+    return found;
 }
 
-/* The scales of `tiles` tiles of row r from column k on, for v_load_scale; in `buffer` where they are not taken as the
- * file has them. NULL: one would not be finite. */
-ALLOY_INLINE const void *scales_of_row(float *buffer, const alloy_linear_job *job, alloy_dtype dtype, int64_t r,
-                                       int64_t k, int64_t tiles)
+/* Whole tiles, and a last one that may be narrower. False: a weight is NaN, and the lanes are not those of the dots. */
+ALLOY_INLINE bool stream_whole(vec lanes[SCALED_ROWS][PARTS], const scaled_row row[SCALED_ROWS], int rows,
+                               const float *x, alloy_dtype dtype, int64_t columns, int64_t whole)
 {
-    static const uint8_t one = 127;
-    const alloy_scales own = {&one, ALLOY_F8_E8M0, INT64_MAX, INT64_MAX, 0, 0};
-    const alloy_scales *s = job->scales.data ? &job->scales : &own;
-    const char *row = (const char *)s->data + (s->first + r) / s->rows * s->stride;
-    const int64_t first = k / s->columns;
-    if (dtype == ALLOY_F4)
-        return row + first;
-    bool finite = true;
-    if (s->dtype == ALLOY_F8_E8M0)
-        for (int64_t i = 0; i < tiles; i++)
-            buffer[i] = alloy_from_f8_e8m0((uint8_t)row[first + i]);
+    const int64_t at_once = SCALED_AT_ONCE(dtype), tiles = whole / columns, at = tiles * columns / at_once * 16;
+    vec found = v_set(0);
+    if (columns == at_once)
+        found = stream_tiles(lanes, found, row, rows, x, dtype, 0, tiles, 0, 1);
     else
-        for (int64_t i = 0; i < tiles; i++)
-            buffer[i] = alloy_element(row, s->dtype, first + i);
-    for (int64_t i = 0; i < tiles; i++) {
-        buffer[i] *= 0x1p120f;
-        finite &= fabsf(buffer[i]) <= 0x1.fffffep127f;
-    }
-    return finite ? buffer : NULL;
+        found = stream_tiles(lanes, found, row, rows, x, dtype, 0, tiles, 0, columns / at_once);
+    if (tiles * columns < whole)
+        found = stream_tiles(lanes, found, row, rows, x, dtype, tiles, tiles + 1, at, whole % columns / at_once);
+    if (dtype == ALLOY_F4)
+        for (int r = 0; r < rows; r++)
+            v_from_f4_order(lanes[r]);
+    return dtype == ALLOY_F4 || !v_f8_e4m3_found_nan(found);
 }
 
-/* Rows r0, r0 + apart, ...; x in the order in which weights are loaded. */
-ALLOY_INLINE void stream_scaled_rows(const alloy_linear_job *job, const float *x, alloy_dtype dtype, int64_t r0,
-                                     int64_t apart, int rows)
+/* Rows r0, r0 + apart, ...; x in the order in which weights are loaded. Without scales: step by step. */
+ALLOY_INLINE void stream_scaled_rows(const alloy_linear_job *job, const alloy_scales *scales, const float *x,
+                                     alloy_dtype dtype, int64_t r0, int64_t apart, int rows)
 {
-    const int64_t at_once = SCALED_AT_ONCE(dtype), whole = job->k - job->k % at_once;
-    const int64_t columns = job->scales.data ? job->scales.columns : whole;
-    const char *w[SCALED_ROWS];
-    const void *scales[SCALED_ROWS];
-    float buffers[SCALED_ROWS][SCALES];
+    const int64_t whole = job->k - job->k % SCALED_AT_ONCE(dtype);
+    scaled_row row[SCALED_ROWS];
     vec lanes[SCALED_ROWS][PARTS];
+    for (int r = 0; r < rows; r++) {
+        row[r].w = (const char *)job->w + (r0 + r * apart) * job->w_stride;
+        if (scales)
+            row[r].scales =
+                (const char *)scales->data + (scales->first + r0 + r * apart) / scales->rows * scales->stride;
+    }
     for (int r = 0; r < SCALED_ROWS; r++)
         for (int p = 0; p < PARTS; p++)
             lanes[r][p] = v_set(0);
-    for (int64_t k = 0, tiles, loads; k < whole; k += tiles * loads * at_once) {
-        const int64_t left = (whole - k) / columns; /* the last tile may be narrower */
-        bool finite = true;
-        tiles = left > SCALES ? SCALES : left > 0 ? left : 1;
-        loads = (left > 0 ? columns : whole - k) / at_once;
-        for (int r = 0; r < rows; r++) {
-            w[r] = (const char *)job->w + (r0 + r * apart) * job->w_stride + k / at_once * 16;
-            scales[r] = scales_of_row(buffers[r], job, dtype, r0 + r * apart, k, tiles);
-            finite &= scales[r] != NULL;
-        }
-        if (!finite)
-            for (int r = 0; r < rows; r++)
-                stream_steps(lanes[r], job, dtype, r0 + r * apart, k, k + tiles * loads * at_once);
-        else if (loads == 1)
-            stream_tiles(lanes, w, scales, rows, x + k, dtype, tiles, 1);
-        else
-            stream_tiles(lanes, w, scales, rows, x + k, dtype, tiles, loads);
-    }
+    const bool exact = scales && stream_whole(lanes, row, rows, x, dtype, scales->columns, whole);
     for (int r = 0; r < rows; r++) {
-        if (dtype == ALLOY_F4)
-            v_from_f4_order(lanes[r]);
-        stream_steps(lanes[r], job, dtype, r0 + r * apart, whole, job->k);
+        for (int p = 0; p < PARTS && !exact; p++)
+            lanes[r][p] = v_set(0);
+        stream_steps(lanes[r], job, dtype, r0 + r * apart, exact ? whole : 0, job->k);
         finish(job, 0, r0 + r * apart, v_tree(lanes[r]));
     }
 }
 
+ALLOY_INLINE int64_t tiles_of_row(const alloy_linear_job *job)
+{
+    return job->scales.data ? (job->k + job->scales.columns - 1) / job->scales.columns : 1;
+}
+
+/* The job's scales as v_load_scale takes them, for rows [from, to): those of F4 where they are, others as floats times
+ * 2^120 in `table`. False: one of these is not finite. */
+ALLOY_INLINE bool ready_scales(alloy_scales *ready, float *table, const alloy_linear_job *job, alloy_dtype dtype,
+                               int64_t from, int64_t to)
+{
+    static const uint8_t one = 127;
+    *ready = job->scales.data ? job->scales : (alloy_scales){&one, ALLOY_F8_E8M0, INT64_MAX, job->k, 0, 0};
+    if (dtype == ALLOY_F4)
+        return true;
+    const int64_t first = (ready->first + from) / ready->rows, last = (ready->first + to - 1) / ready->rows;
+    const int64_t tiles = tiles_of_row(job);
+    bool finite = true;
+    for (int64_t i = 0; i < (last - first + 1) * tiles; i++) {
+        const char *given = (const char *)ready->data + (first + i / tiles) * ready->stride;
+        table[i] = alloy_element(given, ready->dtype, i % tiles) * 0x1p120f;
+        finite &= isfinite(table[i]) != 0;
+    }
+    *ready = (alloy_scales){table,
+                            ALLOY_F32,
+                            ready->rows,
+                            ready->columns,
+                            tiles * (int64_t)sizeof *table,
+                            ready->first - first * ready->rows};
+    return finite;
+}
+
+/* x in the order in which F4 is loaded, as far as whole steps go. */
+ALLOY_INLINE const float *in_f4_order(float *sorted, const float *x, int64_t k)
+{
+    for (int64_t i = 0; i + LANES <= k; i += LANES) {
+        vec lanes[PARTS];
+        for (int p = 0; p < PARTS; p++)
+            lanes[p] = v_load(x + i + p * WIDTH);
+        v_to_f4_order(lanes);
+        for (int p = 0; p < PARTS; p++)
+            v_store(sorted + i + p * WIDTH, lanes[p]);
+    }
+    return sorted;
+}
+
 ALLOY_INLINE void stream_scaled(const alloy_linear_job *job, alloy_dtype dtype, linear_scratch *scratch)
 {
-    const int64_t apart = job->rows / SCALED_ROWS;
-    const float *x = job->x;
-    if (dtype == ALLOY_F4) {
-        float *sorted = scratch->lanes;
-        for (int64_t k = 0; k + LANES <= job->k; k += LANES) {
-            vec lanes[PARTS];
-            for (int p = 0; p < PARTS; p++)
-                lanes[p] = v_load(x + k + p * WIDTH);
-            v_to_f4_order(lanes);
-            for (int p = 0; p < PARTS; p++)
-                v_store(sorted + k + p * WIDTH, lanes[p]);
-        }
-        x = sorted;
+    const float *x = dtype == ALLOY_F4 ? in_f4_order(scratch->lanes, job->x, job->k) : job->x;
+    const int64_t most = BLOCK_TOKENS * PANEL / tiles_of_row(job); /* rows whose scales fit scratch->x, as floats */
+    for (int64_t from = 0, to; from < job->rows; from = to) {
+        to = job->rows - from < most ? job->rows : from + most;
+        alloy_scales scales;
+        const bool ready = ready_scales(&scales, scratch->x, job, dtype, from, to);
+        const int64_t apart = (to - from) / SCALED_ROWS;
+        for (int64_t r = from; r < from + apart; r++)
+            stream_scaled_rows(job, ready ? &scales : NULL, x, dtype, r, apart, SCALED_ROWS);
+        for (int64_t r = from + apart * SCALED_ROWS; r < to; r++)
+            stream_scaled_rows(job, ready ? &scales : NULL, x, dtype, r, 0, 1);
     }
-    for (int64_t r = 0; r < apart; r++)
-        stream_scaled_rows(job, x, dtype, r, apart, SCALED_ROWS);
-    for (int64_t r = apart * SCALED_ROWS; r < job->rows; r++)
-        stream_scaled_rows(job, x, dtype, r, 0, 1);
 }
 
 /* ---- Many tokens ------------------------------------------------------------------------------------------------- */
