@@ -111,7 +111,7 @@ def make(alloy: str, folder: pathlib.Path, gib: float, dtype: str) -> pathlib.Pa
     source.write_text(json.dumps(config(LAYERS, FEW_EXPERTS)))
     subprocess.run([alloy, "init", source, "--out", drawn, "--seed", "1", "-q"], check=True)
     if dtype != "bf16":
-        subprocess.run([alloy, "convert", drawn, small, "--dtype", dtype, "-q"], check=True)
+        subprocess.run([alloy, "convert", drawn, "--out", small, "--dtype", dtype, "-q"], check=True)
     layers = max(LAYERS, round(gib * 2**30 / (EXPERTS * 3 * HIDDEN * INNER * ELEMENT_BYTES[dtype])))
     grow(drawn if dtype == "bf16" else small, folder / dtype, layers)
     return folder / dtype

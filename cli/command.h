@@ -107,7 +107,12 @@ extern const alloy_cli_command alloy_cli_compare, alloy_cli_convert, alloy_cli_d
         .most = 1 << 20, .help = "most tokens of a forward (default: 512); results do not depend on it"                \
     }
 
-/* Of commands that write a model; `place` of an alloy_cli_integer. */
+/* Of commands that write a model: `place` of the folder's name, and of an alloy_cli_integer. */
+#define ALLOY_CLI_OUT_FOLDER_FLAG(place)                                                                               \
+    {                                                                                                                  \
+        .name = "out", .letter = 'o', .kind = ALLOY_CLI_TEXT, .offset = (place), .value = "FOLDER",                    \
+        .help = "the folder to write; it is made where it is missing"                                                  \
+    }
 #define ALLOY_CLI_SHARD_SIZE_FLAG(place)                                                                               \
     {                                                                                                                  \
         .name = "max-shard-size", .kind = ALLOY_CLI_INTEGER, .offset = (place), .value = "BYTES", .least = 1,          \

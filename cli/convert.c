@@ -201,7 +201,8 @@ static alloy_status run(alloy_cli_job *job)
                                      .tensor = take_tensor,
                                      .user = &c};
     alloy_cli_catch_interrupt();
-    alloy_status status = alloy_cli_check_output(job, o->out);
+    alloy_status status =
+        o->out ? alloy_cli_check_output(job, o->out) : alloy_fail(ALLOY_ARG, "--out FOLDER is needed");
     status = status ? status : alloy_convert(job->model, o->out, &options);
     alloy_cli_progress_clear();
     status = status ? status : c.status;
@@ -217,11 +218,11 @@ static alloy_status run(alloy_cli_job *job)
 
 static const alloy_cli_place places[] = {
     ALLOY_CLI_MODEL_PLACE(ALLOY_CLI_MODEL_HELP),
-    {.name = "OUT", .offset = OPTION(out), .help = "the folder to write; it is made where it is missing"},
     {0},
 };
 
 static const alloy_cli_option flags[] = {
+    ALLOY_CLI_OUT_FOLDER_FLAG(OPTION(out)),
     {.name = "dtype",
      .kind = ALLOY_CLI_CHOICE,
      .offset = OPTION(dtype),
@@ -251,9 +252,10 @@ const alloy_cli_command alloy_cli_convert = {
         "32) and the other linears in FP8, as DeepSeek-V4 is released; a model without routed experts has all its "
         "linears in FP4, which transformers reads by widening them (FineGrainedFP8Config(dequantize=True), and on a "
         "CPU always). Embedding, head, norms, biases, routers and what transformers keeps in fp32 stay as they are.",
-    .examples = "  alloy convert path/to/model path/to/new --dtype bf16\n"
-                "  alloy convert path/to/model path/to/new --dtype fp8 --json\n"
-                "  alloy convert path/to/DeepSeek-V4 path/to/new --names transformers --max-shard-size 2000000000\n",
+    .examples =
+        "  alloy convert path/to/model --out path/to/new --dtype bf16\n"
+        "  alloy convert path/to/model --out path/to/new --dtype fp8 --json\n"
+        "  alloy convert path/to/DeepSeek-V4 --out path/to/new --names transformers --max-shard-size 2000000000\n",
     .places = places,
     .flags = flags,
     .options_size = sizeof(convert_options),

@@ -89,12 +89,7 @@ static const alloy_cli_place places[] = {
 };
 
 static const alloy_cli_option flags[] = {
-    {.name = "out",
-     .letter = 'o',
-     .kind = ALLOY_CLI_TEXT,
-     .offset = OPTION(out),
-     .value = "FOLDER",
-     .help = "the folder to write; it is made where it is missing"},
+    ALLOY_CLI_OUT_FOLDER_FLAG(OPTION(out)),
     {.name = "seed",
      .kind = ALLOY_CLI_INTEGER,
      .offset = OPTION(seed),

@@ -85,7 +85,7 @@ static void a1_a2_wrong_flags_are_arg(void **state)
         {ALLOY_COMMAND, "logits", MOBY, "--out", "/tmp/x.safetensors"},
         {ALLOY_COMMAND, "init", MOBY},
         {ALLOY_COMMAND, "convert", MOBY},
-        {ALLOY_COMMAND, "convert", MOBY, "/tmp/x", "--dtype", "i8"},
+        {ALLOY_COMMAND, "convert", MOBY, "--out", "/tmp/x", "--dtype", "i8"},
         {ALLOY_COMMAND, "compare", MOBY},
         {ALLOY_COMMAND, "tokenize", MOBY, "a", "b"},
         {ALLOY_COMMAND, "detokenize", MOBY, "1,a"},
@@ -202,7 +202,7 @@ static void json_is_one_document(void **state)
         {ALLOY_COMMAND, "compare", GOLDEN "qwen3", GOLDEN "qwen3/expected.safetensors", "--json"},
         {ALLOY_COMMAND, "verify", GOLDEN "qwen3", "--tokens", "20", "--json"},
         {ALLOY_COMMAND, "init", GOLDEN "qwen3", "--out", made, "--json"},
-        {ALLOY_COMMAND, "convert", GOLDEN "qwen3", converted, "--dtype", "bf16", "--json"},
+        {ALLOY_COMMAND, "convert", GOLDEN "qwen3", "--out", converted, "--dtype", "bf16", "--json"},
     };
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         struct answer answer = run_words(plainly, (char **)lines[i]);

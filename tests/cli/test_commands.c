@@ -294,13 +294,13 @@ static void a_converted_model_says_what_it_cost_and_runs(void **state)
 {
     (void)state;
     char *folder = test_folder(), *made = path_in(folder, "made"), *again = path_in(folder, "again");
-    struct answer answer = run(plainly, "convert", GOLDEN "qwen3_moe", made, "--dtype", "bf16");
+    struct answer answer = run(plainly, "convert", GOLDEN "qwen3_moe", "--out", made, "--dtype", "bf16");
     expect_code(&answer, ALLOY_OK);
     expect_in(answer.out, "of largest");
     expect_in(answer.out, "model.layers.0.mlp.experts.*.up_proj.weight"); /* one row for all of them */
     expect_in(answer.out, "113 tensors, 113 rounded or widened");
     forget(&answer);
-    answer = run(plainly, "convert", made, again, "--names", "memory", "--json", "--max-shard-size", "100000");
+    answer = run(plainly, "convert", made, "--out", again, "--names", "memory", "--json", "--max-shard-size", "100000");
     expect_code(&answer, ALLOY_OK);
     expect_json(&answer);
     expect_in(answer.out, "\"model.layers.0.mlp.experts.gate_up_proj\"");
@@ -309,10 +309,10 @@ static void a_converted_model_says_what_it_cost_and_runs(void **state)
     answer = run(plainly, "compare", again, made, "-q");
     expect_code(&answer, ALLOY_OK);
     forget(&answer);
-    answer = run(plainly, "convert", made, again);
+    answer = run(plainly, "convert", made, "--out", again);
     expect_error(&answer, ALLOY_IO, "holds a model already");
     forget(&answer);
-    answer = run(plainly, "convert", made, path_in(folder, "made/model.safetensors"));
+    answer = run(plainly, "convert", made, "--out", path_in(folder, "made/model.safetensors"));
     expect_error(&answer, ALLOY_IO, "is a file of the model");
     forget(&answer);
     remove_folder(folder);

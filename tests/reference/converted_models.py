@@ -105,7 +105,7 @@ def run(alloy, *words):
 
 def expected_values(alloy, made, scratch):
     """Alloy's values, as transformers names them in memory."""
-    run(alloy, "convert", made, scratch, "--dtype", "f32", "--names", "memory", "-q")
+    run(alloy, "convert", made, "--out", scratch, "--dtype", "f32", "--names", "memory", "-q")
     return load_file(scratch / "model.safetensors")
 
 
@@ -142,7 +142,7 @@ def check(alloy, name, dtype, names, scratch):
     (scratch / "config.json").write_text(json.dumps(MODELS[name]))
     run(alloy, "init", scratch / "config.json", "--out", drawn, "--dtype", "bf16", "-q")
     told = json.loads(
-        run(alloy, "convert", drawn, made, "--dtype", dtype, "--json", *(["--names", names] if names else []))
+        run(alloy, "convert", drawn, "--out", made, "--dtype", dtype, "--json", *(["--names", names] if names else []))
     )
     packed = [t["to"] for t in told["tensors"] if t["to"] in ("F8_E4M3", "F4")]
     assert packed or dtype not in ("fp8", "fp4"), "nothing was packed"
