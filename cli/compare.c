@@ -175,9 +175,7 @@ static alloy_status against_reference(const alloy_cli_job *job, alloy_cli_compar
     alloy_status status = alloy_cli_reference_open(&reference, o->reference, !o->common.no_mmap);
     if (status)
         return status;
-    alloy_cli_watch_file(&reference.file.file);
     status = compare_with_reference(job, &reference, comparison);
-    alloy_cli_watch_file(NULL);
     alloy_cli_reference_close(&reference);
     return status;
 }
@@ -257,7 +255,7 @@ static alloy_status against_model(alloy_cli_job *job, alloy_cli_comparison *comp
     alloy_status status = alloy_cli_open_model(&other, job->common, o->reference);
     if (!status)
         status = compare_models(job, other, comparison);
-    alloy_cli_close_model(other);
+    alloy_model_close(other);
     return status;
 }
 

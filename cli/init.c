@@ -3,13 +3,12 @@
 
 #include "base/file.h"
 #include "base/status.h"
+#include "config/config.h"
 #include "config/rewrite.h"
 #include "job.h"
 #include "model/init.h"
 #include "output.h"
 #include "progress.h"
-
-enum { CONFIG_BYTES = 4 << 20 };
 
 typedef struct init_options {
     alloy_cli_common common;
@@ -24,25 +23,18 @@ static void show_progress(void *user, uint64_t done, uint64_t bytes)
 }
 
 /* What the user wrote is what lies beside the weights, but for the dtype, which tells what they are. */
-static alloy_status save_config(const init_options *o, alloy_dtype dtype)
+static alloy_status save_config(const init_options *o, const alloy_text *bytes, alloy_dtype dtype)
 {
-    alloy_text source = {0}, target = {0}, bytes = {0}, changed = {0};
-    alloy_status status =
-        alloy_folder_exists(o->config) ? alloy_path_join(&source, o->config, "config.json") : ALLOY_OK;
-    if (!status)
-        status = alloy_file_read(&bytes, source.bytes ? source.bytes : o->config, CONFIG_BYTES);
-    if (!status)
-        status = alloy_path_join(&target, o->out, "config.json");
+    alloy_text target = {0}, changed = {0};
+    alloy_status status = alloy_path_join(&target, o->out, "config.json");
     alloy_config_change changes[2];
     int count = alloy_config_change_dtype(changes, 0, dtype);
     if (!status && dtype != ALLOY_DTYPE_NONE)
-        status = alloy_config_rewrite(&changed, "config.json", bytes.bytes, bytes.size, changes, count);
-    const alloy_text *text = dtype == ALLOY_DTYPE_NONE ? &bytes : &changed;
+        status = alloy_config_rewrite(&changed, "config.json", bytes->bytes, bytes->size, changes, count);
+    const alloy_text *text = dtype == ALLOY_DTYPE_NONE ? bytes : &changed;
     if (!status)
         status = alloy_file_replace(target.bytes, text->bytes, text->size);
-    alloy_text_free(&source);
     alloy_text_free(&target);
-    alloy_text_free(&bytes);
     alloy_text_free(&changed);
     return status;
 }
@@ -64,20 +56,25 @@ static alloy_status run(alloy_cli_job *job)
 {
     const init_options *o = job->options;
     alloy_config *config = NULL;
+    alloy_text name = {0}, bytes = {0};
     alloy_init_options init = {.seed = (uint64_t)o->seed.value,
                                .dtype = alloy_cli_dtype(o->dtype),
                                .max_shard_size = (uint64_t)o->max_shard_size.value,
                                .progress = show_progress};
-    alloy_status status =
-        o->out ? alloy_config_open(&config, o->config) : alloy_fail(ALLOY_ARG, "--out FOLDER is needed");
+    alloy_status status = o->out ? alloy_config_read(o->config, o->common.follow_symlinks, &name, &bytes)
+                                 : alloy_fail(ALLOY_ARG, "--out FOLDER is needed");
+    if (!status)
+        status = alloy_config_parse(&config, name.bytes, alloy_text_get(&bytes), bytes.size);
     if (!status)
         status = alloy_folder_create(o->out);
     if (!status)
         status = alloy_model_init(config, o->out, &init);
     alloy_cli_progress_clear();
     if (!status)
-        status = save_config(o, init.dtype);
+        status = save_config(o, &bytes, init.dtype);
     alloy_config_close(config);
+    alloy_text_free(&name);
+    alloy_text_free(&bytes);
     return status ? status : tell(o);
 }
 

@@ -6,12 +6,12 @@
 #include "alloy/extend.h"
 #include "base/file.h"
 #include "base/status.h"
-#include "files/model_files.h"
+#include "config/config.h"
 #include "ids.h"
 #include "model/model.h"
 #include "output.h"
-#include "signals.h"
 #include "table.h"
+#include "tokenizer/tokenizer.h"
 
 enum { DRAWN_TOKENS = 200 };
 
@@ -30,16 +30,9 @@ alloy_status alloy_cli_open_model(alloy_model **model, const alloy_cli_common *c
     alloy_status status = alloy_model_open(model, where, &options);
     if (status)
         return status;
-    alloy_cli_watch_model(*model);
     alloy_cli_detail("%s: %lld layers, %lld tensors", where, (long long)alloy_model_config(*model)->num_hidden_layers,
                      (long long)alloy_weights_count((*model)->weights));
     return ALLOY_OK;
-}
-
-void alloy_cli_close_model(alloy_model *model)
-{
-    alloy_cli_forget_model(model);
-    alloy_model_close(model);
 }
 
 alloy_status alloy_cli_check_output(const alloy_cli_job *job, const char *path)
@@ -63,22 +56,25 @@ alloy_status alloy_cli_check_output(const alloy_cli_job *job, const char *path)
                : status;
 }
 
+alloy_status alloy_cli_open_tokenizer_in(alloy_tokenizer **tokenizer, const alloy_model_files *files)
+{
+    bool exists;
+    *tokenizer = NULL;
+    alloy_status status = alloy_model_files_has(files, "tokenizer.json", &exists);
+    if (!status && !exists)
+        status = alloy_fail(ALLOY_IO, "%s: there is no tokenizer.json; ids (--ids 1,2,3) need none",
+                            alloy_printable_path(files->path));
+    return status ? status : alloy_tokenizer_open_in(tokenizer, files);
+}
+
 alloy_status alloy_cli_open_tokenizer(alloy_tokenizer **tokenizer, const alloy_cli_common *common, const char *where)
 {
     *tokenizer = NULL;
     if (alloy_file_exists(where))
         return alloy_tokenizer_open(tokenizer, where);
     alloy_model_files files;
-    alloy_text path = {0};
     alloy_status status = alloy_model_files_open(&files, where, common->follow_symlinks);
-    if (status)
-        return status;
-    status = alloy_model_files_has(&files, "tokenizer.json")
-                 ? alloy_model_files_path(&files, "tokenizer.json", &path)
-                 : alloy_fail(ALLOY_IO, "%s: there is no tokenizer.json; ids (--ids 1,2,3) need none",
-                              alloy_printable_path(where));
-    status = status ? status : alloy_tokenizer_open(tokenizer, path.bytes);
-    alloy_text_free(&path);
+    status = status ? status : alloy_cli_open_tokenizer_in(tokenizer, &files);
     alloy_model_files_close(&files);
     return status;
 }
@@ -108,14 +104,15 @@ alloy_status alloy_cli_open_session(alloy_session **session, const alloy_model *
 static bool is_config_alone(const alloy_cli_common *common)
 {
     alloy_model_files files;
+    bool single, index;
     if (alloy_file_exists(common->model))
         return true;
     if (alloy_model_files_open(&files, common->model, common->follow_symlinks))
         return false;
-    bool weights = alloy_model_files_has(&files, "model.safetensors") ||
-                   alloy_model_files_has(&files, "model.safetensors.index.json");
+    bool alone = !alloy_model_files_has(&files, "model.safetensors", &single) && !single &&
+                 !alloy_model_files_has(&files, "model.safetensors.index.json", &index) && !index;
     alloy_model_files_close(&files);
-    return !weights;
+    return alone;
 }
 
 static alloy_status open_config(alloy_config **config, const alloy_cli_common *common)
@@ -123,13 +120,8 @@ static alloy_status open_config(alloy_config **config, const alloy_cli_common *c
     if (alloy_file_exists(common->model))
         return alloy_config_open(config, common->model);
     alloy_model_files files;
-    alloy_text path = {0};
     alloy_status status = alloy_model_files_open(&files, common->model, common->follow_symlinks);
-    if (status)
-        return status;
-    status = alloy_model_files_path(&files, "config.json", &path);
-    status = status ? status : alloy_config_open(config, path.bytes);
-    alloy_text_free(&path);
+    status = status ? status : alloy_config_open_in(config, &files);
     alloy_model_files_close(&files);
     return status;
 }
@@ -215,7 +207,7 @@ static void tell_weight_memory(const alloy_cli_job *job)
 static void close_job(alloy_cli_job *job)
 {
     alloy_session_close(job->session);
-    alloy_cli_close_model(job->model);
+    alloy_model_close(job->model);
     alloy_tokenizer_close(job->tokenizer);
     alloy_config_close(job->config);
     alloy_ids_free(&job->ids);

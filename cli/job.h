@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "command.h"
+#include "files/model_files.h"
 
 struct alloy_cli_job {
     const void *options;            /* the command's struct */
@@ -31,10 +32,8 @@ alloy_status alloy_cli_draw_ids(alloy_cli_job *job, int64_t most);
 
 /* ---- Opening by hand: a second model, another session ------------------------------------------------------------ */
 
-/* Opens MODEL as the common flags say. From here on a page of it that cannot be read ends the command with a line that
- * says which (signals.h). */
+/* Opens MODEL as the common flags say. */
 alloy_status alloy_cli_open_model(alloy_model **model, const alloy_cli_common *common, const char *where);
-void alloy_cli_close_model(alloy_model *model);
 
 /* A session as --threads, --cpu, --kv-dtype and --chunk ask for. */
 alloy_session_options alloy_cli_session_options(const alloy_cli_common *common);
@@ -43,7 +42,8 @@ alloy_status alloy_cli_open_session(alloy_session **session, const alloy_model *
 /* IO where `path` is one of the files that the open model is made of: it is mapped, and would be no more. */
 alloy_status alloy_cli_check_output(const alloy_cli_job *job, const char *path);
 
-/* The tokenizer of MODEL, or of a tokenizer.json. The file must lie where a model's files may lie. */
+/* The tokenizer of MODEL, or of a tokenizer.json; of a folder that is open. */
 alloy_status alloy_cli_open_tokenizer(alloy_tokenizer **tokenizer, const alloy_cli_common *common, const char *where);
+alloy_status alloy_cli_open_tokenizer_in(alloy_tokenizer **tokenizer, const alloy_model_files *files);
 
 #endif

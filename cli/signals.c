@@ -6,12 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "model/model.h"
+#include "alloy/alloy.h"
+#include "base/mapping.h"
 
-enum { MOST_MODELS = 2 };
-
-static const alloy_model *volatile watched[MOST_MODELS]; /* NULL: none */
-static const alloy_file *volatile watched_file;          /* NULL: none */
 static volatile sig_atomic_t interrupted;
 
 /* A line put together without the C library's help. */
@@ -23,10 +20,10 @@ typedef struct line {
 static void add_text(line *l, const char *text)
 {
     for (; *text && l->size < sizeof l->text; text++)
-        l->text[l->size++] = (unsigned char)*text < 0x20 ? '?' : *text;
+        l->text[l->size++] = *text;
 }
 
-static void add_number(line *l, size_t value)
+static void add_number(line *l, uint64_t value)
 {
     char digits[24];
     size_t at = sizeof digits - 1;
@@ -44,27 +41,12 @@ static void write_line(line *l)
     (void)!write(STDERR_FILENO, l->text, l->size);
 }
 
-/* The file and the byte in it that a failing address belongs to. */
-static bool locate(const void *address, const char **path, size_t *offset)
-{
-    for (int i = 0; i < MOST_MODELS; i++)
-        if (watched[i] && alloy_weights_locate(watched[i]->weights, address, path, offset))
-            return true;
-    const alloy_file *file = watched_file;
-    uintptr_t at = (uintptr_t)address, from = file ? (uintptr_t)file->data : 0;
-    if (!file || at < from || at - from >= file->size)
-        return false;
-    *path = file->path;
-    *offset = at - from;
-    return true;
-}
-
 static void on_bus_error(int number, siginfo_t *info, void *context)
 {
     (void)context;
-    const char *path;
-    size_t offset;
-    if (!locate(info->si_addr, &path, &offset)) {
+    char path[600];
+    uint64_t offset;
+    if (!alloy_mapping_find(info->si_addr, path, sizeof path, &offset)) {
         signal(number, SIG_DFL); /* not ours: it happens again on return, and ends the process as it would have */
         return;
     }
@@ -91,23 +73,6 @@ void alloy_cli_signals_open(void)
     sigemptyset(&action.sa_mask);
     sigaction(SIGBUS, &action, NULL);
     signal(SIGXFSZ, SIG_IGN); /* a write beyond the limit of file sizes fails then, as one to a full disk does */
-}
-
-void alloy_cli_watch_model(const alloy_model *model)
-{
-    watched[watched[0] != NULL] = model;
-}
-
-void alloy_cli_forget_model(const alloy_model *model)
-{
-    for (int i = 0; i < MOST_MODELS; i++)
-        if (watched[i] == model)
-            watched[i] = NULL;
-}
-
-void alloy_cli_watch_file(const alloy_file *file)
-{
-    watched_file = file;
 }
 
 void alloy_cli_catch_interrupt(void)

@@ -13,48 +13,80 @@
 #include "base/memory.h"
 #include "base/status.h"
 
+enum { COPY_PIECE = 256 * 1024 }; /* bytes */
+
 static alloy_status fail_io(const char *path, const char *what)
 {
     return alloy_fail(ALLOY_IO, "%s: %s: %s", alloy_printable_path(path), what, strerror(errno));
 }
 
-/* An open descriptor of a regular file, and what it is in *info; -1 with the text set. */
-static int open_regular(const char *path, struct stat *info)
+int alloy_file_open_at(int folder, const char *name, int flags)
 {
     int descriptor;
     do
-        descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+        descriptor = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | flags);
     while (descriptor < 0 && errno == EINTR);
-    if (descriptor < 0) {
-        fail_io(path, "cannot open");
-        return -1;
-    }
-    if (fstat(descriptor, info) != 0) {
-        fail_io(path, "cannot stat");
-    } else if (!S_ISREG(info->st_mode)) {
-        alloy_fail(ALLOY_IO, "%s: not a regular file", alloy_printable_path(path));
-    } else {
-        return descriptor;
-    }
-    close(descriptor);
-    return -1;
+    return descriptor;
 }
 
-static alloy_status read_all(int descriptor, uint8_t *to, size_t size, const char *path)
+static int open_path(const char *path)
 {
-    size_t done = 0;
-    while (done < size) {
-        ssize_t n = read(descriptor, to + done, size - done);
+    int descriptor = alloy_file_open_at(AT_FDCWD, path, 0);
+    if (descriptor < 0)
+        fail_io(path, "cannot open");
+    return descriptor;
+}
+
+/* What a descriptor is open on, in *info; IO unless that is a regular file. */
+static alloy_status check_regular(int descriptor, const char *path, struct stat *info)
+{
+    if (fstat(descriptor, info) != 0)
+        return fail_io(path, "cannot stat");
+    if (!S_ISREG(info->st_mode))
+        return alloy_fail(ALLOY_IO, "%s: not a regular file", alloy_printable_path(path));
+    return ALLOY_OK;
+}
+
+static alloy_status too_large(const char *path, size_t size, size_t most)
+{
+    return alloy_fail(ALLOY_LIMIT, "%s: %zu bytes, at most %zu are allowed here", alloy_printable_path(path), size,
+                      most);
+}
+
+static alloy_status truncated(const char *path, size_t done, size_t size)
+{
+    return alloy_fail(ALLOY_IO, "%s: ends at byte %zu of %zu: truncated while it was read", alloy_printable_path(path),
+                      done, size);
+}
+
+/* Reads until `size` bytes are there or the file ends; *done says how many are. */
+static alloy_status read_some(int descriptor, uint8_t *to, size_t size, const char *path, size_t *done)
+{
+    *done = 0;
+    while (*done < size) {
+        ssize_t n = read(descriptor, to + *done, size - *done);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
             return fail_io(path, "cannot read");
         if (n == 0)
-            return alloy_fail(ALLOY_IO, "%s: ends at byte %zu of %zu: truncated while it was read",
-                              alloy_printable_path(path), done, size);
-        done += (size_t)n;
+            break;
+        *done += (size_t)n;
     }
     return ALLOY_OK;
+}
+
+static alloy_status map_bytes(alloy_file *file, int descriptor)
+{
+    void *mapping = mmap(NULL, file->size, PROT_READ, MAP_SHARED, descriptor, 0);
+    if (mapping == MAP_FAILED && errno == ENOMEM)
+        return alloy_fail(ALLOY_NOMEM, "%s: no address space to map its %zu bytes", alloy_printable_path(file->path),
+                          file->size);
+    if (mapping == MAP_FAILED)
+        return fail_io(file->path, "cannot map");
+    file->data = mapping;
+    file->mapped = true;
+    return alloy_mapping_add(&file->mapping, mapping, file->size, 0, file->path);
 }
 
 /* Fills file->data from the descriptor. */
@@ -65,40 +97,28 @@ static alloy_status take_bytes(alloy_file *file, int descriptor, bool map)
         file->data = nothing;
         return ALLOY_OK;
     }
-    if (map) {
-        void *mapping = mmap(NULL, file->size, PROT_READ, MAP_SHARED, descriptor, 0);
-        if (mapping == MAP_FAILED && errno == ENOMEM)
-            return alloy_fail(ALLOY_NOMEM, "%s: no address space to map its %zu bytes",
-                              alloy_printable_path(file->path), file->size);
-        if (mapping == MAP_FAILED)
-            return fail_io(file->path, "cannot map");
-        file->data = mapping;
-        file->mapped = true;
-        return ALLOY_OK;
-    }
+    if (map)
+        return map_bytes(file, descriptor);
     uint8_t *memory = alloy_memory_aligned(file->size, 1);
     if (!memory)
         return ALLOY_NOMEM;
     file->data = memory;
-    return read_all(descriptor, memory, file->size, file->path);
+    size_t done;
+    alloy_status status = read_some(descriptor, memory, file->size, file->path, &done);
+    return !status && done < file->size ? truncated(file->path, done, file->size) : status;
 }
 
-alloy_status alloy_file_open(alloy_file *file, const char *path, size_t most, bool map)
+alloy_status alloy_file_open_descriptor(alloy_file *file, int descriptor, const char *path, size_t most, bool map)
 {
     *file = (alloy_file){0};
     struct stat info;
-    int descriptor = open_regular(path, &info);
-    if (descriptor < 0)
-        return ALLOY_IO;
-    size_t size = (size_t)info.st_size;
-    alloy_status status = ALLOY_OK;
-    if (size > most)
-        status = alloy_fail(ALLOY_LIMIT, "%s: %zu bytes, at most %zu are allowed here", alloy_printable_path(path),
-                            size, most);
+    alloy_status status = check_regular(descriptor, path, &info);
+    if (!status && (size_t)info.st_size > most)
+        status = too_large(path, (size_t)info.st_size, most);
     if (!status && !(file->path = alloy_memory_string(path)))
         status = ALLOY_NOMEM;
     if (!status) {
-        file->size = size;
+        file->size = (size_t)info.st_size;
         file->device = info.st_dev;
         file->inode = info.st_ino;
         status = take_bytes(file, descriptor, map);
@@ -109,14 +129,33 @@ alloy_status alloy_file_open(alloy_file *file, const char *path, size_t most, bo
     return status;
 }
 
+alloy_status alloy_file_open(alloy_file *file, const char *path, size_t most, bool map)
+{
+    *file = (alloy_file){0};
+    int descriptor = open_path(path);
+    return descriptor < 0 ? ALLOY_IO : alloy_file_open_descriptor(file, descriptor, path, most, map);
+}
+
 void alloy_file_close(alloy_file *file)
 {
     if (file->mapped)
         munmap((void *)file->data, file->size);
     else if (file->size > 0)
         alloy_memory_free((void *)file->data);
+    alloy_mapping_remove(file->mapping);
     alloy_memory_free(file->path);
     *file = (alloy_file){0};
+}
+
+/* A write found no memory where its bytes are: a mapped file was cut short. It is to blame, not what is written. */
+static alloy_status fail_source(const void *from, const char *to)
+{
+    char path[600];
+    uint64_t offset;
+    if (!alloy_mapping_find(from, path, sizeof path, &offset))
+        return fail_io(to, "cannot write");
+    return alloy_fail(ALLOY_IO, "%s: byte %llu could not be read: the file was cut short while it was mapped", path,
+                      (unsigned long long)offset);
 }
 
 alloy_status alloy_file_check(const alloy_file *file)
@@ -132,28 +171,70 @@ alloy_status alloy_file_check(const alloy_file *file)
                       alloy_printable_path(file->path), (size_t)info.st_size, file->size);
 }
 
-alloy_status alloy_file_read(alloy_text *text, const char *path, size_t most)
+/* Reads to the end: `expected` bytes, and whatever follows. */
+static alloy_status read_to_end(alloy_text *text, int descriptor, const char *path, size_t expected, size_t most)
+{
+    size_t done;
+    if (!alloy_text_reserve(text, expected))
+        return ALLOY_NOMEM;
+    alloy_status status = read_some(descriptor, (uint8_t *)text->bytes, expected, path, &done);
+    if (!status && done < expected)
+        status = truncated(path, done, expected);
+    text->size = status ? 0 : expected;
+    text->bytes[text->size] = 0;
+    for (bool ended = false; !status && !ended; ended = done == 0) {
+        uint8_t piece[4096];
+        status = read_some(descriptor, piece, sizeof piece, path, &done);
+        alloy_text_append(text, piece, done);
+        if (!status && text->size > most)
+            status = too_large(path, text->size, most);
+        if (!status)
+            status = alloy_text_status(text);
+    }
+    return status;
+}
+
+alloy_status alloy_file_read_descriptor(alloy_text *text, int descriptor, const char *path, size_t most)
 {
     alloy_text_clear(text);
     struct stat info;
-    int descriptor = open_regular(path, &info);
-    if (descriptor < 0)
-        return ALLOY_IO;
-    size_t size = (size_t)info.st_size;
-    alloy_status status;
-    if (size > most)
-        status = alloy_fail(ALLOY_LIMIT, "%s: %zu bytes, at most %zu are allowed here", alloy_printable_path(path),
-                            size, most);
-    else if (!alloy_text_reserve(text, size))
-        status = ALLOY_NOMEM;
-    else
-        status = read_all(descriptor, (uint8_t *)text->bytes, size, path);
+    alloy_status status = check_regular(descriptor, path, &info);
+    if (!status && (size_t)info.st_size > most)
+        status = too_large(path, (size_t)info.st_size, most);
+    if (!status)
+        status = read_to_end(text, descriptor, path, (size_t)info.st_size, most);
     close(descriptor);
     if (status)
-        return status;
-    text->size = size;
-    text->bytes[size] = 0;
-    return ALLOY_OK;
+        alloy_text_clear(text);
+    return status;
+}
+
+alloy_status alloy_file_read(alloy_text *text, const char *path, size_t most)
+{
+    alloy_text_clear(text);
+    int descriptor = open_path(path);
+    return descriptor < 0 ? ALLOY_IO : alloy_file_read_descriptor(text, descriptor, path, most);
+}
+
+alloy_status alloy_file_copy(alloy_file_writer *writer, int descriptor, const char *path)
+{
+    struct stat info;
+    alloy_status status = check_regular(descriptor, path, &info);
+    uint8_t *piece = alloy_memory_new(COPY_PIECE, 1);
+    if (!status && !piece)
+        status = ALLOY_NOMEM;
+    size_t copied = 0, done = COPY_PIECE;
+    while (!status && done == COPY_PIECE) {
+        status = read_some(descriptor, piece, COPY_PIECE, path, &done);
+        copied += done;
+        if (!status)
+            status = alloy_file_write(writer, piece, done);
+    }
+    if (!status && copied < (size_t)info.st_size)
+        status = truncated(path, copied, (size_t)info.st_size);
+    alloy_memory_free(piece);
+    close(descriptor);
+    return status;
 }
 
 bool alloy_file_exists(const char *path)
@@ -251,7 +332,7 @@ alloy_status alloy_file_write(alloy_file_writer *writer, const void *bytes, size
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return fail_io(writer->path, "cannot write");
+            return errno == EFAULT ? fail_source(from, writer->path) : fail_io(writer->path, "cannot write");
         from += n;
         size -= (size_t)n;
         writer->written += (uint64_t)n;

@@ -1,8 +1,11 @@
 /* Files: reading whole ones, mapping weights, writing so that nothing that was there before is lost.
  *
  * Opening is safe against what strangers put into folders: only regular files (a FIFO or device never hangs: O_NONBLOCK
- * + fstat). Interrupted calls are retried, short reads and writes continued. Every failure is ALLOY_IO with the path
- * and the system's reason. */
+ * + fstat). What is asked of a file is asked of its descriptor, never of its path. Interrupted calls are retried, short
+ * reads and writes continued. Every failure is ALLOY_IO with the path and the system's reason.
+ *
+ * A file may be changed by others while it is used. One that is read whole is then IO or its new bytes, never a signal.
+ * Only weights are mapped, and each mapping is known to base/mapping.h. */
 #ifndef ALLOY_BASE_FILE_H
 #define ALLOY_BASE_FILE_H
 
@@ -11,6 +14,7 @@
 #include <stdint.h>
 
 #include "alloy/alloy.h"
+#include "base/mapping.h"
 #include "base/text.h"
 
 /* The bytes of an open file: mapped, or read into memory. */
@@ -20,19 +24,29 @@ typedef struct alloy_file {
     size_t size;            /* bytes */
     uint64_t device, inode; /* of the file that was opened, for alloy_file_check */
     bool mapped;
-} alloy_file; /* {0} is closed */
+    alloy_mapping *mapping; /* of `mapped` */
+} alloy_file;               /* {0} is closed */
 
 /* Opens a regular file of at most `most` bytes (more: ALLOY_LIMIT). With `map` the file is mapped read-only, shared, so
  * that pages come when touched; else it is read whole. On failure *file is {0}. */
 alloy_status alloy_file_open(alloy_file *file, const char *path, size_t most, bool map);
+
+/* The same of a descriptor, which is closed in any case; `path` is for messages. */
+alloy_status alloy_file_open_descriptor(alloy_file *file, int descriptor, const char *path, size_t most, bool map);
 void alloy_file_close(alloy_file *file);
 
 /* Is a mapped file still as long as it was? IO when not: reading what was cut off would raise SIGBUS. A file that was
  * replaced or removed is fine (the mapping holds the old one), and so is one that was read into memory. */
 alloy_status alloy_file_check(const alloy_file *file);
 
-/* Reads a whole regular file into `text` (cleared first). */
+/* Reads a whole regular file into `text` (cleared first), to its end, whatever size it claims: one of /proc claims 0.
+ * More than `most` bytes: ALLOY_LIMIT. */
 alloy_status alloy_file_read(alloy_text *text, const char *path, size_t most);
+alloy_status alloy_file_read_descriptor(alloy_text *text, int descriptor, const char *path, size_t most);
+
+/* openat for reading, with the flags that all reading has and `flags` of O_NOFOLLOW and its like: a descriptor, or -1
+ * with errno. What it is open on is not asked. */
+int alloy_file_open_at(int folder, const char *name, int flags);
 
 /* Does a regular file (a folder) stand at this path, through links? */
 bool alloy_file_exists(const char *path);
@@ -63,6 +77,8 @@ typedef struct alloy_file_writer {
 
 alloy_status alloy_file_create(alloy_file_writer *writer, const char *path);
 alloy_status alloy_file_write(alloy_file_writer *writer, const void *bytes, size_t size);
+/* writes what a descriptor of the regular file `path` holds, in pieces; the descriptor is closed in any case */
+alloy_status alloy_file_copy(alloy_file_writer *writer, int descriptor, const char *path);
 /* syncs and closes the temporary file: what is left is the rename. For sets of files; optional */
 alloy_status alloy_file_finish(alloy_file_writer *writer);
 alloy_status alloy_file_commit(alloy_file_writer *writer); /* closes, also when it fails */

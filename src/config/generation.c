@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "base/file.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "config/fields.h"
@@ -132,18 +131,22 @@ alloy_status alloy_generation_config_parse(alloy_generation_config **out, const 
     return status;
 }
 
-alloy_status alloy_generation_config_open(alloy_generation_config **out, const char *folder, int64_t vocab_size)
+alloy_status alloy_generation_config_open(alloy_generation_config **out, const alloy_model_files *files,
+                                          int64_t vocab_size)
 {
+    static const char NAME[] = "generation_config.json";
     alloy_text path = {0}, bytes = {0};
+    bool exists = false;
     *out = NULL;
-    alloy_status status = alloy_path_join(&path, folder, "generation_config.json");
-    bool exists = !status && alloy_file_exists(path.bytes);
-    if (exists)
-        status = alloy_file_read(&bytes, path.bytes, MOST_BYTES);
-    if (exists && !status)
+    alloy_status status = alloy_model_files_path(files, NAME, &path);
+    if (!status)
+        status = alloy_model_files_has(files, NAME, &exists);
+    if (!status && exists)
+        status = alloy_model_files_read(files, NAME, MOST_BYTES, &bytes);
+    if (!status && exists)
         status = alloy_generation_config_parse(out, path.bytes, alloy_text_get(&bytes), bytes.size, vocab_size);
     else if (!status)
-        status = alloy_generation_config_parse(out, "generation_config.json", "{}", 2, vocab_size);
+        status = alloy_generation_config_parse(out, NAME, "{}", 2, vocab_size);
     alloy_text_free(&path);
     alloy_text_free(&bytes);
     return status;

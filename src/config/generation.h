@@ -6,6 +6,7 @@
 #define ALLOY_CONFIG_GENERATION_H
 
 #include "alloy/alloy.h"
+#include "files/model_files.h"
 
 typedef struct alloy_generation_config {
     bool do_sample;               /* false: greedy, and the next four have nothing to do */
@@ -22,10 +23,12 @@ typedef struct alloy_generation_config {
     int64_t eos_token_count;      /* 0: absent, the config's count */
 } alloy_generation_config;
 
-/* Reads the generation_config.json of a folder; all defaults where it has none. Ids of end-of-sequence must be below
+/* Reads the generation_config.json of a model's folder; all defaults where it has none, and an error where there is one
+ * that cannot be read, since its end-of-sequence ids decide where outputs end. Ids of end-of-sequence must be below
  * `vocab_size` (0: not checked). FORMAT, RANGE and LIMIT as alloy_config_open; settings that Alloy does not have are
  * ignored with one warning. */
-alloy_status alloy_generation_config_open(alloy_generation_config **out, const char *folder, int64_t vocab_size);
+alloy_status alloy_generation_config_open(alloy_generation_config **out, const alloy_model_files *files,
+                                          int64_t vocab_size);
 alloy_status alloy_generation_config_parse(alloy_generation_config **out, const char *name, const void *bytes,
                                            size_t size, int64_t vocab_size);
 void alloy_generation_config_close(alloy_generation_config *config);

@@ -10,7 +10,7 @@
 #include "base/status.h"
 #include "config/source.h"
 
-enum { MOST_BYTES = 4 * 1024 * 1024 };
+enum { MOST_BYTES = ALLOY_CONFIG_BYTES };
 
 /* model_type, the family's key, may stand anywhere: a first reading of the whole text finds it (and every syntax
  * error). */
@@ -139,18 +139,47 @@ alloy_status alloy_config_parse(alloy_config **out, const char *name, const void
     return ALLOY_OK;
 }
 
+static alloy_status read_in(const alloy_model_files *files, alloy_text *path, alloy_text *bytes)
+{
+    alloy_status status = alloy_model_files_path(files, "config.json", path);
+    return status ? status : alloy_model_files_read(files, "config.json", MOST_BYTES, bytes);
+}
+
+alloy_status alloy_config_read(const char *where, bool follow_symlinks, alloy_text *path, alloy_text *bytes)
+{
+    alloy_text_clear(path);
+    if (!alloy_folder_exists(where)) {
+        alloy_text_string(path, where);
+        alloy_status status = alloy_text_status(path);
+        return status ? status : alloy_file_read(bytes, where, MOST_BYTES);
+    }
+    alloy_model_files files;
+    alloy_status status = alloy_model_files_open(&files, where, follow_symlinks);
+    if (!status)
+        status = read_in(&files, path, bytes);
+    alloy_model_files_close(&files);
+    return status;
+}
+
+alloy_status alloy_config_open_in(alloy_config **out, const alloy_model_files *files)
+{
+    alloy_text path = {0}, bytes = {0};
+    *out = NULL;
+    alloy_status status = read_in(files, &path, &bytes);
+    if (!status)
+        status = alloy_config_parse(out, path.bytes, alloy_text_get(&bytes), bytes.size);
+    alloy_text_free(&path);
+    alloy_text_free(&bytes);
+    return status;
+}
+
 alloy_status alloy_config_open(alloy_config **out, const char *where)
 {
     alloy_text path = {0}, bytes = {0};
     *out = NULL;
-    alloy_status status = ALLOY_OK;
-    if (alloy_folder_exists(where))
-        status = alloy_path_join(&path, where, "config.json");
-    const char *file = path.bytes ? path.bytes : where;
+    alloy_status status = alloy_config_read(where, false, &path, &bytes);
     if (!status)
-        status = alloy_file_read(&bytes, file, MOST_BYTES);
-    if (!status)
-        status = alloy_config_parse(out, file, alloy_text_get(&bytes), bytes.size);
+        status = alloy_config_parse(out, path.bytes, alloy_text_get(&bytes), bytes.size);
     alloy_text_free(&path);
     alloy_text_free(&bytes);
     return status;

@@ -23,13 +23,13 @@ alloy_status alloy_file_name_check(const char *name, size_t size, const char *wh
                       alloy_printable(name, size));
 }
 
-/* The path without links, in our own memory; NULL with errno where there is none. */
-static alloy_status real_path(char **out, const char *path)
+/* The path without links, in our own memory; IO where there is none, with `what` before the system's reason. */
+static alloy_status real_path(char **out, const char *path, const char *what)
 {
     *out = NULL;
     char *real = realpath(path, NULL);
     if (!real)
-        return alloy_fail(ALLOY_IO, "%s: %s", alloy_printable_path(path), strerror(errno));
+        return alloy_fail(ALLOY_IO, "%s: %s%s", alloy_printable_path(path), what, strerror(errno));
     *out = alloy_memory_string(real);
     free(real);
     return *out ? ALLOY_OK : ALLOY_NOMEM;
@@ -44,43 +44,126 @@ static bool is_below(const char *path, const char *folder)
     return folder && strncmp(path, folder, size) == 0 && path[size] == '/';
 }
 
-static alloy_status check_links(const alloy_model_files *files, const char *path)
+alloy_status alloy_model_files_path(const alloy_model_files *files, const char *name, alloy_text *path)
+{
+    alloy_status status = alloy_file_name_check(name, strlen(name), files->path);
+    return status ? status : alloy_path_join(path, files->path, name);
+}
+
+alloy_status alloy_model_files_has(const alloy_model_files *files, const char *name, bool *has)
+{
+    struct stat info;
+    *has = fstatat(files->folder, name, &info, AT_SYMLINK_NOFOLLOW) == 0;
+    if (*has || errno == ENOENT)
+        return ALLOY_OK;
+    return alloy_fail(ALLOY_IO, "%s/%s: %s", alloy_printable_path(files->path), alloy_printable(name, strlen(name)),
+                      strerror(errno));
+}
+
+static alloy_status fail_open(const char *path)
+{
+    return alloy_fail(ALLOY_IO, "%s: cannot open: %s", alloy_printable_path(path), strerror(errno));
+}
+
+/* Opens `path`, which is below the folder and has no links in it, going down folder by folder; -1 with errno. `path` is
+ * cut up. */
+static int open_below(int folder, char *path)
+{
+    int at = folder;
+    for (char *next; at >= 0 && (next = strchr(path, '/')); path = next + 1) {
+        *next = 0;
+        int below = openat(at, path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        int error = errno;
+        if (at != folder)
+            close(at);
+        errno = error;
+        at = below;
+    }
+    int descriptor = at < 0 ? -1 : alloy_file_open_at(at, path, O_NOFOLLOW);
+    int error = errno;
+    if (at >= 0 && at != folder)
+        close(at);
+    errno = error;
+    return descriptor;
+}
+
+/* The part of `real` below one of the two folders that files may come from, and which; NULL below neither. */
+static char *find_below(const alloy_model_files *files, char *real, int *folder)
+{
+    bool in_blobs = is_below(real, files->blobs);
+    if (!in_blobs && !is_below(real, files->real))
+        return NULL;
+    const char *above = in_blobs ? files->blobs : files->real;
+    *folder = in_blobs ? files->blobs_folder : files->folder;
+    char *below = real + strlen(above);
+    return *below == '/' ? below + 1 : below; /* only the root ends with its slash */
+}
+
+/* Opens what a link leads to. */
+static alloy_status open_link(const alloy_model_files *files, const char *path, int *descriptor)
 {
     char *real;
-    alloy_status status = real_path(&real, path);
-    if (!status && !files->follow_symlinks && !is_below(real, files->real) && !is_below(real, files->blobs))
+    int folder;
+    alloy_status status = real_path(&real, path, "a link that leads nowhere: ");
+    if (status)
+        return status;
+    char *below = find_below(files, real, &folder);
+    if (!below)
         status =
             alloy_fail(ALLOY_TRUST, "%s: is a link to %s, outside of the model's folder; --follow-symlinks allows it",
                        alloy_printable_path(path), alloy_printable_path(real));
+    else if ((*descriptor = open_below(folder, below)) < 0)
+        status = fail_open(path);
     alloy_memory_free(real);
     return status;
 }
 
-alloy_status alloy_model_files_path(const alloy_model_files *files, const char *name, alloy_text *path)
+/* The one function that opens files of models: a descriptor, and the path for messages. */
+static alloy_status open_file(const alloy_model_files *files, const char *name, int *descriptor, alloy_text *path)
 {
-    alloy_status status = alloy_file_name_check(name, strlen(name), files->path);
-    if (!status)
-        status = alloy_path_join(path, files->path, name);
-    return status ? status : check_links(files, path->bytes);
+    alloy_status status = alloy_model_files_path(files, name, path);
+    if (status)
+        return status;
+    *descriptor = alloy_file_open_at(files->folder, name, files->follow_symlinks ? 0 : O_NOFOLLOW);
+    if (*descriptor >= 0)
+        return ALLOY_OK;
+    if (errno == ELOOP && !files->follow_symlinks)
+        return open_link(files, path->bytes, descriptor);
+    return fail_open(path->bytes);
 }
 
-bool alloy_model_files_has(const alloy_model_files *files, const char *name)
+alloy_status alloy_model_files_file(const alloy_model_files *files, const char *name, size_t most, bool map,
+                                    alloy_file *file)
 {
-    struct stat info;
-    int folder = open(files->path, O_PATH | O_DIRECTORY |
-                                       O_CLOEXEC); /* no path is joined, so that short memory cannot read as "no" */
-    bool has = folder >= 0 && fstatat(folder, name, &info, AT_SYMLINK_NOFOLLOW) == 0;
-    if (folder >= 0)
-        close(folder);
-    return has;
+    alloy_text path = {0};
+    int descriptor;
+    *file = (alloy_file){0};
+    alloy_status status = open_file(files, name, &descriptor, &path);
+    if (!status)
+        status = alloy_file_open_descriptor(file, descriptor, path.bytes, most, map);
+    alloy_text_free(&path);
+    return status;
 }
 
 alloy_status alloy_model_files_read(const alloy_model_files *files, const char *name, size_t most, alloy_text *out)
 {
     alloy_text path = {0};
-    alloy_status status = alloy_model_files_path(files, name, &path);
+    int descriptor;
+    alloy_text_clear(out);
+    alloy_status status = open_file(files, name, &descriptor, &path);
     if (!status)
-        status = alloy_file_read(out, path.bytes, most);
+        status = alloy_file_read_descriptor(out, descriptor, path.bytes, most);
+    alloy_text_free(&path);
+    return status;
+}
+
+alloy_status alloy_model_files_copy(const alloy_model_files *files, const char *name, alloy_file_writer *writer)
+{
+    alloy_text path = {0};
+    int descriptor;
+    alloy_status status = open_file(files, name, &descriptor, &path);
+    if (!status)
+        status = alloy_file_copy(writer, descriptor, path.bytes);
     alloy_text_free(&path);
     return status;
 }
@@ -169,7 +252,13 @@ static alloy_status find_snapshot(const char *name, alloy_text *out)
     return status;
 }
 
-/* The `blobs` of the cache that a folder is a snapshot of: NAME/snapshots/REVISION has NAME/blobs. */
+static int open_folder(const char *path)
+{
+    return open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/* The `blobs` of the cache that a folder is a snapshot of: NAME/snapshots/REVISION has NAME/blobs. A link in its place
+ * is none: whoever made the folder could have it lead anywhere. */
 static alloy_status find_blobs(alloy_model_files *files)
 {
     const char *last = strrchr(files->real, '/');
@@ -181,32 +270,50 @@ static alloy_status find_blobs(alloy_model_files *files)
     alloy_text_append(&path, files->real, (size_t)(last - files->real) - size);
     alloy_text_string(&path, blobs);
     alloy_status status = alloy_text_status(&path);
-    if (!status && alloy_folder_exists(path.bytes))
-        status = real_path(&files->blobs, path.bytes);
+    if (!status && (files->blobs_folder = open_folder(path.bytes)) >= 0 &&
+        !(files->blobs = alloy_memory_string(path.bytes)))
+        status = ALLOY_NOMEM;
     alloy_text_free(&path);
     return status;
 }
 
+/* Why MODEL is no folder, and no name in the cache either. */
+static alloy_status no_folder(const char *where)
+{
+    struct stat info;
+    const char *path = alloy_printable_path(where);
+    if (stat(where, &info) != 0)
+        return errno == ENOENT ? alloy_fail(ALLOY_IO, "%s: no such folder", path)
+                               : alloy_fail(ALLOY_IO, "%s: no such folder: %s", path, strerror(errno));
+    if (S_ISREG(info.st_mode))
+        return alloy_fail(ALLOY_IO, "%s: is a file; a model is the folder that holds it", path);
+    return alloy_fail(ALLOY_IO, "%s: no such folder: neither a folder nor a regular file", path);
+}
+
+static alloy_status find_folder(const char *where, alloy_text *path)
+{
+    struct stat info;
+    bool exists = lstat(where, &info) == 0;
+    if (exists && alloy_folder_exists(where))
+        alloy_text_string(path, where);
+    else if (!exists && errno == ENOENT && is_hub_name(where))
+        return find_snapshot(where, path);
+    else
+        return no_folder(where);
+    return alloy_text_status(path);
+}
+
 alloy_status alloy_model_files_open(alloy_model_files *files, const char *where, bool follow_symlinks)
 {
-    *files = (alloy_model_files){.follow_symlinks = follow_symlinks};
+    *files = (alloy_model_files){.follow_symlinks = follow_symlinks, .folder = -1, .blobs_folder = -1};
     alloy_text path = {0};
-    alloy_status status = ALLOY_OK;
-    if (alloy_folder_exists(where))
-        alloy_text_string(&path, where);
-    else if (alloy_file_exists(where))
-        status =
-            alloy_fail(ALLOY_IO, "%s: is a file; a model is the folder that holds it", alloy_printable_path(where));
-    else if (is_hub_name(where))
-        status = find_snapshot(where, &path);
-    else
-        status = alloy_fail(ALLOY_IO, "%s: no such folder", alloy_printable_path(where));
-    if (!status)
-        status = alloy_text_status(&path);
+    alloy_status status = find_folder(where, &path);
     if (!status && !(files->path = alloy_memory_string(path.bytes)))
         status = ALLOY_NOMEM;
     if (!status)
-        status = real_path(&files->real, files->path);
+        status = real_path(&files->real, files->path, "");
+    if (!status && (files->folder = open_folder(files->real)) < 0)
+        status = fail_open(files->path);
     if (!status)
         status = find_blobs(files);
     alloy_text_free(&path);
@@ -217,6 +324,10 @@ alloy_status alloy_model_files_open(alloy_model_files *files, const char *where,
 
 void alloy_model_files_close(alloy_model_files *files)
 {
+    if (files->path && files->folder >= 0)
+        close(files->folder);
+    if (files->path && files->blobs_folder >= 0)
+        close(files->blobs_folder);
     alloy_memory_free(files->path);
     alloy_memory_free(files->real);
     alloy_memory_free(files->blobs);

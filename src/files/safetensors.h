@@ -49,6 +49,9 @@ typedef struct alloy_safetensors {
 /* Opens and checks a whole file. FORMAT names the file and the tensor or the line:column of the header; IO and NOMEM as
  * alloy_file_open. `map`: map the file; else read it into memory. On failure *out is {0}. */
 alloy_status alloy_safetensors_open(alloy_safetensors *out, const char *path, bool map);
+
+/* The same of an open file, which is the table's from then on, also on failure (*file is {0}). */
+alloy_status alloy_safetensors_take(alloy_safetensors *out, alloy_file *file);
 void alloy_safetensors_close(alloy_safetensors *safetensors);
 
 /* The tensor of that name, or NULL. */

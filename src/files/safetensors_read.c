@@ -339,15 +339,22 @@ static alloy_status read_all(alloy_safetensors *out, const char *path)
     return status;
 }
 
-alloy_status alloy_safetensors_open(alloy_safetensors *out, const char *path, bool map)
+alloy_status alloy_safetensors_take(alloy_safetensors *out, alloy_file *file)
 {
-    *out = (alloy_safetensors){0};
-    alloy_status status = alloy_file_open(&out->file, path, SIZE_MAX, map);
-    if (!status)
-        status = read_all(out, alloy_printable_path(path));
+    *out = (alloy_safetensors){.file = *file};
+    *file = (alloy_file){0};
+    alloy_status status = read_all(out, alloy_printable_path(out->file.path));
     if (status)
         alloy_safetensors_close(out);
     return status;
+}
+
+alloy_status alloy_safetensors_open(alloy_safetensors *out, const char *path, bool map)
+{
+    alloy_file file;
+    *out = (alloy_safetensors){0};
+    alloy_status status = alloy_file_open(&file, path, SIZE_MAX, map);
+    return status ? status : alloy_safetensors_take(out, &file);
 }
 
 void alloy_safetensors_close(alloy_safetensors *safetensors)

@@ -141,7 +141,7 @@ static alloy_status open_index(alloy_weights *weights)
     alloy_text path = {0}, text = {0};
     alloy_status status = alloy_model_files_path(weights->files, INDEX, &path);
     if (!status)
-        status = alloy_file_read(&text, path.bytes, MOST_INDEX_BYTES);
+        status = alloy_model_files_read(weights->files, INDEX, MOST_INDEX_BYTES, &text);
     if (!status)
         status = parse_index(weights, path.bytes, &text);
     alloy_text_free(&path);
@@ -202,16 +202,15 @@ static alloy_status open_shard(alloy_weights *weights, int64_t number)
     alloy_safetensors *shard = &weights->shards[number];
     if (is_open(shard))
         return ALLOY_OK;
-    alloy_text path = {0};
-    alloy_status status =
-        alloy_model_files_path(weights->files, alloy_name_table_get(&weights->shard_names, number, NULL), &path);
+    alloy_file file;
+    const char *name = alloy_name_table_get(&weights->shard_names, number, NULL);
+    alloy_status status = alloy_model_files_file(weights->files, name, SIZE_MAX, weights->map, &file);
     if (!status)
-        status = alloy_safetensors_open(shard, path.bytes, weights->map);
+        status = alloy_safetensors_take(shard, &file);
     if (!status && !is_single(weights))
         status = check_shard(weights, shard, number);
     if (status)
         alloy_safetensors_close(shard);
-    alloy_text_free(&path);
     return status;
 }
 
@@ -235,12 +234,15 @@ alloy_status alloy_weights_open(alloy_weights **out, const alloy_model_files *fi
                                .map = !options || !options->no_mmap,
                                .allow_unused = options && options->allow_unused,
                                .total_size = -1};
-    alloy_status status;
-    if (alloy_model_files_has(files, SINGLE))
+    bool single = false, index = false;
+    alloy_status status = alloy_model_files_has(files, SINGLE, &single);
+    if (!status && !single)
+        status = alloy_model_files_has(files, INDEX, &index);
+    if (!status && single)
         status = open_single(weights);
-    else if (alloy_model_files_has(files, INDEX))
+    else if (!status && index)
         status = open_index(weights);
-    else
+    else if (!status)
         status = alloy_fail(ALLOY_IO, "%s: holds neither %s nor %s", alloy_printable_path(files->path), SINGLE, INDEX);
     if (status)
         alloy_weights_close(weights);
@@ -349,18 +351,4 @@ alloy_status alloy_weights_check(const alloy_weights *weights)
             return status;
     }
     return ALLOY_OK;
-}
-
-bool alloy_weights_locate(const alloy_weights *weights, const void *address, const char **path, size_t *offset)
-{
-    for (int64_t i = 0; i < weights->shard_names.count; i++) {
-        const alloy_file *file = &weights->shards[i].file;
-        uintptr_t from = (uintptr_t)file->data, at = (uintptr_t)address;
-        if (!file->mapped || at < from || at - from >= file->size)
-            continue;
-        *path = file->path;
-        *offset = at - from;
-        return true;
-    }
-    return false;
 }

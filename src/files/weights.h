@@ -46,8 +46,4 @@ const alloy_file *alloy_weights_file(const alloy_weights *weights, int64_t i); /
  * file. */
 alloy_status alloy_weights_check(const alloy_weights *weights);
 
-/* The file and offset that an address lies in, for a program's SIGBUS handler (safe there); false where it is none of
- * ours. */
-bool alloy_weights_locate(const alloy_weights *weights, const void *address, const char **path, size_t *offset);
-
 #endif

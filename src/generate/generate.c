@@ -94,7 +94,7 @@ static alloy_status find_eos(run *r, const alloy_model *model)
         r->rules.eos_count = o->eos_count;
         return ALLOY_OK;
     }
-    alloy_status status = alloy_generation_config_open(&r->file, alloy_model_folder(model), r->vocab_size);
+    alloy_status status = alloy_generation_config_open(&r->file, &model->files, r->vocab_size);
     if (status)
         return status;
     const alloy_config *config = alloy_model_config(model);

@@ -373,14 +373,15 @@ static alloy_status write_config(const struct plan *p, const char *folder)
 
 static alloy_status copy_file(const alloy_model_files *files, const char *name, const char *folder)
 {
-    alloy_text from = {0}, to = {0};
-    alloy_file file = {0};
-    alloy_status status = alloy_model_files_path(files, name, &from);
-    status = status ? status : alloy_path_join(&to, folder, name);
-    status = status ? status : alloy_file_open(&file, from.bytes, SIZE_MAX, true);
-    status = status ? status : alloy_file_replace(to.bytes, file.data, file.size);
-    alloy_file_close(&file);
-    alloy_text_free(&from);
+    alloy_text to = {0};
+    alloy_file_writer writer = {.descriptor = -1};
+    alloy_status status = alloy_path_join(&to, folder, name);
+    status = status ? status : alloy_file_create(&writer, to.bytes);
+    status = status ? status : alloy_model_files_copy(files, name, &writer);
+    if (status)
+        alloy_file_abandon(&writer);
+    else
+        status = alloy_file_commit(&writer);
     alloy_text_free(&to);
     return status;
 }
@@ -388,9 +389,12 @@ static alloy_status copy_file(const alloy_model_files *files, const char *name, 
 static alloy_status copy_files(const struct plan *p, const char *folder)
 {
     alloy_status status = ALLOY_OK;
-    for (size_t i = 0; i < sizeof copied / sizeof *copied && !status; i++)
-        if (alloy_model_files_has(&p->model->files, copied[i]))
+    for (size_t i = 0; i < sizeof copied / sizeof *copied && !status; i++) {
+        bool has;
+        status = alloy_model_files_has(&p->model->files, copied[i], &has);
+        if (!status && has)
             status = copy_file(&p->model->files, copied[i], folder);
+    }
     return status;
 }
 

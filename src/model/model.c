@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "config/config.h"
 #include "model/bind.h"
 #include "model/finite.h"
 
@@ -36,14 +37,7 @@ static alloy_status take_modules(alloy_model *m)
 
 static alloy_status take_config(alloy_model *m, const alloy_load_options *options)
 {
-    alloy_text text = {0}, path = {0};
-    alloy_status status = alloy_path_join(&path, m->files.path, "config.json");
-    if (!status)
-        status = alloy_model_files_read(&m->files, "config.json", ALLOY_CONFIG_BYTES, &text);
-    if (!status)
-        status = alloy_config_parse(&m->parsed, path.bytes, text.bytes, text.size);
-    alloy_text_free(&text);
-    alloy_text_free(&path);
+    alloy_status status = alloy_config_open_in(&m->parsed, &m->files);
     if (status)
         return status;
     m->config = *m->parsed;

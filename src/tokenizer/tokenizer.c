@@ -89,15 +89,32 @@ static void encoder_give(const alloy_tokenizer *tokenizer, alloy_encoder *e, boo
 
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
-static alloy_status load_file(alloy_tokenizer *tokenizer, const char *path)
+/* Reads an open tokenizer.json, which it closes. It is read into memory, not mapped: parsing goes through it more than
+ * once, and others may change it meanwhile. */
+static alloy_status load(alloy_tokenizer **out, alloy_file *file)
+{
+    alloy_tokenizer *t = alloy_memory_zeroed(1, sizeof *t);
+    alloy_status status = t ? ALLOY_OK : ALLOY_NOMEM;
+    if (t) {
+        pthread_mutex_init(&t->lock, NULL);
+        alloy_added_set_open(&t->added);
+        alloy_added_set_open(&t->added_normalized);
+        status = alloy_tokenizer_load(t, file->path, (const char *)file->data, file->size);
+    }
+    alloy_file_close(file);
+    if (status)
+        alloy_tokenizer_close(t);
+    else
+        *out = t;
+    return status;
+}
+
+alloy_status alloy_tokenizer_open_in(alloy_tokenizer **out, const alloy_model_files *files)
 {
     alloy_file file;
-    alloy_status status = alloy_file_open(&file, path, MOST_FILE, true);
-    if (status)
-        return status;
-    status = alloy_tokenizer_load(tokenizer, path, (const char *)file.data, file.size);
-    alloy_file_close(&file);
-    return status;
+    *out = NULL;
+    alloy_status status = alloy_model_files_file(files, "tokenizer.json", MOST_FILE, false, &file);
+    return status ? status : load(out, &file);
 }
 
 alloy_status alloy_tokenizer_open(alloy_tokenizer **out, const char *path)
@@ -105,26 +122,15 @@ alloy_status alloy_tokenizer_open(alloy_tokenizer **out, const char *path)
     if (!out || !path)
         return alloy_fail(ALLOY_ARG, "alloy_tokenizer_open: a NULL argument");
     *out = NULL;
-    alloy_text joined = {0};
-    alloy_status status = ALLOY_OK;
-    if (alloy_folder_exists(path)) {
-        status = alloy_path_join(&joined, path, "tokenizer.json");
-        path = alloy_text_get(&joined);
+    if (!alloy_folder_exists(path)) {
+        alloy_file file;
+        alloy_status status = alloy_file_open(&file, path, MOST_FILE, false);
+        return status ? status : load(out, &file);
     }
-    alloy_tokenizer *t = status ? NULL : alloy_memory_zeroed(1, sizeof *t);
-    if (!t) {
-        alloy_text_free(&joined);
-        return ALLOY_NOMEM;
-    }
-    pthread_mutex_init(&t->lock, NULL);
-    alloy_added_set_open(&t->added);
-    alloy_added_set_open(&t->added_normalized);
-    status = load_file(t, path);
-    alloy_text_free(&joined);
-    if (status)
-        alloy_tokenizer_close(t);
-    else
-        *out = t;
+    alloy_model_files files;
+    alloy_status status = alloy_model_files_open(&files, path, false);
+    status = status ? status : alloy_tokenizer_open_in(out, &files);
+    alloy_model_files_close(&files);
     return status;
 }
 

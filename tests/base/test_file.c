@@ -1,6 +1,7 @@
 /* Files: opening what may be opened, and writing so that what was there stays until all of the new is there. */
 #include "support.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
 
@@ -208,6 +209,56 @@ static void f9_interrupted_calls_go_on(void **state)
     remove_folder(folder);
 }
 
+/* To its end, whatever size it claims: files of /proc claim none, and others may be written to meanwhile. */
+static void a_file_is_read_to_its_end(void **state)
+{
+    (void)state;
+    char *folder = test_folder();
+    alloy_text text = {0};
+    struct stat info;
+    assert_int_equal(stat("/proc/self/maps", &info), 0);
+    assert_int_equal(info.st_size, 0);
+    expect_ok(alloy_file_read(&text, "/proc/self/maps", 1 << 20));
+    assert_true(text.size > 500 && strlen(text.bytes) == text.size);
+    expect_failure(alloy_file_read(&text, "/proc/self/maps", 100), ALLOY_LIMIT, "/proc/self/maps", "at most 100");
+    assert_int_equal(text.size, 0);
+    expect_ok(alloy_file_read(&text, write_text(folder, "empty", ""), 0));
+    expect_text(text.bytes, "");
+    alloy_text_free(&text);
+    remove_folder(folder);
+}
+
+static void a_file_is_copied_in_pieces(void **state)
+{
+    (void)state;
+    enum { SIZE = 600001 };
+    char *folder = test_folder(), from[256], to[256], *bytes = malloc(SIZE);
+    assert_non_null(bytes);
+    for (int i = 0; i < SIZE; i++)
+        bytes[i] = (char)(i * 7 + i / 256);
+    snprintf(to, sizeof to, "%s/to", folder);
+    static const size_t sizes[] = {0, 1, 256 * 1024, SIZE};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        snprintf(from, sizeof from, "%s", write_file(folder, "from", bytes, sizes[i]));
+        alloy_file_writer writer;
+        expect_ok(alloy_file_create(&writer, to));
+        expect_ok(alloy_file_copy(&writer, alloy_file_open_at(AT_FDCWD, from, 0), from));
+        expect_ok(alloy_file_commit(&writer));
+        size_t size;
+        char *copy = read_whole(to, &size);
+        assert_int_equal(size, sizes[i]);
+        assert_memory_equal(copy, bytes, size);
+        free(copy);
+    }
+    alloy_file_writer writer;
+    expect_ok(alloy_file_create(&writer, to));
+    expect_failure(alloy_file_copy(&writer, alloy_file_open_at(AT_FDCWD, folder, 0), folder), ALLOY_IO, folder,
+                   "not a regular file");
+    alloy_file_abandon(&writer);
+    free(bytes);
+    remove_folder(folder);
+}
+
 static void a_mapped_file_that_shrank_is_told(void **state)
 {
     (void)state;
@@ -235,6 +286,8 @@ int main(void)
         cmocka_unit_test(f6_targets_that_cannot_be_replaced_are_io),
         cmocka_unit_test(f9_descriptors_that_run_out_are_io),
         cmocka_unit_test(f9_interrupted_calls_go_on),
+        cmocka_unit_test(a_file_is_read_to_its_end),
+        cmocka_unit_test(a_file_is_copied_in_pieces),
         cmocka_unit_test(a_mapped_file_that_shrank_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,8 @@
  * stops a generation and leaves what was printed whole. */
 #include "spawn.h"
 
+#include <pthread.h>
+
 #include "cli/job.h"
 #include "cli/signals.h"
 #include "model/model.h"
@@ -17,43 +19,61 @@ static void copy_model(const char *from, const char *folder)
     }
 }
 
-/* In a process of its own: opens the model, cuts its file to one page, reads a tensor. */
-static void touch_what_was_cut(const char *folder, bool no_mmap)
+/* What is mapped, and who touches a byte of it that is no longer there. Each runs in a process of its own. */
+static void touch(const volatile uint8_t *data)
+{
+    uint8_t byte = *data;
+    (void)byte;
+}
+
+static void touch_the_model(const char *folder, bool no_mmap)
 {
     alloy_cli_common common = {.no_mmap = no_mmap};
     alloy_model *model;
-    alloy_cli_signals_open();
     if (alloy_cli_open_model(&model, &common, folder) || truncate(path_in(folder, "model.safetensors"), 4096))
         _exit(99);
-    const volatile char *data = model->final_norm->data;
-    char byte = *data;
-    (void)byte;
-    _exit(0);
+    touch(model->final_norm->data);
 }
 
-/* The same with a file that is mapped beside the models. */
-static void touch_a_reference_that_was_cut(const char *folder, bool no_mmap)
+static void *touch_in_a_thread(void *data)
+{
+    touch(data);
+    return NULL;
+}
+
+static void touch_the_third_of_three_models_in_a_thread(const char *folder, bool no_mmap)
+{
+    alloy_cli_common common = {.no_mmap = no_mmap};
+    alloy_model *models[3];
+    pthread_t thread;
+    for (int i = 0; i < 3; i++)
+        if (alloy_cli_open_model(&models[i], &common, i == 2 ? folder : MOBY))
+            _exit(99);
+    if (truncate(path_in(folder, "model.safetensors"), 4096) ||
+        pthread_create(&thread, NULL, touch_in_a_thread, (void *)models[2]->final_norm->data))
+        _exit(99);
+    pthread_join(thread, NULL);
+}
+
+static void touch_a_file_beside_models(const char *folder, bool no_mmap)
 {
     alloy_file file;
     const char *path = path_in(folder, "model.safetensors");
-    alloy_cli_signals_open();
     if (alloy_file_open(&file, path, SIZE_MAX, !no_mmap) || truncate(path, 4096))
         _exit(99);
-    alloy_cli_watch_file(&file);
-    const volatile uint8_t *data = file.data + 8192;
-    uint8_t byte = *data;
-    (void)byte;
-    _exit(0);
+    touch(file.data + 8192);
 }
 
-static int run_apart(void (*touch)(const char *, bool), const char *folder, bool no_mmap, char *line, size_t size)
+static int run_apart(void (*part)(const char *, bool), const char *folder, bool no_mmap, char *line, size_t size)
 {
     int err[2];
     assert_int_equal(pipe(err), 0);
     pid_t pid = fork();
     if (pid == 0) {
         dup2(err[1], 2);
-        touch(folder, no_mmap);
+        alloy_cli_signals_open();
+        part(folder, no_mmap);
+        _exit(0);
     }
     close(err[1]);
     ssize_t n = read(err[0], line, size - 1);
@@ -64,40 +84,24 @@ static int run_apart(void (*touch)(const char *, bool), const char *folder, bool
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
-static void f2_a_page_that_cannot_be_read_names_file_and_byte(void **state)
+/* F3: what was read with --no-mmap does not mind. */
+static void f2_f3_a_page_that_cannot_be_read_names_file_and_byte(void **state)
 {
     (void)state;
-    char line[2048], *folder = test_folder();
-    copy_model(GOLDEN "qwen3", folder);
-    assert_int_equal(run_apart(touch_what_was_cut, folder, false, line, sizeof line), ALLOY_IO);
-    expect_in(line, "alloy: ");
-    expect_in(line, "model.safetensors: byte ");
-    expect_in(line, "--no-mmap");
-    remove_folder(folder);
-}
-
-static void f3_files_that_were_read_do_not_mind(void **state)
-{
-    (void)state;
-    char line[2048], *folder = test_folder();
-    copy_model(GOLDEN "qwen3", folder);
-    assert_int_equal(run_apart(touch_what_was_cut, folder, true, line, sizeof line), 0);
-    remove_folder(folder);
-}
-
-static void f2_so_does_a_page_of_a_reference(void **state)
-{
-    (void)state;
-    char line[2048], *folder = test_folder();
-    copy_model(GOLDEN "qwen3", folder);
-    assert_int_equal(run_apart(touch_a_reference_that_was_cut, folder, false, line, sizeof line), ALLOY_IO);
-    expect_in(line, "model.safetensors: byte 8192 could not be read");
-    expect_in(line, "--no-mmap");
-    remove_folder(folder);
-    folder = test_folder();
-    copy_model(GOLDEN "qwen3", folder);
-    assert_int_equal(run_apart(touch_a_reference_that_was_cut, folder, true, line, sizeof line), 0);
-    remove_folder(folder);
+    static void (*const parts[])(const char *, bool) = {touch_the_model, touch_the_third_of_three_models_in_a_thread,
+                                                        touch_a_file_beside_models};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        for (int no_mmap = 0; no_mmap < 2; no_mmap++) {
+            char line[2048], *folder = test_folder();
+            copy_model(GOLDEN "qwen3", folder);
+            assert_int_equal(run_apart(parts[i], folder, no_mmap, line, sizeof line), no_mmap ? 0 : ALLOY_IO);
+            if (!no_mmap) {
+                expect_in(line, "alloy: ");
+                expect_in(line, "model.safetensors: byte ");
+                expect_in(line, "--no-mmap");
+            }
+            remove_folder(folder);
+        }
 }
 
 /* F6: also by another name of the same file. */
@@ -193,10 +197,8 @@ static void f10_little_memory_is_nomem(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(f2_a_page_that_cannot_be_read_names_file_and_byte),
+        cmocka_unit_test(f2_f3_a_page_that_cannot_be_read_names_file_and_byte),
         cmocka_unit_test(f6_what_is_mapped_is_not_written_over),
-        cmocka_unit_test(f2_so_does_a_page_of_a_reference),
-        cmocka_unit_test(f3_files_that_were_read_do_not_mind),
         cmocka_unit_test(f6_f7_a_limit_of_file_sizes_is_io),
         cmocka_unit_test(f10_little_memory_is_nomem),
         cmocka_unit_test(ctrl_c_stops_with_the_last_line),

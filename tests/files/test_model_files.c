@@ -2,6 +2,10 @@
  * to C5. */
 #include "support.h"
 
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "base/file.h"
 #include "files/json.h"
 #include "files/model_files.h"
@@ -16,16 +20,15 @@ static void make_folder(const char *folder, const char *name)
     expect_ok(alloy_folder_create(path_in(folder, name)));
 }
 
-/* The path of a file of the model at `where`, and its status. */
-static alloy_status path_of(const char *where, const char *name, bool follow_symlinks)
+/* Opens a file of the model at `where`. */
+static alloy_status open_in(const char *where, const char *name, bool follow_symlinks)
 {
     alloy_model_files files;
-    alloy_text path = {0};
+    alloy_file file;
     alloy_status status = alloy_model_files_open(&files, where, follow_symlinks);
-    if (!status)
-        status = alloy_model_files_path(&files, name, &path);
+    if (!status && !(status = alloy_model_files_file(&files, name, SIZE_MAX, true, &file)))
+        alloy_file_close(&file);
     alloy_model_files_close(&files);
-    alloy_text_free(&path);
     return status;
 }
 
@@ -66,7 +69,7 @@ static void x1_to_x4_a_file_is_one_name(void **state)
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         expect_ok(alloy_file_name_check(good[i], strlen(good[i]), "index"));
     char *folder = test_folder();
-    expect_failure(path_of(folder, "../x", true), ALLOY_TRUST, "../x");
+    expect_failure(open_in(folder, "../x", true), ALLOY_TRUST, "../x");
     remove_folder(folder);
 }
 
@@ -89,13 +92,13 @@ static void x9_links_may_not_leave_the_folder(void **state)
     link_to("../blobs/x", folder, "model/blob"); /* blobs count beside a folder named snapshots only */
     char where[256];
     snprintf(where, sizeof where, "%s/model", folder);
-    expect_failure(path_of(where, "out", false), ALLOY_TRUST, "model/out", "outside", "secret", "--follow-symlinks");
-    expect_failure(path_of(where, "absolute", false), ALLOY_TRUST, "outside");
-    expect_failure(path_of(where, "neighbour", false), ALLOY_TRUST, "outside");
-    expect_failure(path_of(where, "blob", false), ALLOY_TRUST, "outside");
-    expect_ok(path_of(where, "in", false));
-    expect_ok(path_of(where, "twice", false));
-    expect_ok(path_of(where, "out", true));
+    expect_failure(open_in(where, "out", false), ALLOY_TRUST, "model/out", "outside", "secret", "--follow-symlinks");
+    expect_failure(open_in(where, "absolute", false), ALLOY_TRUST, "outside");
+    expect_failure(open_in(where, "neighbour", false), ALLOY_TRUST, "outside");
+    expect_failure(open_in(where, "blob", false), ALLOY_TRUST, "outside");
+    expect_ok(open_in(where, "in", false));
+    expect_ok(open_in(where, "twice", false));
+    expect_ok(open_in(where, "out", true));
     remove_folder(folder);
 }
 
@@ -129,7 +132,7 @@ static void x9_a_snapshot_of_the_hubs_cache_links_to_its_blobs(void **state)
     expect_text(text.bytes, "{\"a\": 1}");
     expect_ok(read_from(snapshot, "config.json", &text));
     expect_ok(read_from("user/name", "real.txt", &text));
-    expect_failure(path_of("user/name", "escape", false), ALLOY_TRUST, "escape", "outside");
+    expect_failure(open_in("user/name", "escape", false), ALLOY_TRUST, "escape", "outside");
 
     /* The cache may itself be reached through a link, and so may the folder. */
     link_to(folder, folder, "cache-link");
@@ -139,6 +142,103 @@ static void x9_a_snapshot_of_the_hubs_cache_links_to_its_blobs(void **state)
     expect_ok(read_from(path_in(folder, "snapshot-link"), "config.json", &text));
     alloy_text_free(&text);
     clear_environment();
+    remove_folder(folder);
+}
+
+/* X9: a folder that is laid out like the cache is none for that: its blobs must be a folder, not a link to others. */
+static void x9_blobs_that_are_a_link_hold_nothing(void **state)
+{
+    (void)state;
+    char *folder = test_folder(), where[256];
+    write_text(folder, "home/secret", "s");
+    write_text(folder, "clone/snapshots/1/real", "r");
+    link_to("../home", folder, "clone/blobs");
+    link_to("../../blobs/secret", folder, "clone/snapshots/1/config.json");
+    link_to("../../../home/secret", folder, "clone/snapshots/1/plain");
+    snprintf(where, sizeof where, "%s/clone/snapshots/1", folder);
+    expect_failure(open_in(where, "config.json", false), ALLOY_TRUST, "config.json", "home/secret");
+    expect_failure(open_in(where, "plain", false), ALLOY_TRUST, "plain", "home/secret");
+    expect_ok(open_in(where, "real", false));
+    expect_ok(open_in(where, "config.json", true));
+    remove_folder(folder);
+}
+
+/* X9: who can write to the folder exchanges a file for a link to a secret, and a folder on a link's way for another,
+ * while files are opened: what is read is the model's, or nothing. */
+struct exchange {
+    const char *folder;
+    atomic_bool stop;
+};
+
+static void *exchange_all_the_time(void *argument)
+{
+    struct exchange *e = argument;
+    static const char *const pairs[][2] = {{"model/file", "model/spare"}, {"model/inner", "model/outer"}};
+    char a[300], b[300];
+    for (int i = 0; !atomic_load(&e->stop); i++) {
+        snprintf(a, sizeof a, "%s/%s", e->folder, pairs[i % 2][0]);
+        snprintf(b, sizeof b, "%s/%s", e->folder, pairs[i % 2][1]);
+        renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE);
+    }
+    return NULL;
+}
+
+static void x9_what_was_checked_is_what_is_read(void **state)
+{
+    (void)state;
+    enum { TIMES = 3000 };
+    char *folder = test_folder(), where[256];
+    write_text(folder, "home/file", "SECRET");
+    write_text(folder, "model/file", "open");
+    write_text(folder, "model/inner/file", "open");
+    link_to("../home/file", folder, "model/spare");
+    link_to("../home", folder, "model/outer");
+    link_to("inner/file", folder, "model/link");
+    snprintf(where, sizeof where, "%s/model", folder);
+    struct exchange exchange = {.folder = folder};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, exchange_all_the_time, &exchange), 0);
+    alloy_text text = {0};
+    int read = 0, refused = 0;
+    for (int i = 0; i < TIMES; i++) {
+        alloy_status status = read_from(where, i % 2 ? "file" : "link", &text);
+        if (!status)
+            expect_text(text.bytes, "open");
+        else if (status != ALLOY_TRUST && status != ALLOY_IO)
+            fail_msg("ended with %s: %s", alloy_status_name(status), alloy_error());
+        read += !status;
+        refused += status != ALLOY_OK;
+    }
+    atomic_store(&exchange.stop, true);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    print_message("read %d times, refused %d times\n", read, refused);
+    alloy_text_free(&text);
+    remove_folder(folder);
+}
+
+static void x10_to_x12_absent_is_only_the_name_that_is_not_there(void **state)
+{
+    (void)state;
+    char *folder = test_folder();
+    bool has;
+    alloy_model_files files;
+    write_text(folder, "file", "x");
+    make_folder(folder, "folder");
+    link_to("nowhere", folder, "dangling");
+    assert_int_equal(mkfifo(path_in(folder, "fifo"), 0600), 0);
+    expect_ok(alloy_model_files_open(&files, folder, false));
+    static const char *const there[] = {"file", "folder", "dangling", "fifo"};
+    for (int i = 0; i < 4; i++) {
+        expect_ok(alloy_model_files_has(&files, there[i], &has));
+        assert_true(has);
+    }
+    expect_ok(alloy_model_files_has(&files, "absent", &has));
+    assert_false(has);
+    char long_name[300];
+    memset(long_name, 'n', sizeof long_name);
+    long_name[sizeof long_name - 1] = 0;
+    expect_failure(alloy_model_files_has(&files, long_name, &has), ALLOY_IO, "name too long");
+    alloy_model_files_close(&files);
     remove_folder(folder);
 }
 
@@ -163,7 +263,7 @@ static void the_cache_is_where_the_environment_says(void **state)
         for (size_t other = 0; other < i; other++) /* those that are asked later lead nowhere */
             setenv(places[other].variable, "/nowhere", 1);
         setenv(places[i].variable, folder, 1);
-        expect_ok(path_of("user/name", "real.txt", false));
+        expect_ok(open_in("user/name", "real.txt", false));
         remove_folder(folder);
     }
     clear_environment();
@@ -175,25 +275,25 @@ static void a_model_that_is_not_there_is_told_with_where_it_was_looked_for(void 
     char *folder = test_folder();
     clear_environment();
     setenv("HF_HUB_CACHE", folder, 1);
-    expect_failure(path_of("user/absent", "x", false), ALLOY_IO, "user/absent: no such folder", "models--user--absent");
-    expect_failure(path_of("absent", "x", false), ALLOY_IO, "models--absent");
+    expect_failure(open_in("user/absent", "x", false), ALLOY_IO, "user/absent: no such folder", "models--user--absent");
+    expect_failure(open_in("absent", "x", false), ALLOY_IO, "models--absent");
     static const char *const no_names[] = {"",     "/absent", "./absent", "../absent", "a/b/c",
                                            "a//b", "a/",      "a b",      ".a/b",      "a\nb"};
     for (size_t i = 0; i < sizeof no_names / sizeof *no_names; i++) {
-        expect_failure(path_of(no_names[i], "x", false), ALLOY_IO, "no such folder");
+        expect_failure(open_in(no_names[i], "x", false), ALLOY_IO, "no such folder");
         assert_null(strstr(alloy_error(), "cache"));
     }
     write_text(folder, "file", "x");
-    expect_failure(path_of(path_in(folder, "file"), "x", false), ALLOY_IO, "is a file", "folder");
+    expect_failure(open_in(path_in(folder, "file"), "x", false), ALLOY_IO, "is a file", "folder");
 
     make_folder(folder, "models--no--refs/snapshots/1");
-    expect_failure(path_of("no/refs", "x", false), ALLOY_IO, "models--no--refs/refs/main", "No such file");
+    expect_failure(open_in("no/refs", "x", false), ALLOY_IO, "models--no--refs/refs/main", "No such file");
     write_text(folder, "models--no--snapshot/refs/main", "1\n");
-    expect_failure(path_of("no/snapshot", "x", false), ALLOY_IO, "snapshots/1", "no such snapshot");
+    expect_failure(open_in("no/snapshot", "x", false), ALLOY_IO, "snapshots/1", "no such snapshot");
     write_text(folder, "models--bad--ref/refs/main", "../../../other");
-    expect_failure(path_of("bad/ref", "x", false), ALLOY_TRUST, "refs/main", "../../../other");
+    expect_failure(open_in("bad/ref", "x", false), ALLOY_TRUST, "refs/main", "../../../other");
     write_text(folder, "models--empty--ref/refs/main", "\n");
-    expect_failure(path_of("empty/ref", "x", false), ALLOY_TRUST, "refs/main");
+    expect_failure(open_in("empty/ref", "x", false), ALLOY_TRUST, "refs/main");
     clear_environment();
     remove_folder(folder);
 }
@@ -308,6 +408,9 @@ int main(void)
         cmocka_unit_test(x1_to_x4_a_file_is_one_name),
         cmocka_unit_test(x9_links_may_not_leave_the_folder),
         cmocka_unit_test(x9_a_snapshot_of_the_hubs_cache_links_to_its_blobs),
+        cmocka_unit_test(x9_blobs_that_are_a_link_hold_nothing),
+        cmocka_unit_test(x9_what_was_checked_is_what_is_read),
+        cmocka_unit_test(x10_to_x12_absent_is_only_the_name_that_is_not_there),
         cmocka_unit_test(the_cache_is_where_the_environment_says),
         cmocka_unit_test(a_model_that_is_not_there_is_told_with_where_it_was_looked_for),
         cmocka_unit_test(x10_fifos_folders_and_devices_are_refused_and_never_hang),

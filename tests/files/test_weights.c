@@ -330,19 +330,22 @@ static void f2_an_address_leads_to_its_file_and_offset(void **state)
     char *folder = sharded_model();
     struct opened opened;
     const alloy_stored_tensor *tensor;
-    const char *path;
-    size_t offset, size;
+    char path[600];
+    size_t size;
+    uint64_t offset;
     expect_ok(open_folder(&opened, folder, NULL));
     expect_ok(alloy_weights_find(opened.weights, "c", &tensor));
-    assert_true(alloy_weights_locate(opened.weights, tensor->data, &path, &offset));
+    const uint8_t *data = tensor->data;
+    assert_true(alloy_mapping_find(data, path, sizeof path, &offset));
     assert_non_null(strstr(path, "s2.safetensors"));
     char *bytes = read_whole(path, &size);
     assert_int_equal(offset, size - 1);
     free(bytes);
-    assert_false(alloy_weights_locate(opened.weights, tensor->data + 1, &path, &offset));
-    assert_false(alloy_weights_locate(opened.weights, &size, &path, &offset));
-    assert_false(alloy_weights_locate(opened.weights, NULL, &path, &offset));
+    assert_false(alloy_mapping_find(data + 1, path, sizeof path, &offset));
+    assert_false(alloy_mapping_find(&size, path, sizeof path, &offset));
+    assert_false(alloy_mapping_find(NULL, path, sizeof path, &offset));
     close_folder(&opened);
+    assert_false(alloy_mapping_find(data, path, sizeof path, &offset));
     remove_folder(folder);
 }
 
