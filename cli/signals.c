@@ -56,7 +56,7 @@ static void on_bus_error(int number, siginfo_t *info, void *context)
     add_text(&l, ": byte ");
     add_number(&l, offset);
     add_text(&l, " could not be read: the file was cut short while it was mapped, or its disk failed (--no-mmap reads "
-                 "files before using them)");
+                 "weights before they are used)");
     write_line(&l);
     _exit(ALLOY_IO);
 }

@@ -299,8 +299,10 @@ ALLOY_API const alloy_mixer *alloy_mixer_at(int index);
 ALLOY_API const alloy_ffn *alloy_ffn_at(int index);
 
 /* Opens a shared object and lets it register its modules. A plug-in is code and runs with the rights of the process:
- * only a path that the user gave, with a '/' in it, of a regular file that nobody else may write (TRUST). ABI or struct
- * sizes of another version, a missing symbol or a name clash: FORMAT. */
+ * only a path that the user gave, with a '/' in it, of a regular file, which nobody but the user and root may write,
+ * move or replace, judged by all folders and links on the way to it (TRUST). No shared object of this processor, or not
+ * all of one; ABI or struct sizes of another version; a missing symbol or a name clash: FORMAT. A file that is open
+ * already, by whatever path, is ALLOY_OK. */
 ALLOY_API alloy_status alloy_plugin_load(const char *path);
 
 enum { ALLOY_ABI_VERSION = 1 };

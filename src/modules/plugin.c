@@ -3,107 +3,41 @@
  * A plug-in is code: the moment it is opened, its constructors run with the rights of the process. What can be known
  * before that is therefore asked before that:
  *   1. The path was meant: it holds a '/', so that no folder is searched and no bare name can ever become one. (TRUST)
- *   2. Nobody else can have put it there: the file, its folder and the folder of a link to it belong to the user or to
- *      root, and neither their group nor others may write to them. (TRUST)
- *   3. It is a shared object for this kind of processor, by its ELF header. (FORMAT)
- * Then it is opened, and before its alloy_plugin_init is called, its alloy_plugin must tell the ABI and the struct
- * sizes of this library. Every other fault is FORMAT, that of a file which is not there too: that the path holds a
- * plug-in is what the user said.
+ *   2. Nobody else can have put it there, and it is a shared object for this kind of processor of which nothing is
+ *      missing: plugin_file.h. (TRUST, FORMAT)
+ * Then it is opened, by the descriptor that was judged, and before its alloy_plugin_init is called, its alloy_plugin
+ * must tell the ABI and the struct sizes of this library. Every other fault is FORMAT, that of a file which is not there
+ * too: that the path holds a plug-in is what the user said.
  *
- * An opened plug-in stays open for good: the registry points into it. Opening the same file again does nothing. */
+ * An opened plug-in stays open for good: the registry points into it. Opening the same file again does nothing; what
+ * the same file is, device and inode say.
+ *
+ * To the loader a plug-in's name is /proc/self/fd/N. It takes an object of the same name for the same object, so N must
+ * not become another file's while the object is there: the descriptor stays open as long as it is. */
 #include <dlfcn.h>
-#include <elf.h>
-#include <errno.h>
-#include <fcntl.h>
+#include <link.h>
 #include <pthread.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "alloy/extend.h"
-#include "base/memory.h"
+#include "base/mapping.h"
 #include "base/status.h"
-
-#if defined(__x86_64__)
-enum { THIS_MACHINE = EM_X86_64 };
-#elif defined(__aarch64__)
-enum { THIS_MACHINE = EM_AARCH64 };
-#else
-enum { THIS_MACHINE = EM_NONE };
-#endif
+#include "base/text.h"
+#include "modules/plugin_file.h"
 
 enum { MOST_PLUGINS = 64 };
 
+struct plugin {
+    alloy_plugin_file file;
+    void *object;
+    bool ready; /* its init was called and succeeded */
+};
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static const alloy_plugin_info *loaded[MOST_PLUGINS]; /* guarded by `lock` */
+static struct plugin loaded[MOST_PLUGINS]; /* guarded by `lock` */
 static int loaded_count;
-
-static alloy_status check_owner(const char *path, const struct stat *stat)
-{
-    if (stat->st_uid != 0 && stat->st_uid != geteuid())
-        return alloy_fail(ALLOY_TRUST, "%s belongs to user %u; a plug-in and its folder must belong to you or to root",
-                          path, (unsigned)stat->st_uid);
-    if (stat->st_mode & (S_IWGRP | S_IWOTH))
-        return alloy_fail(ALLOY_TRUST, "%s is writable by %s, who could put other code there; chmod go-w it", path,
-                          stat->st_mode & S_IWOTH ? "everybody" : "its group");
-    return ALLOY_OK;
-}
-
-/* The folder that a path with a '/' in it lies in. */
-static alloy_status check_folder(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    char *folder = slash == path ? alloy_memory_string("/") : alloy_memory_copy(path, (size_t)(slash - path));
-    if (!folder)
-        return ALLOY_NOMEM;
-    struct stat stat_;
-    alloy_status status = stat(folder, &stat_) ? alloy_fail(ALLOY_FORMAT, "plug-in %s: %s", path, strerror(errno))
-                                               : check_owner(folder, &stat_);
-    alloy_memory_free(folder);
-    return status;
-}
-
-static alloy_status check_elf(const char *path, int descriptor)
-{
-    Elf64_Ehdr header;
-    ssize_t size;
-    do
-        size = read(descriptor, &header, sizeof header);
-    while (size < 0 && errno == EINTR);
-    if (size < 0)
-        return alloy_fail(ALLOY_IO, "%s: %s", path, strerror(errno));
-    if (size < (ssize_t)sizeof header || memcmp(header.e_ident, ELFMAG, SELFMAG) != 0)
-        return alloy_fail(ALLOY_FORMAT, "%s is not an ELF file; a plug-in is a shared object (.so)", path);
-    if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_machine != THIS_MACHINE)
-        return alloy_fail(ALLOY_FORMAT, "%s is for another processor (ELF machine %d, this is %d); compile it here",
-                          path, (int)header.e_machine, (int)THIS_MACHINE);
-    if (header.e_type != ET_DYN)
-        return alloy_fail(ALLOY_FORMAT, "%s is an ELF file of type %d, not a shared object", path, (int)header.e_type);
-    return ALLOY_OK;
-}
-
-/* Everything that can be known without running any of its code. */
-static alloy_status check_file(const char *path)
-{
-    alloy_status status = check_folder(path);
-    if (status)
-        return status;
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hang us */
-    if (descriptor < 0)
-        return alloy_fail(ALLOY_FORMAT, "plug-in %s: %s", path, strerror(errno));
-    struct stat stat_;
-    if (fstat(descriptor, &stat_))
-        status = alloy_fail(ALLOY_IO, "%s: %s", path, strerror(errno));
-    else if (!S_ISREG(stat_.st_mode))
-        status = alloy_fail(ALLOY_TRUST, "%s is not a regular file", path);
-    else
-        status = check_owner(path, &stat_);
-    if (!status)
-        status = check_elf(path, descriptor);
-    close(descriptor);
-    return status;
-}
 
 static alloy_status check_size(const char *path, const char *what, uint32_t found, size_t expected)
 {
@@ -139,14 +73,6 @@ static void show_own_symbols(void)
         dlopen(self.dli_fname, RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD);
 }
 
-static bool is_loaded(const alloy_plugin_info *info)
-{
-    for (int i = 0; i < loaded_count; i++)
-        if (loaded[i] == info)
-            return true;
-    return false;
-}
-
 static void *symbol(const char *path, void *object, const char *name)
 {
     void *found = dlsym(object, name);
@@ -166,37 +92,131 @@ static alloy_status call_init(const char *path, void *object)
     return status ? alloy_fail_in(status == ALLOY_NOMEM ? ALLOY_NOMEM : ALLOY_FORMAT, path) : ALLOY_OK;
 }
 
-/* Closes the object where it is refused before its init was called. After that it stays, even when init failed: what
- * init registered before it failed points into it. */
-static alloy_status register_modules(const char *path, void *object)
+/* ---- Opening ----------------------------------------------------------------------------------------------------- */
+
+enum { NAME_SIZE = 40 };
+
+/* What the loader opens: the descriptor's file, or the path where there is no /proc. */
+static const char *loader_name(const alloy_plugin_file *file, char name[NAME_SIZE])
 {
-    const alloy_plugin_info *info = symbol(path, object, "alloy_plugin");
-    if (info && is_loaded(info))
-        return ALLOY_OK;
-    alloy_status status = info && symbol(path, object, "alloy_plugin_init") ? check_info(path, info) : ALLOY_FORMAT;
-    if (status) {
-        dlclose(object);
-        return status;
+    snprintf(name, NAME_SIZE, "/proc/self/fd/%d", file->descriptor);
+    return access(name, F_OK) == 0 ? name : file->path;
+}
+
+/* The loader's reason, with the plug-in's path in place of the name that the loader knows. */
+static alloy_status fail_loader(const char *path, const char *name)
+{
+    const char *reason = dlerror();
+    alloy_text text = {0};
+    reason = reason ? reason : "cannot be loaded";
+    for (const char *at; (at = strstr(reason, name)); reason = at + strlen(name)) {
+        alloy_text_append(&text, reason, (size_t)(at - reason));
+        alloy_text_string(&text, path);
     }
-    status = call_init(path, object);
+    alloy_text_string(&text, reason);
+    alloy_status status = alloy_text_status(&text);
     if (!status)
-        loaded[loaded_count++] = info;
+        status = alloy_fail(ALLOY_FORMAT, "plug-in %s", text.bytes);
+    alloy_text_free(&text);
     return status;
 }
 
-/* `path` is absolute and without links. */
+static alloy_status open_object(struct plugin *plugin)
+{
+    char buffer[NAME_SIZE];
+    const char *name = loader_name(&plugin->file, buffer);
+    show_own_symbols();
+    plugin->object = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+    return plugin->object ? ALLOY_OK : fail_loader(plugin->file.path, name);
+}
+
+/* Closes what was refused. An object may stay all the same (some are marked so), and its descriptor with it. */
+static void close_plugin(struct plugin *plugin)
+{
+    char buffer[NAME_SIZE];
+    const char *name = loader_name(&plugin->file, buffer);
+    if (plugin->object)
+        dlclose(plugin->object);
+    void *stays = plugin->object ? dlopen(name, RTLD_NOW | RTLD_NOLOAD) : NULL;
+    if (stays) {
+        dlclose(stays);
+        plugin->file.descriptor = -1;
+    }
+    alloy_plugin_file_close(&plugin->file);
+}
+
+/* Its pages can be lost as those of any mapped file. They stay mapped for good. */
+static alloy_status tell_mappings(const struct plugin *plugin)
+{
+    struct link_map *map;
+    alloy_status status = ALLOY_OK;
+    if (dlinfo(plugin->object, RTLD_DI_LINKMAP, &map) != 0)
+        return ALLOY_OK;
+    for (int i = 0; i < plugin->file.segment_count && !status; i++) {
+        const Elf64_Phdr *s = &plugin->file.segments[i];
+        alloy_mapping *mapping;
+        status = alloy_mapping_add(&mapping, (const char *)map->l_addr + s->p_vaddr, s->p_filesz, s->p_offset,
+                                   plugin->file.path);
+    }
+    return status;
+}
+
+/* What can be known of an opened object without calling it. */
+static alloy_status check_object(const struct plugin *plugin)
+{
+    const char *path = plugin->file.path;
+    const alloy_plugin_info *info = symbol(path, plugin->object, "alloy_plugin");
+    return info && symbol(path, plugin->object, "alloy_plugin_init") ? check_info(path, info) : ALLOY_FORMAT;
+}
+
+/* The place of a plug-in that was opened before, by whatever path. */
+static struct plugin *find_loaded(const alloy_plugin_file *file)
+{
+    for (int i = 0; i < loaded_count; i++)
+        if (loaded[i].file.device == file->device && loaded[i].file.inode == file->inode)
+            return &loaded[i];
+    return NULL;
+}
+
+/* Adds a file, which it takes, to the plug-ins. */
+static alloy_status add(const alloy_plugin_file *file)
+{
+    struct plugin plugin = {.file = *file};
+    alloy_status status = ALLOY_OK;
+    if (loaded_count == MOST_PLUGINS)
+        status =
+            alloy_fail(ALLOY_LIMIT, "%s: %d plug-ins are loaded, the most there may be", file->path, (int)MOST_PLUGINS);
+    if (!status)
+        status = open_object(&plugin);
+    if (!status)
+        status = check_object(&plugin);
+    if (status) {
+        close_plugin(&plugin);
+        return status;
+    }
+    loaded[loaded_count++] = plugin;
+    return tell_mappings(&plugin);
+}
+
 static alloy_status load(const char *path)
 {
-    alloy_status status = check_file(path);
+    alloy_plugin_file file;
+    alloy_status status = alloy_plugin_file_open(&file, path);
     if (status)
         return status;
-    if (loaded_count == MOST_PLUGINS)
-        return alloy_fail(ALLOY_LIMIT, "%s: %d plug-ins are loaded, the most there may be", path, (int)MOST_PLUGINS);
-    show_own_symbols();
-    void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (!object)
-        return alloy_fail(ALLOY_FORMAT, "plug-in %s", dlerror());
-    return register_modules(path, object);
+    struct plugin *plugin = find_loaded(&file);
+    if (plugin)
+        alloy_plugin_file_close(&file);
+    else if ((status = add(&file)))
+        return status;
+    else
+        plugin = &loaded[loaded_count - 1];
+    if (plugin->ready)
+        return ALLOY_OK;
+    /* It stays also when its init fails: what that registered before points into it. */
+    status = call_init(plugin->file.path, plugin->object);
+    plugin->ready = !status;
+    return status;
 }
 
 alloy_status alloy_plugin_load(const char *path)
@@ -206,15 +226,8 @@ alloy_status alloy_plugin_load(const char *path)
     if (!strchr(path, '/'))
         return alloy_fail(ALLOY_TRUST, "plug-in '%s': a path with a '/' is needed (./%s): no folder is searched",
                           alloy_printable(path, strlen(path)), alloy_printable(path, strlen(path)));
-    alloy_status status = check_folder(path);
-    if (status)
-        return status;
-    char *resolved = realpath(path, NULL);
-    if (!resolved)
-        return alloy_fail(ALLOY_FORMAT, "plug-in %s: %s", alloy_printable(path, strlen(path)), strerror(errno));
     pthread_mutex_lock(&lock);
-    status = load(resolved);
+    alloy_status status = load(path);
     pthread_mutex_unlock(&lock);
-    free(resolved);
     return status;
 }
