@@ -6,8 +6,8 @@
  *   2. Nobody else can have put it there, and it is a shared object for this kind of processor of which nothing is
  *      missing: plugin_file.h. (TRUST, FORMAT)
  * Then it is opened, by the descriptor that was judged, and before its alloy_plugin_init is called, its alloy_plugin
- * must tell the ABI and the struct sizes of this library. Every other fault is FORMAT, that of a file which is not there
- * too: that the path holds a plug-in is what the user said.
+ * must give the ABI version and the struct sizes of this library. Every other fault is FORMAT, also that of a file that
+ * is not there: that the path holds a plug-in is what the user said.
  *
  * An opened plug-in stays open for good: the registry points into it. Opening the same file again does nothing; what
  * the same file is, device and inode say.
