@@ -367,8 +367,9 @@ ALLOY_API alloy_status alloy_tokenizer_encode(const alloy_tokenizer *tokenizer, 
                                               unsigned flags, alloy_ids *ids);
 
 /* The text of ids, with a NUL behind its *size bytes; free it with alloy_free. Ids that have no token (a model's logits
- * may be wider than its vocabulary) have no text; RANGE for those below 0 or above 2^32 - 1. `skip_special`: special
- * tokens have none. `size` may be NULL. */
+ * may be wider than its vocabulary) have no text; RANGE for those below 0 or above 2^32 - 1. `skip_special`: tokens
+ * whose decoded text is the content of a special token have none (so a special token that the normalizer changes still
+ * has: docs/tokenizer.md). `size` may be NULL. */
 ALLOY_API alloy_status alloy_tokenizer_decode(const alloy_tokenizer *tokenizer, const int64_t *ids, int64_t count,
                                               bool skip_special, char **text, size_t *size);
 ALLOY_API void alloy_free(void *memory);

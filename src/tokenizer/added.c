@@ -1,4 +1,29 @@
-/* Added tokens (added.h). */
+/* Added tokens (added.h), with the rules of the `tokenizers` library (0.23).
+ *
+ * Finding them. There are two sets. Tokens with `normalized` false are looked for by their content in the user's text.
+ * What lies between them is normalized, stretch by stretch, and in the result tokens with `normalized` true are looked
+ * for by the normalized form of their content. Whether a token is special makes no difference. A set is searched from
+ * left to right: of the tokens that begin at the leftmost place where one does, the longest is taken, and the search
+ * goes on after its content. Its flags are applied only then:
+ *
+ *   special      with ALLOY_ENCODE_SPECIAL_AS_TEXT it is passed over
+ *   single_word  it is passed over where a word character stands right before or after its content
+ *   lstrip       it takes the white space before it, up to the end of the token before
+ *   rstrip       it takes all white space after it; the search does not know, and finds tokens of white space there
+ *
+ * What is passed over is text, and shorter tokens inside it are not looked for. A token that nothing is left of, because
+ * the one before took its place, is passed over too; where it would end before it begins, the library panics. The text
+ * between two tokens reaches from the end of the first, rstrip included, to the start of the second.
+ *
+ * Of two tokens with the same normalized form the first listed is found. (In the library the order of a hash table
+ * decides, which differs from run to run. Before 0.23 it was the first special one, then the first listed.)
+ *
+ * Ids (load.c). A content that is a token of the model has its id. Others are numbered in the order of the list, from
+ * the number of the model's tokens on, whatever the file says. A content that is listed twice is refused.
+ *
+ * Decoding (load.c, tokenizer.c). A token with `normalized` decodes to its normalized form. Without special tokens,
+ * tokens are left out whose decoded text is the content of a special token. So a special token that the normalizer
+ * changes stays, and a token that it changes into the content of a special one is left out. */
 #include "tokenizer/added.h"
 
 #include <string.h>
@@ -212,7 +237,7 @@ alloy_status alloy_added_divide(const alloy_added_set *set, const char *text, si
         if ((skip_special && token->special) || (token->single_word && !stands_alone(set, s, size, start, end)))
             continue;
         if (token->left_strip)
-            start = space_before(s, start, done < start ? done : start);
+            start = done < start ? space_before(s, start, done) : done;
         if (token->right_strip) {
             if (end < space_start || end > space_end) {
                 space_start = end;
@@ -220,6 +245,8 @@ alloy_status alloy_added_divide(const alloy_added_set *set, const char *text, si
             }
             end = space_end;
         }
+        if (start >= end) /* white space that the token before has taken already */
+            continue;
         alloy_status status = done < start ? take(user, NULL, done, start) : ALLOY_OK;
         if (!status)
             status = take(user, token, start, end);

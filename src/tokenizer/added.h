@@ -1,7 +1,5 @@
 /* Added tokens: texts that become one token wherever they stand, before anything else happens to the text around them.
- *
- * Two sets of them: those looked for in the text as it is, and those (`normalized`) looked for in what the normalizer
- * made of it, by their own normalized form. In each the leftmost, and there the longest, wins. */
+ * added.c says what the `tokenizers` library does, and so what is done here. */
 #ifndef ALLOY_TOKENIZER_ADDED_H
 #define ALLOY_TOKENIZER_ADDED_H
 

@@ -168,19 +168,23 @@ static int byte_of(const char *token, size_t size)
     return hex_digit(token[3]) << 4 | hex_digit(token[4]);
 }
 
-/* The run of byte tokens has ended: text, or one U+FFFD for each byte. */
+/* The run of byte tokens has ended: its text is one token, or each byte is one of U+FFFD. */
 static alloy_status pass_byte_run(struct flow flow)
 {
     alloy_text *kept = kept_of(flow), *made = made_of(flow);
     if (kept->size == 0)
         return ALLOY_OK;
-    if (alloy_utf8_valid(kept->bytes, kept->size) == kept->size)
-        alloy_text_append(made, kept->bytes, kept->size);
-    else
-        for (size_t i = 0; i < kept->size; i++)
-            alloy_text_string(made, REPLACEMENT);
+    size_t bytes = kept->size;
+    if (alloy_utf8_valid(kept->bytes, bytes) == bytes) {
+        alloy_text_append(made, kept->bytes, bytes);
+        alloy_text_clear(kept);
+        return pass_made(flow, true);
+    }
     alloy_text_clear(kept);
-    return pass_made(flow, true);
+    alloy_status status = ALLOY_OK;
+    for (size_t i = 0; i < bytes && !status; i++)
+        status = pass_on(flow, REPLACEMENT, sizeof REPLACEMENT - 1, true);
+    return status;
 }
 
 static alloy_status take_byte_fallback(struct flow flow, const char *token, size_t size)

@@ -193,9 +193,9 @@ static alloy_status complete_decoder(struct loader *l)
 
 /* ---- Added tokens ------------------------------------------------------------------------------------------------ */
 
-/* The id of an added token: that of the model's token with this text, else the next free one as `tokenizers` counts,
- * whatever the file says. Files say the same, or warnings are due. */
-static alloy_status place_token(struct loader *l, const struct listed *listed, int64_t *largest, uint32_t *id)
+/* The id of an added token: that of the model's token with this text, else the next one after the model's tokens as
+ * `tokenizers` counts, whatever the file says. Files say the same, or warnings are due. */
+static alloy_status place_token(struct loader *l, const struct listed *listed, int64_t *next, uint32_t *id)
 {
     alloy_vocabulary *v = &l->tokenizer->vocabulary;
     const char *shown = alloy_printable(listed->text.bytes, listed->text.size);
@@ -203,8 +203,7 @@ static alloy_status place_token(struct loader *l, const struct listed *listed, i
     bool known = *id != ALLOY_NO_TOKEN;
     if (known && v->tokens[*id].flags & ALLOY_TOKEN_ADDED)
         return alloy_fail(ALLOY_FORMAT, "%s: added token \"%s\" is listed twice", l->name, shown);
-    int64_t next = *largest >= v->model_count ? *largest + 1 : v->model_count;
-    if (listed->id != (known ? (int64_t)*id : next)) {
+    if (listed->id != (known ? (int64_t)*id : *next)) {
         if (alloy_vocabulary_has(v, listed->id))
             return alloy_fail(ALLOY_FORMAT, "%s: added token \"%s\" has id %lld, which is that of token \"%s\"",
                               l->name, shown, (long long)listed->id,
@@ -213,19 +212,18 @@ static alloy_status place_token(struct loader *l, const struct listed *listed, i
             return alloy_fail(ALLOY_FORMAT, "%s: added token \"%s\": id %lld is far beyond the number of tokens",
                               l->name, shown, (long long)listed->id);
         alloy_warn("%s: added token \"%s\" gets id %lld, not %lld as the file says (the tokenizers library counts so)",
-                   l->name, shown, (long long)(known ? (int64_t)*id : next), (long long)listed->id);
+                   l->name, shown, (long long)(known ? (int64_t)*id : *next), (long long)listed->id);
     }
     if (!known) {
-        if (alloy_vocabulary_has(v, next))
+        if (alloy_vocabulary_has(v, *next))
             return alloy_fail(ALLOY_FORMAT, "%s: added token \"%s\" would get id %lld, which another token has",
-                              l->name, shown, (long long)next);
-        *id = (uint32_t)next;
+                              l->name, shown, (long long)*next);
+        *id = (uint32_t)(*next)++;
         alloy_status status = alloy_vocabulary_place(v, listed->text.bytes, listed->text.size, *id);
         if (status)
             return alloy_fail_in(status, l->name);
     }
     v->tokens[*id].flags |= ALLOY_TOKEN_ADDED | (listed->special ? ALLOY_TOKEN_SPECIAL : 0);
-    *largest = *id > *largest ? *id : *largest;
     return ALLOY_OK;
 }
 
@@ -263,28 +261,48 @@ static alloy_status look_for(struct loader *l, const struct listed *listed, uint
     uint64_t fuel = 10000000;
     if (!listed->normalized)
         return alloy_added_set_add(&t->added, text, size, &token);
-    alloy_status status = alloy_normalize(&t->normalizer, scratch, text, size, &fuel, &text, &size);
+    alloy_status status = alloy_normalize(&t->normalizer, scratch, text, size, &fuel, NULL, &text, &size);
     if (!status && size == 0)
         status = alloy_fail(ALLOY_FORMAT, "added token \"%s\": nothing is left of it when it is normalized",
                             alloy_printable(listed->text.bytes, listed->text.size));
     if (!status && (size != listed->text.size || memcmp(text, listed->text.bytes, size) != 0))
         status = alloy_vocabulary_show(&t->vocabulary, id, text, size);
-    return status ? status : alloy_added_set_add(&t->added_normalized, text, size, &token);
+    int64_t before = t->added_normalized.token_count;
+    if (!status)
+        status = alloy_added_set_add(&t->added_normalized, text, size, &token);
+    if (!status && t->added_normalized.token_count == before)
+        alloy_warn("%s: added token \"%s\" is never found: the normalizer makes of it what it makes of one before it",
+                   l->name, alloy_printable(listed->text.bytes, listed->text.size));
+    return status;
 }
 
-/* Special tokens are looked for before others: of two that normalize to the same text the first counts. */
+/* Marks what decoding without special tokens leaves out: tokens that decode to the text of a special token. So a special
+ * token whose text the normalizer changes stays, as in `tokenizers`. */
+static void mark_skipped(struct loader *l, const uint32_t *ids)
+{
+    alloy_vocabulary *v = &l->tokenizer->vocabulary;
+    for (int64_t i = 0; i < l->listed_count; i++) {
+        size_t size;
+        const char *text = alloy_vocabulary_shown(v, ids[i], &size);
+        uint32_t same = alloy_vocabulary_find_any(v, text, size);
+        if (same != ALLOY_NO_TOKEN && v->tokens[same].flags & ALLOY_TOKEN_SPECIAL)
+            v->tokens[ids[i]].flags |= ALLOY_TOKEN_SKIPPED;
+    }
+}
+
 static alloy_status load_added_tokens(struct loader *l)
 {
     alloy_normalizer_scratch scratch = {0};
-    int64_t largest = -1;
+    int64_t next = l->tokenizer->vocabulary.model_count;
     uint32_t *ids = alloy_memory_new((size_t)l->listed_count, sizeof *ids);
     alloy_status status = ids ? check_listed_ids(l) : ALLOY_NOMEM;
     for (int64_t i = 0; i < l->listed_count && !status; i++)
-        status = place_token(l, &l->listed[i], &largest, &ids[i]);
-    for (int special = 1; special >= 0; special--)
-        for (int64_t i = 0; i < l->listed_count && !status; i++)
-            if (l->listed[i].special == special && (status = look_for(l, &l->listed[i], ids[i], &scratch)))
-                alloy_fail_in(status, l->name);
+        status = place_token(l, &l->listed[i], &next, &ids[i]);
+    for (int64_t i = 0; i < l->listed_count && !status; i++)
+        if ((status = look_for(l, &l->listed[i], ids[i], &scratch)))
+            alloy_fail_in(status, l->name);
+    if (!status)
+        mark_skipped(l, ids);
     alloy_normalizer_scratch_free(&scratch);
     alloy_memory_free(ids);
     return status;

@@ -66,6 +66,8 @@ static alloy_status take_normalizer(void *target, const alloy_component *c)
         step->right = c->strip_right;
         return ALLOY_OK;
     }
+    if (alloy_component_is(c, "Prepend") && c->prepend.size == 0) /* the library doubles the first character */
+        return alloy_fail(ALLOY_FORMAT, "%s: Prepend: a \"prepend\" that is not empty is expected", c->name);
     if (alloy_component_is(c, "Prepend"))
         return (step = new_normalizer(normalizer, ALLOY_NORMALIZE_PREPEND))
                    ? alloy_component_copy(&step->content, &c->prepend)

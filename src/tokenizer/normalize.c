@@ -1,6 +1,8 @@
 /* Normalizers (normalize.h). */
 #include "tokenizer/normalize.h"
 
+#include <string.h>
+
 #include "base/memory.h"
 #include "base/utf8.h"
 
@@ -23,7 +25,7 @@ void alloy_normalizer_scratch_free(alloy_normalizer_scratch *scratch)
     alloy_form_scratch_free(&scratch->forms);
 }
 
-static void strip(const alloy_normalizer_step *step, const char **text, size_t *size)
+static void strip(const alloy_normalizer_step *step, const char **text, size_t *size, size_t *origin)
 {
     const uint8_t *s = (const uint8_t *)*text;
     size_t first = 0, end = *size, length;
@@ -39,20 +41,34 @@ static void strip(const alloy_normalizer_step *step, const char **text, size_t *
     }
     *text += first;
     *size = end - first;
+    *origin = *origin > first ? *origin - first : 0;
+    *origin = *origin < *size ? *origin : *size;
 }
 
+/* Appends text[start..end); *first: how many bytes of `out` come from the first `origin` of the text. */
+static void append_part(alloy_text *out, const char *text, size_t start, size_t end, size_t origin, size_t *first)
+{
+    if (start < origin)
+        *first = out->size + (end < origin ? end : origin) - start;
+    alloy_text_append(out, text + start, end - start);
+}
+
+/* What replaces a match comes from the match's last character. */
 static alloy_status replace(const alloy_normalizer_step *step, alloy_pattern_scan *scan, const char *text, size_t size,
-                            uint64_t *fuel, alloy_text *out)
+                            uint64_t *fuel, bool at_start, size_t *origin, alloy_text *out)
 {
     alloy_status status = alloy_pattern_scan_begin(scan, &step->pattern, text, size, fuel);
-    size_t copied = 0, start, end;
+    size_t copied = 0, start, end, first = 0;
     bool found = true;
     while (!status && !(status = alloy_pattern_scan_next(scan, &found, &start, &end)) && found) {
-        alloy_text_append(out, text + copied, start - copied);
+        append_part(out, text, copied, start, *origin, &first);
         alloy_text_append(out, step->content.bytes, step->content.size);
+        if (end > 0 ? end <= *origin : at_start)
+            first = out->size;
         copied = end;
     }
-    alloy_text_append(out, text + copied, size - copied);
+    append_part(out, text, copied, size, *origin, &first);
+    *origin = first;
     return status ? status : alloy_text_status(out);
 }
 
@@ -75,10 +91,10 @@ static uint32_t small_letter(uint32_t code)
 }
 
 /* Character by character, so a capital sigma becomes the usual small one also at the end of a word. */
-static alloy_status lowercase(const char *text, size_t size, alloy_text *out)
+static alloy_status lowercase(const char *text, size_t size, size_t *origin, alloy_text *out)
 {
     const uint8_t *s = (const uint8_t *)text;
-    size_t length;
+    size_t length, first = 0;
     for (size_t at = 0; at < size; at += length) {
         uint32_t code = alloy_code_at(s + at, &length);
         if (!alloy_text_reserve(out, 4))
@@ -87,41 +103,63 @@ static alloy_status lowercase(const char *text, size_t size, alloy_text *out)
             alloy_text_string(out, "i\xCC\x87");
         else
             out->size += alloy_utf8_put(small_letter(code), out->bytes + out->size);
+        if (at < *origin)
+            first = out->size;
     }
+    *origin = first;
     return alloy_text_status(out);
 }
 
+/* The first characters come from the first ones, or one does that is composed of them and others. */
+static alloy_status apply_form(const alloy_normalizer_step *step, alloy_normalizer_scratch *scratch, const char *text,
+                               size_t size, size_t *origin, alloy_text *out)
+{
+    alloy_text alone = {0};
+    alloy_status status = alloy_form_apply(&step->form_map, step->form, &scratch->forms, text, size, out);
+    if (!status && *origin > 0) {
+        status = alloy_form_apply(&step->form_map, step->form, &scratch->forms, text, *origin, &alone);
+        bool prefix = !status && alone.size <= out->size && memcmp(out->bytes, alone.bytes, alone.size) == 0;
+        *origin = prefix ? alone.size : alloy_code_length((uint8_t)out->bytes[0]);
+    }
+    alloy_text_free(&alone);
+    return status;
+}
+
 static alloy_status apply(const alloy_normalizer_step *step, alloy_normalizer_scratch *scratch, const char *text,
-                          size_t size, uint64_t *fuel, alloy_text *out)
+                          size_t size, uint64_t *fuel, bool at_start, size_t *origin, alloy_text *out)
 {
     switch (step->kind) {
     case ALLOY_NORMALIZE_FORM:
-        return alloy_form_apply(&step->form_map, step->form, &scratch->forms, text, size, out);
+        return apply_form(step, scratch, text, size, origin, out);
     case ALLOY_NORMALIZE_REPLACE:
-        return replace(step, &scratch->scan, text, size, fuel, out);
+        return replace(step, &scratch->scan, text, size, fuel, at_start, origin, out);
     case ALLOY_NORMALIZE_PREPEND:
         if (size > 0)
             alloy_text_append(out, step->content.bytes, step->content.size);
         alloy_text_append(out, text, size);
+        *origin += *origin > 0 ? step->content.size : 0;
         return alloy_text_status(out);
     default:
-        return lowercase(text, size, out);
+        return lowercase(text, size, origin, out);
     }
 }
 
 alloy_status alloy_normalize(const alloy_normalizer *normalizer, alloy_normalizer_scratch *scratch, const char *text,
-                             size_t size, uint64_t *fuel, const char **out, size_t *out_size)
+                             size_t size, uint64_t *fuel, size_t *origin, const char **out, size_t *out_size)
 {
+    size_t unwanted = 0;
     int turn = 0;
+    origin = origin ? origin : &unwanted;
+    bool at_start = *origin > 0;
     for (int64_t i = 0; i < normalizer->count; i++) {
         const alloy_normalizer_step *step = &normalizer->steps[i];
         if (step->kind == ALLOY_NORMALIZE_STRIP) {
-            strip(step, &text, &size);
+            strip(step, &text, &size, origin);
             continue;
         }
         alloy_text *to = &scratch->text[turn];
         alloy_text_clear(to);
-        alloy_status status = apply(step, scratch, text, size, fuel, to);
+        alloy_status status = apply(step, scratch, text, size, fuel, at_start, origin, to);
         if (status)
             return status;
         text = alloy_text_get(to);

@@ -46,7 +46,7 @@ alloy_status alloy_pattern_scan_begin(alloy_pattern_scan *scan, const alloy_patt
     scan->text = text;
     scan->size = size;
     scan->at = 0;
-    if (pattern->kind != ALLOY_PATTERN_REGEX)
+    if (pattern->kind != ALLOY_PATTERN_REGEX || size == 0)
         return ALLOY_OK;
     alloy_status status = scan->regex ? ALLOY_OK : alloy_regex_scan_open(&scan->regex);
     return status ? status : alloy_regex_scan_begin(scan->regex, pattern->regex, text, size, fuel);
@@ -83,6 +83,9 @@ static bool next_of_set(alloy_pattern_scan *scan, size_t *start, size_t *end)
 
 alloy_status alloy_pattern_scan_next(alloy_pattern_scan *scan, bool *found, size_t *start, size_t *end)
 {
+    *found = false;
+    if (scan->size == 0)
+        return ALLOY_OK;
     if (scan->pattern->kind == ALLOY_PATTERN_REGEX)
         return alloy_regex_scan_next(scan->regex, found, start, end);
     *found =

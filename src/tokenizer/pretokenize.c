@@ -32,7 +32,12 @@ struct walk {
     int64_t step; /* the next one */
 };
 
-static alloy_status pass_on(struct walk walk, const char *text, size_t size, bool at_start);
+static alloy_status pass_on(struct walk walk, const char *text, size_t size, size_t origin);
+
+static size_t origin_behind(size_t origin, size_t start)
+{
+    return origin > start ? origin - start : 0;
+}
 
 /* ---- Splits ------------------------------------------------------------------------------------------------------ */
 
@@ -42,7 +47,7 @@ struct split {
     struct walk walk;
     const alloy_pretokenizer_step *step;
     const char *text;
-    bool at_start;
+    size_t origin;
     size_t start, end; /* what waits to leave */
     bool waiting;
     bool last_matched; /* was the last stretch a match? */
@@ -55,7 +60,7 @@ static alloy_status leave(struct split *split)
     if (!waiting || split->end == split->start)
         return ALLOY_OK;
     return pass_on(split->walk, split->text + split->start, split->end - split->start,
-                   split->at_start && split->start == 0);
+                   origin_behind(split->origin, split->start));
 }
 
 /* Does this stretch join the one before it? */
@@ -89,12 +94,12 @@ static alloy_status add_stretch(struct split *split, size_t start, size_t end, b
     return status;
 }
 
-static alloy_status split_text(struct walk walk, const char *text, size_t size, bool at_start)
+static alloy_status split_text(struct walk walk, const char *text, size_t size, size_t origin)
 {
     const alloy_pretokenizer_step *step = &walk.pretokenizer->steps[walk.step];
     alloy_pattern_scan *scan = &walk.scratch->steps[walk.step].scan;
     struct split split = {
-        .walk = {walk.pretokenizer, walk.scratch, walk.step + 1}, .step = step, .text = text, .at_start = at_start};
+        .walk = {walk.pretokenizer, walk.scratch, walk.step + 1}, .step = step, .text = text, .origin = origin};
     alloy_status status = alloy_pattern_scan_begin(scan, &step->pattern, text, size, walk.scratch->fuel);
     size_t done = 0, start, end;
     bool found;
@@ -112,14 +117,14 @@ static alloy_status split_text(struct walk walk, const char *text, size_t size, 
 
 /* ---- The other steps --------------------------------------------------------------------------------------------- */
 
-static alloy_status cut_by_length(struct walk walk, const char *text, size_t size, bool at_start)
+static alloy_status cut_by_length(struct walk walk, const char *text, size_t size, size_t origin)
 {
     int64_t length = walk.pretokenizer->steps[walk.step].length;
     walk.step++;
     for (size_t start = 0, end = 0; start < size; start = end) {
         for (int64_t n = 0; n < length && end < size; n++)
             end += alloy_code_length((uint8_t)text[end]);
-        alloy_status status = pass_on(walk, text + start, end - start, at_start && start == 0);
+        alloy_status status = pass_on(walk, text + start, end - start, origin_behind(origin, start));
         if (status)
             return status;
     }
@@ -152,42 +157,50 @@ static bool begins_with(const char *text, size_t size, const alloy_text *content
 }
 
 /* A step that changes text. */
-static alloy_status rewrite(struct walk walk, const char *text, size_t size, bool at_start)
+static alloy_status rewrite(struct walk walk, const char *text, size_t size, size_t origin)
 {
     const alloy_pretokenizer_step *step = &walk.pretokenizer->steps[walk.step];
     alloy_text *out = &walk.scratch->steps[walk.step].text;
     walk.step++;
     alloy_text_clear(out);
     if (step->kind == ALLOY_PRETOKENIZE_PREFIX) {
-        if ((step->first_only && !at_start) || begins_with(text, size, &step->content))
-            return pass_on(walk, text, size, at_start);
+        if ((step->first_only && origin == 0) || begins_with(text, size, &step->content))
+            return pass_on(walk, text, size, origin);
         alloy_text_append(out, step->content.bytes, step->content.size);
         alloy_text_append(out, text, size);
+        origin += origin > 0 ? step->content.size : 0;
     } else if (step->kind == ALLOY_PRETOKENIZE_REPLACE) {
-        replace_spaces(&step->content, text, size, out);
+        replace_spaces(&step->content, text, origin, out);
+        size_t first = out->size;
+        replace_spaces(&step->content, text + origin, size - origin, out);
+        origin = first;
     } else {
-        spell_bytes(text, size, out);
+        spell_bytes(text, origin, out);
+        size_t first = out->size;
+        spell_bytes(text + origin, size - origin, out);
+        origin = first;
     }
     alloy_status status = alloy_text_status(out);
-    return status ? status : pass_on(walk, alloy_text_get(out), out->size, at_start);
+    return status ? status : pass_on(walk, alloy_text_get(out), out->size, origin);
 }
 
-static alloy_status pass_on(struct walk walk, const char *text, size_t size, bool at_start)
+static alloy_status pass_on(struct walk walk, const char *text, size_t size, size_t origin)
 {
     if (walk.step == walk.pretokenizer->count)
         return walk.scratch->take(walk.scratch->user, text, size);
+    origin = origin < size ? origin : size;
     switch (walk.pretokenizer->steps[walk.step].kind) {
     case ALLOY_PRETOKENIZE_SPLIT:
-        return split_text(walk, text, size, at_start);
+        return split_text(walk, text, size, origin);
     case ALLOY_PRETOKENIZE_LENGTH:
-        return cut_by_length(walk, text, size, at_start);
+        return cut_by_length(walk, text, size, origin);
     default:
-        return rewrite(walk, text, size, at_start);
+        return rewrite(walk, text, size, origin);
     }
 }
 
 alloy_status alloy_pretokenize(const alloy_pretokenizer *pretokenizer, alloy_pretokenizer_scratch *scratch,
-                               const char *text, size_t size, bool at_start)
+                               const char *text, size_t size, size_t origin)
 {
-    return size == 0 ? ALLOY_OK : pass_on((struct walk){pretokenizer, scratch, 0}, text, size, at_start);
+    return size == 0 ? ALLOY_OK : pass_on((struct walk){pretokenizer, scratch, 0}, text, size, origin);
 }

@@ -62,9 +62,9 @@ typedef struct alloy_pretokenizer_scratch {
 
 void alloy_pretokenizer_scratch_free(alloy_pretokenizer_scratch *scratch);
 
-/* Cuts valid UTF-8 and hands every piece that is not empty to scratch->take. `at_start`: the text begins where the
- * user's text does. */
+/* Cuts valid UTF-8 and hands every piece that is not empty to scratch->take. `origin`: how many of the first bytes
+ * come from the first character of the user's text; a piece that begins with one of them is a first one. */
 alloy_status alloy_pretokenize(const alloy_pretokenizer *pretokenizer, alloy_pretokenizer_scratch *scratch,
-                               const char *text, size_t size, bool at_start);
+                               const char *text, size_t size, size_t origin);
 
 #endif

@@ -20,7 +20,7 @@ struct alloy_encoder {
     bool special_as_text;
     const char *text;       /* as given, or with what was not UTF-8 replaced */
     const char *normalized; /* the stretch at hand */
-    bool at_start;          /* it begins where the text does */
+    size_t origin;          /* how many of its first bytes come from the text's first character */
     uint64_t fuel;          /* steps left for regular expressions */
     alloy_text repaired;
     alloy_normalizer_scratch normalizer;
@@ -171,7 +171,7 @@ static alloy_status take_normalized(void *user, const alloy_added_token *token, 
     if (token)
         return alloy_ids_add(e->ids, token->id) ? ALLOY_OK : ALLOY_NOMEM;
     return alloy_pretokenize(&e->tokenizer->pretokenizer, &e->pretokenizer, e->normalized + start, end - start,
-                             e->at_start && start == 0);
+                             e->origin > start ? e->origin - start : 0);
 }
 
 /* A stretch of the text as it stands: a token, or text to normalize. */
@@ -182,13 +182,13 @@ static alloy_status take_plain(void *user, const alloy_added_token *token, size_
     if (token)
         return alloy_ids_add(e->ids, token->id) ? ALLOY_OK : ALLOY_NOMEM;
     size_t size;
-    alloy_status status =
-        alloy_normalize(&t->normalizer, &e->normalizer, e->text + start, end - start, &e->fuel, &e->normalized, &size);
+    e->origin = start == 0 ? alloy_code_length((uint8_t)e->text[0]) : 0;
+    alloy_status status = alloy_normalize(&t->normalizer, &e->normalizer, e->text + start, end - start, &e->fuel,
+                                          &e->origin, &e->normalized, &size);
     if (status)
         return status;
     if (size >= UINT32_MAX / 2)
         return alloy_fail(ALLOY_LIMIT, "the text has %zu bytes when it is normalized, more than 2^31", size);
-    e->at_start = start == 0;
     return alloy_added_divide(&t->added_normalized, e->normalized, size, e->special_as_text, take_normalized, e);
 }
 
@@ -286,7 +286,7 @@ static alloy_status push(alloy_decoder *decoder, int64_t id)
     const alloy_vocabulary *v = &decoder->tokenizer->vocabulary;
     if (id < 0 || id > UINT32_MAX)
         return alloy_fail(ALLOY_RANGE, "token id %lld is outside 0..4294967295", (long long)id);
-    if (!alloy_vocabulary_has(v, id) || (decoder->skip_special && v->tokens[id].flags & ALLOY_TOKEN_SPECIAL))
+    if (!alloy_vocabulary_has(v, id) || (decoder->skip_special && v->tokens[id].flags & ALLOY_TOKEN_SKIPPED))
         return ALLOY_OK;
     size_t size;
     const char *text = alloy_vocabulary_shown(v, id, &size);

@@ -18,8 +18,9 @@
 enum {
     ALLOY_TOKEN_OF_MODEL = 1,
     ALLOY_TOKEN_ADDED = 2,
-    ALLOY_TOKEN_SPECIAL = 4
-}; /* flags of a token; 0: the id has no token */
+    ALLOY_TOKEN_SPECIAL = 4,
+    ALLOY_TOKEN_SKIPPED = 8 /* decoding without special tokens leaves it out */
+};                          /* flags of a token; 0: the id has no token */
 
 typedef struct alloy_vocabulary_token {
     uint32_t at;   /* offset of its text in `text` */

@@ -106,6 +106,7 @@ static void files_that_the_library_opens_can_be_refused(void **state)
         {{.decoder = SEQUENCE("decoders", "{\"type\":\"Fuse\"},{\"type\":\"ByteFallback\"}")}, "behind Fuse"},
         {{.truncation = "{\"direction\":\"Right\",\"max_length\":4,\"strategy\":\"LongestFirst\",\"stride\":4}"},
          "stride"},
+        {{.normalizer = "{\"type\":\"Prepend\",\"prepend\":\"\"}"}, "Prepend"},
         {{.padding = "{\"strategy\":{\"Fixed\":0}}"}, "a fixed length of 0"},
         {{.pretokenizer = "{\"type\":\"FixedLength\",\"length\":0}"}, "at least 1"},
         {{.pretokenizer = SPLIT("{\"Regex\":\"(a)\\\\1\"}", "Isolated")}, "regular expression"},
