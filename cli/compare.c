@@ -111,7 +111,7 @@ static void judge(alloy_cli_row *row, const alloy_cli_reference *reference, doub
     double share = share_of_largest(reference->dtype) * row->distance.largest;
     row->theirs = theirs;
     row->bound = isnan(theirs) || (is_layer && share > theirs) ? share : theirs;
-    row->passed = row->distance.error <= row->bound;
+    row->passed = alloy_cli_distance_within(&row->distance, row->bound);
 }
 
 /* What of the two can be compared, before anything is computed. */
@@ -217,7 +217,7 @@ static void judge_by_tolerance(alloy_cli_row *row, double tolerance)
 {
     row->theirs = NAN;
     row->bound = tolerance;
-    row->passed = row->distance.error <= tolerance;
+    row->passed = alloy_cli_distance_within(&row->distance, tolerance);
 }
 
 static alloy_status compare_models(alloy_cli_job *job, const alloy_model *other, alloy_cli_comparison *c)
@@ -306,7 +306,8 @@ const alloy_cli_command alloy_cli_compare = {
     .about = "Prints, layer by layer, how far the model is from a reference: largest absolute error, the same relative "
              "to the largest value, and how often both choose the same token. Logits and layers pass within a share of "
              "their largest value: 2e-6 for a reference computed in float64, 1e-5 in float32, 2e-2 in float16, 0.15 in "
-             "bfloat16; where transformers' own float32 is known (NAME.json beside NAME.safetensors), logits within "
+             "bfloat16; a number that is not finite passes only beside the same infinity; where transformers' own "
+             "float32 is known (NAME.json beside NAME.safetensors), logits within "
              "its error and layers within the larger of the two. Greedy ids must be equal. With --num-layers logits "
              "are compared when the reference is of as many layers. script/reference makes references of models that "
              "do not fit in memory. Two models are compared with each other in the same way, the second as the "

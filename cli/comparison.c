@@ -2,6 +2,7 @@
 #include "comparison.h"
 
 #include <math.h>
+#include <stdio.h>
 
 #include "base/memory.h"
 #include "base/status.h"
@@ -45,23 +46,41 @@ static bool passed(const alloy_cli_comparison *c)
 
 static void add_row(alloy_table *table, const alloy_cli_comparison *c, const alloy_cli_row *row)
 {
-    alloy_table_cell(table, "%.3g", row->distance.largest);
-    alloy_table_cell(table, "%.2e", row->distance.error);
-    alloy_table_cell(table, "%.1e", alloy_cli_distance_relative(&row->distance));
-    if (!c->against_model && isnan(row->theirs))
-        alloy_table_cell(table, "-");
-    else if (!c->against_model)
-        alloy_table_cell(table, "%.2e", row->theirs);
-    alloy_table_cell(table, "%.2e", row->bound);
+    alloy_table_number(table, row->distance.largest, 'g', 3);
+    alloy_table_number(table, row->distance.error, 'e', 2);
+    alloy_table_number(table, alloy_cli_distance_relative(&row->distance), 'e', 1);
+    if (!c->against_model)
+        alloy_table_number(table, row->theirs, 'e', 2);
+    alloy_table_number(table, row->bound, 'e', 2);
     alloy_table_cell(table, "%s", row->passed ? "pass" : "FAIL");
+}
+
+/* A number that was compared; NaN and infinities by name. */
+static void append_value(alloy_text *text, double value)
+{
+    if (isfinite(value))
+        alloy_text_number(text, value, 'g', 9);
+    else
+        alloy_text_double(text, value);
 }
 
 /* Where a row's largest error is. */
 static void print_place(const char *what, const alloy_cli_distance *d, const char *element)
 {
-    if (d->error > 0)
-        alloy_cli_print("%s: farthest at token %lld, %s %lld: %.9g, the reference has %.9g\n", what,
-                        (long long)d->token, element, (long long)d->element, d->actual, d->expected);
+    alloy_text line = {0};
+    if (d->error == 0)
+        return;
+    alloy_text_format(&line, "%s: %s at token %lld, %s %lld: ", what, d->not_finite ? "not finite" : "farthest",
+                      (long long)d->token, element, (long long)d->element);
+    append_value(&line, d->actual);
+    alloy_text_string(&line, ", the reference has ");
+    append_value(&line, d->expected);
+    if (d->not_finite > 1)
+        alloy_text_format(&line, " (the first of %lld)", (long long)d->not_finite);
+    if (line.failed)
+        alloy_cli_lost();
+    alloy_cli_print("%s\n", alloy_text_get(&line));
+    alloy_text_free(&line);
 }
 
 static void print_choices(const alloy_cli_choices *choices)
@@ -69,8 +88,10 @@ static void print_choices(const alloy_cli_choices *choices)
     alloy_cli_print("likeliest token: equal at %lld of %lld positions", (long long)choices->equal,
                     (long long)choices->positions);
     if (choices->equal < choices->positions)
-        alloy_cli_print("; first not at %lld: %lld, the reference has %lld, ahead by %.3g", (long long)choices->first,
-                        (long long)choices->actual, (long long)choices->expected, choices->margin);
+        alloy_cli_print("; first not at %lld: %lld, the reference has %lld", (long long)choices->first,
+                        (long long)choices->actual, (long long)choices->expected);
+    if (choices->equal < choices->positions && isfinite(choices->margin))
+        alloy_cli_print(", ahead by %.3g", choices->margin);
     alloy_cli_print("\n");
 }
 
@@ -124,6 +145,15 @@ static void print_table(const alloy_cli_comparison *c)
 
 /* ---- JSON -------------------------------------------------------------------------------------------------------- */
 
+/* JSON has no NaN and no infinities: they are strings. */
+static void write_value(alloy_json_writer *w, const char *key, double value)
+{
+    if (isfinite(value))
+        alloy_json_field_double(w, key, value);
+    else
+        alloy_json_field_text(w, key, isnan(value) ? "NaN" : value > 0 ? "Infinity" : "-Infinity");
+}
+
 static void write_farthest(alloy_json_writer *w, const alloy_cli_distance *d)
 {
     alloy_json_write_key(w, "farthest");
@@ -134,8 +164,8 @@ static void write_farthest(alloy_json_writer *w, const alloy_cli_distance *d)
     alloy_json_write_object(w);
     alloy_json_field_int64(w, "token", d->token);
     alloy_json_field_int64(w, "element", d->element);
-    alloy_json_field_double(w, "expected", d->expected);
-    alloy_json_field_double(w, "actual", d->actual);
+    write_value(w, "expected", d->expected);
+    write_value(w, "actual", d->actual);
     alloy_json_write_object_end(w);
 }
 
@@ -145,6 +175,7 @@ static void write_row(alloy_json_writer *w, const alloy_cli_comparison *c, const
     alloy_json_field_double(w, "largest", d->largest);
     alloy_json_field_double(w, "error", d->error);
     alloy_json_field_double(w, "relative_error", alloy_cli_distance_relative(d));
+    alloy_json_field_int64(w, "not_finite", d->not_finite);
     write_farthest(w, d);
     if (!c->against_model)
         alloy_json_field_double(w, "transformers_error", row->theirs);
@@ -216,15 +247,25 @@ static alloy_status print_json(const alloy_cli_comparison *c)
     return alloy_cli_document_print(&document);
 }
 
+static alloy_status row_departs(const alloy_cli_comparison *c, const char *what, const alloy_cli_row *row)
+{
+    const alloy_cli_distance *d = &row->distance;
+    if (d->not_finite)
+        return alloy_fail(ALLOY_DIFFERENT, "%s departs from %s: %s not finite at token %lld, number %lld", c->model,
+                          c->reference, what, (long long)d->token, (long long)d->element);
+    return alloy_fail(ALLOY_DIFFERENT, "%s departs from %s: %s off by %.3g, %.3g would pass", c->model, c->reference,
+                      what, d->error, row->bound);
+}
+
 static alloy_status departure(const alloy_cli_comparison *c)
 {
     int64_t layer = first_departure(c);
+    char what[40];
+    snprintf(what, sizeof what, "layer %lld is", (long long)layer);
     if (layer < c->layer_count)
-        return alloy_fail(ALLOY_DIFFERENT, "%s departs from %s: layer %lld is off by %.3g, %.3g would pass", c->model,
-                          c->reference, (long long)layer, c->layers[layer].distance.error, c->layers[layer].bound);
+        return row_departs(c, what, &c->layers[layer]);
     if (c->has_logits && !c->logits.passed)
-        return alloy_fail(ALLOY_DIFFERENT, "%s departs from %s: logits are off by %.3g, %.3g would pass", c->model,
-                          c->reference, c->logits.distance.error, c->logits.bound);
+        return row_departs(c, "logits are", &c->logits);
     return alloy_fail(ALLOY_DIFFERENT, "%s departs from %s: greedy id %lld differs", c->model, c->reference,
                       (long long)c->greedy_equal);
 }

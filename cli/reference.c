@@ -40,6 +40,15 @@ const alloy_stored_tensor *alloy_cli_reference_tensor(const alloy_cli_reference 
     return alloy_safetensors_find(&r->file, name, (size_t)size);
 }
 
+/* An error of transformers: it is a bound, so one that is not finite would let everything pass. */
+static double read_error(alloy_json *json)
+{
+    double error = alloy_json_double(json);
+    if (!json->status && !(isfinite(error) && error >= 0))
+        alloy_json_fail(json, ALLOY_RANGE, "an error of %g, expected a finite number from 0 on", error);
+    return error;
+}
+
 static alloy_status read_errors(alloy_cli_reference *r, alloy_json *json)
 {
     int64_t capacity = 0;
@@ -49,7 +58,7 @@ static alloy_status read_errors(alloy_cli_reference *r, alloy_json *json)
         if (!grown)
             return ALLOY_NOMEM;
         r->hidden_error = grown;
-        r->hidden_error[r->hidden_error_count++] = alloy_json_double(json);
+        r->hidden_error[r->hidden_error_count++] = read_error(json);
     }
     return ALLOY_OK;
 }
@@ -63,7 +72,7 @@ static alloy_status parse_json(alloy_cli_reference *r, const char *path, const a
     alloy_json_object(&json);
     while (!status && alloy_json_next_key(&json, &key)) {
         if (alloy_json_key_is(&key, "transformers_fp32_max_abs_error"))
-            r->logits_error = alloy_json_double(&json);
+            r->logits_error = read_error(&json);
         else if (alloy_json_key_is(&key, "transformers_fp32_hidden_error") && !r->hidden_error)
             status = read_errors(r, &json);
         else

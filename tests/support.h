@@ -76,6 +76,14 @@ static inline void check_status(alloy_status actual, const char *call, const cha
     _fail(file, line);
 }
 
+/* Is `actual` within `bound` of `expected`? A bound that data made may come out as infinite or NaN, and would let
+ * everything pass: nothing is near then, and neither is a number that is not finite. */
+static inline bool is_near(double actual, double expected, double bound)
+{
+    double error = actual - expected;
+    return bound - bound == 0 && error <= bound && -error <= bound;
+}
+
 static inline void check_bytes(const char *actual, size_t size, const char *expected, size_t expected_size,
                                const char *file, int line)
 {

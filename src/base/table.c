@@ -26,6 +26,13 @@ void alloy_table_cell(alloy_table *table, const char *format, ...)
     table->count++;
 }
 
+void alloy_table_number(alloy_table *table, double value, char style, int digits)
+{
+    alloy_text_number(&table->cells, value, style, digits);
+    alloy_text_char(&table->cells, 0);
+    table->count++;
+}
+
 /* Columns on the screen: characters, not bytes. */
 static int width_of(const char *text)
 {

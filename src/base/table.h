@@ -18,6 +18,7 @@ typedef struct alloy_table {
 /* Headings between '|'; one that begins with '>' is aligned to the right: "layer|mixer|>parameters". */
 void alloy_table_open(alloy_table *table, const char *headings);
 void alloy_table_cell(alloy_table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void alloy_table_number(alloy_table *table, double value, char style, int digits); /* a cell: alloy_text_number */
 
 /* Appends its lines to `out` and frees it. */
 void alloy_table_append(alloy_table *table, alloy_text *out);

@@ -190,8 +190,25 @@ static int shortest_precision(double value)
 void alloy_text_double(alloy_text *text, double value)
 {
     char digits[40];
+    if (!isfinite(value)) {
+        alloy_text_string(text, isnan(value) ? "NaN" : value > 0 ? "Infinity" : "-Infinity");
+        return;
+    }
     alloy_snprintf(digits, sizeof digits, "%.*g", shortest_precision(value), value);
     alloy_text_string(text, digits);
+}
+
+void alloy_text_number(alloy_text *text, double value, char style, int digits)
+{
+    static const double MOST_FIXED = 1e15; /* from here on 'f' would write digits that a double does not have */
+    if (!isfinite(value))
+        alloy_text_char(text, '-');
+    else if (style == 'g')
+        alloy_text_format(text, "%.*g", digits, value);
+    else if (style == 'f' && fabs(value) < MOST_FIXED)
+        alloy_text_format(text, "%.*f", digits, value);
+    else
+        alloy_text_format(text, "%.*e", digits, value);
 }
 
 /* strtod and strtoll accept more than numbers should be: leading space, hexadecimal, "inf". */

@@ -38,9 +38,14 @@ alloy_status alloy_text_status(const alloy_text *text);
 const char *alloy_text_get(const alloy_text *text);
 
 /* Numbers as text, whatever the locale (a decimal comma breaks files and flags), as the formats above have them too.
- * `double` in the shortest form that reads back as the same value. alloy_parse_* take the whole of `string` or return
- * false. alloy_vsnprintf is vsnprintf. */
+ *
+ * alloy_text_double: the shortest form that reads back as the same value; NaN, Infinity and -Infinity, as Python's json
+ * and JavaScript write them, where it is not finite.
+ * alloy_text_number: for people, who have no use for a number that is not finite: it is "-". `style` is that of printf,
+ * one of e, f and g, `digits` its precision. What has more than 15 digits before the point is written as 'e'.
+ * alloy_parse_* take the whole of `string` or return false. alloy_vsnprintf is vsnprintf. */
 void alloy_text_double(alloy_text *text, double value);
+void alloy_text_number(alloy_text *text, double value, char style, int digits);
 void alloy_text_count(alloy_text *text, alloy_count value, char separator); /* "9,360,441"; separator 0: none */
 bool alloy_parse_double(const char *string, size_t size, double *out);
 bool alloy_parse_int64(const char *string, size_t size, int64_t *out);

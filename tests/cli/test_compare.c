@@ -127,17 +127,66 @@ static void the_farthest_number_is_named(void **state)
     forget(&answer);
 }
 
-static void a_nan_is_infinitely_far(void **state)
+/* One number of the reference is not finite, in each kind of tensor: it fails there, and a 1e9 beside it changes
+ * nothing. */
+static void what_is_not_finite_never_passes(void **state)
 {
     (void)state;
-    struct reference r;
-    make_reference(&r, LAYERS);
-    r.hidden[0][1][3] = NAN;
-    struct answer answer = compare(&r, NULL, NULL);
-    expect_code(&answer, ALLOY_DIFFERENT);
-    expect_in(answer.out, "first layer that departs: 0");
-    expect_in(answer.out, "token 1, element 3");
-    forget(&answer);
+    const struct {
+        float value;
+        const char *text, *json;
+    } rows[] = {{NAN, "the reference has NaN", "\"expected\": \"NaN\""},
+                {INFINITY, "the reference has Infinity", "\"expected\": \"Infinity\""},
+                {-INFINITY, "the reference has -Infinity", "\"expected\": \"-Infinity\""}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        for (int logits = 0; logits < 2; logits++) {
+            struct reference r;
+            make_reference(&r, LAYERS);
+            float *numbers = logits ? r.logits[1] : r.hidden[2][1];
+            numbers[3] = rows[i].value;
+            numbers[5] = 1e9f;
+            struct answer answer = compare(&r, NULL, NULL);
+            expect_code(&answer, ALLOY_DIFFERENT);
+            expect_in(answer.out,
+                      logits ? "logits: not finite at token 1, id 3: " : "not finite at token 1, element 3: ");
+            expect_in(answer.out, rows[i].text);
+            expect_in(answer.err, logits ? "logits are not finite at token 1, number 3"
+                                         : "layer 2 is not finite at token 1, number 3");
+            assert_null(strstr(answer.out, "nan"));
+            assert_null(strstr(answer.out, "inf"));
+            forget(&answer);
+            answer = compare(&r, "--json", NULL);
+            expect_code(&answer, ALLOY_DIFFERENT);
+            expect_json(&answer);
+            expect_in(answer.out, rows[i].json);
+            expect_in(answer.out, "\"error\": null");
+            expect_in(answer.out, "\"not_finite\": 1");
+            expect_in(answer.out, "\"bound\": 1");
+            forget(&answer);
+        }
+}
+
+/* Errors of transformers are bounds. */
+static void an_error_that_is_no_bound_is_refused(void **state)
+{
+    (void)state;
+    static const char *const errors[] = {"-1e-6", "1e999", "NaN", "Infinity", "-Infinity"};
+    static const char *const keys[] = {"\"transformers_fp32_max_abs_error\": ",
+                                       "\"transformers_fp32_hidden_error\": ["};
+    for (size_t e = 0; e < sizeof errors / sizeof *errors; e++)
+        for (int k = 0; k < 2; k++) {
+            char *folder = test_folder(), *path = path_in(folder, "r.safetensors"), text[128];
+            struct answer answer = run(plainly, "logits", GOLDEN "qwen3", "--ids", "5,6,7", "-o", path);
+            expect_code(&answer, ALLOY_OK);
+            forget(&answer);
+            snprintf(text, sizeof text, "{%s%s%s}\n", keys[k], errors[e], k ? "]" : "");
+            write_text(folder, "r.json", text);
+            answer = run(plainly, "compare", GOLDEN "qwen3", path);
+            assert_true(answer.code == ALLOY_RANGE || answer.code == ALLOY_FORMAT);
+            expect_in(answer.err, "r.json:1:");
+            forget(&answer);
+            remove_folder(folder);
+        }
 }
 
 /* What passes depends on what the reference was computed in, which its metadata or else its tensors tell. */
@@ -226,7 +275,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_alloy_wrote_has_no_error),
         cmocka_unit_test(the_farthest_number_is_named),
-        cmocka_unit_test(a_nan_is_infinitely_far),
+        cmocka_unit_test(what_is_not_finite_never_passes),
+        cmocka_unit_test(an_error_that_is_no_bound_is_refused),
         cmocka_unit_test(the_dtype_of_the_reference_is_its_bound),
         cmocka_unit_test(logits_of_as_many_layers_are_compared),
         cmocka_unit_test(metadata_that_says_nothing_is_refused),

@@ -143,7 +143,7 @@ static inline double silu64(double x)
 
 static inline void expect_near(float actual, double expected, double bound, const char *what, int64_t at)
 {
-    if (!(fabs((double)actual - expected) <= bound))
+    if (!is_near((double)actual, expected, bound))
         fail_msg("%s: number %lld is %.9g, expected %.9g, error %.3g of at most %.3g", what, (long long)at,
                  (double)actual, expected, fabs((double)actual - expected), bound);
 }

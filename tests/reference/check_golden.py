@@ -16,6 +16,7 @@ float32 eager, for a layer at least 2e-6 of its largest value. NAME, NAME.2, NAM
 import argparse
 import collections
 import json
+import math
 import pathlib
 import statistics
 import subprocess
@@ -32,6 +33,17 @@ def compare(alloy, folder):
         return json.loads(done.stdout)
     except json.JSONDecodeError:
         raise SystemExit(f"{folder}: {done.stderr.strip()}") from None
+
+
+def shares(folder, rows, farthest):
+    """Each row's error as a share of what it may be. Bounds are data: with one that is not a number everything would pass."""
+    for bound in farthest:
+        if not (math.isfinite(bound) and bound > 0):
+            raise SystemExit(f"{folder}: a bound of {bound}, expected a finite number above 0")
+    # an error that is not finite is null
+    return [
+        math.inf if row["error"] is None else row["error"] / bound for row, bound in zip(rows, farthest, strict=True)
+    ]
 
 
 def verify(alloy, folder):
@@ -51,8 +63,12 @@ class Draw:
         of_layers = note.get("reordered_fp32_hidden_error", [])
         orders = [*zip(*of_layers, strict=True), of_logits] if of_logits else [[]] * len(rows)
         self.has_orders = bool(of_logits)
-        self.of_own = [row["error"] / row["bound"] for row in rows]
-        self.of_all = [row["error"] / max([row["bound"], *order]) for row, order in zip(rows, orders, strict=True)]
+        if not all(math.isfinite(error) for order in orders for error in order):
+            raise SystemExit(f"{folder}: expected.json: an error that is not finite")
+        self.of_own = shares(folder, rows, [row["bound"] for row in rows])
+        self.of_all = shares(
+            folder, rows, [max([row["bound"], *order]) for row, order in zip(rows, orders, strict=True)]
+        )
         self.greedy = told.get("greedy")
         self.verified = verify(alloy, folder) if self.greedy else None
 

@@ -13,6 +13,7 @@ may land.
 
 import contextlib
 import json
+import math
 
 import torch
 import transformers
@@ -106,7 +107,7 @@ def greedy(run, ids, n):
     sequence = ids
     for _ in range(n):
         best = torch.sort(run(sequence)[0][-1], descending=True)
-        if best.values[0] - best.values[1] < NARROWEST_GREEDY:
+        if not best.values[0] - best.values[1] >= NARROWEST_GREEDY:
             raise TooClose
         sequence = torch.cat([sequence, best.indices[:1]])
     return sequence[len(ids) :]
@@ -143,7 +144,11 @@ def compute(run32, run64, ids, n, mode, reordered=()):
 
 
 def distance(a, b):
-    return (a.double() - b).abs().max().item()
+    """The largest difference. Distances become bounds, so one that is not finite is an error: it would let everything pass."""
+    far = (a.double() - b).abs().max().item()
+    if not math.isfinite(far):
+        raise ValueError(f"a distance of {far}: numbers that are not finite")
+    return far
 
 
 def distances(result32, logits, hidden):

@@ -552,8 +552,8 @@ static void mlp(struct tally *y)
 
 static bool is_close(alloy_count actual, double expected, const char *row, const char *what)
 {
-    double error = fabs((double)actual - expected);
-    if (error <= 4 + 1e-9 * expected) /* each of three matrices of an expected number of experts is rounded */
+    if (is_near((double)actual, expected,
+                4 + 1e-9 * expected)) /* each of three matrices of an expected number of experts is rounded */
         return true;
     print_error("%s, %s: %lld, loops give %.3f\n", row, what, (long long)actual, expected);
     return false;

@@ -105,7 +105,7 @@ static void a_linear_with_a_bias(void **state)
 
 static void expect_near(double actual, double expected, const char *what)
 {
-    if (!(fabs(actual - expected) <= 1e-12 * fabs(expected)))
+    if (!is_near(actual, expected, 1e-12 * fabs(expected)))
         fail_msg("%s: %.17g, expected %.17g", what, actual, expected);
 }
 
