@@ -123,10 +123,10 @@ static void print_table(const conversion *c)
         alloy_table_cell(&table, "%s", alloy_printable(c->rows[i].name, strlen(c->rows[i].name)));
         alloy_table_cell(&table, "%s", alloy_dtype_name(t->from));
         alloy_table_cell(&table, "%s", alloy_dtype_name(t->to));
-        alloy_table_cell(&table, "%.4g", t->largest);
-        alloy_table_cell(&table, "%.3g", t->largest_error);
-        alloy_table_cell(&table, "%.3g", share(t->largest_error, t->largest));
-        alloy_table_cell(&table, "%.3g", share(t->rms_error, t->rms));
+        alloy_table_number(&table, t->largest, 'g', 4);
+        alloy_table_number(&table, t->largest_error, 'g', 3);
+        alloy_table_number(&table, share(t->largest_error, t->largest), 'g', 3);
+        alloy_table_number(&table, share(t->rms_error, t->rms), 'g', 3);
     }
     alloy_cli_table_print(&table);
     alloy_cli_print("\n");

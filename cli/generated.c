@@ -172,12 +172,13 @@ static void print_logprobs(const alloy_output *output, const alloy_tokenizer *to
             const alloy_logprob *likely = &output->likeliest[i * output->likeliest_count + k];
             alloy_text_format(&likeliest, "%s%lld ", k ? ", " : "", (long long)likely->id);
             add_token(&likeliest, tokenizer, likely->id);
-            alloy_text_format(&likeliest, " %.4f", (double)likely->logprob);
+            alloy_text_char(&likeliest, ' ');
+            alloy_text_number(&likeliest, (double)likely->logprob, 'f', 4);
         }
         alloy_table_cell(&table, "%lld", (long long)i);
         alloy_table_cell(&table, "%lld", (long long)output->ids[i]);
         alloy_table_cell(&table, "%s", alloy_text_get(&token));
-        alloy_table_cell(&table, "%.4f", (double)output->logprobs[i]);
+        alloy_table_number(&table, (double)output->logprobs[i], 'f', 4);
         alloy_table_cell(&table, "%s", alloy_text_get(&likeliest));
         alloy_text_free(&token);
         alloy_text_free(&likeliest);

@@ -122,7 +122,7 @@ static void print_rows(const alloy_measured_row *rows, int64_t count)
         alloy_table_cell(&table, "%lld", (long long)rows[i].modules);
         alloy_table_cell(&table, "%s", time_text(&cell, rows[i].bound));
         alloy_table_cell(&table, "%s", time_text(&cell, rows[i].measured));
-        alloy_table_cell(&table, "%.2f", rows[i].efficiency);
+        alloy_table_number(&table, rows[i].efficiency, 'f', 2);
         alloy_table_cell(&table, "%s", rows[i].bottleneck);
     }
     alloy_cli_table_print(&table);

@@ -118,9 +118,12 @@ alloy_status alloy_cli_terms_read(const alloy_cli_roofline_options *o, const all
 
 /* ---- Efficiency -------------------------------------------------------------------------------------------------- */
 
+/* No unit is busy for less of the time and yet worth an estimate. */
+static const double LEAST_SHARE = 1e-6;
+
 static bool read_share(const char *text, size_t size, double *out)
 {
-    return alloy_parse_double(text, size, out) && *out > 0 && *out <= 1;
+    return alloy_parse_double(text, size, out) && *out >= LEAST_SHARE && *out <= 1;
 }
 
 /* "3us" */
@@ -172,7 +175,7 @@ alloy_status alloy_cli_efficiency_read(const char *text, alloy_efficiency *out)
         if (!read_efficiency(item, size, out))
             return alloy_fail(ALLOY_ARG,
                               "--efficiency is \"%s\": \"%s\" is not like compute=0.6, memory=0.8 (shares of the peak, "
-                              "at most 1) or overhead=3us (an op, at most 1s)",
+                              "1e-6 to 1) or overhead=3us (an op, at most 1s)",
                               alloy_printable(text, strlen(text)), alloy_printable(item, size));
         item += size;
     } while (*item++ == ',');

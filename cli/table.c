@@ -1,6 +1,7 @@
 /* Tables and numbers for people (table.h). */
 #include "table.h"
 
+#include <math.h>
 #include <stdio.h>
 
 #include "output.h"
@@ -32,7 +33,9 @@ const char *alloy_cli_bytes(double bytes)
         bytes /= 1000;
     char *out = number_buffer();
     int decimals = unit == 0 || bytes >= 99.95 ? 0 : bytes >= 9.995 ? 1 : 2;
-    snprintf(out, NUMBER_SIZE, "%.*f %s", decimals, bytes, units[unit]);
+    int size = alloy_print_number(out, NUMBER_SIZE, bytes, 'f', decimals);
+    if (isfinite(bytes))
+        snprintf(out + size, (size_t)(NUMBER_SIZE - size), " %s", units[unit]);
     return out;
 }
 

@@ -19,7 +19,9 @@ extern "C" {
  * What a processor can do at most, for the roofline: built in (`alloy roofline --list` shows all with their sources),
  * read from a file, or filled in by the caller, whose alloy_chip is as good as ours:
  *
- *     alloy_chip mine = {.name = "my-device", .memory_bandwidth = 8e12, .peak[ALLOY_PEAK_BF16] = 2250e12}; */
+ *     alloy_chip mine = {.name = "my-device", .memory_bandwidth = 8e12, .peak[ALLOY_PEAK_BF16] = 2250e12};
+ *
+ * Rates are 1 to 1e24 a second, other figures at most 1e24; times on a chip with others are refused (RANGE). */
 
 /* The type of the operands of a product; each has its own peak. */
 typedef enum alloy_peak {

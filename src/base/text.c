@@ -198,17 +198,24 @@ void alloy_text_double(alloy_text *text, double value)
     alloy_text_string(text, digits);
 }
 
-void alloy_text_number(alloy_text *text, double value, char style, int digits)
+int alloy_print_number(char *out, size_t size, double value, char style, int digits)
 {
     static const double MOST_FIXED = 1e15; /* from here on 'f' would write digits that a double does not have */
     if (!isfinite(value))
-        alloy_text_char(text, '-');
-    else if (style == 'g')
-        alloy_text_format(text, "%.*g", digits, value);
-    else if (style == 'f' && fabs(value) < MOST_FIXED)
-        alloy_text_format(text, "%.*f", digits, value);
-    else
-        alloy_text_format(text, "%.*e", digits, value);
+        return alloy_snprintf(out, size, "-");
+    value += 0.0; /* of -0 it makes 0 */
+    if (style == 'g')
+        return alloy_snprintf(out, size, "%.*g", digits, value);
+    if (style == 'f' && fabs(value) < MOST_FIXED)
+        return alloy_snprintf(out, size, "%.*f", digits, value);
+    return alloy_snprintf(out, size, "%.*e", digits, value);
+}
+
+void alloy_text_number(alloy_text *text, double value, char style, int digits)
+{
+    char number[64];
+    alloy_print_number(number, sizeof number, value, style, digits);
+    alloy_text_string(text, number);
 }
 
 /* strtod and strtoll accept more than numbers should be: leading space, hexadecimal, "inf". */

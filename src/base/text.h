@@ -43,9 +43,11 @@ const char *alloy_text_get(const alloy_text *text);
  * and JavaScript write them, where it is not finite.
  * alloy_text_number: for people, who have no use for a number that is not finite: it is "-". `style` is that of printf,
  * one of e, f and g, `digits` its precision. What has more than 15 digits before the point is written as 'e'.
+ * alloy_print_number writes the same into a buffer, which 15 + digits bytes and a few more hold.
  * alloy_parse_* take the whole of `string` or return false. alloy_vsnprintf is vsnprintf. */
 void alloy_text_double(alloy_text *text, double value);
 void alloy_text_number(alloy_text *text, double value, char style, int digits);
+int alloy_print_number(char *out, size_t size, double value, char style, int digits);
 void alloy_text_count(alloy_text *text, alloy_count value, char separator); /* "9,360,441"; separator 0: none */
 bool alloy_parse_double(const char *string, size_t size, double *out);
 bool alloy_parse_int64(const char *string, size_t size, int64_t *out);

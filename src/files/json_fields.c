@@ -48,19 +48,26 @@ void alloy_json_field_array(alloy_json_writer *writer, const char *key)
     alloy_json_write_array(writer);
 }
 
-enum { DIGITS = 17 }; /* tell any two doubles apart */
+enum { DIGITS = 17 };                                            /* tell any two doubles apart */
+static const int64_t MOST_ROUNDED = INT64_C(100000000000000000); /* the least number that has more */
 
 /* d.dddde+NN of `DIGITS` digits, from the digits of the value itself. */
-static void append_rounded(alloy_text *out, alloy_count value, size_t digits)
+static void append_rounded(alloy_text *out, alloy_count value)
 {
+    unsigned __int128 magnitude = value < 0 ? -(unsigned __int128)value : (unsigned __int128)value, unit = 1;
+    int exponent = DIGITS - 1;
+    for (; magnitude / unit >= MOST_ROUNDED; exponent++)
+        unit *= 10;
+    alloy_count rounded = (alloy_count)(magnitude / unit + (magnitude % unit >= (unit + 1) / 2));
+    if (rounded == MOST_ROUNDED) { /* 9.99... went up */
+        rounded /= 10;
+        exponent++;
+    }
     alloy_text text = {0};
-    alloy_count half = 5;
-    for (size_t i = DIGITS + 1; i < digits; i++)
-        half *= 10;
-    alloy_text_count(&text, value + half, 0);
+    alloy_text_count(&text, rounded, 0);
     const char *d = alloy_text_get(&text);
     if (!text.failed)
-        alloy_text_format(out, "%c.%.*se+%zu", *d, DIGITS - 1, d + 1, text.size - 1);
+        alloy_text_format(out, "%s%c.%se+%d", value < 0 ? "-" : "", *d, d + 1, exponent);
     out->failed |= text.failed;
     alloy_text_free(&text);
 }
@@ -68,15 +75,15 @@ static void append_rounded(alloy_text *out, alloy_count value, size_t digits)
 void alloy_json_field_count(alloy_json_writer *writer, const char *key, alloy_count value)
 {
     static const int64_t most = INT64_C(1) << 53;
-    if (value <= most) {
+    if (value >= -most && value <= most) {
         alloy_json_field_int64(writer, key, (int64_t)value);
         return;
     }
     alloy_text digits = {0}, number = {0}, beside = {0};
     alloy_text_count(&digits, value, 0);
     alloy_text_format(&beside, "%s_digits", key);
-    if (digits.size > DIGITS)
-        append_rounded(&number, value, digits.size);
+    if (value >= MOST_ROUNDED || value <= -MOST_ROUNDED)
+        append_rounded(&number, value);
     else
         alloy_text_count(&number, value, 0);
     alloy_json_write_key(writer, key);

@@ -322,7 +322,7 @@ alloy_status alloy_weights_open_all(alloy_weights *weights)
         bytes += (double)(weights->shards[shard].file.size - weights->shards[shard].data_at);
     }
     if (weights->total_size >= 0 && weights->total_size != bytes)
-        alloy_warn("%s: total_size is %.0f, the shards hold %.0f bytes; ignored", INDEX, weights->total_size, bytes);
+        alloy_warn("%s: total_size is %.15g, the shards hold %.15g bytes; ignored", INDEX, weights->total_size, bytes);
     return ALLOY_OK;
 }
 

@@ -9,6 +9,7 @@
 
 /* ---- Layers ------------------------------------------------------------------------------------------------------ */
 
+enum { TICKS = 4 };                                                /* of the time axis, beside 0 */
 enum { LEFT = 56, RIGHT = 24, TOP = 48, PLOT = 200, BOTTOM = 40 }; /* pixels; PLOT: its height */
 enum { MOST_BESIDE = 64 };                                         /* layers whose bars are still wide enough */
 
@@ -57,11 +58,13 @@ static double axis_end(const alloy_report *report, const alloy_report_result *on
 static void append_time_axis(alloy_text *out, double most)
 {
     alloy_time_unit unit = alloy_time_unit_of(most);
-    double step = round_step(most / unit.seconds, 4);
-    for (double tick = 0; tick <= most / unit.seconds; tick += step) {
-        double y = PLOT * (1 - tick * unit.seconds / most);
+    double step = round_step(most / unit.seconds, TICKS);
+    for (int i = 0; i <= TICKS && i * step <= most / unit.seconds; i++) {
+        double y = PLOT * (1 - i * step * unit.seconds / most);
         alloy_markup(out, "<line class='grid' x1='0' x2='100%%' y1='%f' y2='%f'/>", y, y);
-        alloy_markup(out, "<text class='tick' x='-8' y='%f' text-anchor='end'>%f</text>\n", y + 4, tick);
+        alloy_markup(out, "<text class='tick' x='-8' y='%f' text-anchor='end'>", y + 4);
+        alloy_text_number(out, i * step, 'g', 6);
+        alloy_text_string(out, "</text>\n");
     }
     alloy_markup(out, "<text class='label' x='%f' y='-12'>%s</text>\n", 8.0 - LEFT, unit.name);
 }

@@ -183,11 +183,16 @@ static scales find_scales(const alloy_report *report, const alloy_report_result 
 static void append_power_of_ten(alloy_text *out, int exponent)
 {
     static const char *const units[] = {"", " K", " M", " G", " T", " P", " E"};
+    enum { LEAST = -3, MOST = 20 }; /* others would not fit beside each other */
+    if (exponent < LEAST || exponent > MOST) {
+        alloy_text_format(out, "1e%d", exponent);
+        return;
+    }
     if (exponent < 0) {
         alloy_text_format(out, "0.%0*d", -exponent, 1);
         return;
     }
-    int unit = exponent / 3 < 6 ? exponent / 3 : 6;
+    int unit = exponent / 3;
     alloy_text_char(out, '1');
     for (int i = 3 * unit; i < exponent; i++)
         alloy_text_char(out, '0');

@@ -10,9 +10,6 @@
 
 enum { MOST_BYTES = 1024 * 1024 };
 
-/* Far beyond any machine; times and energies computed from numbers in 1..MOST stay finite. */
-#define MOST 1e24
-
 #define AT(member) offsetof(alloy_chip, member)
 #define TEXT(name)                                                                                                     \
     {                                                                                                                  \
@@ -20,7 +17,7 @@ enum { MOST_BYTES = 1024 * 1024 };
     }
 #define NUMBER(key, member, least)                                                                                     \
     {                                                                                                                  \
-        key, ALLOY_FIELD_NUMBER, 0, AT(member), least, MOST, NULL                                                      \
+        key, ALLOY_FIELD_NUMBER, 0, AT(member), least, ALLOY_CHIP_MOST, NULL                                           \
     }
 
 static const alloy_field fields[] = {
@@ -77,7 +74,7 @@ static void read_peaks(alloy_json *json, alloy_arena *arena, double values[ALLOY
         int i = 0;
         while (i < ALLOY_PEAK_COUNT && !alloy_json_key_is(&key, names[i]))
             i++;
-        alloy_field peak = {i < ALLOY_PEAK_COUNT ? names[i] : NULL, ALLOY_FIELD_NUMBER, 0, 0, 1, MOST, NULL};
+        alloy_field peak = {i < ALLOY_PEAK_COUNT ? names[i] : NULL, ALLOY_FIELD_NUMBER, 0, 0, 1, ALLOY_CHIP_MOST, NULL};
         if (peak.key)
             alloy_field_read(json, arena, &peak, &values[i]);
         else
@@ -130,7 +127,8 @@ static alloy_status check(const alloy_chip *chip, const char *file)
                           name);
     if (chip->fp32_is_vector && chip->peak[ALLOY_PEAK_FP32] == 0)
         return alloy_fail(ALLOY_FORMAT, "%s: \"fp32_is_vector\" is true, and \"peaks\" has no \"fp32\"", name);
-    return ALLOY_OK;
+    alloy_status status = alloy_chip_check(chip);
+    return status ? alloy_fail_in(status, name) : ALLOY_OK;
 }
 
 alloy_status alloy_chip_parse(alloy_chip **out, const char *name, const void *bytes, size_t size)

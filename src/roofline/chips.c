@@ -123,6 +123,36 @@ alloy_peak alloy_peak_of_dtype(alloy_dtype dtype)
     }
 }
 
+static alloy_status check_figure(const alloy_chip *chip, const char *what, double value, double least)
+{
+    if (value == 0 || (value >= least && value <= ALLOY_CHIP_MOST))
+        return ALLOY_OK;
+    return alloy_fail(ALLOY_RANGE, "%s: %s is %g, expected a number in %g..%g",
+                      alloy_printable(chip->name, strlen(chip->name)), what, value, least, ALLOY_CHIP_MOST);
+}
+
+alloy_status alloy_chip_check(const alloy_chip *chip)
+{
+    const struct {
+        const char *what;
+        double value, least;
+    } figures[] = {{"memory_bandwidth", chip->memory_bandwidth, 1},
+                   {"cache_bandwidth", chip->cache_bandwidth, 1},
+                   {"memory", chip->memory, 0},
+                   {"link", chip->link_bandwidth, 0},
+                   {"cache", chip->cache, 0},
+                   {"power", chip->power, 0},
+                   {"price_per_hour", chip->price_per_hour, 0}};
+    alloy_status status = ALLOY_OK;
+    for (int i = 0; i < ALLOY_PEAK_COUNT && !status; i++) {
+        status = check_figure(chip, peak_names[i], chip->peak[i], 1);
+        status = status ? status : check_figure(chip, peak_names[i], chip->vector_peak[i], 1);
+    }
+    for (size_t i = 0; i < sizeof figures / sizeof *figures && !status; i++)
+        status = check_figure(chip, figures[i].what, figures[i].value, figures[i].least);
+    return status;
+}
+
 /* Fails: "H100-SXM5 has no fp4 peak; it has int8, fp8, ...". */
 static alloy_status fail_missing(const alloy_chip *chip, alloy_peak missing)
 {

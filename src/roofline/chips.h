@@ -1,4 +1,4 @@
-/* The built-in chips (chips_table.c), of which alloy.h shows one at a time. */
+/* Chips: the built-in ones (chips_table.c), of which roofline.h shows one at a time, and what their figures may be. */
 #ifndef ALLOY_ROOFLINE_CHIPS_H
 #define ALLOY_ROOFLINE_CHIPS_H
 
@@ -6,5 +6,11 @@
 
 extern const alloy_chip alloy_chips[];
 extern const int alloy_chip_count;
+
+/* Rates from 1 to MOST a second, amounts from 0: far beyond any machine, and what is computed from them stays finite. */
+#define ALLOY_CHIP_MOST 1e24
+
+/* RANGE, naming the chip and the figure, where one that a time is taken from lies outside. */
+alloy_status alloy_chip_check(const alloy_chip *chip);
 
 #endif

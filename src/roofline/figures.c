@@ -1,6 +1,8 @@
 /* Figures as text (figures.h). */
 #include "roofline/figures.h"
 
+#include <math.h>
+
 /* The largest value that is still printed with 999.99 before its unit. */
 static const double MOST_OF_A_UNIT = 999.995;
 
@@ -10,7 +12,9 @@ static void append_scaled(alloy_text *text, double value, const char *what)
     int unit = 0;
     for (; units[unit + 1] && value >= MOST_OF_A_UNIT; unit++)
         value /= 1000;
-    alloy_text_format(text, "%.*f", unit ? 2 : 0, value);
+    alloy_text_number(text, value, 'f', unit ? 2 : 0);
+    if (!isfinite(value))
+        return;
     if (unit || *what)
         alloy_text_char(text, ' ');
     if (unit)
@@ -53,13 +57,12 @@ alloy_time_unit alloy_time_unit_of(double seconds)
 void alloy_text_seconds(alloy_text *text, double seconds)
 {
     alloy_time_unit unit = alloy_time_unit_of(seconds);
-    alloy_text_format(text, "%.*f %s", unit.decimals, seconds / unit.seconds, unit.name);
+    alloy_text_number(text, seconds / unit.seconds, 'f', unit.decimals);
+    if (isfinite(seconds))
+        alloy_text_format(text, " %s", unit.name);
 }
 
 void alloy_text_intensity(alloy_text *text, double flops, double bytes)
 {
-    if (bytes > 0)
-        alloy_text_format(text, "%.1f", flops / bytes);
-    else
-        alloy_text_char(text, '-');
+    alloy_text_number(text, bytes > 0 ? flops / bytes : NAN, 'f', 1);
 }

@@ -4,6 +4,8 @@
 
 #include "base/text.h"
 
+/* All of them take every double: what is not finite is "-", without a unit. */
+
 /* Two decimals, in the unit that leaves 1 to 999.99 before it, K to E (thousands); below a thousand as it is. */
 void alloy_text_flops(alloy_text *text, double flops); /* "10.18 TFLOPs" */
 void alloy_text_bytes(alloy_text *text, double bytes); /* "3.77 GB" */
@@ -22,7 +24,7 @@ typedef struct alloy_time_unit {
 /* The unit that alloy_text_seconds would take. */
 alloy_time_unit alloy_time_unit_of(double seconds);
 
-/* FLOPs a byte: "2703.7"; "-" where nothing is moved. */
+/* FLOPs a byte: "2703.7"; "-" where nothing is moved, or one of them is not finite. */
 void alloy_text_intensity(alloy_text *text, double flops, double bytes);
 
 #endif

@@ -58,10 +58,11 @@ static void append_escaped(alloy_text *out, const char *string)
     }
 }
 
-/* Hundredths are far finer than a pixel. */
-static void append_number(alloy_text *out, double value)
+/* Hundredths are far finer than a pixel, and no drawing is as large as MOST. */
+static void append_coordinate(alloy_text *out, double value)
 {
-    long long hundredths = isfinite(value) ? llround(value * 100) : 0;
+    static const double MOST = 1e9;
+    long long hundredths = isfinite(value) ? llround(fmin(fmax(value, -MOST), MOST) * 100) : 0;
     if (hundredths < 0) {
         alloy_text_char(out, '-');
         hundredths = -hundredths;
@@ -83,7 +84,7 @@ void alloy_markup(alloy_text *out, const char *template, ...)
         if (strncmp(sign, "%s", 2) == 0)
             append_escaped(out, va_arg(values, const char *));
         else if (strncmp(sign, "%f", 2) == 0)
-            append_number(out, va_arg(values, double));
+            append_coordinate(out, va_arg(values, double));
         else if (strncmp(sign, "%lld", 4) == 0)
             alloy_text_format(out, "%lld", va_arg(values, long long));
         else if (strncmp(sign, "%%", 2) == 0)

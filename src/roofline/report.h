@@ -26,7 +26,7 @@ typedef struct alloy_report_chip {
 /* An estimate beside the bound: the shares of the peaks that are reached, and the time that each op adds. */
 typedef struct alloy_efficiency {
     bool given;
-    double compute, memory; /* above 0, at most 1 */
+    double compute, memory; /* 1e-6 to 1 */
     double overhead;        /* seconds an op */
 } alloy_efficiency;
 

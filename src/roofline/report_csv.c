@@ -1,5 +1,6 @@
 /* The report as CSV (RFC 4180, lines end in one newline): a row a module, down to the level asked for. Rows of each
  * level sum to its total; counts stand with all their digits, times in seconds. */
+#include <math.h>
 #include <string.h>
 
 #include "roofline/report.h"
@@ -27,7 +28,8 @@ static void append_number(alloy_text *out, alloy_count value)
 
 static void append_double(alloy_text *out, double value)
 {
-    alloy_text_double(out, value);
+    if (isfinite(value)) /* else the field is empty */
+        alloy_text_double(out, value);
     alloy_text_char(out, ',');
 }
 

@@ -6,6 +6,8 @@
  * Cells of figures carry the number itself in data-v, by which page.js sorts. The policy in the head allows the page
  * its own three pieces of style and script, by their hashes, and nothing else: what a config might smuggle in would not
  * run. Markup is well-formed XML but for the script. */
+#include <math.h>
+
 #include "roofline/chart.h"
 #include "roofline/figures.h"
 #include "roofline/markup.h"
@@ -48,7 +50,10 @@ static void add_text(alloy_text *out, const char *text)
 static void add_figure(alloy_text *out, double value, figure_function *figure)
 {
     alloy_text_string(out, "<td data-v='");
-    alloy_text_double(out, value);
+    if (isfinite(value))
+        alloy_text_double(out, value);
+    else
+        alloy_text_string(out, "-1"); /* below every number, so that rows can be sorted */
     alloy_text_string(out, "'>");
     figure(out, value);
     alloy_text_string(out, "</td>");
@@ -76,7 +81,7 @@ static void append_ratio(alloy_text *out, double value)
 
 static void append_three_digits(alloy_text *out, double value)
 {
-    alloy_text_format(out, "%.3g", value);
+    alloy_text_number(out, value, 'g', 3);
 }
 
 /* ---- Bounds ------------------------------------------------------------------------------------------------------ */

@@ -109,15 +109,24 @@ static void append_bounds(const alloy_report_result *r, alloy_text *out)
     alloy_text_seconds(out, b->serial);
     alloy_text_string(out, "; at most ");
     if (b->tokens_per_second < 10)
-        alloy_text_format(out, "%.3g", b->tokens_per_second);
+        alloy_text_number(out, b->tokens_per_second, 'g', 3);
     else
         alloy_text_short(out, b->tokens_per_second);
     alloy_text_string(out, " tokens/s\n");
-    if (b->joules_per_token > 0)
-        alloy_text_format(out, "energy: %.3g J/token at %.0f W\n", b->joules_per_token, r->chip->chip->power);
-    if (b->price_per_token > 0)
-        alloy_text_format(out, "price: %.3g a million tokens at %.4g an hour\n", b->price_per_token * 1e6,
-                          r->chip->chip->price_per_hour);
+    if (b->joules_per_token > 0) {
+        alloy_text_string(out, "energy: ");
+        alloy_text_number(out, b->joules_per_token, 'g', 3);
+        alloy_text_string(out, " J/token at ");
+        alloy_text_number(out, r->chip->chip->power, 'f', 0);
+        alloy_text_string(out, " W\n");
+    }
+    if (b->price_per_token > 0) {
+        alloy_text_string(out, "price: ");
+        alloy_text_number(out, b->price_per_token * 1e6, 'g', 3);
+        alloy_text_string(out, " a million tokens at ");
+        alloy_text_number(out, r->chip->chip->price_per_hour, 'g', 4);
+        alloy_text_string(out, " an hour\n");
+    }
 }
 
 static void append_estimate(const alloy_efficiency *e, const alloy_report_result *r, alloy_text *out)
@@ -126,7 +135,10 @@ static void append_estimate(const alloy_efficiency *e, const alloy_report_result
         return;
     alloy_text_string(out, "estimate (not a bound): ");
     alloy_text_seconds(out, r->estimate);
-    alloy_text_format(out, " / forward at compute %.4g, memory %.4g", e->compute, e->memory);
+    alloy_text_string(out, " / forward at compute ");
+    alloy_text_number(out, e->compute, 'g', 4);
+    alloy_text_string(out, ", memory ");
+    alloy_text_number(out, e->memory, 'g', 4);
     if (e->overhead > 0) {
         alloy_text_format(out, ", %lld ops x ", (long long)alloy_roofline_ops(r->roofline));
         alloy_text_seconds(out, e->overhead);
@@ -362,8 +374,9 @@ static void append_compared(const alloy_report *report, const alloy_report_resul
 {
     alloy_time_unit unit = unit_of_column(report, r->point, r->accounting);
     append_heading(report->request, r->point, out);
-    alloy_text_format(out, " %*.*f %s (%s)", unit.decimals ? 5 : 4, unit.decimals,
-                      r->bounds.overlap.seconds / unit.seconds, unit.name, r->bounds.overlap.bottleneck);
+    char time[64];
+    alloy_print_number(time, sizeof time, r->bounds.overlap.seconds / unit.seconds, 'f', unit.decimals);
+    alloy_text_format(out, " %*s %s (%s)", unit.decimals ? 5 : 4, time, unit.name, r->bounds.overlap.bottleneck);
 }
 
 /* A chip's results by one accounting, from `index` on; returns the index behind the chip's. */

@@ -7,6 +7,7 @@
  * the rest goes at the cache's bandwidth, and each row gets its share of that time. */
 #include "base/status.h"
 #include "roofline/analysis.h"
+#include "roofline/chips.h"
 
 static const double SECONDS_PER_HOUR = 3600;
 
@@ -19,8 +20,8 @@ static alloy_status take_rates(const alloy_roofline *r, const alloy_chip *chip, 
                                struct rates *rates)
 {
     alloy_peak format = r->terms.activation;
-    alloy_status status = ALLOY_OK;
-    if (compute_dtype)
+    alloy_status status = alloy_chip_check(chip);
+    if (!status && compute_dtype)
         status = alloy_format_by_name("compute_dtype", compute_dtype, &format);
     if (!status)
         status = alloy_chip_peak(chip, format, &rates->tensor);

@@ -261,7 +261,7 @@ static void x13_a_wrong_total_size_is_a_warning(void **state)
         const char *metadata, *word;
     } cases[] = {{"{\"total_size\": 4}", "total_size is 4"},
                  {"{\"total_size\": -3}", "negative"},
-                 {"{\"total_size\": 1e300}", "total_size is 1000"},
+                 {"{\"total_size\": 1e300}", "total_size is 1e+300,"},
                  {"{\"total_size\": \"3\"}", NULL},
                  {"{\"total_size\": 3.0, \"x\": []}", NULL},
                  {"null", NULL},
