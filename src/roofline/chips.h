@@ -1,4 +1,4 @@
-/* Chips: the built-in ones (chips_table.c), of which roofline.h shows one at a time, and what their figures may be. */
+/* Chips: the built-in ones (chips_table.c), of which roofline.h shows one at a time, and the ranges of figures. */
 #ifndef ALLOY_ROOFLINE_CHIPS_H
 #define ALLOY_ROOFLINE_CHIPS_H
 
@@ -7,7 +7,7 @@
 extern const alloy_chip alloy_chips[];
 extern const int alloy_chip_count;
 
-/* Rates from 1 to MOST a second, amounts from 0: far beyond any machine, and what is computed from them stays finite. */
+/* Rates are 1 to MOST a second, amounts 0 to MOST: far beyond any machine, and what is computed from them is finite. */
 #define ALLOY_CHIP_MOST 1e24
 
 /* RANGE, naming the chip and the figure, where one that a time is taken from lies outside. */

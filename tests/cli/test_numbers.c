@@ -1,7 +1,8 @@
 /* Every formatter of numbers takes every number: all of them with the doubles and integers at the ends of their types.
- * What is not finite is "-" (in JSON null), and nothing is longer than a cell. Then reports of random chips, lengths and
- * efficiencies over the whole range of exponents, in every format: each is an error that names the input, or a document
- * without a number that is not finite or a coordinate outside of the drawing. */
+ * What is not finite is "-" (in JSON null), and no text is longer than a cell.
+ *
+ * Reports of random chips, lengths and efficiencies over the whole range of exponents, in every format: each is an
+ * error that names the input, or a document without a number that is not finite or a coordinate outside the drawing. */
 #include "support.h"
 
 #include <float.h>
