@@ -7,11 +7,11 @@
  * goes on after its content. Its flags are applied only then:
  *
  *   special      with ALLOY_ENCODE_SPECIAL_AS_TEXT it is passed over
- *   single_word  it is passed over where a word character stands right before or after its content
+ *   single_word  it is passed over where a word character stands next to its content
  *   lstrip       it takes the white space before it, up to the end of the token before
  *   rstrip       it takes all white space after it; the search does not know, and finds tokens of white space there
  *
- * What is passed over is text, and shorter tokens inside it are not looked for. A token that nothing is left of, because
+ * What is passed over is text; shorter tokens inside it are not looked for. A token that nothing is left of, because
  * the one before took its place, is passed over too; where it would end before it begins, the library panics. The text
  * between two tokens reaches from the end of the first, rstrip included, to the start of the second.
  *

@@ -276,8 +276,8 @@ static alloy_status look_for(struct loader *l, const struct listed *listed, uint
     return status;
 }
 
-/* Marks what decoding without special tokens leaves out: tokens that decode to the text of a special token. So a special
- * token whose text the normalizer changes stays, as in `tokenizers`. */
+/* Marks what decoding without special tokens leaves out: tokens that decode to the content of a special token (added.c
+ * says why). */
 static void mark_skipped(struct loader *l, const uint32_t *ids)
 {
     alloy_vocabulary *v = &l->tokenizer->vocabulary;

@@ -39,8 +39,9 @@ typedef struct alloy_normalizer_scratch {
 
 void alloy_normalizer_scratch_free(alloy_normalizer_scratch *scratch);
 
-/* The normalized form of valid UTF-8; *out is `text` itself or lies in `scratch`. *origin (NULL: not wanted) is how many
- * of the first bytes come from the first character of the user's text: of `text` when given, then of *out. */
+/* The normalized form of valid UTF-8; *out is `text` itself or lies in `scratch`. *origin (NULL: not wanted) is the
+ * number of leading bytes that come from the first character of the user's text: of `text` on entry, of *out on
+ * return. */
 alloy_status alloy_normalize(const alloy_normalizer *normalizer, alloy_normalizer_scratch *scratch, const char *text,
                              size_t size, uint64_t *fuel, size_t *origin, const char **out, size_t *out_size);
 

@@ -21,7 +21,8 @@ alloy_status alloy_pattern_open_regex(alloy_pattern *pattern, const char *source
 alloy_status alloy_pattern_open_set(alloy_pattern *pattern, const alloy_code_set *set);
 void alloy_pattern_close(alloy_pattern *pattern); /* {0} is fine */
 
-/* A walk over the matches of a pattern in one text; an empty text has none. {0} is a new one; it keeps its memory from walk to walk. */
+/* A walk over the matches of a pattern in one text; an empty text has none. {0} is a new one; it keeps its memory from
+ * walk to walk. */
 typedef struct alloy_pattern_scan {
     const alloy_pattern *pattern;
     const char *text;
