@@ -17,8 +17,9 @@
  *   Ownership  X_open makes, X_close frees (NULL is fine). What a getter returns belongs to the object and lives as
  *              long as it.
  *   Threads    Any number of threads may use one alloy_model or alloy_tokenizer at the same time: both are constant
- *              once open. A session, a cache or a decoder belongs to one thread at a time. A forked child of a
- *              process that has opened a session of several threads cannot run one (OpenMP's threads are not forked).
+ *              once open. A session, a cache or a decoder belongs to one thread at a time. A session's own
+ *              threads live as long as it, block all signals but those of faults, and sleep between calls. A forked
+ *              child may go on with a session that it got: alone, on one thread (docs/threads.md).
  *   Numbers    In the default arithmetic the same model and tokens give the same bits, whatever the batch, the chunk
  *              size, the number of threads and the instruction set (docs/numerics.md).
  *   Text       UTF-8, with a length; it may hold NULs. Paths and names are NUL-terminated.

@@ -175,7 +175,9 @@ static alloy_status run_pass(struct work *w, int64_t tokens)
     alloy_arena_mark mark = alloy_arena_here(s->arena), tables = alloy_arena_here(s->tables);
     if (pass.residency)
         alloy_residency_begin(pass.residency);
+    alloy_team_begin(&s->team);
     alloy_decoder_forward(&pass, s->model, &decode);
+    alloy_team_end(&s->team);
     alloy_arena_cut(s->arena, mark);
     alloy_arena_cut(s->tables, tables);
     return pass.not_finite ? alloy_model_blame_weights(s->model) : pass.status;

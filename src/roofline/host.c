@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/median.h"
+#include "base/processors.h"
 #include "base/status.h"
 #include "roofline/host.h"
 #include "roofline/probe.h"

@@ -12,6 +12,7 @@
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/processors.h"
 #include "base/status.h"
 #include "base/threads.h"
 #include "config/fields.h"

@@ -6,7 +6,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "base/threads.h"
+#include "base/processors.h"
 #include "roofline/host.h"
 
 enum { MOST_CACHES = 16, MOST_LINE = 256 };

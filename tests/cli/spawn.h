@@ -50,7 +50,6 @@ static inline void child(const struct setup *setup, char *const *words, int in, 
         setenv("HF_HUB_CACHE", setup->hub, 1);
     if (setup->cache)
         setenv("XDG_CACHE_HOME", setup->cache, 1);
-    setenv("OMP_WAIT_POLICY", "passive", 1);
     if (setup->file_size)
         setrlimit(RLIMIT_FSIZE, &(struct rlimit){setup->file_size, setup->file_size});
     if (setup->memory)
