@@ -99,5 +99,6 @@ void alloy_cli_help(const alloy_cli_command *command)
     print_flags("Flags of commands that open a model",
                 alloy_cli_takes_model_flags(command) ? alloy_cli_model_flags : NULL, command->flags);
     print_flags("Flags of every command", alloy_cli_every_flags, command->flags);
-    alloy_cli_print("\nExamples:\n%s", command->examples);
+    alloy_cli_print("\nExamples:\n");
+    alloy_cli_print_lines(command->examples, strlen(command->examples));
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/printable.h"
 #include "base/status.h"
 #include "progress.h"
 
@@ -17,8 +18,9 @@ enum { FLUSH_AT = 64 * 1024 };
 static struct {
     alloy_text waiting; /* printed and not written yet */
     bool json, quiet, verbose;
-    bool printed; /* anything */
-    int failure;  /* errno of the first write that failed */
+    bool terminal; /* is stdout one? */
+    bool printed;  /* anything */
+    int failure;   /* errno of the first write that failed */
 } out;
 
 void alloy_cli_output_open(void)
@@ -29,6 +31,7 @@ void alloy_cli_output_open(void)
     for (int i = 0; i < 3; i++)
         if (fcntl(i, F_GETFD) == -1)
             (void)!open("/dev/null", wrong_way[i]); /* the lowest free number is i */
+    out.terminal = isatty(STDOUT_FILENO);
 }
 
 void alloy_cli_output_set(bool json, bool quiet, bool verbose)
@@ -63,18 +66,51 @@ static void printed(void)
         write_out();
 }
 
+static size_t count_newlines(const char *text, size_t size)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < size; i++)
+        count += text[i] == '\n';
+    return count;
+}
+
+/* Newlines at both ends of a format are its own. Between them they are where there are as many as in the format; else
+ * an argument brought some, and none is printed as one. */
 void alloy_cli_print(const char *format, ...)
 {
+    size_t size = strlen(format), before = strspn(format, "\n"), after = 0;
+    while (after < size - before && format[size - 1 - after] == '\n')
+        after++;
+    alloy_text text = {0};
     va_list args;
     va_start(args, format);
-    alloy_text_format_list(&out.waiting, format, args);
+    alloy_text_format_list(&text, format, args);
     va_end(args);
+    if (!text.failed) {
+        const char *middle = alloy_text_get(&text) + before;
+        size_t length = text.size - before - after;
+        bool own = count_newlines(middle, length) == count_newlines(format + before, size - before - after);
+        alloy_text_append(&out.waiting, format, before);
+        alloy_text_printable(&out.waiting, middle, length, own ? ALLOY_KEEP_LINES : ALLOY_KEEP_NOTHING);
+        alloy_text_append(&out.waiting, format + size - after, after);
+    }
+    out.waiting.failed |= text.failed;
+    alloy_text_free(&text);
+    printed();
+}
+
+void alloy_cli_print_lines(const char *text, size_t size)
+{
+    alloy_text_printable(&out.waiting, text, size, ALLOY_KEEP_LINES);
     printed();
 }
 
 void alloy_cli_write(const void *bytes, size_t size)
 {
-    alloy_text_append(&out.waiting, bytes, size);
+    if (out.terminal)
+        alloy_text_printable(&out.waiting, bytes, size, ALLOY_KEEP_LINES | ALLOY_KEEP_DIRECTIONS);
+    else
+        alloy_text_append(&out.waiting, bytes, size);
     printed();
 }
 
@@ -113,9 +149,10 @@ alloy_status alloy_cli_document_print(alloy_cli_document *document)
 static void print_line(const char *before, const char *format, va_list args)
 {
     alloy_cli_progress_clear();
-    fputs(before, stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
+    char text[4096], line[4096];
+    alloy_vsnprintf(text, sizeof text, format, args);
+    alloy_printable_form(line, sizeof line, text, strlen(text), ALLOY_KEEP_NOTHING);
+    fprintf(stderr, "%s%s\n", before, line);
     fflush(stderr);
 }
 

@@ -17,8 +17,11 @@
 void alloy_cli_output_open(void);
 void alloy_cli_output_set(bool json, bool quiet, bool verbose);
 
-/* stdout. */
+/* stdout, in three ways. For people: text in printable form (base/printable.h); the lines are the format's, a newline
+ * in an argument is not one. Text of several lines, likewise printable. Results: bytes as they are; where stdout is a
+ * terminal, what would act on it (controls but newline and tab, bytes that are no UTF-8) is shown as \xHH. */
 void alloy_cli_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void alloy_cli_print_lines(const char *text, size_t size);
 void alloy_cli_write(const void *bytes, size_t size);
 
 /* Something could not be printed for want of memory: as if it could not be written. */
@@ -36,7 +39,7 @@ typedef struct alloy_cli_document {
 alloy_json_writer *alloy_cli_document_open(alloy_cli_document *document, int indent);
 alloy_status alloy_cli_document_print(alloy_cli_document *document);
 
-/* stderr, a line each: always (errors), unless -q, only with -v. */
+/* stderr, a printable line each: always (errors), unless -q, only with -v. */
 void alloy_cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void alloy_cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void alloy_cli_detail(const char *format, ...) __attribute__((format(printf, 1, 2)));

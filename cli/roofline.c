@@ -72,8 +72,10 @@ static alloy_status print_report(const alloy_cli_roofline_options *o, const allo
         print_document(o, report, &text);
         status = alloy_text_status(&text);
     }
+    bool is_text = !o->common.json && !o->csv && !is_stdout(o->html) && !is_stdout(o->svg);
     if (!status)
-        alloy_cli_write(alloy_text_get(&text), text.size);
+        is_text ? alloy_cli_print_lines(alloy_text_get(&text), text.size)
+                : alloy_cli_write(alloy_text_get(&text), text.size);
     alloy_text_free(&text);
     alloy_report_close(report);
     return status;

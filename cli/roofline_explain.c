@@ -2,6 +2,7 @@
  * put in, and where a chip's figures are from. */
 #include <string.h>
 
+#include "base/printable.h"
 #include "base/status.h"
 #include "output.h"
 #include "roofline.h"
@@ -46,10 +47,12 @@ static void say(void *user, const char *text)
 {
     struct lines *lines = user;
     lines->any = true;
-    if (lines->json)
+    if (lines->json) {
         alloy_json_write_string(lines->json, text, strlen(text));
-    else
-        alloy_text_format(&lines->text, "%s\n", text);
+        return;
+    }
+    alloy_text_printable(&lines->text, text, strlen(text), ALLOY_KEEP_NOTHING);
+    alloy_text_char(&lines->text, '\n');
 }
 
 static void say_each(struct lines *lines, const char *const *line)
@@ -139,7 +142,7 @@ static alloy_status print_lines(const alloy_cli_roofline_options *o, const alloy
     if (!status)
         status = alloy_text_status(&lines.text);
     if (!status)
-        alloy_cli_write(alloy_text_get(&lines.text), lines.text.size);
+        alloy_cli_print_lines(alloy_text_get(&lines.text), lines.text.size);
     alloy_text_free(&lines.text);
     return status;
 }

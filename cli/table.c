@@ -12,7 +12,7 @@ void alloy_cli_table_print(alloy_table *table)
     alloy_table_append(table, &text);
     if (text.failed)
         alloy_cli_lost();
-    alloy_cli_write(alloy_text_get(&text), text.size);
+    alloy_cli_print_lines(alloy_text_get(&text), text.size);
     alloy_text_free(&text);
 }
 

@@ -64,9 +64,9 @@ typedef enum alloy_status {
     ALLOY_STATUS_COUNT
 } alloy_status;
 
-/* What happened in the calling thread's last failed call, in one line without a newline; "" before any. Valid until the
- * thread's next failure. Kept with the thread and not with an object, so that one place serves failures before an
- * object exists too. */
+/* What happened in the calling thread's last failed call, in one line without control characters; "" before any. Valid
+ * until the thread's next failure. Kept with the thread and not with an object, so that one place serves failures
+ * before an object exists too. */
 ALLOY_API const char *alloy_error(void);
 
 /* "OK", "ARG", ... */
@@ -76,7 +76,8 @@ ALLOY_API const char *alloy_status_name(alloy_status status);
 ALLOY_API const char *alloy_version(void);
 
 /* Warnings (a vocabulary larger than the embedding, an ignored auto_map, ...) go to this function, one line each
- * without a newline; NULL, the default, drops them. Process-wide; set it before other calls. `user` is handed back. */
+ * without control characters; NULL, the default, drops them. Process-wide; set it before other calls. `user` is handed
+ * back. */
 typedef void alloy_log_function(void *user, const char *line);
 ALLOY_API void alloy_set_log(alloy_log_function *log, void *user);
 

@@ -2,7 +2,9 @@
 #include "base/log.h"
 
 #include <stdarg.h>
+#include <string.h>
 
+#include "base/printable.h"
 #include "base/text.h"
 
 static alloy_log_function *log_function;
@@ -18,10 +20,11 @@ void alloy_warn(const char *format, ...)
 {
     if (!log_function)
         return;
-    char line[1024];
+    char text[1024], line[1024];
     va_list args;
     va_start(args, format);
-    alloy_vsnprintf(line, sizeof line, format, args);
+    alloy_vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    alloy_printable_form(line, sizeof line, text, strlen(text), ALLOY_KEEP_NOTHING);
     log_function(log_user, line);
 }

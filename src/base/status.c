@@ -1,11 +1,10 @@
 /* The thread's error text (status.h). */
 #include "base/status.h"
 
-#include <stdio.h>
 #include <string.h>
 
+#include "base/printable.h"
 #include "base/text.h"
-#include "base/utf8.h"
 
 enum { TEXT_SIZE = 2048, PRINTABLE_SIZE = 88, PRINTABLE_BUFFERS = 8 };
 enum { PATH_SHOWN = 500, PATH_SIZE = 528, PATH_BUFFERS = 4 }; /* bytes shown; room for them, dots and an escape */
@@ -38,7 +37,7 @@ alloy_status alloy_fail(alloy_status status, const char *format, ...)
     va_start(args, format);
     alloy_vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    memcpy(thread_text, text, sizeof text);
+    alloy_printable_form(thread_text, sizeof thread_text, text, strlen(text), ALLOY_KEEP_NOTHING);
     thread_status = status;
     return status;
 }
@@ -50,33 +49,12 @@ alloy_status alloy_fail_in(alloy_status status, const char *where)
     return alloy_fail(status, "%s: %s", where, text);
 }
 
-/* Writes a printable form of as much as fits `capacity` bytes, and "..." where that is not all. */
-static void make_printable(char *out, size_t capacity, const char *bytes, size_t size)
-{
-    size_t used = 0, i = 0;
-    while (i < size && used < capacity - 16) {
-        uint32_t code;
-        size_t n = alloy_utf8_next(bytes + i, size - i, &code);
-        if (code < 0x20 || (code >= 0x7F && code < 0xA0) || code == '"' || code == '\\' || code == ALLOY_UTF8_BAD) {
-            used += (size_t)snprintf(out + used, capacity - used, "\\x%02X", (unsigned char)bytes[i]);
-            i++;
-            continue;
-        }
-        memcpy(out + used, bytes + i, n);
-        used += n;
-        i += n;
-    }
-    if (i < size)
-        used += (size_t)snprintf(out + used, capacity - used, "...");
-    out[used] = 0;
-}
-
 const char *alloy_printable(const char *bytes, size_t size)
 {
     static _Thread_local char buffers[PRINTABLE_BUFFERS][PRINTABLE_SIZE];
     static _Thread_local unsigned next;
     char *out = buffers[next++ % PRINTABLE_BUFFERS];
-    make_printable(out, PRINTABLE_SIZE, bytes, size);
+    alloy_printable_form(out, PRINTABLE_SIZE, bytes, size, ALLOY_ESCAPE_QUOTES);
     return out;
 }
 
@@ -90,6 +68,6 @@ const char *alloy_printable_path(const char *path)
         shown--;
     size_t dots = shown < size ? 3 : 0;
     memcpy(out, "...", dots);
-    make_printable(out + dots, PATH_SIZE - dots, path + size - shown, shown);
+    alloy_printable_form(out + dots, PATH_SIZE - dots, path + size - shown, shown, ALLOY_ESCAPE_QUOTES);
     return out;
 }

@@ -3,9 +3,9 @@
  * failures before an object exists, needs no allocation (so NOMEM has a text too), and a binding that calls from one
  * thread reads it from there.
  *
- * A text says where (file, key, byte or line:column), what was found and what was expected. Untrusted names that go
- * into it are printed with alloy_printable, so that control characters and overlong names of a bad file cannot spoil a
- * terminal or a log. */
+ * A text says where (file, key, byte or line:column), what was found and what was expected. It is one line without
+ * control characters, whatever was put into it (printable.h). Names from files are put into it with alloy_printable,
+ * which also keeps them short and tells their quotes from ours. */
 #ifndef ALLOY_BASE_STATUS_H
 #define ALLOY_BASE_STATUS_H
 
@@ -24,8 +24,8 @@ alloy_status alloy_fail_in(alloy_status status, const char *where);
 /* The status of the thread's last failure, for functions that report failure by NULL. */
 alloy_status alloy_last_status(void);
 
-/* A printable form of `size` untrusted bytes: control characters, quotes and bad UTF-8 escaped, cut to about 60
- * characters. The result lies in one of eight rotating buffers of the thread. */
+/* A printable form of `size` untrusted bytes, quotes escaped too, cut to 87 bytes. The result lies in one of eight
+ * rotating buffers of the thread. */
 const char *alloy_printable(const char *bytes, size_t size);
 
 /* The same for a path: up to 500 bytes of it, and of a longer one the end, which names the file. One of four rotating

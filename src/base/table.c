@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/printable.h"
+
 void alloy_table_open(alloy_table *table, const char *headings)
 {
     *table = (alloy_table){0};
@@ -18,11 +20,15 @@ void alloy_table_open(alloy_table *table, const char *headings)
 
 void alloy_table_cell(alloy_table *table, const char *format, ...)
 {
+    alloy_text cell = {0};
     va_list args;
     va_start(args, format);
-    alloy_text_format_list(&table->cells, format, args);
+    alloy_text_format_list(&cell, format, args);
     va_end(args);
+    alloy_text_printable(&table->cells, alloy_text_get(&cell), cell.size, ALLOY_KEEP_NOTHING);
     alloy_text_char(&table->cells, 0);
+    table->cells.failed |= cell.failed;
+    alloy_text_free(&cell);
     table->count++;
 }
 

@@ -6,7 +6,7 @@
 
 enum { ALLOY_TABLE_MOST_COLUMNS = 16 };
 
-/* Cells are added row by row; widths follow from what they hold. */
+/* Cells are added row by row, in printable form; widths follow from what they hold then. */
 typedef struct alloy_table {
     int columns;
     int line; /* characters that a line has, 0: any number. A first cell that leaves too few has a line of its own */

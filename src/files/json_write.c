@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/printable.h"
 #include "base/utf8.h"
 #include "files/json.h"
 
@@ -78,14 +79,21 @@ void alloy_json_write_array_end(alloy_json_writer *writer)
 }
 
 /* One character that may not stand in a string as it is. */
-static void write_escape(alloy_text *out, unsigned char c)
+static void write_escape(alloy_text *out, uint32_t code)
 {
     static const char values[] = "\"\\\b\f\n\r\t", names[] = "\"\\bfnrt";
-    const char *value = c ? strchr(values, c) : NULL;
+    const char *value = code && code < 0x80 ? strchr(values, (int)code) : NULL;
     if (value)
         alloy_text_format(out, "\\%c", names[value - values]);
     else
-        alloy_text_format(out, "\\u%04x", c);
+        alloy_text_format(out, "\\u%04x", (unsigned)code);
+}
+
+/* JSON wants quotes and C0 escaped. The other characters are those that a terminal or a reader is misled by. */
+static bool must_escape(uint32_t code)
+{
+    return code == '"' || code == '\\' || code == 0x2028 || code == 0x2029 || alloy_code_is_control(code) ||
+           alloy_code_turns_text(code);
 }
 
 static void write_quoted(alloy_text *out, const char *bytes, size_t size)
@@ -96,7 +104,7 @@ static void write_quoted(alloy_text *out, const char *bytes, size_t size)
         unsigned char c = (unsigned char)bytes[at];
         uint32_t code = c;
         size_t length = c < 0x80 ? 1 : alloy_utf8_next(bytes + at, size - at, &code);
-        if (code >= 0x20 && code != '"' && code != '\\' && code != ALLOY_UTF8_BAD) {
+        if (!must_escape(code)) {
             at += length;
             continue;
         }
@@ -104,7 +112,7 @@ static void write_quoted(alloy_text *out, const char *bytes, size_t size)
         if (code == ALLOY_UTF8_BAD)
             alloy_text_string(out, "\xEF\xBF\xBD");
         else
-            write_escape(out, c);
+            write_escape(out, code);
         at += length;
         start = at;
     }

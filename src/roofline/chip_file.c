@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/names.h"
+#include "base/printable.h"
 #include "base/status.h"
 #include "config/fields.h"
 #include "roofline/chips.h"
@@ -118,6 +119,9 @@ static alloy_status check(const alloy_chip *chip, const char *file)
         has_peak = has_peak || chip->peak[i] > 0;
     if (!chip->name)
         return alloy_fail(ALLOY_FORMAT, "%s: \"name\" is missing", name);
+    if (!alloy_is_printable(chip->name, strlen(chip->name)))
+        return alloy_fail(ALLOY_FORMAT, "%s: \"name\" is \"%s\", expected one line of printable characters", name,
+                          alloy_printable(chip->name, strlen(chip->name)));
     if (chip->memory_bandwidth == 0)
         return alloy_fail(ALLOY_FORMAT, "%s: \"memory_bandwidth\" (bytes/s) is missing", name);
     if (!has_peak)

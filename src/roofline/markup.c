@@ -5,22 +5,17 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "base/printable.h"
 #include "base/utf8.h"
 
 enum { MOST_CUT = 64 }; /* characters */
 
-/* What XML 1.0 lets stand nowhere (section 2.2), and DEL and the C1 controls, which it discourages. */
+/* What XML 1.0 lets stand nowhere (section 2.2), DEL and the C1 controls, which it discourages, and what in a name
+ * could turn the text around it. */
 static bool is_forbidden(uint32_t code)
 {
-    return (code < 0x20 && code != '\t' && code != '\n' && code != '\r') || (code >= 0x7F && code < 0xA0) ||
-           (code & 0xFFFE) == 0xFFFE || code == ALLOY_UTF8_BAD;
-}
-
-/* Marks and overrides of direction: in a name they could turn the text around it. */
-static bool turns_text(uint32_t code)
-{
-    return code == 0x061C || code == 0x200E || code == 0x200F || (code >= 0x202A && code <= 0x202E) ||
-           (code >= 0x2066 && code <= 0x2069);
+    bool space = code == '\t' || code == '\n' || code == '\r';
+    return (alloy_code_is_control(code) && !space) || (code & 0xFFFE) == 0xFFFE || alloy_code_turns_text(code);
 }
 
 static const char *entity_of(uint32_t code)
@@ -51,7 +46,7 @@ static void append_escaped(alloy_text *out, const char *string)
         const char *entity = entity_of(code);
         if (entity)
             alloy_text_string(out, entity);
-        else if (is_forbidden(code) || turns_text(code))
+        else if (is_forbidden(code))
             alloy_text_append(out, replacement, alloy_utf8_put(ALLOY_UTF8_REPLACEMENT, replacement));
         else
             alloy_text_append(out, string + at, length);
