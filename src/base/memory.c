@@ -1,6 +1,7 @@
 /* Allocation (memory.h). */
 #include "base/memory.h"
 
+#include <malloc.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -27,11 +28,46 @@ static bool fails_on_purpose(void)
     return left == 0;
 }
 
-static void *checked(void *memory, size_t count, size_t size)
+static _Atomic bool watching;
+static _Atomic int64_t watched, watched_most; /* bytes in use since the watch began, and the most there were */
+
+void alloy_memory_watch(bool on)
 {
+    atomic_store(&watched, 0);
+    atomic_store(&watched_most, 0);
+    atomic_store(&watching, on);
+}
+
+size_t alloy_memory_peak(void)
+{
+    return (size_t)atomic_load(&watched_most);
+}
+
+static bool is_watching(void)
+{
+    return atomic_load_explicit(&watching, memory_order_relaxed);
+}
+
+static void watch(int64_t bytes)
+{
+    int64_t now = atomic_fetch_add(&watched, bytes) + bytes, most = atomic_load(&watched_most);
+    while (now > most && !atomic_compare_exchange_weak(&watched_most, &most, now))
+        continue;
+}
+
+/* Memory that was asked for, or that grew from `before` bytes. */
+static void *checked_from(void *memory, size_t count, size_t size, int64_t before)
+{
+    if (memory && is_watching())
+        watch((int64_t)malloc_usable_size(memory) - before);
     if (!memory)
         alloy_fail(ALLOY_NOMEM, "out of memory: %zu x %zu bytes could not be allocated", count, size);
     return memory;
+}
+
+static void *checked(void *memory, size_t count, size_t size)
+{
+    return checked_from(memory, count, size, 0);
 }
 
 /* Bytes of an allocation, at least 1; 0 where it overflows or is meant to fail. */
@@ -66,7 +102,8 @@ void *alloy_memory_aligned(size_t count, size_t size)
 void *alloy_memory_resize(void *old, size_t count, size_t size)
 {
     size_t bytes = bytes_of(count, size);
-    return checked(bytes ? realloc(old, bytes) : NULL, count, size);
+    int64_t before = old && is_watching() ? (int64_t)malloc_usable_size(old) : 0;
+    return checked_from(bytes ? realloc(old, bytes) : NULL, count, size, before);
 }
 
 char *alloy_memory_copy(const void *bytes, size_t size)
@@ -90,6 +127,8 @@ char *alloy_memory_string(const char *text)
 
 void alloy_memory_free(void *memory)
 {
+    if (memory && is_watching())
+        watch(-(int64_t)malloc_usable_size(memory));
     free(memory);
 }
 

@@ -4,6 +4,7 @@
 #ifndef ALLOY_BASE_MEMORY_H
 #define ALLOY_BASE_MEMORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,5 +38,10 @@ size_t alloy_memory_of_machine(void);
 
 /* For tests: the n-th allocation from now fails, and all that follow (n < 0: none). */
 void alloy_memory_fail_after(int64_t n);
+
+/* For tests: counts the bytes that are in use beyond those at this call, from now on or no more; alloy_memory_peak is
+ * the most there were since. */
+void alloy_memory_watch(bool on);
+size_t alloy_memory_peak(void);
 
 #endif

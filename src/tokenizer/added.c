@@ -33,6 +33,8 @@
 #include "base/status.h"
 #include "tokenizer/class_map.h"
 
+enum { STEPS_A_NODE = 4 };
+
 void alloy_added_set_open(alloy_added_set *set)
 {
     *set = (alloy_added_set){.seed = alloy_hash_key_new().low | 1, .only_first = -2};
@@ -154,18 +156,21 @@ alloy_status alloy_added_set_add(alloy_added_set *set, const char *text, size_t 
 
 /* ---- Searching --------------------------------------------------------------------------------------------------- */
 
-/* The next token at or behind `from`: its bytes are [*start, *end). NULL: none. */
+/* The next token at or behind `from`: its bytes are [*start, *end). NULL: none, or *status is a failure. */
 static const alloy_added_token *find_next(const alloy_added_set *set, const char *text, size_t size, size_t from,
-                                          size_t *start, size_t *end)
+                                          alloy_budget *budget, size_t *start, size_t *end, alloy_status *status)
 {
     const uint8_t *s = (const uint8_t *)text;
+    uint64_t steps = 0;
+    const alloy_added_token *found = NULL;
+    *status = ALLOY_OK;
     if (set->only_first == -2)
         return NULL;
     for (size_t at = from; at < size; at++) {
         if (set->only_first >= 0) {
             const uint8_t *hit = memchr(s + at, set->only_first, size - at);
             if (!hit)
-                return NULL;
+                break;
             at = (size_t)(hit - s);
         }
         int32_t best = -1;
@@ -177,13 +182,18 @@ static const alloy_added_token *find_next(const alloy_added_set *set, const char
             }
             if (i == size)
                 break;
+            steps += STEPS_A_NODE;
         }
+        if (steps > budget->steps)
+            break;
         if (best >= 0) {
             *start = at;
-            return &set->tokens[best];
+            found = &set->tokens[best];
+            break;
         }
     }
-    return NULL;
+    *status = alloy_budget_charge(budget, steps, "the search for added_tokens");
+    return *status ? NULL : found;
 }
 
 /* Start of the character that ends at `end` > 0. */
@@ -225,14 +235,15 @@ static size_t space_behind(const uint8_t *s, size_t size, size_t start)
 }
 
 alloy_status alloy_added_divide(const alloy_added_set *set, const char *text, size_t size, bool skip_special,
-                                alloy_stretch_function *take, void *user)
+                                alloy_budget *budget, alloy_stretch_function *take, void *user)
 {
     const uint8_t *s = (const uint8_t *)text;
-    size_t done = 0, from = 0, start, end;
+    size_t done = 0, from = 0, start = 0, end = 0;
     size_t space_start = 1,
            space_end = 0; /* white space behind a token, walked over once however many tokens lie in it */
     const alloy_added_token *token;
-    while ((token = find_next(set, text, size, from, &start, &end))) {
+    alloy_status status;
+    while ((token = find_next(set, text, size, from, budget, &start, &end, &status))) {
         from = end;
         if ((skip_special && token->special) || (token->single_word && !stands_alone(set, s, size, start, end)))
             continue;
@@ -247,12 +258,12 @@ alloy_status alloy_added_divide(const alloy_added_set *set, const char *text, si
         }
         if (start >= end) /* white space that the token before has taken already */
             continue;
-        alloy_status status = done < start ? take(user, NULL, done, start) : ALLOY_OK;
+        status = done < start ? take(user, NULL, done, start) : ALLOY_OK;
         if (!status)
             status = take(user, token, start, end);
         if (status)
             return status;
         done = end;
     }
-    return done < size ? take(user, NULL, done, size) : ALLOY_OK;
+    return done < size && !status ? take(user, NULL, done, size) : status;
 }

@@ -4,9 +4,10 @@
 #define ALLOY_TOKENIZER_ADDED_H
 
 #include "alloy/alloy.h"
+#include "tokenizer/budget.h"
 #include "tokenizer/code_set.h"
 
-enum { ALLOY_ADDED_MOST_BYTES = 4096 }; /* of a token: the search takes at most this many steps a byte of text */
+enum { ALLOY_ADDED_MOST_BYTES = 4096 }; /* of a token */
 
 typedef struct alloy_added_token {
     uint32_t id;
@@ -43,8 +44,10 @@ alloy_status alloy_added_set_add(alloy_added_set *set, const char *text, size_t 
 /* Takes a stretch of text: `token` is NULL for text between tokens. A status other than OK ends the walk. */
 typedef alloy_status alloy_stretch_function(void *user, const alloy_added_token *token, size_t start, size_t end);
 
-/* Hands over the stretches of valid UTF-8 in their order. `skip_special`: special tokens are passed over as text. */
+/* Hands over the stretches of valid UTF-8 in their order. `skip_special`: special tokens are passed over as text. Where
+ * a token is nearly met at each byte of the text, looking for it takes as many steps as the token is long, and the
+ * budget ends it. */
 alloy_status alloy_added_divide(const alloy_added_set *set, const char *text, size_t size, bool skip_special,
-                                alloy_stretch_function *take, void *user);
+                                alloy_budget *budget, alloy_stretch_function *take, void *user);
 
 #endif

@@ -7,6 +7,8 @@
 #include "base/status.h"
 #include "files/json.h"
 
+enum { MOST_NESTED = 8 };
+
 static void read_text(alloy_json *json, alloy_text *text)
 {
     alloy_json_string_view view = alloy_json_string(json);
@@ -36,7 +38,7 @@ static void read_pattern(alloy_json *json, alloy_component *c)
 static alloy_part read_part(alloy_json *json, const alloy_component *c)
 {
     alloy_json_string_view raw = alloy_json_raw(json);
-    return (alloy_part){c->name, raw.bytes, raw.size};
+    return (alloy_part){c->name, raw.bytes, raw.size, c->budget};
 }
 
 /* The fields that are text; false: another one. */
@@ -122,7 +124,9 @@ static void read_field(alloy_json *json, const alloy_json_string_view *key, allo
         alloy_json_skip(json);
 }
 
-static alloy_status read_items(alloy_part items, alloy_component_function *take, void *target)
+static alloy_status read_component(alloy_part part, int depth, alloy_component_function *take, void *target);
+
+static alloy_status read_items(alloy_part items, int depth, alloy_component_function *take, void *target)
 {
     alloy_json json;
     alloy_status status = ALLOY_OK;
@@ -131,7 +135,8 @@ static alloy_status read_items(alloy_part items, alloy_component_function *take,
     while (!status && alloy_json_next_item(&json)) {
         alloy_json_string_view raw = alloy_json_raw(&json);
         if (raw.size > 0)
-            status = alloy_component_read((alloy_part){items.name, raw.bytes, raw.size}, take, target);
+            status =
+                read_component((alloy_part){items.name, raw.bytes, raw.size, items.budget}, depth + 1, take, target);
     }
     alloy_status closed = alloy_json_close(&json);
     return status ? status : closed;
@@ -145,9 +150,10 @@ static void free_component(alloy_component *c)
         alloy_text_free(texts[i]);
 }
 
-alloy_status alloy_component_read(alloy_part part, alloy_component_function *take, void *target)
+/* The text of a sequence is read once at each level above its items, so there are few. */
+static alloy_status read_component(alloy_part part, int depth, alloy_component_function *take, void *target)
 {
-    alloy_component c = {.name = part.name, .use_regex = true, .split = true};
+    alloy_component c = {.name = part.name, .budget = part.budget, .use_regex = true, .split = true};
     alloy_part items = {0};
     alloy_json json;
     alloy_json_string_view key;
@@ -162,10 +168,17 @@ alloy_status alloy_component_read(alloy_part part, alloy_component_function *tak
         status = take(target, &c);
     else if (!status && items.size == 0)
         status = alloy_fail(ALLOY_FORMAT, "%s: a Sequence without its list of components", part.name);
+    else if (!status && depth == MOST_NESTED)
+        status = alloy_fail(ALLOY_LIMIT, "%s: sequences are nested more than %d deep", part.name, MOST_NESTED);
     else if (!status)
-        status = read_items(items, take, target);
+        status = read_items(items, depth, take, target);
     free_component(&c);
     return status;
+}
+
+alloy_status alloy_component_read(alloy_part part, alloy_component_function *take, void *target)
+{
+    return read_component(part, 1, take, target);
 }
 
 bool alloy_component_is(const alloy_component *c, const char *type)
@@ -194,7 +207,7 @@ alloy_status alloy_component_pattern(const alloy_component *c, alloy_pattern *pa
         return alloy_fail(ALLOY_FORMAT, "%s: %s: a \"pattern\" that is not empty is expected", c->name,
                           alloy_text_get(&c->type));
     if (c->regex)
-        status = alloy_pattern_open_regex(pattern, c->pattern.bytes, c->pattern.size);
+        status = alloy_pattern_open_regex(pattern, c->pattern.bytes, c->pattern.size, c->budget);
     else
         status = alloy_pattern_open_string(pattern, c->pattern.bytes, c->pattern.size);
     return status ? alloy_fail_in(status, c->name) : ALLOY_OK;

@@ -9,6 +9,7 @@
 
 typedef struct alloy_component {
     const char *name; /* of the part, for messages */
+    alloy_budget *budget;
     alloy_text type;
     alloy_text pattern;      /* of {"String": ...} or {"Regex": ...} */
     bool has_pattern, regex; /* which one */

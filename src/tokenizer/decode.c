@@ -10,16 +10,33 @@
 
 #define REPLACEMENT "\xEF\xBF\xBD"
 
-enum { FUEL = 10000000 };
+#define PART "the decoder"
 
 void alloy_decoder_chain_close(alloy_decoder_chain *chain)
 {
     for (int64_t i = 0; i < chain->count; i++) {
         alloy_pattern_close(&chain->stages[i].pattern);
         alloy_text_free(&chain->stages[i].content);
+        alloy_memory_free(chain->stages[i].borders);
     }
     alloy_memory_free(chain->stages);
     *chain = (alloy_decoder_chain){0};
+}
+
+/* borders[i]: of the first i + 1 bytes of the pattern, how many (but not all) both begin and end them. */
+static alloy_status find_borders(alloy_decoder_stage *stage)
+{
+    const char *p = stage->pattern.string;
+    uint32_t *borders = stage->borders = alloy_memory_zeroed(stage->pattern.size, sizeof *borders);
+    if (!borders)
+        return ALLOY_NOMEM;
+    for (uint32_t i = 1, n = 0; i < stage->pattern.size; i++) {
+        while (n > 0 && p[i] != p[n])
+            n = borders[n - 1];
+        n += p[i] == p[n];
+        borders[i] = n;
+    }
+    return ALLOY_OK;
 }
 
 alloy_status alloy_decoder_chain_finish(alloy_decoder_chain *chain)
@@ -34,6 +51,8 @@ alloy_status alloy_decoder_chain_finish(alloy_decoder_chain *chain)
             return alloy_fail(ALLOY_FORMAT,
                               "decoder: ByteLevel, ByteFallback or a Replace by Regex behind Fuse or ByteLevel is not "
                               "supported: it would need the whole text at once");
+        if (fused && stage->kind == ALLOY_DECODE_REPLACE && find_borders(stage))
+            return ALLOY_NOMEM;
         fused |= stage->kind == ALLOY_DECODE_BYTE_LEVEL || stage->kind == ALLOY_DECODE_FUSE;
     }
     return ALLOY_OK;
@@ -232,23 +251,30 @@ static size_t strip_back(const alloy_text *content, const char *text, size_t siz
     return off;
 }
 
-/* One long token: the front is stripped as it comes; what the end may strip waits. */
+static void append_repeats(alloy_text *out, const alloy_text *content, int64_t count)
+{
+    for (; count > 0; count--)
+        alloy_text_append(out, content->bytes, content->size);
+}
+
+/* One long token: the front is stripped as it comes; what the end may strip is held, as a number. */
 static alloy_status strip_fused(struct flow flow, const alloy_decoder_stage *stage, const char *text, size_t size)
 {
-    int64_t *seen = &flow.run->stages[flow.stage].seen, left = stage->start - *seen;
+    int64_t *seen = &flow.run->stages[flow.stage].seen, *held = &flow.run->stages[flow.stage].held;
+    int64_t left = stage->start - *seen;
     size_t front = strip_front(&stage->content, text, size, &left);
     *seen = stage->start - left;
-    if (stage->stop == 0)
-        return front < size ? pass_on(flow, text + front, size - front, false) : ALLOY_OK;
-    alloy_text *kept = kept_of(flow), *made = made_of(flow);
-    alloy_text_append(kept, text + front, size - front);
-    alloy_status status = alloy_text_status(kept);
-    if (status)
-        return status;
-    size_t certain = kept->size - strip_back(&stage->content, alloy_text_get(kept), kept->size, stage->stop);
-    alloy_text_append(made, kept->bytes, certain);
-    drop_front(kept, certain);
-    return certain ? pass_made(flow, false) : ALLOY_OK;
+    text += front;
+    size -= front;
+    size_t back = strip_back(&stage->content, text, size, stage->stop);
+    int64_t repeats = (int64_t)(back / stage->content.size), out = *held;
+    if (back == size) /* it goes on with what is held */
+        out = *held + repeats > stage->stop ? *held + repeats - stage->stop : 0;
+    *held += repeats - out;
+    alloy_text *made = made_of(flow);
+    append_repeats(made, &stage->content, out);
+    alloy_text_append(made, text, size - back);
+    return made->size > 0 || made->failed ? pass_made(flow, false) : ALLOY_OK;
 }
 
 static alloy_status take_strip(struct flow flow, const alloy_decoder_stage *stage, const char *text, size_t size)
@@ -261,63 +287,81 @@ static alloy_status take_strip(struct flow flow, const alloy_decoder_stage *stag
     return pass_on(flow, text + front, size - front - back, true);
 }
 
-static alloy_status finish_strip(struct flow flow, const alloy_decoder_stage *stage)
-{
-    alloy_text *kept = kept_of(flow), *made = made_of(flow);
-    size_t back = strip_back(&stage->content, alloy_text_get(kept), kept->size, stage->stop);
-    alloy_text_append(made, kept->bytes, kept->size - back);
-    alloy_text_clear(kept);
-    return made->size ? pass_made(flow, false) : alloy_text_status(made);
-}
-
 /* ---- Replace and Metaspace --------------------------------------------------------------------------------------- */
 
-/* Appends `text` with its matches replaced; *rest is where the last match ended. */
-static alloy_status replace_matches(struct flow flow, const alloy_decoder_stage *stage, const char *text, size_t size,
-                                    alloy_text *out, size_t *rest)
+static alloy_status append_content(struct flow flow, const alloy_decoder_stage *stage, size_t from, alloy_text *made)
 {
-    alloy_pattern_scan *scan = &flow.run->stages[flow.stage].scan;
-    alloy_status status = alloy_pattern_scan_begin(scan, &stage->pattern, text, size, &flow.run->fuel);
-    size_t start, end;
-    bool found;
-    *rest = 0;
-    while (!status && !(status = alloy_pattern_scan_next(scan, &found, &start, &end)) && found) {
-        alloy_text_append(out, text + *rest, start - *rest);
-        alloy_text_append(out, stage->content.bytes, stage->content.size);
-        *rest = end;
-    }
+    alloy_status status = alloy_budget_allows(&flow.run->budget, from, made->size + stage->content.size, PART);
+    if (!status)
+        alloy_text_append(made, stage->content.bytes, stage->content.size);
     return status;
 }
 
-/* One long token: a match may go on in the next chunk, so as much as could begin one waits, in whole characters. */
-static alloy_status replace_fused(struct flow flow, const alloy_decoder_stage *stage, const char *text, size_t size,
-                                  bool at_end)
+/* One long token: a match may go on in the next chunk. What is held of it, the longest end of the text so far that
+ * begins the pattern, is a number of the pattern's bytes (Knuth, Morris and Pratt: Fast pattern matching in strings.
+ * 1977), and each byte is looked at once. Held bytes end where a character does, since chunks do. */
+static alloy_status replace_fused(struct flow flow, const alloy_decoder_stage *stage, const char *text, size_t size)
 {
-    alloy_text *kept = kept_of(flow), *made = made_of(flow);
-    size_t rest;
-    alloy_text_append(kept, text, size);
-    alloy_status status = alloy_text_status(kept);
+    const alloy_pattern *pattern = &stage->pattern;
+    alloy_text *made = made_of(flow);
+    size_t before = (size_t)flow.run->stages[flow.stage].held, held = before;
+    alloy_status status = ALLOY_OK;
+    for (size_t at = 0; at < size && !status; at++) {
+        if (held == 0) {
+            const char *hit = memchr(text + at, pattern->string[0], size - at);
+            size_t skipped = hit ? (size_t)(hit - text) - at : size - at;
+            alloy_text_append(made, text + at, skipped);
+            at += skipped;
+            if (at == size)
+                break;
+        }
+        while (held > 0 && pattern->string[held] != text[at]) {
+            alloy_text_append(made, pattern->string, held - stage->borders[held - 1]);
+            held = stage->borders[held - 1];
+        }
+        if (pattern->string[held] == text[at])
+            held++;
+        else
+            alloy_text_char(made, text[at]);
+        if (held == pattern->size) {
+            status = append_content(flow, stage, before + at + 1, made);
+            held = 0;
+        }
+    }
+    flow.run->stages[flow.stage].held = (int64_t)held;
     if (!status)
-        status = replace_matches(flow, stage, alloy_text_get(kept), kept->size, made, &rest);
+        status = alloy_budget_grow(&flow.run->budget, before + size, made->size + held, PART);
     if (status)
         return status;
-    size_t waits = at_end ? 0 : stage->pattern.size - 1;
-    size_t certain = kept->size - rest > waits ? kept->size - waits : rest;
-    while (certain > rest && certain < kept->size && ((uint8_t)kept->bytes[certain] & 0xC0) == 0x80)
-        certain--;
-    alloy_text_append(made, kept->bytes + rest, certain - rest);
-    drop_front(kept, certain);
+    return made->size > 0 || made->failed ? pass_made(flow, false) : ALLOY_OK;
+}
+
+/* No more text: what is held is no match. */
+static alloy_status finish_replace(struct flow flow, const alloy_decoder_stage *stage)
+{
+    alloy_text *made = made_of(flow);
+    alloy_text_append(made, stage->pattern.string, (size_t)flow.run->stages[flow.stage].held);
     return made->size > 0 || made->failed ? pass_made(flow, false) : ALLOY_OK;
 }
 
 static alloy_status take_replace(struct flow flow, const alloy_decoder_stage *stage, const char *text, size_t size)
 {
     if (stage->fused)
-        return replace_fused(flow, stage, text, size, false);
+        return replace_fused(flow, stage, text, size);
+    alloy_budget *budget = &flow.run->budget;
+    alloy_pattern_scan *scan = &flow.run->stages[flow.stage].scan;
     alloy_text *made = made_of(flow);
-    size_t rest;
-    alloy_status status = replace_matches(flow, stage, text, size, made, &rest);
-    alloy_text_append(made, text + rest, size - rest);
+    alloy_status status = alloy_pattern_scan_begin(scan, &stage->pattern, text, size, budget);
+    size_t copied = 0, start, end;
+    bool found;
+    while (!status && !(status = alloy_pattern_scan_next(scan, &found, &start, &end)) && found) {
+        alloy_text_append(made, text + copied, start - copied);
+        status = append_content(flow, stage, end, made);
+        copied = end;
+    }
+    alloy_text_append(made, text + copied, size - copied);
+    if (!status)
+        status = alloy_budget_grow(budget, size, made->size, PART);
     return status ? status : pass_made(flow, true);
 }
 
@@ -346,7 +390,8 @@ static alloy_status take_join(struct flow flow, const char *text, size_t size)
         alloy_text_char(made, ' ');
     *tokens = 1;
     alloy_text_append(made, text, size);
-    return pass_made(flow, true);
+    alloy_status status = alloy_budget_grow(&flow.run->budget, size, made->size, PART);
+    return status ? status : pass_made(flow, true);
 }
 
 /* ---- The chain --------------------------------------------------------------------------------------------------- */
@@ -358,6 +403,9 @@ static alloy_status take(struct flow flow, const char *text, size_t size, bool b
         return alloy_text_status(&flow.run->out);
     }
     const alloy_decoder_stage *stage = &flow.chain->stages[flow.stage];
+    alloy_status status = alloy_budget_charge(&flow.run->budget, size, PART);
+    if (status)
+        return status;
     switch (stage->kind) {
     case ALLOY_DECODE_BYTE_LEVEL:
         return take_byte_level(flow, text, size);
@@ -384,31 +432,38 @@ static alloy_status finish_stage(struct flow flow)
         return pass_characters(flow, true);
     case ALLOY_DECODE_BYTE_FALLBACK:
         return pass_byte_run(flow);
-    case ALLOY_DECODE_STRIP:
-        return stage->fused ? finish_strip(flow, stage) : ALLOY_OK;
     case ALLOY_DECODE_REPLACE:
-        return stage->fused ? replace_fused(flow, stage, "", 0, true) : ALLOY_OK;
+        return stage->fused ? finish_replace(flow, stage) : ALLOY_OK;
     default:
         return ALLOY_OK;
     }
 }
 
+static void begin(alloy_decoder_run *run)
+{
+    if (!run->begun)
+        alloy_budget_open(&run->budget, 0);
+    run->begun = true;
+}
+
 alloy_status alloy_decoder_run_push(const alloy_decoder_chain *chain, alloy_decoder_run *run, const char *token,
                                     size_t size)
 {
-    run->fuel = FUEL;
+    begin(run);
+    alloy_budget_extend(&run->budget, size + 1); /* a token is worth a byte even without text */
     return take((struct flow){chain, run, 0}, token, size, true);
 }
 
 alloy_status alloy_decoder_run_finish(const alloy_decoder_chain *chain, alloy_decoder_run *run)
 {
     alloy_status status = ALLOY_OK;
-    run->fuel = FUEL;
+    begin(run);
     for (int64_t i = 0; i < chain->count && !status; i++)
         status = finish_stage((struct flow){chain, run, i});
     for (int64_t i = 0; i < chain->count; i++) {
         alloy_text_clear(&run->stages[i].kept);
-        run->stages[i].seen = 0;
+        run->stages[i].seen = run->stages[i].held = 0;
     }
+    run->begun = false;
     return status;
 }

@@ -9,6 +9,7 @@
 
 #include "alloy/alloy.h"
 #include "base/text.h"
+#include "tokenizer/budget.h"
 #include "tokenizer/pattern.h"
 
 enum { ALLOY_MOST_DECODER_STAGES = 32 };
@@ -30,6 +31,7 @@ typedef struct alloy_decoder_stage {
     alloy_pattern pattern; /* REPLACE */
     alloy_text content;    /* STRIP, METASPACE: one character; REPLACE: any text */
     bool drop_first;       /* METASPACE */
+    uint32_t *borders;     /* REPLACE, fused: [pattern.size], see replace_fused */
 } alloy_decoder_stage;
 
 typedef struct alloy_decoder_chain {
@@ -48,16 +50,18 @@ typedef struct alloy_decoder_run {
     struct {
         alloy_text kept; /* bytes that wait for what follows */
         alloy_text made; /* scratch */
-        int64_t seen;    /* STRIP: characters taken off so far, -1: no more; METASPACE, JOIN: tokens */
+        int64_t seen;    /* STRIP: characters taken off the front; METASPACE, JOIN: tokens */
+        int64_t held;    /* fused STRIP: characters at the end that may be taken off; fused REPLACE: bytes of a match */
         alloy_pattern_scan scan;
     } stages[ALLOY_MOST_DECODER_STAGES];
-    uint64_t fuel;  /* steps left for regular expressions */
-    alloy_text out; /* what has become certain */
+    alloy_budget budget; /* of all tokens so far */
+    bool begun;          /* a token has come */
+    alloy_text out;      /* what has become certain */
 } alloy_decoder_run;
 
 void alloy_decoder_run_free(alloy_decoder_run *run);
 
-/* A token comes in, appending to run->out. */
+/* A token comes in, appending to run->out. LIMIT where the budget of all tokens together ends. */
 alloy_status alloy_decoder_run_push(const alloy_decoder_chain *chain, alloy_decoder_run *run, const char *token,
                                     size_t size);
 

@@ -9,8 +9,10 @@
 #include "base/status.h"
 #include "base/utf8.h"
 
+#define PART "the normalizer"
+
 enum { LEFT_ALONE, MAY_CHANGE, INERT };
-enum { MOST_PARTS = 32, SHORT_RUN = 16 };
+enum { MOST_PARTS = 32, SHORT_RUN = 16, STEPS_A_BYTE = 8 };
 
 alloy_status alloy_form_map_open(alloy_form_map *map, alloy_form form)
 {
@@ -102,12 +104,13 @@ static void order_marks(alloy_form_scratch *scratch, size_t count)
 
 /* The characters of text that belong together, in their normal form. */
 static alloy_status apply_to_stretch(alloy_form form, alloy_form_scratch *scratch, const uint8_t *text, size_t size,
-                                     alloy_text *out)
+                                     alloy_budget *budget, alloy_text *out)
 {
     bool compose = form == ALLOY_NFC || form == ALLOY_NFKC, compatible = form == ALLOY_NFKC || form == ALLOY_NFKD;
     utf8proc_option_t decompose = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | (compatible ? UTF8PROC_COMPAT : 0);
     size_t count = 0, length;
-    for (size_t at = 0; at < size; at += length) {
+    alloy_status status = alloy_budget_charge(budget, (uint64_t)STEPS_A_BYTE * size, PART);
+    for (size_t at = 0; at < size && !status; at += length) {
         if (!reserve(scratch, count + MOST_PARTS))
             return ALLOY_NOMEM;
         int32_t code = (int32_t)alloy_code_at(text + at, &length);
@@ -115,7 +118,10 @@ static alloy_status apply_to_stretch(alloy_form form, alloy_form_scratch *scratc
         if (parts < 0 || parts > MOST_PARTS)
             return alloy_fail(ALLOY_FORMAT, "character U+%04X cannot be decomposed", (unsigned)code);
         count += (size_t)parts;
+        status = alloy_budget_allows(budget, at + length, count, PART); /* a part is at least a byte */
     }
+    if (status)
+        return status;
     order_marks(scratch, count);
     if (compose) {
         utf8proc_ssize_t composed =
@@ -133,7 +139,7 @@ static alloy_status apply_to_stretch(alloy_form form, alloy_form_scratch *scratc
 }
 
 alloy_status alloy_form_apply(const alloy_form_map *map, alloy_form form, alloy_form_scratch *scratch, const char *text,
-                              size_t size, alloy_text *out)
+                              size_t size, alloy_budget *budget, alloy_text *out)
 {
     const uint8_t *s = (const uint8_t *)text;
     size_t copied = 0;      /* what is in `out` already */
@@ -153,7 +159,9 @@ alloy_status alloy_form_apply(const alloy_form_map *map, alloy_form form, alloy_
                map->kind[alloy_class_of(&map->map, alloy_code_at(s + at, &length))] == MAY_CHANGE)
             at += length;
         alloy_text_append(out, s + copied, first - copied);
-        alloy_status status = apply_to_stretch(form, scratch, s + first, at - first, out);
+        alloy_status status = apply_to_stretch(form, scratch, s + first, at - first, budget, out);
+        if (!status)
+            status = alloy_budget_allows(budget, at, out->size, PART);
         if (status)
             return status;
         copied = at;

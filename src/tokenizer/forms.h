@@ -8,6 +8,7 @@
 
 #include "alloy/alloy.h"
 #include "base/text.h"
+#include "tokenizer/budget.h"
 #include "tokenizer/class_map.h"
 
 typedef enum alloy_form { ALLOY_NFC, ALLOY_NFD, ALLOY_NFKC, ALLOY_NFKD } alloy_form;
@@ -30,8 +31,9 @@ typedef struct alloy_form_scratch {
 
 void alloy_form_scratch_free(alloy_form_scratch *scratch);
 
-/* Appends the normal form of valid UTF-8 to `out`. Linear in `size`, however many marks stand in a row. */
+/* Appends the normal form of valid UTF-8 to `out`. Linear in `size`, however many marks stand in a row. Charges the
+ * budget for looking characters up; the caller charges for what was written. */
 alloy_status alloy_form_apply(const alloy_form_map *map, alloy_form form, alloy_form_scratch *scratch, const char *text,
-                              size_t size, alloy_text *out);
+                              size_t size, alloy_budget *budget, alloy_text *out);
 
 #endif

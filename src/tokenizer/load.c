@@ -23,6 +23,7 @@ struct listed {
 struct loader {
     alloy_tokenizer *tokenizer;
     const char *name;      /* of the file */
+    alloy_budget budget;   /* of opening: for patterns, and for normalizing added tokens */
     struct listed *listed; /* [listed_count] */
     int64_t listed_count, listed_capacity;
     /* size 0: absent or null */
@@ -131,7 +132,7 @@ static alloy_status load_part(struct loader *l, const char *name, const alloy_js
 {
     alloy_text_clear(full_name);
     alloy_text_format(full_name, "%s: %s", l->name, name);
-    *part = (alloy_part){alloy_text_get(full_name), raw->bytes, raw->size};
+    *part = (alloy_part){alloy_text_get(full_name), raw->bytes, raw->size, &l->budget};
     return alloy_text_status(full_name);
 }
 
@@ -258,10 +259,9 @@ static alloy_status look_for(struct loader *l, const struct listed *listed, uint
     alloy_added_token token = {id, listed->single_word, listed->left_strip, listed->right_strip, listed->special};
     const char *text = listed->text.bytes;
     size_t size = listed->text.size;
-    uint64_t fuel = 10000000;
     if (!listed->normalized)
         return alloy_added_set_add(&t->added, text, size, &token);
-    alloy_status status = alloy_normalize(&t->normalizer, scratch, text, size, &fuel, NULL, &text, &size);
+    alloy_status status = alloy_normalize(&t->normalizer, scratch, text, size, &l->budget, NULL, &text, &size);
     if (!status && size == 0)
         status = alloy_fail(ALLOY_FORMAT, "added token \"%s\": nothing is left of it when it is normalized",
                             alloy_printable(listed->text.bytes, listed->text.size));
@@ -365,6 +365,7 @@ static alloy_status assemble(struct loader *l)
 alloy_status alloy_tokenizer_load(alloy_tokenizer *tokenizer, const char *name, const char *text, size_t size)
 {
     struct loader l = {.tokenizer = tokenizer, .name = name};
+    alloy_budget_open(&l.budget, size);
     alloy_json json;
     alloy_json_string_view key;
     alloy_json_open(&json, name, text, size);

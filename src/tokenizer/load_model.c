@@ -6,6 +6,9 @@
 
 #include "base/status.h"
 
+/* Bytes of continuing_subword_prefix and of end_of_word_suffix: they are joined to each character of a text. */
+enum { MOST_AFFIX = 32 };
+
 struct model {
     alloy_json *json;
     alloy_vocabulary *vocabulary;
@@ -133,6 +136,9 @@ static void read_option_text(struct model *m, alloy_text *text, bool *has)
         alloy_json_fail(m->json, ALLOY_NOMEM, "out of memory");
     if (has)
         *has = true;
+    else if (text->size > MOST_AFFIX)
+        alloy_json_fail(m->json, ALLOY_LIMIT, "a prefix or suffix of symbols has %zu bytes, at most %d are allowed",
+                        text->size, MOST_AFFIX);
     if (text == &m->bpe->prefix && text->size > 0 && m->merges_read)
         alloy_json_fail(m->json, ALLOY_FORMAT,
                         "continuing_subword_prefix stands behind the merges that it changes: not supported");

@@ -170,7 +170,7 @@ static alloy_status add_byte_level(alloy_pretokenizer *pretokenizer, const alloy
         if (!step)
             return alloy_last_status();
         step->behavior = ALLOY_SPLIT_ISOLATED;
-        status = alloy_pattern_open_regex(&step->pattern, regex, sizeof regex - 1);
+        status = alloy_pattern_open_regex(&step->pattern, regex, sizeof regex - 1, c->budget);
     }
     if (!status && !new_step(pretokenizer, ALLOY_PRETOKENIZE_BYTES))
         status = alloy_last_status();

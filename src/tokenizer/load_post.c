@@ -2,10 +2,13 @@
  * only, which Alloy does not have. */
 #include <string.h>
 
+#include "base/name_table.h"
 #include "base/status.h"
 #include "files/json.h"
 #include "tokenizer/component.h"
 #include "tokenizer/ids.h"
+
+enum { MOST_IDS = 1024 }; /* on either side of a text, however short */
 
 /* Reads the "ids" of one special token into `ids`. */
 static void read_token_ids(alloy_json *json, alloy_ids *ids)
@@ -24,34 +27,60 @@ static void read_token_ids(alloy_json *json, alloy_ids *ids)
     }
 }
 
-/* Appends the ids that "special_tokens" has for `name`. */
-static alloy_status find_special(const alloy_component *c, const alloy_text *name, alloy_ids *ids)
+/* The part "special_tokens" of a template: names, and the ids of each. */
+struct specials {
+    alloy_name_table names;
+    alloy_ids ids;  /* of all names, one after the other */
+    alloy_ids ends; /* [names.count] where those of a name end */
+};
+
+static void free_specials(struct specials *specials)
+{
+    alloy_name_table_free(&specials->names);
+    alloy_ids_free(&specials->ids);
+    alloy_ids_free(&specials->ends);
+}
+
+static alloy_status read_specials(const alloy_component *c, struct specials *specials)
 {
     alloy_json json;
     alloy_json_string_view key;
-    alloy_text text = {0};
-    bool found = false;
+    alloy_text name = {0};
+    int64_t number;
     if (c->special_tokens.size == 0)
         return alloy_fail(ALLOY_FORMAT, "%s: TemplateProcessing without \"special_tokens\"", c->name);
     alloy_json_open(&json, c->name, c->special_tokens.json, c->special_tokens.size);
     alloy_json_object(&json);
     while (alloy_json_next_key(&json, &key)) {
-        alloy_text_clear(&text);
-        if (alloy_json_unescape(&key, &text))
+        alloy_text_clear(&name);
+        alloy_status status = alloy_json_unescape(&key, &name);
+        if (!status)
+            status = alloy_name_table_add(&specials->names, alloy_text_get(&name), name.size, &number);
+        if (status)
+            alloy_json_fail(&json, status, "\"special_tokens\" cannot be kept");
+        read_token_ids(&json, &specials->ids);
+        if (!json.status && !alloy_ids_add(&specials->ends, specials->ids.count))
             alloy_json_fail(&json, ALLOY_NOMEM, "out of memory");
-        if (text.size == name->size && memcmp(alloy_text_get(&text), alloy_text_get(name), text.size) == 0) {
-            read_token_ids(&json, ids);
-            found = true;
-        } else {
-            alloy_json_skip(&json);
-        }
     }
-    alloy_status status = alloy_json_close(&json);
-    alloy_text_free(&text);
-    if (!status && !found)
-        status = alloy_fail(ALLOY_FORMAT, "%s: the template's token \"%s\" is not among its special_tokens", c->name,
-                            alloy_printable(alloy_text_get(name), name->size));
-    return status;
+    alloy_text_free(&name);
+    return alloy_json_close(&json);
+}
+
+/* Appends the ids of the special token `name`. */
+static alloy_status add_special(const alloy_component *c, const struct specials *specials, const alloy_text *name,
+                                alloy_ids *ids)
+{
+    int64_t number = alloy_name_table_find(&specials->names, alloy_text_get(name), name->size);
+    if (number < 0)
+        return alloy_fail(ALLOY_FORMAT, "%s: the template's token \"%s\" is not among its special_tokens", c->name,
+                          alloy_printable(alloy_text_get(name), name->size));
+    for (int64_t i = number ? specials->ends.ids[number - 1] : 0; i < specials->ends.ids[number]; i++) {
+        if (ids->count == MOST_IDS)
+            return alloy_fail(ALLOY_LIMIT, "%s: a template adds more than %d tokens to a text", c->name, MOST_IDS);
+        if (!alloy_ids_add(ids, specials->ids.ids[i]))
+            return ALLOY_NOMEM;
+    }
+    return ALLOY_OK;
 }
 
 /* The "id" of a piece of the template. */
@@ -72,8 +101,8 @@ static void read_piece_id(alloy_json *json, alloy_text *id)
 }
 
 /* One piece, {"SpecialToken": {"id": ...}} or {"Sequence": {"id": "A"}}. */
-static alloy_status read_piece(alloy_json *json, const alloy_component *c, alloy_ids *before, alloy_ids *after,
-                               int *sequences)
+static alloy_status read_piece(alloy_json *json, const alloy_component *c, const struct specials *specials,
+                               alloy_ids *before, alloy_ids *after, int *sequences)
 {
     alloy_json_string_view key;
     alloy_text id = {0};
@@ -90,7 +119,7 @@ static alloy_status read_piece(alloy_json *json, const alloy_component *c, alloy
         if (json->status)
             break;
         if (special)
-            status = find_special(c, &id, *sequences ? after : before);
+            status = add_special(c, specials, &id, *sequences ? after : before);
         else if (strcmp(alloy_text_get(&id), "A") != 0 || ++*sequences > 1)
             status = alloy_fail(ALLOY_FORMAT, "%s: a template for one text holds sequence A, once", c->name);
     }
@@ -101,6 +130,8 @@ static alloy_status read_piece(alloy_json *json, const alloy_component *c, alloy
 /* Puts `inner` around what is there already: processors in a row work from the inside. */
 static alloy_status wrap(alloy_post_processor *post, const alloy_ids *before, const alloy_ids *after)
 {
+    if (post->before.count + before->count > MOST_IDS || post->after.count + after->count > MOST_IDS)
+        return alloy_fail(ALLOY_LIMIT, "post_processor: templates add more than %d tokens to a text", MOST_IDS);
     if (!alloy_ids_reserve(&post->before, before->count) || !alloy_ids_reserve(&post->after, after->count))
         return ALLOY_NOMEM;
     if (before->count > 0) {
@@ -118,15 +149,16 @@ static alloy_status wrap(alloy_post_processor *post, const alloy_ids *before, co
 static alloy_status add_template(alloy_post_processor *post, const alloy_component *c)
 {
     alloy_ids before = {0}, after = {0};
+    struct specials specials = {0};
     alloy_json json;
-    alloy_status status = ALLOY_OK;
     int sequences = 0;
     if (c->single.size == 0)
         return alloy_fail(ALLOY_FORMAT, "%s: TemplateProcessing without \"single\"", c->name);
+    alloy_status status = read_specials(c, &specials);
     alloy_json_open(&json, c->name, c->single.json, c->single.size);
     alloy_json_array(&json);
     while (!status && alloy_json_next_item(&json))
-        status = read_piece(&json, c, &before, &after, &sequences);
+        status = read_piece(&json, c, &specials, &before, &after, &sequences);
     alloy_status closed = alloy_json_close(&json);
     status = status ? status : closed;
     if (!status && sequences == 0)
@@ -135,6 +167,7 @@ static alloy_status add_template(alloy_post_processor *post, const alloy_compone
         status = wrap(post, &before, &after);
     alloy_ids_free(&before);
     alloy_ids_free(&after);
+    free_specials(&specials);
     return status;
 }
 

@@ -6,6 +6,8 @@
 #include "base/memory.h"
 #include "base/utf8.h"
 
+#define PART "the normalizer"
+
 void alloy_normalizer_close(alloy_normalizer *normalizer)
 {
     for (int64_t i = 0; i < normalizer->count; i++) {
@@ -55,12 +57,15 @@ static void append_part(alloy_text *out, const char *text, size_t start, size_t 
 
 /* What replaces a match comes from the match's last character. */
 static alloy_status replace(const alloy_normalizer_step *step, alloy_pattern_scan *scan, const char *text, size_t size,
-                            uint64_t *fuel, bool at_start, size_t *origin, alloy_text *out)
+                            alloy_budget *budget, bool at_start, size_t *origin, alloy_text *out)
 {
-    alloy_status status = alloy_pattern_scan_begin(scan, &step->pattern, text, size, fuel);
+    alloy_status status = alloy_pattern_scan_begin(scan, &step->pattern, text, size, budget);
     size_t copied = 0, start, end, first = 0;
     bool found = true;
     while (!status && !(status = alloy_pattern_scan_next(scan, &found, &start, &end)) && found) {
+        status = alloy_budget_allows(budget, end, out->size + start - copied + step->content.size, PART);
+        if (status)
+            break;
         append_part(out, text, copied, start, *origin, &first);
         alloy_text_append(out, step->content.bytes, step->content.size);
         if (end > 0 ? end <= *origin : at_start)
@@ -70,6 +75,19 @@ static alloy_status replace(const alloy_normalizer_step *step, alloy_pattern_sca
     append_part(out, text, copied, size, *origin, &first);
     *origin = first;
     return status ? status : alloy_text_status(out);
+}
+
+static alloy_status prepend(const alloy_normalizer_step *step, const char *text, size_t size, alloy_budget *budget,
+                            size_t *origin, alloy_text *out)
+{
+    size_t more = size > 0 ? step->content.size : 0;
+    alloy_status status = alloy_budget_allows(budget, size, size + more, PART);
+    if (status)
+        return status;
+    alloy_text_append(out, step->content.bytes, more);
+    alloy_text_append(out, text, size);
+    *origin += *origin > 0 ? more : 0;
+    return alloy_text_status(out);
 }
 
 static uint32_t small_letter(uint32_t code)
@@ -112,12 +130,12 @@ static alloy_status lowercase(const char *text, size_t size, size_t *origin, all
 
 /* The first characters come from the first ones, or one does that is composed of them and others. */
 static alloy_status apply_form(const alloy_normalizer_step *step, alloy_normalizer_scratch *scratch, const char *text,
-                               size_t size, size_t *origin, alloy_text *out)
+                               size_t size, alloy_budget *budget, size_t *origin, alloy_text *out)
 {
     alloy_text alone = {0};
-    alloy_status status = alloy_form_apply(&step->form_map, step->form, &scratch->forms, text, size, out);
+    alloy_status status = alloy_form_apply(&step->form_map, step->form, &scratch->forms, text, size, budget, out);
     if (!status && *origin > 0) {
-        status = alloy_form_apply(&step->form_map, step->form, &scratch->forms, text, *origin, &alone);
+        status = alloy_form_apply(&step->form_map, step->form, &scratch->forms, text, *origin, budget, &alone);
         bool prefix = !status && alone.size <= out->size && memcmp(out->bytes, alone.bytes, alone.size) == 0;
         *origin = prefix ? alone.size : alloy_code_length((uint8_t)out->bytes[0]);
     }
@@ -126,26 +144,22 @@ static alloy_status apply_form(const alloy_normalizer_step *step, alloy_normaliz
 }
 
 static alloy_status apply(const alloy_normalizer_step *step, alloy_normalizer_scratch *scratch, const char *text,
-                          size_t size, uint64_t *fuel, bool at_start, size_t *origin, alloy_text *out)
+                          size_t size, alloy_budget *budget, bool at_start, size_t *origin, alloy_text *out)
 {
     switch (step->kind) {
     case ALLOY_NORMALIZE_FORM:
-        return apply_form(step, scratch, text, size, origin, out);
+        return apply_form(step, scratch, text, size, budget, origin, out);
     case ALLOY_NORMALIZE_REPLACE:
-        return replace(step, &scratch->scan, text, size, fuel, at_start, origin, out);
+        return replace(step, &scratch->scan, text, size, budget, at_start, origin, out);
     case ALLOY_NORMALIZE_PREPEND:
-        if (size > 0)
-            alloy_text_append(out, step->content.bytes, step->content.size);
-        alloy_text_append(out, text, size);
-        *origin += *origin > 0 ? step->content.size : 0;
-        return alloy_text_status(out);
+        return prepend(step, text, size, budget, origin, out);
     default:
         return lowercase(text, size, origin, out);
     }
 }
 
 alloy_status alloy_normalize(const alloy_normalizer *normalizer, alloy_normalizer_scratch *scratch, const char *text,
-                             size_t size, uint64_t *fuel, size_t *origin, const char **out, size_t *out_size)
+                             size_t size, alloy_budget *budget, size_t *origin, const char **out, size_t *out_size)
 {
     size_t unwanted = 0;
     int turn = 0;
@@ -159,7 +173,11 @@ alloy_status alloy_normalize(const alloy_normalizer *normalizer, alloy_normalize
         }
         alloy_text *to = &scratch->text[turn];
         alloy_text_clear(to);
-        alloy_status status = apply(step, scratch, text, size, fuel, at_start, origin, to);
+        alloy_status status = apply(step, scratch, text, size, budget, at_start, origin, to);
+        if (!status)
+            status = alloy_budget_grow(budget, size, to->size, PART);
+        if (!status)
+            status = alloy_budget_charge(budget, (uint64_t)size + to->size, PART);
         if (status)
             return status;
         text = alloy_text_get(to);

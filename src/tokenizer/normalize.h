@@ -41,8 +41,8 @@ void alloy_normalizer_scratch_free(alloy_normalizer_scratch *scratch);
 
 /* The normalized form of valid UTF-8; *out is `text` itself or lies in `scratch`. *origin (NULL: not wanted) is the
  * number of leading bytes that come from the first character of the user's text: of `text` on entry, of *out on
- * return. */
+ * return. LIMIT where the budget ends. */
 alloy_status alloy_normalize(const alloy_normalizer *normalizer, alloy_normalizer_scratch *scratch, const char *text,
-                             size_t size, uint64_t *fuel, size_t *origin, const char **out, size_t *out_size);
+                             size_t size, alloy_budget *budget, size_t *origin, const char **out, size_t *out_size);
 
 #endif

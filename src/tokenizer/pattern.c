@@ -13,10 +13,10 @@ alloy_status alloy_pattern_open_string(alloy_pattern *pattern, const char *strin
     return pattern->string ? ALLOY_OK : ALLOY_NOMEM;
 }
 
-alloy_status alloy_pattern_open_regex(alloy_pattern *pattern, const char *source, size_t size)
+alloy_status alloy_pattern_open_regex(alloy_pattern *pattern, const char *source, size_t size, alloy_budget *budget)
 {
     *pattern = (alloy_pattern){.kind = ALLOY_PATTERN_REGEX};
-    return alloy_regex_open(&pattern->regex, source, size);
+    return alloy_regex_open(&pattern->regex, source, size, budget);
 }
 
 alloy_status alloy_pattern_open_set(alloy_pattern *pattern, const alloy_code_set *set)
@@ -40,7 +40,7 @@ void alloy_pattern_scan_close(alloy_pattern_scan *scan)
 }
 
 alloy_status alloy_pattern_scan_begin(alloy_pattern_scan *scan, const alloy_pattern *pattern, const char *text,
-                                      size_t size, uint64_t *fuel)
+                                      size_t size, alloy_budget *budget)
 {
     scan->pattern = pattern;
     scan->text = text;
@@ -49,7 +49,7 @@ alloy_status alloy_pattern_scan_begin(alloy_pattern_scan *scan, const alloy_patt
     if (pattern->kind != ALLOY_PATTERN_REGEX || size == 0)
         return ALLOY_OK;
     alloy_status status = scan->regex ? ALLOY_OK : alloy_regex_scan_open(&scan->regex);
-    return status ? status : alloy_regex_scan_begin(scan->regex, pattern->regex, text, size, fuel);
+    return status ? status : alloy_regex_scan_begin(scan->regex, pattern->regex, text, size, budget);
 }
 
 static bool next_string(alloy_pattern_scan *scan, size_t *start, size_t *end)

@@ -2,6 +2,7 @@
 #ifndef ALLOY_TOKENIZER_PATTERN_H
 #define ALLOY_TOKENIZER_PATTERN_H
 
+#include "tokenizer/budget.h"
 #include "tokenizer/class_map.h"
 #include "tokenizer/regex.h"
 
@@ -17,7 +18,7 @@ typedef struct alloy_pattern {
 } alloy_pattern;
 
 alloy_status alloy_pattern_open_string(alloy_pattern *pattern, const char *string, size_t size);
-alloy_status alloy_pattern_open_regex(alloy_pattern *pattern, const char *source, size_t size);
+alloy_status alloy_pattern_open_regex(alloy_pattern *pattern, const char *source, size_t size, alloy_budget *budget);
 alloy_status alloy_pattern_open_set(alloy_pattern *pattern, const alloy_code_set *set);
 void alloy_pattern_close(alloy_pattern *pattern); /* {0} is fine */
 
@@ -32,7 +33,7 @@ typedef struct alloy_pattern_scan {
 
 void alloy_pattern_scan_close(alloy_pattern_scan *scan);
 alloy_status alloy_pattern_scan_begin(alloy_pattern_scan *scan, const alloy_pattern *pattern, const char *text,
-                                      size_t size, uint64_t *fuel);
+                                      size_t size, alloy_budget *budget);
 alloy_status alloy_pattern_scan_next(alloy_pattern_scan *scan, bool *found, size_t *start, size_t *end);
 
 #endif

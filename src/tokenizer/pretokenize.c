@@ -7,6 +7,10 @@
 #include "base/utf8.h"
 #include "tokenizer/byte_map.h"
 
+#define PART "the pre_tokenizer"
+
+enum { STEPS_A_PIECE = 16 };
+
 void alloy_pretokenizer_close(alloy_pretokenizer *pretokenizer)
 {
     for (int64_t i = 0; i < pretokenizer->count; i++) {
@@ -100,7 +104,7 @@ static alloy_status split_text(struct walk walk, const char *text, size_t size, 
     alloy_pattern_scan *scan = &walk.scratch->steps[walk.step].scan;
     struct split split = {
         .walk = {walk.pretokenizer, walk.scratch, walk.step + 1}, .step = step, .text = text, .origin = origin};
-    alloy_status status = alloy_pattern_scan_begin(scan, &step->pattern, text, size, walk.scratch->fuel);
+    alloy_status status = alloy_pattern_scan_begin(scan, &step->pattern, text, size, walk.scratch->budget);
     size_t done = 0, start, end;
     bool found;
     while (!status && !(status = alloy_pattern_scan_next(scan, &found, &start, &end)) && found) {
@@ -156,7 +160,7 @@ static bool begins_with(const char *text, size_t size, const alloy_text *content
     return size >= content->size && memcmp(text, content->bytes, content->size) == 0;
 }
 
-/* A step that changes text. */
+/* A step that changes text; it grows to four times its size at most before that is charged. */
 static alloy_status rewrite(struct walk walk, const char *text, size_t size, size_t origin)
 {
     const alloy_pretokenizer_step *step = &walk.pretokenizer->steps[walk.step];
@@ -181,6 +185,8 @@ static alloy_status rewrite(struct walk walk, const char *text, size_t size, siz
         origin = first;
     }
     alloy_status status = alloy_text_status(out);
+    if (!status)
+        status = alloy_budget_grow(walk.scratch->budget, size, out->size, PART);
     return status ? status : pass_on(walk, alloy_text_get(out), out->size, origin);
 }
 
@@ -189,6 +195,9 @@ static alloy_status pass_on(struct walk walk, const char *text, size_t size, siz
     if (walk.step == walk.pretokenizer->count)
         return walk.scratch->take(walk.scratch->user, text, size);
     origin = origin < size ? origin : size;
+    alloy_status status = alloy_budget_charge(walk.scratch->budget, size + STEPS_A_PIECE, PART);
+    if (status)
+        return status;
     switch (walk.pretokenizer->steps[walk.step].kind) {
     case ALLOY_PRETOKENIZE_SPLIT:
         return split_text(walk, text, size, origin);

@@ -55,15 +55,16 @@ typedef struct alloy_pretokenizer_scratch {
         alloy_pattern_scan scan;
         alloy_text text;
     } steps[ALLOY_MOST_PRETOKENIZER_STEPS];
-    uint64_t *fuel;
+    alloy_budget *budget;
     alloy_piece_function *take;
     void *user;
 } alloy_pretokenizer_scratch;
 
 void alloy_pretokenizer_scratch_free(alloy_pretokenizer_scratch *scratch);
 
-/* Cuts valid UTF-8 and hands every piece that is not empty to scratch->take. `origin`: how many of the first bytes
- * come from the first character of the user's text; a piece that begins with one of them is a first one. */
+/* Cuts valid UTF-8 and hands every piece that is not empty to scratch->take; LIMIT where scratch->budget ends.
+ * `origin`: how many of the first bytes come from the first character of the user's text; a piece that begins with one
+ * of them is a first one. */
 alloy_status alloy_pretokenize(const alloy_pretokenizer *pretokenizer, alloy_pretokenizer_scratch *scratch,
                                const char *text, size_t size, size_t origin);
 

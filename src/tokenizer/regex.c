@@ -13,20 +13,26 @@
 #include "tokenizer/class_map.h"
 #include "tokenizer/regex_parse.h"
 
+#define PART "a regular expression"
+
 enum {
-    FIRST_STEPS = 256,     /* of a match, not charged */
-    MOST_STEPS = 1 << 30,  /* of a match */
-    MOST_HEAP = 48 * 1024, /* KiB of backtracking memory of the interpreter */
+    FEW_STEPS = 64,        /* of the first try */
+    FEW_CHARACTERS = 64,   /* that the first try may look at */
+    STEPS_A_TRY = 64,      /* charged for it */
+    STEPS_A_CALLOUT = 8,   /* charged at each item of the pattern, beside the characters */
+    MOST_HEAP = 16 * 1024, /* KiB of backtracking memory of the interpreter, twice that while it grows */
     CLASSES = 256,
 };
 
 struct alloy_regex {
     pcre2_general_context *memory;
-    pcre2_code *code;
+    pcre2_code *code;    /* for the first try */
+    pcre2_code *counted; /* the same with callouts */
     alloy_class_map map;
-    bool compiled;        /* to machine code */
-    bool has_width;       /* no match is empty */
-    bool starts[CLASSES]; /* a match may begin with this class */
+    size_t longest_repeat; /* characters that an item looks at without a callout */
+    bool compiled;         /* to machine code */
+    bool has_width;        /* no match is empty */
+    bool starts[CLASSES];  /* a match may begin with this class */
 };
 
 struct alloy_regex_scan {
@@ -38,10 +44,10 @@ struct alloy_regex_scan {
     size_t at;       /* character where the next match may begin */
     size_t at_byte;  /* the same as a byte of the text */
     size_t last_end; /* character where the last match ended; SIZE_MAX before one */
-    uint64_t *fuel;
-    uint32_t steps; /* the limit set in `match` */
+    alloy_budget *budget;
+    size_t callout_at; /* where the last callout was */
     pcre2_general_context *memory;
-    pcre2_match_context *match;
+    pcre2_match_context *match, *counting; /* of the first try and of the second */
     pcre2_match_data *data;
 };
 
@@ -145,28 +151,47 @@ static void find_starts(alloy_regex *regex, const pcre2_code *free_code)
         regex->starts[c] = kind == 1 ? c == unit : bits ? bits[c / 8] >> (c % 8) & 1 : true;
 }
 
+/* Charges the file's budget for a pattern that is compiled: a short one can be made to take megabytes. */
+static alloy_status charge_compiled(const alloy_regex *regex, const char *source, size_t source_size,
+                                    alloy_budget *budget)
+{
+    size_t code = 0, counted = 0, machine = 0;
+    pcre2_pattern_info(regex->code, PCRE2_INFO_SIZE, &code);
+    pcre2_pattern_info(regex->counted, PCRE2_INFO_SIZE, &counted);
+    pcre2_pattern_info(regex->code, PCRE2_INFO_JITSIZE, &machine);
+    size_t bytes = code + counted + machine;
+    if (bytes > budget->growth)
+        return alloy_fail(ALLOY_LIMIT, "regular expression \"%s\": too large when it is compiled",
+                          alloy_printable(source, source_size));
+    budget->growth -= bytes;
+    return ALLOY_OK;
+}
+
 static alloy_status compile_pattern(alloy_regex *regex, const alloy_text *pattern, const char *source,
-                                    size_t source_size)
+                                    size_t source_size, alloy_budget *budget)
 {
     int error;
     pcre2_code *free_code = compile(regex, pattern, 0, &error);
     if (free_code) {
         find_starts(regex, free_code);
         regex->code = compile(regex, pattern, PCRE2_ANCHORED, &error);
+        if (regex->code)
+            regex->counted = compile(regex, pattern, PCRE2_ANCHORED | PCRE2_AUTO_CALLOUT, &error);
         pcre2_code_free(free_code);
     }
-    if (!regex->code && error == 0)
+    if (!regex->counted && error == 0)
         return alloy_fail(ALLOY_NOMEM, "out of memory: a regular expression");
-    if (!regex->code) {
+    if (!regex->counted) {
         char message[160] = "";
         pcre2_get_error_message(error, (PCRE2_UCHAR *)message, sizeof message);
         return alloy_fail(ALLOY_FORMAT, "regular expression \"%s\": %s", alloy_printable(source, source_size), message);
     }
-    regex->compiled = pcre2_jit_compile(regex->code, PCRE2_JIT_COMPLETE) == 0;
-    return ALLOY_OK;
+    regex->compiled = pcre2_jit_compile(regex->code, PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD) == 0;
+    return charge_compiled(regex, source, source_size, budget);
 }
 
-static alloy_status build(alloy_regex *regex, const alloy_regex_parts *parts, const char *source, size_t source_size)
+static alloy_status build(alloy_regex *regex, const alloy_regex_parts *parts, const char *source, size_t source_size,
+                          alloy_budget *budget)
 {
     alloy_text pattern = {0};
     size_t count = (size_t)parts->set_count;
@@ -178,14 +203,15 @@ static alloy_status build(alloy_regex *regex, const alloy_regex_parts *parts, co
         alloy_fail_in(status, "regular expression");
     if (!status)
         status = write_pattern(&pattern, parts, of_set, regex->map.class_count);
+    regex->longest_repeat = (size_t)parts->longest_repeat;
     if (!status)
-        status = compile_pattern(regex, &pattern, source, source_size);
+        status = compile_pattern(regex, &pattern, source, source_size, budget);
     alloy_memory_free(of_set);
     alloy_text_free(&pattern);
     return status;
 }
 
-alloy_status alloy_regex_open(alloy_regex **out, const char *pattern, size_t size)
+alloy_status alloy_regex_open(alloy_regex **out, const char *pattern, size_t size, alloy_budget *budget)
 {
     *out = NULL;
     alloy_regex_parts parts;
@@ -197,7 +223,7 @@ alloy_status alloy_regex_open(alloy_regex **out, const char *pattern, size_t siz
         status = ALLOY_NOMEM;
     } else {
         regex->memory = pcre2_general_context_create(take_memory, give_memory, NULL);
-        status = regex->memory ? build(regex, &parts, pattern, size) : ALLOY_NOMEM;
+        status = regex->memory ? build(regex, &parts, pattern, size, budget) : ALLOY_NOMEM;
     }
     alloy_regex_parts_free(&parts);
     if (status)
@@ -212,12 +238,27 @@ void alloy_regex_close(alloy_regex *regex)
     if (!regex)
         return;
     pcre2_code_free(regex->code);
+    pcre2_code_free(regex->counted);
     pcre2_general_context_free(regex->memory);
     alloy_class_map_close(&regex->map);
     alloy_memory_free(regex);
 }
 
 /* ---- Matching ---------------------------------------------------------------------------------------------------- */
+
+/* A callout: the match has come to another item of the pattern. What it passed on its way, forward or back, it has
+ * looked at; an item that needs so many characters can fail at the last of them. */
+static int count(pcre2_callout_block *block, void *user)
+{
+    alloy_regex_scan *scan = user;
+    size_t at = block->current_position, from = scan->callout_at;
+    uint64_t steps = STEPS_A_CALLOUT + scan->regex->longest_repeat + (at > from ? at - from : from - at);
+    scan->callout_at = at;
+    if (steps > scan->budget->steps)
+        return PCRE2_ERROR_CALLOUT;
+    scan->budget->steps -= steps;
+    return 0;
+}
 
 alloy_status alloy_regex_scan_open(alloy_regex_scan **out)
 {
@@ -227,14 +268,19 @@ alloy_status alloy_regex_scan_open(alloy_regex_scan **out)
     scan->memory = pcre2_general_context_create(take_memory, give_memory, NULL);
     if (scan->memory) {
         scan->match = pcre2_match_context_create(scan->memory);
+        scan->counting = pcre2_match_context_create(scan->memory);
         scan->data = pcre2_match_data_create(1, scan->memory);
     }
-    if (!scan->match || !scan->data) {
+    if (!scan->match || !scan->counting || !scan->data) {
         alloy_regex_scan_close(scan);
         *out = NULL;
         return ALLOY_NOMEM;
     }
+    pcre2_set_match_limit(scan->match, FEW_STEPS);
     pcre2_set_heap_limit(scan->match, MOST_HEAP);
+    pcre2_set_match_limit(scan->counting, UINT32_MAX);
+    pcre2_set_heap_limit(scan->counting, MOST_HEAP);
+    pcre2_set_callout(scan->counting, count, scan);
     return ALLOY_OK;
 }
 
@@ -244,13 +290,14 @@ void alloy_regex_scan_close(alloy_regex_scan *scan)
         return;
     pcre2_match_data_free(scan->data);
     pcre2_match_context_free(scan->match);
+    pcre2_match_context_free(scan->counting);
     pcre2_general_context_free(scan->memory);
     alloy_memory_free(scan->classes);
     alloy_memory_free(scan);
 }
 
 alloy_status alloy_regex_scan_begin(alloy_regex_scan *scan, const alloy_regex *regex, const char *text, size_t size,
-                                    uint64_t *fuel)
+                                    alloy_budget *budget)
 {
     if (size > scan->capacity) {
         size_t capacity = size + size / 2 + 64;
@@ -266,58 +313,52 @@ alloy_status alloy_regex_scan_begin(alloy_regex_scan *scan, const alloy_regex *r
     scan->length = alloy_class_map_text(&regex->map, text, size, scan->classes);
     scan->at = scan->at_byte = 0;
     scan->last_end = SIZE_MAX;
-    scan->fuel = fuel;
+    scan->budget = budget;
     return ALLOY_OK;
 }
 
-static void set_steps(alloy_regex_scan *scan, uint32_t steps)
-{
-    if (scan->steps != steps)
-        pcre2_set_match_limit(scan->match, steps);
-    scan->steps = steps;
-}
-
-static int match_once(alloy_regex_scan *scan)
+/* Where classes are matched; never NULL, which PCRE2 does not take. */
+static PCRE2_SPTR subject_of(const alloy_regex_scan *scan)
 {
     static const uint8_t nothing[1];
-    const alloy_regex *regex = scan->regex;
-    PCRE2_SPTR subject = scan->length ? scan->classes : nothing;
-    if (regex->compiled) {
-        int result = pcre2_jit_match(regex->code, subject, scan->length, scan->at, 0, scan->data, scan->match);
-        if (result != PCRE2_ERROR_JIT_STACKLIMIT)
-            return result;
-    }
-    return pcre2_match(regex->code, subject, scan->length, scan->at, PCRE2_NO_JIT, scan->data, scan->match);
+    return scan->length ? scan->classes : nothing;
 }
 
-static alloy_status fail_limit(void)
+/* A match at scan->at within a few characters. PARTIAL: it came to their end before the text's. */
+static int try_match(alloy_regex_scan *scan)
 {
-    return alloy_fail(ALLOY_LIMIT,
-                      "a regular expression of the tokenizer needs more steps on this text than are allowed");
+    const alloy_regex *regex = scan->regex;
+    bool cut = scan->length - scan->at > FEW_CHARACTERS;
+    size_t length = cut ? scan->at + FEW_CHARACTERS : scan->length;
+    uint32_t options = cut ? PCRE2_PARTIAL_HARD : 0;
+    if (regex->compiled)
+        return pcre2_jit_match(regex->code, subject_of(scan), length, scan->at, options, scan->data, scan->match);
+    return pcre2_match(regex->code, subject_of(scan), length, scan->at, options, scan->data, scan->match);
+}
+
+static int match_counted(alloy_regex_scan *scan)
+{
+    scan->callout_at = scan->at;
+    return pcre2_match(scan->regex->counted, subject_of(scan), scan->length, scan->at, PCRE2_NO_JIT, scan->data,
+                       scan->counting);
 }
 
 /* Is there a match that begins at scan->at? Its end in *end. */
 static alloy_status match_here(alloy_regex_scan *scan, bool *found, size_t *end)
 {
-    uint32_t steps = FIRST_STEPS;
-    int result;
-    for (;;) {
-        set_steps(scan, steps);
-        result = match_once(scan);
-        if (result != PCRE2_ERROR_MATCHLIMIT)
-            break;
-        steps *= 4;
-        if (steps > MOST_STEPS || steps > *scan->fuel)
-            return fail_limit();
-        *scan->fuel -= steps;
-    }
+    alloy_status status = alloy_budget_charge(scan->budget, STEPS_A_TRY, PART);
+    if (status)
+        return status;
+    int result = try_match(scan);
+    if (result != PCRE2_ERROR_NOMATCH && result <= 0)
+        result = match_counted(scan);
     *found = result > 0;
     if (result > 0)
         *end = pcre2_get_ovector_pointer(scan->data)[1];
     if (result > 0 || result == PCRE2_ERROR_NOMATCH)
         return ALLOY_OK;
-    if (result == PCRE2_ERROR_HEAPLIMIT || result == PCRE2_ERROR_DEPTHLIMIT)
-        return fail_limit();
+    if (result == PCRE2_ERROR_CALLOUT || result == PCRE2_ERROR_HEAPLIMIT)
+        return alloy_budget_fail_steps(PART);
     return result == PCRE2_ERROR_NOMEMORY
                ? ALLOY_NOMEM
                : alloy_fail(ALLOY_FORMAT, "a regular expression failed: PCRE2 error %d", result);

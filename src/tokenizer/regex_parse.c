@@ -532,6 +532,8 @@ static void take_interval(struct parser *p)
         fail(p, "a brace that is not a quantifier {n,m}: escape it");
         return;
     }
+    if (least > p->parts->longest_repeat)
+        p->parts->longest_repeat = least;
     alloy_text_format(&p->parts->text, "{%d", least < 0 ? 0 : least);
     if (comma)
         emit(p, ",");

@@ -16,7 +16,8 @@ typedef struct alloy_regex_parts {
     alloy_text text;
     alloy_code_set *sets; /* [set_count], all different */
     int64_t set_count, set_capacity;
-} alloy_regex_parts; /* {0} is empty */
+    int longest_repeat; /* the largest n of an interval {n,m} */
+} alloy_regex_parts;    /* {0} is empty */
 
 /* Syntax that is not known to mean the same in both libraries is FORMAT, and the message names it. */
 alloy_status alloy_regex_parse(alloy_regex_parts *parts, const char *pattern, size_t size);

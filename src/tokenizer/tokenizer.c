@@ -9,7 +9,7 @@
 #include "base/utf8.h"
 #include "tokenizer/ids.h"
 
-enum { MOST_FILE = 512 << 20, FUEL = 10000000, FUEL_A_BYTE = 16 };
+enum { MOST_FILE = 512 << 20 };
 
 #define MOST_TEXT ((size_t)1 << 31)
 
@@ -21,7 +21,7 @@ struct alloy_encoder {
     const char *text;       /* as given, or with what was not UTF-8 replaced */
     const char *normalized; /* the stretch at hand */
     size_t origin;          /* how many of its first bytes come from the text's first character */
-    uint64_t fuel;          /* steps left for regular expressions */
+    alloy_budget budget;    /* what this call may still take */
     alloy_text repaired;
     alloy_normalizer_scratch normalizer;
     alloy_pretokenizer_scratch pretokenizer;
@@ -55,7 +55,7 @@ static alloy_encoder *encoder_open(const alloy_tokenizer *tokenizer)
     e->tokenizer = tokenizer;
     e->pretokenizer.take = take_piece;
     e->pretokenizer.user = e;
-    e->pretokenizer.fuel = &e->fuel;
+    e->pretokenizer.budget = &e->budget;
     if (alloy_bpe_scratch_open(&e->bpe)) {
         encoder_close(e);
         return NULL;
@@ -183,13 +183,14 @@ static alloy_status take_plain(void *user, const alloy_added_token *token, size_
         return alloy_ids_add(e->ids, token->id) ? ALLOY_OK : ALLOY_NOMEM;
     size_t size;
     e->origin = start == 0 ? alloy_code_length((uint8_t)e->text[0]) : 0;
-    alloy_status status = alloy_normalize(&t->normalizer, &e->normalizer, e->text + start, end - start, &e->fuel,
+    alloy_status status = alloy_normalize(&t->normalizer, &e->normalizer, e->text + start, end - start, &e->budget,
                                           &e->origin, &e->normalized, &size);
     if (status)
         return status;
     if (size >= UINT32_MAX / 2)
         return alloy_fail(ALLOY_LIMIT, "the text has %zu bytes when it is normalized, more than 2^31", size);
-    return alloy_added_divide(&t->added_normalized, e->normalized, size, e->special_as_text, take_normalized, e);
+    return alloy_added_divide(&t->added_normalized, e->normalized, size, e->special_as_text, &e->budget,
+                              take_normalized, e);
 }
 
 /* Copies text with a U+FFFD for every maximal part of a bad sequence. */
@@ -220,11 +221,11 @@ static alloy_status encode(alloy_encoder *e, const char *text, size_t size, unsi
     }
     e->text = text;
     e->special_as_text = flags & ALLOY_ENCODE_SPECIAL_AS_TEXT;
-    e->fuel = FUEL + (uint64_t)FUEL_A_BYTE * size;
+    alloy_budget_open(&e->budget, size);
     if (!status && flags & ALLOY_ENCODE_ADD_SPECIAL)
         status = add_ids(e->ids, &t->post_processor.before);
     if (!status)
-        status = alloy_added_divide(&t->added, text, size, e->special_as_text, take_plain, e);
+        status = alloy_added_divide(&t->added, text, size, e->special_as_text, &e->budget, take_plain, e);
     if (!status && flags & ALLOY_ENCODE_ADD_SPECIAL)
         status = add_ids(e->ids, &t->post_processor.after);
     return status;

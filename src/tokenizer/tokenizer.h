@@ -55,6 +55,7 @@ typedef struct alloy_part {
     const char *name; /* "tokenizer.json: pre_tokenizer" */
     const char *json; /* [size] */
     size_t size;
+    alloy_budget *budget; /* of opening the file */
 } alloy_part;
 
 alloy_status alloy_load_normalizer(alloy_normalizer *normalizer, alloy_part part);
