@@ -90,8 +90,11 @@ static alloy_status read_json(alloy_cli_reference *r, const char *path)
     size_t stem = dot && (!slash || dot > slash) ? (size_t)(dot - path) : strlen(path);
     alloy_text_append(&name, path, stem);
     alloy_text_string(&name, ".json");
+    bool has = false;
     alloy_status status = alloy_text_status(&name);
-    if (!status && alloy_file_exists(name.bytes)) {
+    if (!status)
+        status = alloy_path_has(name.bytes, &has);
+    if (!status && has) {
         status = alloy_file_read(&text, name.bytes, MOST_JSON);
         status = status ? status : parse_json(r, name.bytes, &text);
     }

@@ -99,6 +99,10 @@ static alloy_status take_bytes(alloy_file *file, int descriptor, bool map)
     }
     if (map)
         return map_bytes(file, descriptor);
+    size_t memory_size = alloy_memory_of_machine();
+    if (file->size > memory_size)
+        return alloy_fail(ALLOY_NOMEM, "%s: %zu bytes to read, this machine has %zu bytes of memory",
+                          alloy_printable_path(file->path), file->size, memory_size);
     uint8_t *memory = alloy_memory_aligned(file->size, 1);
     if (!memory)
         return ALLOY_NOMEM;
@@ -106,6 +110,14 @@ static alloy_status take_bytes(alloy_file *file, int descriptor, bool map)
     size_t done;
     alloy_status status = read_some(descriptor, memory, file->size, file->path, &done);
     return !status && done < file->size ? truncated(file->path, done, file->size) : status;
+}
+
+alloy_status alloy_file_check_descriptor(int descriptor, const char *path)
+{
+    struct stat info;
+    alloy_status status = check_regular(descriptor, path, &info);
+    close(descriptor);
+    return status;
 }
 
 alloy_status alloy_file_open_descriptor(alloy_file *file, int descriptor, const char *path, size_t most, bool map)
@@ -235,6 +247,13 @@ alloy_status alloy_file_copy(alloy_file_writer *writer, int descriptor, const ch
     alloy_memory_free(piece);
     close(descriptor);
     return status;
+}
+
+alloy_status alloy_path_has(const char *path, bool *has)
+{
+    struct stat info;
+    *has = lstat(path, &info) == 0;
+    return *has || errno == ENOENT ? ALLOY_OK : fail_io(path, "cannot stat");
 }
 
 bool alloy_file_exists(const char *path)

@@ -33,6 +33,7 @@ alloy_status alloy_file_open(alloy_file *file, const char *path, size_t most, bo
 
 /* The same of a descriptor, which is closed in any case; `path` is for messages. */
 alloy_status alloy_file_open_descriptor(alloy_file *file, int descriptor, const char *path, size_t most, bool map);
+alloy_status alloy_file_check_descriptor(int descriptor, const char *path); /* is it a regular file? Closes it */
 void alloy_file_close(alloy_file *file);
 
 /* Is a mapped file still as long as it was? IO when not: reading what was cut off would raise SIGBUS. A file that was
@@ -47,6 +48,9 @@ alloy_status alloy_file_read_descriptor(alloy_text *text, int descriptor, const 
 /* openat for reading, with the flags that all reading has and `flags` of O_NOFOLLOW and its like: a descriptor, or -1
  * with errno. What it is open on is not asked. */
 int alloy_file_open_at(int folder, const char *name, int flags);
+
+/* Does anything stand at this path, were it a link that leads nowhere? IO when the system does not tell. */
+alloy_status alloy_path_has(const char *path, bool *has);
 
 /* Does a regular file (a folder) stand at this path, through links? */
 bool alloy_file_exists(const char *path);

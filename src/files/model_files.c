@@ -157,6 +157,17 @@ alloy_status alloy_model_files_read(const alloy_model_files *files, const char *
     return status;
 }
 
+alloy_status alloy_model_files_check(const alloy_model_files *files, const char *name)
+{
+    alloy_text path = {0};
+    int descriptor;
+    alloy_status status = open_file(files, name, &descriptor, &path);
+    if (!status)
+        status = alloy_file_check_descriptor(descriptor, path.bytes);
+    alloy_text_free(&path);
+    return status;
+}
+
 alloy_status alloy_model_files_copy(const alloy_model_files *files, const char *name, alloy_file_writer *writer)
 {
     alloy_text path = {0};
@@ -186,10 +197,14 @@ static alloy_status cache_folder(alloy_text *out)
                   {"HF_HOME", "/hub"},
                   {"XDG_CACHE_HOME", "/huggingface/hub"},
                   {"HOME", "/.cache/huggingface/hub"}};
+    const char *home = environment("HOME");
     alloy_text_clear(out);
-    for (size_t i = 0; i < sizeof places / sizeof *places && out->size == 0; i++)
-        if (environment(places[i].variable))
-            alloy_text_format(out, "%s%s", environment(places[i].variable), places[i].below);
+    for (size_t i = 0; i < sizeof places / sizeof *places && out->size == 0; i++) {
+        const char *value = environment(places[i].variable);
+        bool at_home = value && home && value[0] == '~' && (value[1] == '/' || value[1] == 0);
+        if (value)
+            alloy_text_format(out, "%s%s%s", at_home ? home : "", value + at_home, places[i].below);
+    }
     return alloy_text_status(out);
 }
 
@@ -207,13 +222,20 @@ static bool is_hub_name(const char *where)
     return *where && where[strlen(where) - 1] != '/';
 }
 
+/* Reads a file of the cache that is no link. */
+static alloy_status read_unlinked(alloy_text *out, const char *path)
+{
+    int descriptor = alloy_file_open_at(AT_FDCWD, path, O_NOFOLLOW);
+    return descriptor < 0 ? fail_open(path) : alloy_file_read_descriptor(out, descriptor, path, 4096);
+}
+
 /* The revision that refs/main names: one name. */
 static alloy_status read_revision(const char *repository, alloy_text *revision)
 {
     alloy_text path = {0};
     alloy_status status = alloy_path_join(&path, repository, "refs/main");
     if (!status)
-        status = alloy_file_read(revision, path.bytes, 4096);
+        status = read_unlinked(revision, path.bytes);
     while (!status && revision->size > 0 && strchr("\r\n \t", revision->bytes[revision->size - 1]))
         revision->bytes[--revision->size] = 0;
     if (!status)

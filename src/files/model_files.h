@@ -2,7 +2,8 @@
  *
  * MODEL is a folder, or a name in the Hub's cache: `user/name` (old models: `name`) stands for
  * CACHE/models--user--name/snapshots/REVISION, REVISION being what refs/main holds; CACHE is HF_HUB_CACHE, else
- * HF_HOME/hub, else XDG_CACHE_HOME/huggingface/hub, else ~/.cache/huggingface/hub. Nothing is fetched.
+ * HF_HOME/hub, else XDG_CACHE_HOME/huggingface/hub, else ~/.cache/huggingface/hub (a ~ that begins one of
+ * them is HOME). Nothing is fetched.
  *
  * Trust. All files of a model are opened here. A file of a model is one name, no path. What it leads to through links
  * must lie in the folder itself, or, for a snapshot of the Hub's cache, in the `blobs` beside `snapshots` (the cache
@@ -56,6 +57,7 @@ alloy_status alloy_model_files_has(const alloy_model_files *files, const char *n
 alloy_status alloy_model_files_file(const alloy_model_files *files, const char *name, size_t most, bool map,
                                     alloy_file *file);
 alloy_status alloy_model_files_read(const alloy_model_files *files, const char *name, size_t most, alloy_text *out);
+alloy_status alloy_model_files_check(const alloy_model_files *files, const char *name); /* opens and closes */
 alloy_status alloy_model_files_copy(const alloy_model_files *files, const char *name, alloy_file_writer *writer);
 
 #endif

@@ -386,6 +386,19 @@ static alloy_status copy_file(const alloy_model_files *files, const char *name, 
     return status;
 }
 
+/* Before anything is written: can what is there be copied? */
+static alloy_status check_copies(const alloy_model_files *files)
+{
+    alloy_status status = ALLOY_OK;
+    for (size_t i = 0; i < sizeof copied / sizeof *copied && !status; i++) {
+        bool has;
+        status = alloy_model_files_has(files, copied[i], &has);
+        if (!status && has)
+            status = alloy_model_files_check(files, copied[i]);
+    }
+    return status;
+}
+
 static alloy_status copy_files(const struct plan *p, const char *folder)
 {
     alloy_status status = ALLOY_OK;
@@ -490,6 +503,7 @@ alloy_status alloy_convert(const alloy_model *model, const char *folder, const a
     int lock = -1;
     alloy_status status = check_options(model, p.options);
     status = status ? status : check_folder(model, folder);
+    status = status ? status : check_copies(&model->files);
     status = status ? status : make_plan(&p);
     status = status ? status : alloy_folder_create(folder);
     status = status ? status : alloy_folder_lock(folder, &lock);

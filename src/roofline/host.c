@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/median.h"
 #include "base/processors.h"
@@ -277,13 +278,17 @@ static alloy_status measure(alloy_host *host, const alloy_kernels *kernels, cons
     return ALLOY_OK;
 }
 
-/* The figures of the file, if it has them. */
+/* The figures of the file, if it has them. One that is there and cannot be used is no error, but is not passed over in
+ * silence. */
 static bool take_from_file(alloy_host *host, const char *path)
 {
-    alloy_status status = alloy_host_read(host, path);
-    if (status && status != ALLOY_IO)
+    bool has;
+    alloy_status status = alloy_path_has(path, &has);
+    if (!status && has)
+        status = alloy_host_read(host, path);
+    if (status)
         alloy_warn("%s; measured again", alloy_error());
-    return !status;
+    return has && !status;
 }
 
 alloy_status alloy_host_measure(alloy_host *host, const alloy_host_options *options)

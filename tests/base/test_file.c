@@ -228,6 +228,25 @@ static void a_file_is_read_to_its_end(void **state)
     remove_folder(folder);
 }
 
+/* A file with holes claims any size; what is read whole must fit the machine. */
+static void a_file_larger_than_memory_is_not_read(void **state)
+{
+    (void)state;
+    char *folder = test_folder(), *path = write_text(folder, "holes", "x");
+    alloy_file file;
+    if (truncate(path, (off_t)1 << 43) != 0) {
+        print_message("no file of 8 TiB can be made here: not tried\n");
+        remove_folder(folder);
+        return;
+    }
+    expect_failure(alloy_file_open(&file, path, SIZE_MAX, false), ALLOY_NOMEM, path, "8796093022208 bytes",
+                   "of memory");
+    expect_ok(alloy_file_open(&file, path, SIZE_MAX, true));
+    assert_int_equal(file.data[0], 'x');
+    alloy_file_close(&file);
+    remove_folder(folder);
+}
+
 static void a_file_is_copied_in_pieces(void **state)
 {
     (void)state;
@@ -287,6 +306,7 @@ int main(void)
         cmocka_unit_test(f9_descriptors_that_run_out_are_io),
         cmocka_unit_test(f9_interrupted_calls_go_on),
         cmocka_unit_test(a_file_is_read_to_its_end),
+        cmocka_unit_test(a_file_larger_than_memory_is_not_read),
         cmocka_unit_test(a_file_is_copied_in_pieces),
         cmocka_unit_test(a_mapped_file_that_shrank_is_told),
     };

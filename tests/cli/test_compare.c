@@ -190,6 +190,28 @@ static void an_error_that_is_no_bound_is_refused(void **state)
 }
 
 /* What passes depends on what the reference was computed in, which its metadata or else its tensors tell. */
+/* X10, X11: what stands in its place and cannot be read is not the same as none, which has no bounds of its own. */
+static void bounds_that_cannot_be_read_are_io(void **state)
+{
+    (void)state;
+    char *folder = test_folder(), reference[300], json[300];
+    snprintf(reference, sizeof reference, "%s/r.safetensors", folder);
+    snprintf(json, sizeof json, "%s/r.json", folder);
+    struct answer answer = run(plainly, "logits", GOLDEN "qwen3", "--ids", "5,6,7", "-o", reference);
+    expect_code(&answer, ALLOY_OK);
+    forget(&answer);
+    assert_int_equal(mkfifo(json, 0600), 0);
+    answer = run(plainly, "compare", GOLDEN "qwen3", reference);
+    expect_error(&answer, ALLOY_IO, "r.json", "not a regular file");
+    forget(&answer);
+    assert_int_equal(unlink(json), 0);
+    assert_int_equal(symlink("nowhere", json), 0);
+    answer = run(plainly, "compare", GOLDEN "qwen3", reference);
+    expect_error(&answer, ALLOY_IO, "r.json", "No such file");
+    forget(&answer);
+    remove_folder(folder);
+}
+
 static void the_dtype_of_the_reference_is_its_bound(void **state)
 {
     (void)state;
@@ -277,6 +299,7 @@ int main(void)
         cmocka_unit_test(the_farthest_number_is_named),
         cmocka_unit_test(what_is_not_finite_never_passes),
         cmocka_unit_test(an_error_that_is_no_bound_is_refused),
+        cmocka_unit_test(bounds_that_cannot_be_read_are_io),
         cmocka_unit_test(the_dtype_of_the_reference_is_its_bound),
         cmocka_unit_test(logits_of_as_many_layers_are_compared),
         cmocka_unit_test(metadata_that_says_nothing_is_refused),

@@ -269,6 +269,27 @@ static void the_cache_is_where_the_environment_says(void **state)
     clear_environment();
 }
 
+/* As huggingface_hub reads its variables, which a file of settings gives without a shell. */
+static void a_home_that_is_spelled_as_in_a_shell(void **state)
+{
+    (void)state;
+    char *folder = test_folder();
+    char hub[256];
+    snprintf(hub, sizeof hub, "%s/hf/hub", folder);
+    expect_ok(alloy_folder_create(hub));
+    make_cache(hub);
+    clear_environment();
+    setenv("HOME", folder, 1);
+    setenv("HF_HOME", "~/hf", 1);
+    expect_ok(open_in("user/name", "real.txt", false));
+    setenv("HF_HUB_CACHE", "~", 1);
+    expect_failure(open_in("user/name", "real.txt", false), ALLOY_IO, folder, "models--user--name");
+    setenv("HF_HUB_CACHE", "~other/hub", 1); /* the home of somebody else is not looked up */
+    expect_failure(open_in("user/name", "real.txt", false), ALLOY_IO, "(~other/hub/models--user--name)");
+    clear_environment();
+    remove_folder(folder);
+}
+
 static void a_model_that_is_not_there_is_told_with_where_it_was_looked_for(void **state)
 {
     (void)state;
@@ -292,6 +313,11 @@ static void a_model_that_is_not_there_is_told_with_where_it_was_looked_for(void 
     expect_failure(open_in("no/snapshot", "x", false), ALLOY_IO, "snapshots/1", "no such snapshot");
     write_text(folder, "models--bad--ref/refs/main", "../../../other");
     expect_failure(open_in("bad/ref", "x", false), ALLOY_TRUST, "refs/main", "../../../other");
+    write_text(folder, "secret", "../../../of-others");
+    make_folder(folder, "models--link--ref/refs");
+    link_to("../../secret", folder, "models--link--ref/refs/main");
+    expect_failure(open_in("link/ref", "x", false), ALLOY_IO, "refs/main", "symbolic links");
+    assert_null(strstr(alloy_error(), "of-others"));
     write_text(folder, "models--empty--ref/refs/main", "\n");
     expect_failure(open_in("empty/ref", "x", false), ALLOY_TRUST, "refs/main");
     clear_environment();
@@ -408,6 +434,7 @@ int main(void)
         cmocka_unit_test(x1_to_x4_a_file_is_one_name),
         cmocka_unit_test(x9_links_may_not_leave_the_folder),
         cmocka_unit_test(x9_a_snapshot_of_the_hubs_cache_links_to_its_blobs),
+        cmocka_unit_test(a_home_that_is_spelled_as_in_a_shell),
         cmocka_unit_test(x9_blobs_that_are_a_link_hold_nothing),
         cmocka_unit_test(x9_what_was_checked_is_what_is_read),
         cmocka_unit_test(x10_to_x12_absent_is_only_the_name_that_is_not_there),
