@@ -86,9 +86,22 @@ static alloy_status find_classes(struct runs *runs, int *class_count)
     return status;
 }
 
+/* Pages in which an edge lies behind their first code point: those of more than one run. */
+static size_t mixed_pages(const struct runs *runs)
+{
+    size_t count = 0;
+    uint32_t last = PAGES;
+    for (size_t i = 0; i < runs->count; i++) {
+        uint32_t page = runs->edges[i] / PAGE;
+        count += runs->edges[i] % PAGE != 0 && page != last;
+        last = runs->edges[i] % PAGE != 0 ? page : last;
+    }
+    return count;
+}
+
 static alloy_status fill_pages(alloy_class_map *map, const struct runs *runs)
 {
-    size_t capacity = (size_t)map->class_count + (runs->count < PAGES ? runs->count : PAGES) + 1;
+    size_t capacity = (size_t)map->class_count + mixed_pages(runs);
     map->blocks = alloy_memory_new(capacity, PAGE);
     if (!map->blocks)
         return ALLOY_NOMEM;

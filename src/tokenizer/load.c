@@ -26,6 +26,8 @@ struct loader {
     alloy_budget budget;   /* of opening: for patterns, and for normalizing added tokens */
     struct listed *listed; /* [listed_count] */
     int64_t listed_count, listed_capacity;
+    int64_t renumbered; /* added tokens that get another id than the file says: a warning for all of them */
+    int64_t unfindable; /* that are never found: the same */
     /* size 0: absent or null */
     alloy_json_string_view normalizer, pretokenizer, decoder, post_processor, truncation, padding;
     bool has_model;
@@ -212,8 +214,10 @@ static alloy_status place_token(struct loader *l, const struct listed *listed, i
         if (listed->id >= 2 * v->model_count + l->listed_count + SPARE_IDS)
             return alloy_fail(ALLOY_FORMAT, "%s: added token \"%s\": id %lld is far beyond the number of tokens",
                               l->name, shown, (long long)listed->id);
-        alloy_warn("%s: added token \"%s\" gets id %lld, not %lld as the file says (the tokenizers library counts so)",
-                   l->name, shown, (long long)(known ? (int64_t)*id : *next), (long long)listed->id);
+        if (l->renumbered++ == 0)
+            alloy_warn("%s: added token \"%s\" gets id %lld, not %lld as the file says (the tokenizers library counts "
+                       "so)",
+                       l->name, shown, (long long)(known ? (int64_t)*id : *next), (long long)listed->id);
     }
     if (!known) {
         if (alloy_vocabulary_has(v, *next))
@@ -270,7 +274,7 @@ static alloy_status look_for(struct loader *l, const struct listed *listed, uint
     int64_t before = t->added_normalized.token_count;
     if (!status)
         status = alloy_added_set_add(&t->added_normalized, text, size, &token);
-    if (!status && t->added_normalized.token_count == before)
+    if (!status && t->added_normalized.token_count == before && l->unfindable++ == 0)
         alloy_warn("%s: added token \"%s\" is never found: the normalizer makes of it what it makes of one before it",
                    l->name, alloy_printable(listed->text.bytes, listed->text.size));
     return status;
@@ -290,6 +294,16 @@ static void mark_skipped(struct loader *l, const uint32_t *ids)
     }
 }
 
+/* What was warned of once holds for more. */
+static void warn_of_more(const struct loader *l)
+{
+    if (l->renumbered > 1)
+        alloy_warn("%s: %lld more added tokens get other ids than the file says", l->name,
+                   (long long)l->renumbered - 1);
+    if (l->unfindable > 1)
+        alloy_warn("%s: %lld more added tokens are never found", l->name, (long long)l->unfindable - 1);
+}
+
 static alloy_status load_added_tokens(struct loader *l)
 {
     alloy_normalizer_scratch scratch = {0};
@@ -303,6 +317,7 @@ static alloy_status load_added_tokens(struct loader *l)
             alloy_fail_in(status, l->name);
     if (!status)
         mark_skipped(l, ids);
+    warn_of_more(l);
     alloy_normalizer_scratch_free(&scratch);
     alloy_memory_free(ids);
     return status;
