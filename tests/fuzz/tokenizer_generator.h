@@ -1,7 +1,7 @@
 /* Tokenizers and texts by a grammar: chains of every component with fields that are mostly sound, patterns, added
- * tokens, merges of tokens that exist. Changing bytes of a file rarely gives another that opens; these nearly all do,
- * and are of the kinds that could run away: replacements that grow, patterns that backtrack, tokens that are nearly met.
- * (seed, number) gives the same file and text everywhere. */
+ * tokens, merges of tokens that exist. Changing bytes of a file rarely gives another that opens; most of these do, and
+ * they are of the kinds that could run away: replacements that grow, patterns that backtrack, tokens that are nearly
+ * met. (seed, number) gives the same file and text everywhere. */
 #ifndef ALLOY_TESTS_FUZZ_TOKENIZER_GENERATOR_H
 #define ALLOY_TESTS_FUZZ_TOKENIZER_GENERATOR_H
 
