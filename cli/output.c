@@ -18,9 +18,10 @@ enum { FLUSH_AT = 64 * 1024 };
 static struct {
     alloy_text waiting; /* printed and not written yet */
     bool json, quiet, verbose;
-    bool terminal; /* is stdout one? */
-    bool printed;  /* anything */
-    int failure;   /* errno of the first write that failed */
+    bool terminal;                 /* is stdout one? */
+    volatile sig_atomic_t written; /* has stdout any of it? */
+    bool printed;                  /* anything */
+    int failure;                   /* errno of the first write that failed */
 } out;
 
 void alloy_cli_output_open(void)
@@ -49,10 +50,12 @@ static void write_out(void)
     size_t done = 0;
     while (done < out.waiting.size && !out.failure) {
         ssize_t n = write(STDOUT_FILENO, out.waiting.bytes + done, out.waiting.size - done);
-        if (n >= 0)
+        if (n >= 0) {
             done += (size_t)n;
-        else if (errno != EINTR)
+            out.written = 1;
+        } else if (errno != EINTR) {
             out.failure = errno;
+        }
     }
     if (out.waiting.failed && !out.failure)
         out.failure = ENOMEM;
@@ -196,6 +199,56 @@ static void print_json_error(alloy_status status, const char *message)
     alloy_json_field_text(w, "message", message);
     alloy_json_write_object_end(w);
     alloy_cli_document_print(&document);
+}
+
+static void write_raw(int descriptor, const char *text, size_t size)
+{
+    while (size > 0) {
+        ssize_t n = write(descriptor, text, size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return;
+        text += n;
+        size -= (size_t)n;
+    }
+}
+
+static void print_raw(const char *text)
+{
+    write_raw(STDOUT_FILENO, text, strlen(text));
+}
+
+/* A printable text in JSON: what is left to escape are quotes and the backslashes of its escapes. */
+static void print_raw_json(const char *text)
+{
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\')
+            write_raw(STDOUT_FILENO, "\\", 1);
+        write_raw(STDOUT_FILENO, text, 1);
+    }
+}
+
+void alloy_cli_output_die(alloy_status status, const char *message)
+{
+    char code[] = {(char)('0' + status / 10), (char)('0' + status % 10), 0};
+    alloy_cli_progress_die();
+    char line[2048] = "alloy: ";
+    size_t begin = strlen(line), size = strlen(message), most = sizeof line - begin - 1;
+    size = size < most ? size : most;
+    memcpy(line + begin, message, size);
+    line[begin + size] = '\n';
+    write_raw(STDERR_FILENO, line, begin + size + 1); /* one call, so that no other line gets into it */
+    if (out.json && !out.written) {
+        print_raw("{\n  \"error\": {\n    \"status\": \"");
+        print_raw(alloy_status_name(status));
+        print_raw("\",\n    \"code\": ");
+        print_raw(code + (code[0] == '0'));
+        print_raw(",\n    \"message\": \"");
+        print_raw_json(message);
+        print_raw("\"\n  }\n}\n");
+    }
+    _exit((int)status);
 }
 
 int alloy_cli_output_close(alloy_status status)

@@ -44,6 +44,10 @@ void alloy_cli_error(const char *format, ...) __attribute__((format(printf, 1, 2
 void alloy_cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void alloy_cli_detail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Ends the process from inside of a signal handler, as alloy_cli_output_close would report a failure: the line on
+ * stderr and, with --json, the error's document where nothing was written. `message` is printable. */
+_Noreturn void alloy_cli_output_die(alloy_status status, const char *message);
+
 /* Reports how the command ended and returns its exit code: the error's line on stderr and, with --json, the error's
  * document where nothing was printed. */
 int alloy_cli_output_close(alloy_status status);

@@ -1,7 +1,9 @@
 /* The bar (progress.h). A short run shows none: the first half second passes in silence. */
 #include "progress.h"
 
+#include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 
@@ -11,7 +13,7 @@ static const double FIRST_AFTER = 0.5, AGAIN_AFTER = 0.1; /* seconds */
 
 static struct {
     bool shown; /* at all */
-    bool visible;
+    volatile sig_atomic_t visible;
     const char *label;     /* of the bar that is running; NULL: none */
     double started, drawn; /* seconds */
 } bar;
@@ -59,4 +61,11 @@ void alloy_cli_progress_clear(void)
     if (bar.visible)
         fputs("\r\033[K", stderr);
     bar.visible = false;
+}
+
+void alloy_cli_progress_die(void)
+{
+    static const char gone[] = "\r\033[K";
+    if (bar.visible)
+        (void)!write(STDERR_FILENO, gone, sizeof gone - 1);
 }

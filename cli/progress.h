@@ -14,5 +14,6 @@ void alloy_cli_progress(const char *label, const char *unit, int64_t done, int64
 
 /* Takes the bar away; called before anything else is printed there. */
 void alloy_cli_progress_clear(void);
+void alloy_cli_progress_die(void); /* the same from inside of a signal handler, where nothing follows */
 
 #endif

@@ -1,29 +1,31 @@
-/* Signals (signals.h). Handlers call only what is safe in them: write, _exit, signal, and a look-up that reads constant
- * memory. */
+/* Signals (signals.h). Handlers call only what is safe in them: write, pause, _exit, signal, and a look-up that takes
+ * no lock. */
 #include "signals.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "alloy/alloy.h"
 #include "base/mapping.h"
+#include "output.h"
 
 static volatile sig_atomic_t interrupted;
 
-/* A line put together without the C library's help. */
-typedef struct line {
-    char text[1024];
+/* A text put together without the C library's help. */
+typedef struct text {
+    char bytes[1024];
     size_t size;
-} line;
+} text;
 
-static void add_text(line *l, const char *text)
+static void add_text(text *t, const char *more)
 {
-    for (; *text && l->size < sizeof l->text; text++)
-        l->text[l->size++] = *text;
+    for (; *more && t->size < sizeof t->bytes - 1; more++)
+        t->bytes[t->size++] = *more;
 }
 
-static void add_number(line *l, uint64_t value)
+static void add_number(text *t, uint64_t value)
 {
     char digits[24];
     size_t at = sizeof digits - 1;
@@ -31,14 +33,15 @@ static void add_number(line *l, uint64_t value)
     do
         digits[--at] = (char)('0' + value % 10);
     while (value /= 10);
-    add_text(l, digits + at);
+    add_text(t, digits + at);
 }
 
-static void write_line(line *l)
+/* Workers share the pages of weights: where several of them fail at once, one tells. */
+static void tell_once(void)
 {
-    l->size = l->size < sizeof l->text ? l->size : sizeof l->text - 1;
-    l->text[l->size++] = '\n';
-    (void)!write(STDERR_FILENO, l->text, l->size);
+    static atomic_flag told = ATOMIC_FLAG_INIT;
+    while (atomic_flag_test_and_set(&told))
+        pause(); /* until the one that tells ends the process */
 }
 
 static void on_bus_error(int number, siginfo_t *info, void *context)
@@ -50,15 +53,14 @@ static void on_bus_error(int number, siginfo_t *info, void *context)
         signal(number, SIG_DFL); /* not ours: it happens again on return, and ends the process as it would have */
         return;
     }
-    line l = {0};
-    add_text(&l, "alloy: ");
-    add_text(&l, path);
-    add_text(&l, ": byte ");
-    add_number(&l, offset);
-    add_text(&l, " could not be read: the file was cut short while it was mapped, or its disk failed (--no-mmap reads "
-                 "weights before they are used)");
-    write_line(&l);
-    _exit(ALLOY_IO);
+    tell_once();
+    text message = {0};
+    add_text(&message, path);
+    add_text(&message, ": byte ");
+    add_number(&message, offset);
+    add_text(&message, " could not be read: the file was cut short while it was mapped, or its disk failed (--no-mmap "
+                       "reads weights before they are used)");
+    alloy_cli_output_die(ALLOY_IO, message.bytes);
 }
 
 static void on_interrupt(int number)

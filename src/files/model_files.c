@@ -318,7 +318,7 @@ static alloy_status find_folder(const char *where, alloy_text *path)
     bool exists = lstat(where, &info) == 0;
     if (exists && alloy_folder_exists(where))
         alloy_text_string(path, where);
-    else if (!exists && errno == ENOENT && is_hub_name(where))
+    else if (!exists && (errno == ENOENT || errno == ENOTDIR) && is_hub_name(where))
         return find_snapshot(where, path);
     else
         return no_folder(where);

@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "cli/job.h"
+#include "cli/output.h"
 #include "cli/signals.h"
 #include "model/model.h"
 
@@ -82,6 +83,50 @@ static int run_apart(void (*part)(const char *, bool), const char *folder, bool 
     int status;
     assert_int_equal(waitpid(pid, &status, 0), pid);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+/* Workers that meet lost pages at the same time, and --json. */
+static void touch_in_four_threads(const char *folder, bool no_mmap)
+{
+    alloy_file file;
+    const char *path = path_in(folder, "model.safetensors");
+    pthread_t threads[4];
+    alloy_cli_output_set(true, true, false);
+    if (alloy_file_open(&file, path, SIZE_MAX, !no_mmap) || truncate(path, 0))
+        _exit(99);
+    for (int i = 0; i < 4; i++)
+        if (pthread_create(&threads[i], NULL, touch_in_a_thread, (void *)(file.data + 8192 * i)))
+            _exit(99);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+}
+
+static void f2_many_lost_pages_are_one_line_and_one_document(void **state)
+{
+    (void)state;
+    char line[2048], name[64], *folder = test_folder();
+    int out = dup(STDOUT_FILENO), captured[2];
+    copy_model(GOLDEN "qwen3", folder);
+    assert_int_equal(pipe(captured), 0);
+    fflush(stdout);
+    dup2(captured[1], STDOUT_FILENO);
+    int code = run_apart(touch_in_four_threads, folder, false, line, sizeof line);
+    dup2(out, STDOUT_FILENO);
+    close(out);
+    close(captured[1]);
+    struct answer answer = {.line = "four threads", .err = line, .out = calloc(1, 4096)};
+    assert_non_null(answer.out);
+    answer.out_size = (size_t)read(captured[0], answer.out, 4095);
+    close(captured[0]);
+    assert_int_equal(code, ALLOY_IO);
+    assert_ptr_equal(strchr(line, '\n'), line + strlen(line) - 1);
+    expect_json(&answer);
+    snprintf(name, sizeof name, "\"code\": %d,\n    \"message\": \"", (int)ALLOY_IO);
+    expect_in(answer.out, "{\n  \"error\": {\n    \"status\": \"IO\",\n    ");
+    expect_in(answer.out, name);
+    expect_in(answer.out, "model.safetensors: byte ");
+    free(answer.out);
+    remove_folder(folder);
 }
 
 /* F3: what was read with --no-mmap does not mind. */
@@ -198,6 +243,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(f2_f3_a_page_that_cannot_be_read_names_file_and_byte),
+        cmocka_unit_test(f2_many_lost_pages_are_one_line_and_one_document),
         cmocka_unit_test(f6_what_is_mapped_is_not_written_over),
         cmocka_unit_test(f6_f7_a_limit_of_file_sizes_is_io),
         cmocka_unit_test(f10_little_memory_is_nomem),

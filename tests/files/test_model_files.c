@@ -134,6 +134,15 @@ static void x9_a_snapshot_of_the_hubs_cache_links_to_its_blobs(void **state)
     expect_ok(read_from("user/name", "real.txt", &text));
     expect_failure(open_in("user/name", "escape", false), ALLOY_TRUST, "escape", "outside");
 
+    /* A file that is called as the user hides none of the user's models. */
+    char here[4096];
+    write_text(folder, "user", "x");
+    assert_non_null(getcwd(here, sizeof here));
+    assert_int_equal(chdir(folder), 0);
+    alloy_status status = read_from("user/name", "real.txt", &text);
+    assert_int_equal(chdir(here), 0);
+    expect_ok(status);
+
     /* The cache may itself be reached through a link, and so may the folder. */
     link_to(folder, folder, "cache-link");
     setenv("HF_HUB_CACHE", path_in(folder, "cache-link"), 1);
