@@ -109,9 +109,9 @@ def make(alloy: str, folder: pathlib.Path, gib: float, dtype: str) -> pathlib.Pa
     folder.mkdir(parents=True, exist_ok=True)
     source, drawn, small = folder / "config.json", folder / "drawn", folder / "small"
     source.write_text(json.dumps(config(LAYERS, FEW_EXPERTS)))
-    subprocess.run([alloy, "init", source, "--out", drawn, "--seed", "1", "-q"], check=True)
+    subprocess.run([alloy, "init", source, "--out", drawn, "--force", "--seed", "1", "-q"], check=True)
     if dtype != "bf16":
-        subprocess.run([alloy, "convert", drawn, "--out", small, "--dtype", dtype, "-q"], check=True)
+        subprocess.run([alloy, "convert", drawn, "--out", small, "--force", "--dtype", dtype, "-q"], check=True)
     layers = max(LAYERS, round(gib * 2**30 / (EXPERTS * 3 * HIDDEN * INNER * ELEMENT_BYTES[dtype])))
     grow(drawn if dtype == "bf16" else small, folder / dtype, layers)
     return folder / dtype

@@ -6,24 +6,22 @@
 #include "base/text.h"
 #include "command.h"
 
-enum { MOST_FLAGS = 96 };
-
 typedef struct reader {
     const alloy_cli_command *command;
     char *options;          /* the command's struct */
     char *const *arguments; /* [count] */
     int count;
-    int at;                                    /* the next one */
-    const alloy_cli_place *place;              /* the next to be filled; NULL: the command has none */
-    bool only_places;                          /* after "--" */
-    const alloy_cli_option *flags[MOST_FLAGS]; /* [flag_count] all that the command takes */
+    int at;                                              /* the next one */
+    const alloy_cli_place *place;                        /* the next to be filled; NULL: the command has none */
+    bool only_places;                                    /* after "--" */
+    const alloy_cli_option *flags[ALLOY_CLI_MOST_FLAGS]; /* [flag_count] all that the command takes */
     size_t flag_count;
-    bool seen[MOST_FLAGS]; /* [flag_count] */
+    bool seen[ALLOY_CLI_MOST_FLAGS]; /* [flag_count] */
 } reader;
 
 static void add_flags(reader *r, const alloy_cli_option *flags)
 {
-    for (; flags && flags->name && r->flag_count < MOST_FLAGS; flags++)
+    for (; flags && flags->name && r->flag_count < ALLOY_CLI_MOST_FLAGS; flags++)
         r->flags[r->flag_count++] = flags;
 }
 
@@ -51,7 +49,7 @@ static const char *printable(const char *text)
 
 static alloy_status unknown(const reader *r, const char *word)
 {
-    const char *names[MOST_FLAGS];
+    const char *names[ALLOY_CLI_MOST_FLAGS];
     for (size_t i = 0; i < r->flag_count; i++)
         names[i] = r->flags[i]->name;
     char name[64];
@@ -155,6 +153,8 @@ static alloy_status set(reader *r, size_t index, const char *text)
     if (r->seen[index] && option->kind != ALLOY_CLI_TEXTS)
         return alloy_fail(ALLOY_ARG, "--%s is given twice", option->name);
     r->seen[index] = true;
+    if (option->use && text[0] == 0)
+        return alloy_fail(ALLOY_ARG, "--%s names nothing, expected %s", option->name, option->value);
     switch (option->kind) {
     case ALLOY_CLI_SWITCH:
         *(bool *)field = true;

@@ -25,7 +25,7 @@ typedef struct alloy_cli_number {
     bool given;
 } alloy_cli_number;
 
-enum { ALLOY_CLI_MOST_TEXTS = 64 };
+enum { ALLOY_CLI_MOST_TEXTS = 64, ALLOY_CLI_MOST_FLAGS = 96 /* of a command */ };
 
 typedef struct alloy_cli_texts {
     const char *items[ALLOY_CLI_MOST_TEXTS];
@@ -45,10 +45,20 @@ typedef enum alloy_cli_kind {
     ALLOY_CLI_OPTIONAL,
 } alloy_cli_kind;
 
+/* What the run does with the file or folder that a value names. All that are written are checked against all that are
+ * read, before anything is opened (outputs.h). */
+typedef enum alloy_cli_use {
+    ALLOY_CLI_NO_FILE,       /* the value names none */
+    ALLOY_CLI_READS,         /* a file or a folder, or some between commas; words that name none may stand among them */
+    ALLOY_CLI_WRITES,        /* a file; "-" is standard output */
+    ALLOY_CLI_WRITES_FOLDER, /* a model's folder */
+} alloy_cli_use;
+
 typedef struct alloy_cli_option {
     const char *name; /* without dashes */
     char letter;      /* 0: none */
     alloy_cli_kind kind;
+    alloy_cli_use use;
     size_t offset;       /* of its field in the command's options */
     const char *value;   /* what a value is called in the help: "N", "FILE" */
     double least, most;  /* of a number, ends included */
@@ -61,6 +71,7 @@ typedef struct alloy_cli_place {
     const char *name; /* "MODEL" */
     size_t offset;    /* of its const char * */
     bool optional;
+    alloy_cli_use use;
     const char *help;
 } alloy_cli_place;
 

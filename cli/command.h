@@ -22,6 +22,7 @@ typedef struct alloy_cli_common {
     alloy_cli_integer num_layers;
     bool no_mmap, allow_unused, follow_symlinks;
     alloy_cli_integer weight_memory; /* bytes; 0: no limit */
+    bool force;                      /* of commands that write a model */
     /* of commands whose tables have the rows below */
     const char *ids, *ids_file;
     alloy_cli_integer tokens, seed; /* ids to draw */
@@ -67,7 +68,7 @@ extern const alloy_cli_command alloy_cli_compare, alloy_cli_convert, alloy_cli_d
 /* The place of commands that open a model. */
 #define ALLOY_CLI_MODEL_PLACE(what)                                                                                    \
     {                                                                                                                  \
-        .name = "MODEL", .offset = ALLOY_CLI_COMMON(model), .help = (what)                                             \
+        .name = "MODEL", .offset = ALLOY_CLI_COMMON(model), .use = ALLOY_CLI_READS, .help = (what)                     \
     }
 #define ALLOY_CLI_MODEL_HELP "a folder, or user/name in the Hub's cache"
 
@@ -80,8 +81,8 @@ extern const alloy_cli_command alloy_cli_compare, alloy_cli_convert, alloy_cli_d
 #define ALLOY_CLI_IDS_FLAGS                                                                                            \
     ALLOY_CLI_IDS_FLAG("the ids"),                                                                                     \
     {                                                                                                                  \
-        .name = "ids-file", .letter = 'f', .kind = ALLOY_CLI_TEXT, .offset = ALLOY_CLI_COMMON(ids_file),               \
-        .value = "FILE",                                                                                               \
+        .name = "ids-file", .letter = 'f', .kind = ALLOY_CLI_TEXT, .use = ALLOY_CLI_READS,                             \
+        .offset = ALLOY_CLI_COMMON(ids_file), .value = "FILE",                                                         \
         .help = "a JSON list, whole numbers between white space or commas, or a safetensors file with input_ids; - "   \
                 "for standard input"                                                                                   \
     }
@@ -108,10 +109,17 @@ extern const alloy_cli_command alloy_cli_compare, alloy_cli_convert, alloy_cli_d
     }
 
 /* Of commands that write a model: `place` of the folder's name, and of an alloy_cli_integer. */
-#define ALLOY_CLI_OUT_FOLDER_FLAG(place)                                                                               \
+#define ALLOY_CLI_OUT_FOLDER_FLAGS(place)                                                                              \
+    {.name = "out",                                                                                                    \
+     .letter = 'o',                                                                                                    \
+     .kind = ALLOY_CLI_TEXT,                                                                                           \
+     .use = ALLOY_CLI_WRITES_FOLDER,                                                                                   \
+     .offset = (place),                                                                                                \
+     .value = "FOLDER",                                                                                                \
+     .help = "the folder to write; it is made where it is missing"},                                                   \
     {                                                                                                                  \
-        .name = "out", .letter = 'o', .kind = ALLOY_CLI_TEXT, .offset = (place), .value = "FOLDER",                    \
-        .help = "the folder to write; it is made where it is missing"                                                  \
+        .name = "force", .kind = ALLOY_CLI_SWITCH, .offset = ALLOY_CLI_COMMON(force),                                  \
+        .help = "replace the model that the folder holds; other files in it stay"                                      \
     }
 #define ALLOY_CLI_SHARD_SIZE_FLAG(place)                                                                               \
     {                                                                                                                  \
@@ -123,6 +131,12 @@ extern const alloy_cli_command alloy_cli_compare, alloy_cli_convert, alloy_cli_d
 alloy_dtype alloy_cli_dtype(const char *name);
 
 /* ---- Reading and explaining -------------------------------------------------------------------------------------- */
+
+enum { ALLOY_CLI_MOST_COMMANDS = 64 };
+
+/* All commands; `alloy_cli_command_count` of them. */
+extern const alloy_cli_command *const alloy_cli_commands[];
+extern const int alloy_cli_command_count;
 
 /* The flags of every command, and those of commands that open a model or its config; both end with {0}. */
 extern const alloy_cli_option alloy_cli_every_flags[], alloy_cli_model_flags[];

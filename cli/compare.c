@@ -282,6 +282,7 @@ static const alloy_cli_place places[] = {
     ALLOY_CLI_MODEL_PLACE(ALLOY_CLI_MODEL_HELP),
     {.name = "REFERENCE",
      .offset = OPTION(reference),
+     .use = ALLOY_CLI_READS,
      .help = "a safetensors file with input_ids, logits, hidden.I and greedy; or another model, which runs the ids of "
              "the flags"},
     {0},

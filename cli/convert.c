@@ -197,13 +197,13 @@ static alloy_status run(alloy_cli_job *job)
     alloy_convert_options options = {.dtype = alloy_cli_dtype(o->dtype),
                                      .layout = layout_named(o->names),
                                      .max_shard_size = (uint64_t)o->max_shard_size.value,
+                                     .force = o->common.force,
                                      .progress = show_progress,
                                      .tensor = take_tensor,
                                      .user = &c};
     alloy_cli_catch_interrupt();
     alloy_status status =
-        o->out ? alloy_cli_check_output(job, o->out) : alloy_fail(ALLOY_ARG, "--out FOLDER is needed");
-    status = status ? status : alloy_convert(job->model, o->out, &options);
+        o->out ? alloy_convert(job->model, o->out, &options) : alloy_fail(ALLOY_ARG, "--out FOLDER is needed");
     alloy_cli_progress_clear();
     status = status ? status : c.status;
     if (!status && !alloy_cli_interrupted() && o->common.json)
@@ -222,7 +222,7 @@ static const alloy_cli_place places[] = {
 };
 
 static const alloy_cli_option flags[] = {
-    ALLOY_CLI_OUT_FOLDER_FLAG(OPTION(out)),
+    ALLOY_CLI_OUT_FOLDER_FLAGS(OPTION(out)),
     {.name = "dtype",
      .kind = ALLOY_CLI_CHOICE,
      .offset = OPTION(dtype),

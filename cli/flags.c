@@ -50,6 +50,7 @@ const alloy_cli_option alloy_cli_every_flags[] = {
      .help = "of cached keys and values (default: f32)"},
     {.name = "plugin",
      .kind = ALLOY_CLI_TEXTS,
+     .use = ALLOY_CLI_READS,
      .offset = COMMON(plugins),
      .value = "FILE",
      .help = "load modules from a shared object, a path with a '/' in it; a plug-in is code and runs with your rights"},

@@ -227,6 +227,7 @@ static const alloy_cli_option flags[] = {
     {.name = "file",
      .letter = 'f',
      .kind = ALLOY_CLI_TEXT,
+     .use = ALLOY_CLI_READS,
      .offset = OPTION(file),
      .value = "FILE",
      .help = "a file with the text to continue, - for standard input; one newline at its end is left out"},

@@ -22,21 +22,15 @@ static void show_progress(void *user, uint64_t done, uint64_t bytes)
     alloy_cli_progress("init", "MB", (int64_t)(done / 1000000), (int64_t)(bytes / 1000000));
 }
 
-/* What the user wrote is what lies beside the weights, but for the dtype, which tells what they are. */
-static alloy_status save_config(const init_options *o, const alloy_text *bytes, alloy_dtype dtype)
+/* What the user wrote is what lies beside the weights, but for the dtype, which says what they are. */
+static alloy_status make_config(const alloy_text *given, alloy_dtype dtype, alloy_text *out)
 {
-    alloy_text target = {0}, changed = {0};
-    alloy_status status = alloy_path_join(&target, o->out, "config.json");
     alloy_config_change changes[2];
-    int count = alloy_config_change_dtype(changes, 0, dtype);
-    if (!status && dtype != ALLOY_DTYPE_NONE)
-        status = alloy_config_rewrite(&changed, "config.json", bytes->bytes, bytes->size, changes, count);
-    const alloy_text *text = dtype == ALLOY_DTYPE_NONE ? bytes : &changed;
-    if (!status)
-        status = alloy_file_replace(target.bytes, text->bytes, text->size);
-    alloy_text_free(&target);
-    alloy_text_free(&changed);
-    return status;
+    if (dtype != ALLOY_DTYPE_NONE)
+        return alloy_config_rewrite(out, "config.json", alloy_text_get(given), given->size, changes,
+                                    alloy_config_change_dtype(changes, 0, dtype));
+    alloy_text_append(out, alloy_text_get(given), given->size);
+    return alloy_text_status(out);
 }
 
 static alloy_status tell(const init_options *o)
@@ -56,37 +50,41 @@ static alloy_status run(alloy_cli_job *job)
 {
     const init_options *o = job->options;
     alloy_config *config = NULL;
-    alloy_text name = {0}, bytes = {0};
+    alloy_text name = {0}, bytes = {0}, text = {0};
     alloy_init_options init = {.seed = (uint64_t)o->seed.value,
                                .dtype = alloy_cli_dtype(o->dtype),
                                .max_shard_size = (uint64_t)o->max_shard_size.value,
+                               .config = &text,
+                               .force = o->common.force,
                                .progress = show_progress};
     alloy_status status = o->out ? alloy_config_read(o->config, o->common.follow_symlinks, &name, &bytes)
                                  : alloy_fail(ALLOY_ARG, "--out FOLDER is needed");
     if (!status)
         status = alloy_config_parse(&config, name.bytes, alloy_text_get(&bytes), bytes.size);
     if (!status)
-        status = alloy_folder_create(o->out);
+        status = make_config(&bytes, init.dtype, &text);
     if (!status)
         status = alloy_model_init(config, o->out, &init);
     alloy_cli_progress_clear();
-    if (!status)
-        status = save_config(o, &bytes, init.dtype);
     alloy_config_close(config);
     alloy_text_free(&name);
     alloy_text_free(&bytes);
+    alloy_text_free(&text);
     return status ? status : tell(o);
 }
 
 #define OPTION(field) offsetof(init_options, field)
 
 static const alloy_cli_place places[] = {
-    {.name = "CONFIG", .offset = OPTION(config), .help = "a config.json, or a folder that holds one"},
+    {.name = "CONFIG",
+     .offset = OPTION(config),
+     .use = ALLOY_CLI_READS,
+     .help = "a config.json, or a folder that holds one"},
     {0},
 };
 
 static const alloy_cli_option flags[] = {
-    ALLOY_CLI_OUT_FOLDER_FLAG(OPTION(out)),
+    ALLOY_CLI_OUT_FOLDER_FLAGS(OPTION(out)),
     {.name = "seed",
      .kind = ALLOY_CLI_INTEGER,
      .offset = OPTION(seed),

@@ -35,27 +35,6 @@ alloy_status alloy_cli_open_model(alloy_model **model, const alloy_cli_common *c
     return ALLOY_OK;
 }
 
-alloy_status alloy_cli_check_output(const alloy_cli_job *job, const char *path)
-{
-    static const char *const others[] = {"config.json", "generation_config.json", "model.safetensors.index.json",
-                                         "tokenizer.json"};
-    const alloy_weights *weights = job->model->weights;
-    alloy_text other = {0};
-    alloy_status status = ALLOY_OK;
-    bool own = false;
-    for (int64_t i = 0; i < alloy_weights_file_count(weights) && !own; i++) {
-        const char *file = alloy_weights_file_path(weights, i);
-        own = file && alloy_file_same(path, file);
-    }
-    for (size_t i = 0; i < sizeof others / sizeof *others && !own && !status; i++) {
-        status = alloy_path_join(&other, alloy_model_folder(job->model), others[i]);
-        own = !status && alloy_file_same(path, other.bytes);
-    }
-    alloy_text_free(&other);
-    return own ? alloy_fail(ALLOY_IO, "%s is a file of the model; write elsewhere", alloy_printable_path(path))
-               : status;
-}
-
 alloy_status alloy_cli_open_tokenizer_in(alloy_tokenizer **tokenizer, const alloy_model_files *files)
 {
     bool exists;

@@ -39,9 +39,6 @@ alloy_status alloy_cli_open_model(alloy_model **model, const alloy_cli_common *c
 alloy_session_options alloy_cli_session_options(const alloy_cli_common *common);
 alloy_status alloy_cli_open_session(alloy_session **session, const alloy_model *model, const alloy_cli_common *common);
 
-/* IO where `path` is one of the files that the open model is made of: it is mapped, and would be no more. */
-alloy_status alloy_cli_check_output(const alloy_cli_job *job, const char *path);
-
 /* The tokenizer of MODEL, or of a tokenizer.json; of a folder that is open. */
 alloy_status alloy_cli_open_tokenizer(alloy_tokenizer **tokenizer, const alloy_cli_common *common, const char *where);
 alloy_status alloy_cli_open_tokenizer_in(alloy_tokenizer **tokenizer, const alloy_model_files *files);

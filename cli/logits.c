@@ -2,13 +2,14 @@
  * the tokens of layers with experts went, as JSON. */
 #include <stdio.h>
 
-#include "base/file.h"
+#include "base/file_write.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "capture.h"
 #include "files/safetensors.h"
 #include "job.h"
 #include "output.h"
+#include "outputs.h"
 
 typedef struct logits_options {
     alloy_cli_common common;
@@ -55,7 +56,7 @@ static alloy_status save(const logits_options *o, const alloy_cli_capture *c, co
         char num_layers[24];
         snprintf(num_layers, sizeof num_layers, "%lld", (long long)c->layers);
         const alloy_saved_metadata metadata[] = {{"format", "pt"}, {"dtype", "float32"}, {"num_layers", num_layers}};
-        status = alloy_safetensors_write(o->out, tensors, layers + 2, metadata, 3);
+        status = alloy_safetensors_write(alloy_cli_output_path(o->out), tensors, layers + 2, metadata, 3);
     }
     alloy_memory_free(tensors);
     alloy_memory_free(names);
@@ -84,7 +85,7 @@ static alloy_status save_routing(const char *path, const alloy_cli_capture *c)
     alloy_text_char(&text, '\n');
     alloy_status status = alloy_text_status(&text);
     if (!status)
-        status = alloy_file_replace(path, alloy_text_get(&text), text.size);
+        status = alloy_file_replace(alloy_cli_output_path(path), alloy_text_get(&text), text.size);
     alloy_text_free(&text);
     return status;
 }
@@ -110,11 +111,7 @@ static alloy_status run(alloy_cli_job *job)
     const logits_options *o = job->options;
     alloy_cli_capture capture = {0};
     int what = (o->hidden ? ALLOY_CLI_CAPTURE_HIDDEN : 0) | (o->routing_out ? ALLOY_CLI_CAPTURE_ROUTING : 0);
-    alloy_status status = alloy_cli_check_output(job, o->out);
-    if (!status && o->routing_out)
-        status = alloy_cli_check_output(job, o->routing_out);
-    if (!status)
-        status = alloy_cli_capture_run(&capture, job->session, &job->ids, what, "prefill");
+    alloy_status status = alloy_cli_capture_run(&capture, job->session, &job->ids, what, "prefill");
     if (!status)
         status = save(o, &capture, &job->ids);
     if (!status && o->routing_out)
@@ -134,18 +131,20 @@ static const alloy_cli_option flags[] = {
     {.name = "out",
      .letter = 'o',
      .kind = ALLOY_CLI_TEXT,
+     .use = ALLOY_CLI_WRITES,
      .offset = OPTION(out),
      .value = "FILE",
-     .help = "the safetensors file to write"},
+     .help = "the safetensors file to write, - for standard output"},
     {.name = "hidden",
      .kind = ALLOY_CLI_SWITCH,
      .offset = OPTION(hidden),
      .help = "the output of every decoder layer too"},
     {.name = "routing-out",
      .kind = ALLOY_CLI_TEXT,
+     .use = ALLOY_CLI_WRITES,
      .offset = OPTION(routing_out),
      .value = "FILE",
-     .help = "how many tokens went to each expert of each layer, as JSON"},
+     .help = "how many tokens went to each expert of each layer, as JSON, - for standard output"},
     ALLOY_CLI_CHUNK_FLAG,
     {0},
 };

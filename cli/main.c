@@ -8,15 +8,8 @@
 #include "base/status.h"
 #include "job.h"
 #include "output.h"
+#include "outputs.h"
 #include "signals.h"
-
-static const alloy_cli_command *const commands[] = {
-    &alloy_cli_generate, &alloy_cli_tokenize, &alloy_cli_detokenize, &alloy_cli_info,
-    &alloy_cli_modules,  &alloy_cli_logits,   &alloy_cli_compare,    &alloy_cli_verify,
-    &alloy_cli_init,     &alloy_cli_convert,  &alloy_cli_roofline,
-};
-
-enum { COMMANDS = sizeof commands / sizeof *commands };
 
 static void print_overview(void)
 {
@@ -25,8 +18,8 @@ static void print_overview(void)
                     "MODEL is a folder with config.json and *.safetensors, or user/name in the Hub's cache.\n\n"
                     "Commands:\n",
                     alloy_version());
-    for (int i = 0; i < COMMANDS; i++)
-        alloy_cli_print("  %-12s %s\n", commands[i]->name, commands[i]->summary);
+    for (int i = 0; i < alloy_cli_command_count; i++)
+        alloy_cli_print("  %-12s %s\n", alloy_cli_commands[i]->name, alloy_cli_commands[i]->summary);
     alloy_cli_print(
         "\nalloy COMMAND --help explains a command, with examples. alloy --version prints the version.\n\nExit codes:");
     for (int status = 0; status < ALLOY_STATUS_COUNT; status++)
@@ -36,13 +29,14 @@ static void print_overview(void)
 
 static const alloy_cli_command *find_command(const char *name)
 {
-    const char *names[COMMANDS];
-    for (int i = 0; i < COMMANDS; i++) {
-        names[i] = commands[i]->name;
+    const char *names[ALLOY_CLI_MOST_COMMANDS];
+    size_t count = (size_t)alloy_cli_command_count;
+    for (size_t i = 0; i < count; i++) {
+        names[i] = alloy_cli_commands[i]->name;
         if (strcmp(name, names[i]) == 0)
-            return commands[i];
+            return alloy_cli_commands[i];
     }
-    const char *nearest = alloy_nearest_name(name, names, COMMANDS), *printable = alloy_printable(name, strlen(name));
+    const char *nearest = alloy_nearest_name(name, names, count), *printable = alloy_printable(name, strlen(name));
     if (nearest)
         alloy_fail(ALLOY_ARG, "unknown command \"%s\": did you mean %s? (alloy --help lists all)", printable, nearest);
     else
@@ -81,10 +75,14 @@ static alloy_status run_command(const alloy_cli_command *command, int count, cha
     alloy_set_log(print_warning, NULL);
     if (common->math && strcmp(common->math, "fast") == 0)
         return alloy_fail(ALLOY_UNSUPPORTED, "--math fast is not implemented: only canonical arithmetic is");
-    for (int64_t i = 0; i < common->plugins.count; i++)
-        if ((status = alloy_plugin_load(common->plugins.items[i])))
-            return status;
-    return alloy_cli_run(command, options);
+    status = alloy_cli_check_outputs(command, options);
+    for (int64_t i = 0; i < common->plugins.count && !status; i++)
+        status = alloy_plugin_load(common->plugins.items[i]);
+    if (!status)
+        status = alloy_cli_run(command, options);
+    if (status)
+        alloy_cli_release_readers(command, options);
+    return status;
 }
 
 static alloy_status run(int count, char *const *arguments)

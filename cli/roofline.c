@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/file_write.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "output.h"
@@ -174,6 +175,7 @@ static const alloy_cli_option flags[] = {
      .help = "one forward of different sequences, new + cached tokens: 4096+0,32x1+8192"},
     {.name = "hardware",
      .kind = ALLOY_CLI_TEXTS,
+     .use = ALLOY_CLI_READS,
      .offset = OWN(hardware),
      .value = "CHIP",
      .help = "names (--list shows them), JSON files, or host, which is this machine, between commas (default: H100); "
@@ -221,6 +223,7 @@ static const alloy_cli_option flags[] = {
      .help = "print conventions, the formulas of a module (default: of all) with their numbers, and sources of chips"},
     {.name = "routing",
      .kind = ALLOY_CLI_TEXT,
+     .use = ALLOY_CLI_READS,
      .offset = OWN(routing),
      .value = "HOW",
      .help = "experts that exact reads: even (default), worst, best, zipf:S, or a file {\"LAYER\": [tokens of each "
@@ -253,11 +256,13 @@ static const alloy_cli_option flags[] = {
     {.name = "csv", .kind = ALLOY_CLI_SWITCH, .offset = OWN(csv), .help = "print a table of comma-separated values"},
     {.name = "html",
      .kind = ALLOY_CLI_TEXT,
+     .use = ALLOY_CLI_WRITES,
      .offset = OWN(html),
      .value = "FILE",
      .help = "write a page of charts and tables that needs nothing else; - for standard output"},
     {.name = "svg",
      .kind = ALLOY_CLI_TEXT,
+     .use = ALLOY_CLI_WRITES,
      .offset = OWN(svg),
      .value = "FILE",
      .help = "write the charts alone; - for standard output"},
@@ -268,6 +273,7 @@ static const alloy_cli_place places[] = {
     {.name = "MODEL",
      .offset = ALLOY_CLI_COMMON(model),
      .optional = true,
+     .use = ALLOY_CLI_READS,
      .help = "a config.json, a model's folder (whose files tell the dtypes), or user/name in the Hub's cache"},
     {0},
 };

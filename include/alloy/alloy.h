@@ -230,6 +230,7 @@ typedef struct alloy_convert_options {
     alloy_dtype dtype;
     alloy_layout layout;
     uint64_t max_shard_size;                                             /* bytes; 0: 5 * 10^9 */
+    bool force;                                                          /* replace a model that `folder` holds */
     bool (*progress)(void *user, uint64_t done, uint64_t bytes);         /* false: stops, with OK; may be NULL */
     void (*tensor)(void *user, const alloy_converted_tensor *converted); /* each, once all are written; may be NULL */
     void *user;
@@ -238,8 +239,10 @@ typedef struct alloy_convert_options {
 /* Writes a model's folder as a new one, which transformers reads too: config.json, model.safetensors or shards and
  * their index, and copies of the tokenizer's files, generation_config.json and the chat template. Tensors that a text
  * model does not use (vision towers, MTP heads) are left out, and of a multimodal model its text_config is the new
- * config. `folder` is made where it is missing, and becomes a model at the end, when its config.json is written. IO
- * when it holds a model already, is the model's own or is being written by another process; RANGE for a weight that is
+ * config. `folder` is made where it is missing, and becomes the new model by one last call. IO when it is the model's
+ * own, is being written by another process, or holds a file that would be written over; with `force` the new folder is
+ * made beside it and the two change places, so that a kill leaves the old model or the new one, and files that no model
+ * of Alloy's has stay (docs/files.md). RANGE for a weight that is
  * not finite, or not in the new dtype; UNSUPPORTED for a layout that the family or the dtype has not; ARG for another
  * dtype, and for a model of which the first layers alone were opened. `options` may be NULL. */
 ALLOY_API alloy_status alloy_convert(const alloy_model *model, const char *folder,

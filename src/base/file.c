@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file_write.h"
 #include "base/memory.h"
 #include "base/status.h"
 
@@ -86,7 +87,10 @@ static alloy_status map_bytes(alloy_file *file, int descriptor)
         return fail_io(file->path, "cannot map");
     file->data = mapping;
     file->mapped = true;
-    return alloy_mapping_add(&file->mapping, mapping, file->size, 0, file->path);
+    alloy_status status = alloy_mapping_add(&file->mapping, mapping, file->size, 0, file->path);
+    if (!status)
+        alloy_mapping_identify(file->mapping, file->device, file->inode);
+    return status;
 }
 
 /* Fills file->data from the descriptor. */
@@ -157,17 +161,6 @@ void alloy_file_close(alloy_file *file)
     alloy_mapping_remove(file->mapping);
     alloy_memory_free(file->path);
     *file = (alloy_file){0};
-}
-
-/* A write found no memory where its bytes are: a mapped file was cut short. It is to blame, not what is written. */
-static alloy_status fail_source(const void *from, const char *to)
-{
-    char path[600];
-    uint64_t offset;
-    if (!alloy_mapping_find(from, path, sizeof path, &offset))
-        return fail_io(to, "cannot write");
-    return alloy_fail(ALLOY_IO, "%s: byte %llu could not be read: the file was cut short while it was mapped", path,
-                      (unsigned long long)offset);
 }
 
 alloy_status alloy_file_check(const alloy_file *file)
@@ -322,110 +315,4 @@ alloy_status alloy_path_join(alloy_text *text, const char *folder, const char *n
         alloy_text_char(text, '/');
     alloy_text_string(text, name);
     return alloy_text_status(text);
-}
-
-alloy_status alloy_file_create(alloy_file_writer *writer, const char *path)
-{
-    *writer = (alloy_file_writer){.descriptor = -1};
-    alloy_text name = {0};
-    alloy_text_format(&name, "%s.%ld.tmp", path, (long)getpid());
-    alloy_status status = alloy_text_status(&name);
-    if (!status && !(writer->path = alloy_memory_string(path)))
-        status = ALLOY_NOMEM;
-    writer->temporary = name.bytes;
-    if (!status) {
-        writer->descriptor = open(writer->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
-        if (writer->descriptor < 0)
-            status = fail_io(path, "cannot create");
-    }
-    if (status)
-        alloy_file_abandon(writer);
-    return status;
-}
-
-alloy_status alloy_file_write(alloy_file_writer *writer, const void *bytes, size_t size)
-{
-    const char *from = bytes;
-    while (size > 0) {
-        ssize_t n = write(writer->descriptor, from, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return errno == EFAULT ? fail_source(from, writer->path) : fail_io(writer->path, "cannot write");
-        from += n;
-        size -= (size_t)n;
-        writer->written += (uint64_t)n;
-    }
-    return ALLOY_OK;
-}
-
-/* A rename is on the disk only when its folder is. Cuts `path` for a moment, so that after a rename no memory is
- * needed. */
-static alloy_status sync_folder_of(char *path)
-{
-    char *slash = strrchr(path, '/');
-    if (slash)
-        *slash = 0;
-    const char *folder = !slash ? "." : slash == path ? "/" : path;
-    alloy_status status = ALLOY_OK;
-    int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (descriptor < 0 || (fsync(descriptor) != 0 && errno != EINVAL))
-        status = fail_io(folder, "cannot sync folder");
-    if (descriptor >= 0)
-        close(descriptor);
-    if (slash)
-        *slash = '/';
-    return status;
-}
-
-alloy_status alloy_file_finish(alloy_file_writer *writer)
-{
-    alloy_status status = ALLOY_OK;
-    if (fsync(writer->descriptor) != 0)
-        status = fail_io(writer->temporary, "cannot sync");
-    int closed = close(writer->descriptor);
-    writer->descriptor = -1;
-    if (!status && closed != 0)
-        status = fail_io(writer->temporary, "cannot close");
-    return status;
-}
-
-alloy_status alloy_file_commit(alloy_file_writer *writer)
-{
-    alloy_status status = writer->descriptor >= 0 ? alloy_file_finish(writer) : ALLOY_OK;
-    if (!status && rename(writer->temporary, writer->path) != 0)
-        status = fail_io(writer->path, "cannot rename the temporary file to this name");
-    if (!status) {
-        alloy_memory_free(writer->temporary);
-        writer->temporary = NULL;
-        status = sync_folder_of(writer->path);
-    }
-    alloy_file_abandon(writer);
-    return status;
-}
-
-void alloy_file_abandon(alloy_file_writer *writer)
-{
-    if (writer->temporary) {
-        if (writer->descriptor >= 0)
-            close(writer->descriptor);
-        unlink(writer->temporary);
-    }
-    alloy_memory_free(writer->temporary);
-    alloy_memory_free(writer->path);
-    *writer = (alloy_file_writer){.descriptor = -1};
-}
-
-alloy_status alloy_file_replace(const char *path, const void *bytes, size_t size)
-{
-    alloy_file_writer writer;
-    alloy_status status = alloy_file_create(&writer, path);
-    if (status)
-        return status;
-    status = alloy_file_write(&writer, bytes, size);
-    if (status) {
-        alloy_file_abandon(&writer);
-        return status;
-    }
-    return alloy_file_commit(&writer);
 }

@@ -1,8 +1,8 @@
-/* Files: reading whole ones, mapping weights, writing so that nothing that was there before is lost.
+/* Files: reading whole ones, mapping weights; folders. file_write.h writes files.
  *
  * Opening is safe against what strangers put into folders: only regular files (a FIFO or device never hangs: O_NONBLOCK
  * + fstat). What is asked of a file is asked of its descriptor, never of its path. Interrupted calls are retried, short
- * reads and writes continued. Every failure is ALLOY_IO with the path and the system's reason.
+ * reads continued. Every failure is ALLOY_IO with the path and the system's reason.
  *
  * A file may be changed by others while it is used. One that is read whole is then IO or its new bytes, never a signal.
  * Only weights are mapped, and each mapping is known to base/mapping.h. */
@@ -69,26 +69,5 @@ void alloy_folder_unlock(int descriptor); /* -1 is fine */
 
 /* folder/name in `text` (cleared first). */
 alloy_status alloy_path_join(alloy_text *text, const char *folder, const char *name);
-
-/* A file being written beside its final name. Sync, rename over the final name and sync of the folder happen at commit:
- * before it, and when anything fails, what stood at `path` is untouched and the temporary file is removed. */
-typedef struct alloy_file_writer {
-    char *path;      /* the final name */
-    char *temporary; /* the name that is written to */
-    int descriptor;
-    uint64_t written; /* bytes */
-} alloy_file_writer;  /* {0} is closed */
-
-alloy_status alloy_file_create(alloy_file_writer *writer, const char *path);
-alloy_status alloy_file_write(alloy_file_writer *writer, const void *bytes, size_t size);
-/* writes what a descriptor of the regular file `path` holds, in pieces; the descriptor is closed in any case */
-alloy_status alloy_file_copy(alloy_file_writer *writer, int descriptor, const char *path);
-/* syncs and closes the temporary file: what is left is the rename. For sets of files; optional */
-alloy_status alloy_file_finish(alloy_file_writer *writer);
-alloy_status alloy_file_commit(alloy_file_writer *writer); /* closes, also when it fails */
-void alloy_file_abandon(alloy_file_writer *writer);        /* closes and removes the temporary file; {0} is fine */
-
-/* The whole of it at once. */
-alloy_status alloy_file_replace(const char *path, const void *bytes, size_t size);
 
 #endif

@@ -15,7 +15,9 @@ struct alloy_mapping {
     uintptr_t begin;
     size_t size;     /* bytes */
     uint64_t offset; /* of the first byte in the file */
-    char path[];     /* printable */
+    bool identified;
+    uint64_t device, inode; /* under `lock` */
+    char path[];            /* printable */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -32,12 +34,32 @@ alloy_status alloy_mapping_add(alloy_mapping **out, const void *begin, size_t si
     mapping->begin = (uintptr_t)begin;
     mapping->size = size;
     mapping->offset = offset;
+    mapping->identified = false;
     memcpy(mapping->path, printable, length + 1);
     pthread_mutex_lock(&lock);
     atomic_init(&mapping->next, atomic_load(&first));
     atomic_store(&first, mapping);
     pthread_mutex_unlock(&lock);
     return ALLOY_OK;
+}
+
+void alloy_mapping_identify(alloy_mapping *mapping, uint64_t device, uint64_t inode)
+{
+    pthread_mutex_lock(&lock);
+    mapping->device = device;
+    mapping->inode = inode;
+    mapping->identified = true;
+    pthread_mutex_unlock(&lock);
+}
+
+bool alloy_mapping_holds(uint64_t device, uint64_t inode)
+{
+    bool holds = false;
+    pthread_mutex_lock(&lock);
+    for (const alloy_mapping *m = atomic_load(&first); m && !holds; m = atomic_load(&m->next))
+        holds = m->identified && m->device == device && m->inode == inode;
+    pthread_mutex_unlock(&lock);
+    return holds;
 }
 
 void alloy_mapping_remove(alloy_mapping *mapping)

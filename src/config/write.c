@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/file_write.h"
 #include "base/status.h"
 #include "config/source.h"
 

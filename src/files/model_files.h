@@ -24,6 +24,7 @@
 
 #include "alloy/alloy.h"
 #include "base/file.h"
+#include "base/file_write.h"
 #include "base/text.h"
 
 enum { ALLOY_CONFIG_BYTES = 4 * 1024 * 1024 }; /* most bytes of config.json and its like */

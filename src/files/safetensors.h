@@ -107,6 +107,9 @@ alloy_status alloy_safetensors_write(const char *path, const alloy_saved_tensor 
 alloy_status alloy_safetensors_write_model(const char *folder, const alloy_saved_tensor *tensors, int64_t count,
                                            uint64_t most);
 
+/* Is it the name of a file that the above writes, or one of its temporary files? */
+bool alloy_is_weight_file(const char *name);
+
 /* The same for who holds the folder's lock (alloy_folder_lock) and writes more than the tensors under it. */
 alloy_status alloy_safetensors_write_model_locked(const char *folder, const alloy_saved_tensor *tensors, int64_t count,
                                                   uint64_t most);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/checked.h"
+#include "base/file_write.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "files/json.h"
@@ -351,21 +352,26 @@ static alloy_status write_index(struct set *set)
     return status;
 }
 
-/* Is this a file of model weights, or one that a killed save left unfinished, by its name? */
-static bool is_weight_file(const char *name)
+static bool is_weight_name(const char *name, size_t size)
 {
     static const char *const patterns[] = {"model.safetensors%n", "model.safetensors.index.json%n",
                                            "model-%*5d-of-%*5d.safetensors%n",
                                            "model-v%*9d-%*5d-of-%*5d.safetensors%n"};
     for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++) {
-        int end = 0, process_end = 0;
+        int end = 0;
         sscanf(name, patterns[i], &end);
-        if (end > 0)
-            sscanf(name + end, ".%*d.tmp%n", &process_end);
-        if (end > 0 && name[end + process_end] == 0)
+        if (end > 0 && (size_t)end == size)
             return true;
     }
     return false;
+}
+
+bool alloy_is_weight_file(const char *name)
+{
+    size_t size;
+    if (alloy_is_temporary_name(name, "tmp", &size))
+        return is_weight_name(name + 1, size);
+    return is_weight_name(name, strlen(name));
 }
 
 static bool is_of_set(const struct set *set, const char *name)
@@ -389,7 +395,7 @@ static alloy_status remove_others(const struct set *set)
     if (!folder)
         return alloy_fail(ALLOY_IO, "%s: cannot list the folder", alloy_printable_path(set->folder));
     for (struct dirent *entry; !status && (entry = readdir(folder));) {
-        if (!is_weight_file(entry->d_name) || is_of_set(set, entry->d_name))
+        if (!alloy_is_weight_file(entry->d_name) || is_of_set(set, entry->d_name))
             continue;
         if (unlinkat(dirfd(folder), entry->d_name, 0) != 0)
             status = alloy_fail(ALLOY_IO, "%s: cannot remove %s, a file of an earlier save",

@@ -1,18 +1,20 @@
 /* Converting a model (alloy.h): which tensors the new files hold, under which names and in which dtype; the files
  * beside them. The bytes are made by convert_rows.c while they are written.
  *
- * The folder is locked from the first byte to the last, and its config.json comes last: what was killed is no model. */
+ * The folder becomes the new model by one last call (files/folder_write.h); its config.json is written last. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/arena.h"
 #include "base/file.h"
+#include "base/file_write.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "config/rewrite.h"
 #include "files/json_fields.h"
+#include "files/folder_write.h"
 #include "files/safetensors.h"
 #include "model/convert_rows.h"
 #include "model/names.h"
@@ -20,10 +22,9 @@
 
 enum { LONGEST_PART = 64, CHANGES = 8 };
 
-static const char CONFIG[] = "config.json";
-
-/* Files that are copied where a model has them. */
-static const char *const copied[] = {
+/* The files beside the weights: config.json is made, the others are copied where the model has them. */
+static const char *const beside[] = {
+    "config.json",
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
@@ -36,6 +37,7 @@ static const char *const copied[] = {
     "LICENSE",
     "chat_template.json",
     "LICENSE.txt",
+    NULL,
 };
 
 struct plan {
@@ -358,11 +360,11 @@ static alloy_status write_config(const struct plan *p, const char *folder)
         changes[count++] =
             (alloy_config_change){"tie_word_embeddings", p->model->config.tie_word_embeddings ? "true" : "false"};
     alloy_status status = alloy_text_status(&quantization);
-    status = status ? status : alloy_model_files_read(&p->model->files, CONFIG, ALLOY_CONFIG_BYTES, &old);
+    status = status ? status : alloy_model_files_read(&p->model->files, beside[0], ALLOY_CONFIG_BYTES, &old);
     if (!status)
-        status = (wrapped ? alloy_config_rewrite_text : alloy_config_rewrite)(&fresh, CONFIG, old.bytes, old.size,
+        status = (wrapped ? alloy_config_rewrite_text : alloy_config_rewrite)(&fresh, beside[0], old.bytes, old.size,
                                                                               changes, count);
-    status = status ? status : alloy_path_join(&path, folder, CONFIG);
+    status = status ? status : alloy_path_join(&path, folder, beside[0]);
     status = status ? status : alloy_file_replace(path.bytes, fresh.bytes, fresh.size);
     alloy_text_free(&old);
     alloy_text_free(&path);
@@ -390,11 +392,11 @@ static alloy_status copy_file(const alloy_model_files *files, const char *name, 
 static alloy_status check_copies(const alloy_model_files *files)
 {
     alloy_status status = ALLOY_OK;
-    for (size_t i = 0; i < sizeof copied / sizeof *copied && !status; i++) {
+    for (int i = 1; beside[i] && !status; i++) {
         bool has;
-        status = alloy_model_files_has(files, copied[i], &has);
+        status = alloy_model_files_has(files, beside[i], &has);
         if (!status && has)
-            status = alloy_model_files_check(files, copied[i]);
+            status = alloy_model_files_check(files, beside[i]);
     }
     return status;
 }
@@ -402,36 +404,24 @@ static alloy_status check_copies(const alloy_model_files *files)
 static alloy_status copy_files(const struct plan *p, const char *folder)
 {
     alloy_status status = ALLOY_OK;
-    for (size_t i = 0; i < sizeof copied / sizeof *copied && !status; i++) {
+    for (int i = 1; beside[i] && !status; i++) {
         bool has;
-        status = alloy_model_files_has(&p->model->files, copied[i], &has);
+        status = alloy_model_files_has(&p->model->files, beside[i], &has);
         if (!status && has)
-            status = copy_file(&p->model->files, copied[i], folder);
+            status = copy_file(&p->model->files, beside[i], folder);
     }
     return status;
 }
 
 /* ---- All of it --------------------------------------------------------------------------------------------------- */
 
-/* IO when the folder holds a model, or files of the one that is converted. */
-static alloy_status check_folder(const alloy_model *model, const char *folder)
+/* Before anything is read or made. */
+static alloy_status check_folder(const alloy_model *model, const char *folder, bool force)
 {
-    alloy_text path = {0};
-    alloy_status status = alloy_path_join(&path, folder, CONFIG);
-    if (!status && alloy_file_same(folder, model->files.path))
-        status = alloy_fail(ALLOY_IO, "%s: the model cannot be converted in its own folder; write elsewhere",
-                            alloy_printable_path(folder));
-    if (!status && alloy_file_exists(path.bytes))
-        status = alloy_fail(ALLOY_IO, "%s holds a model already; remove it or write elsewhere",
-                            alloy_printable_path(folder));
-    for (int64_t i = 0; i < alloy_weights_file_count(model->weights) && !status; i++) {
-        const char *file = alloy_weights_file_path(model->weights, i), *name = file ? strrchr(file, '/') : NULL;
-        status = name ? alloy_path_join(&path, folder, name + 1) : ALLOY_OK;
-        if (!status && name && alloy_file_same(path.bytes, file))
-            status = alloy_fail(ALLOY_IO, "%s is a file of the model; write elsewhere", alloy_printable_path(file));
-    }
-    alloy_text_free(&path);
-    return status;
+    if (alloy_file_same(folder, model->files.path))
+        return alloy_fail(ALLOY_IO, "%s: the model cannot be converted in its own folder; write elsewhere",
+                          alloy_printable_path(folder));
+    return alloy_folder_check(folder, beside, force);
 }
 
 static void report(const struct plan *p)
@@ -500,16 +490,16 @@ static alloy_status check_options(const alloy_model *model, const alloy_convert_
 alloy_status alloy_convert(const alloy_model *model, const char *folder, const alloy_convert_options *options)
 {
     struct plan p = {.model = model, .options = options ? options : &(alloy_convert_options){0}};
-    int lock = -1;
+    alloy_folder_writer out = {.lock = -1, .target_lock = -1};
     alloy_status status = check_options(model, p.options);
-    status = status ? status : check_folder(model, folder);
+    status = status ? status : check_folder(model, folder, p.options->force);
     status = status ? status : check_copies(&model->files);
     status = status ? status : make_plan(&p);
-    status = status ? status : alloy_folder_create(folder);
-    status = status ? status : alloy_folder_lock(folder, &lock);
-    status = status ? status : check_folder(model, folder); /* another may have written one since */
-    status = status ? status : write_all(&p, folder);
-    alloy_folder_unlock(lock);
+    status = status ? status : alloy_folder_open(&out, folder, beside, p.options->force);
+    status = status ? status : write_all(&p, out.path);
+    status = status ? status : alloy_folder_commit(&out);
+    if (status)
+        alloy_folder_abandon(&out);
     if (!status)
         report(&p);
     alloy_row_scratch_free(p.scratch);

@@ -8,13 +8,19 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/file.h"
+#include "base/file_write.h"
 #include "base/memory.h"
 #include "base/random.h"
 #include "base/status.h"
+#include "files/model_files.h"
+#include "files/folder_write.h"
 #include "files/safetensors.h"
 #include "kernels/kernels.h"
 #include "kernels/math.h"
 #include "model/parameters.h"
+
+static const char CONFIG[] = "config.json";
 
 enum { ELEMENTS_A_PIECE = 4096 };
 
@@ -152,15 +158,54 @@ static alloy_dtype dtype_of(const alloy_config *config, alloy_dtype asked)
     return dtype == ALLOY_BF16 || dtype == ALLOY_F16 ? dtype : ALLOY_F32;
 }
 
+/* Holds the folder these bytes as its config.json? */
+static bool has_config(const char *folder, const alloy_text *config)
+{
+    alloy_text path = {0}, there = {0};
+    bool same = alloy_path_join(&path, folder, CONFIG) == ALLOY_OK && alloy_file_exists(path.bytes) &&
+                alloy_file_read(&there, path.bytes, ALLOY_CONFIG_BYTES) == ALLOY_OK && there.size == config->size &&
+                memcmp(alloy_text_get(&there), alloy_text_get(config), config->size) == 0;
+    alloy_text_free(&path);
+    alloy_text_free(&there);
+    return same;
+}
+
+static alloy_status write_config(const char *folder, const alloy_text *config)
+{
+    alloy_text path = {0};
+    alloy_status status = alloy_path_join(&path, folder, CONFIG);
+    status = status ? status : alloy_file_replace(path.bytes, alloy_text_get(config), config->size);
+    alloy_text_free(&path);
+    return status;
+}
+
+/* `config` NULL: the folder has it, or is to have none. */
+static alloy_status write_all(const struct writer *w, const char *folder, const alloy_text *config)
+{
+    const char *const names[] = {config ? CONFIG : NULL, NULL};
+    alloy_folder_writer out;
+    alloy_status status = alloy_folder_open(&out, folder, names, w->options->force);
+    if (status)
+        return status;
+    status = alloy_safetensors_write_model_locked(out.path, w->tensors, w->count, w->options->max_shard_size);
+    if (!status && config)
+        status = write_config(out.path, config);
+    status = status ? status : alloy_folder_commit(&out);
+    if (status)
+        alloy_folder_abandon(&out);
+    return status;
+}
+
 alloy_status alloy_model_init(const alloy_config *config, const char *folder, const alloy_init_options *options)
 {
     struct writer w = {
         .config = config, .options = options, .dtype = dtype_of(config, options->dtype), .arena = alloy_arena_new()};
+    const alloy_text *written = options->config && !has_config(folder, options->config) ? options->config : NULL;
     alloy_status status = w.arena ? alloy_modules_check(config) : ALLOY_NOMEM;
     if (!status)
         status = alloy_parameters(config, add, &w);
     if (!status)
-        status = alloy_safetensors_write_model(folder, w.tensors, w.count, options->max_shard_size);
+        status = write_all(&w, folder, written);
     alloy_memory_free(w.tensors);
     alloy_arena_free(w.arena);
     return status;

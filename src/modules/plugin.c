@@ -157,6 +157,8 @@ static alloy_status tell_mappings(const struct plugin *plugin)
         alloy_mapping *mapping;
         status = alloy_mapping_add(&mapping, (const char *)map->l_addr + s->p_vaddr, s->p_filesz, s->p_offset,
                                    plugin->file.path);
+        if (!status)
+            alloy_mapping_identify(mapping, plugin->file.device, plugin->file.inode);
     }
     return status;
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/file_write.h"
 #include "base/hash.h"
 #include "base/processors.h"
 #include "base/status.h"
@@ -80,19 +81,27 @@ enum {
 
 /* ---- Its name ---------------------------------------------------------------------------------------------------- */
 
-alloy_status alloy_host_file(const alloy_host *host, alloy_text *path)
+alloy_status alloy_host_folder(alloy_text *path)
 {
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     bool has_cache = cache && *cache == '/'; /* others are to be ignored, the specification says */
     if (!has_cache && !(home && *home == '/'))
         return ALLOY_IO;
+    alloy_text_clear(path);
+    alloy_text_format(path, "%s%s/alloy", has_cache ? cache : home, has_cache ? "" : "/.cache");
+    return alloy_text_status(path);
+}
+
+alloy_status alloy_host_file(const alloy_host *host, alloy_text *path)
+{
     alloy_text about = {0};
+    alloy_status status = alloy_host_folder(path);
+    if (status)
+        return status;
     alloy_text_format(&about, "%s|%d|%s|%d|%s", host->processor, alloy_processors(), host->cpu, host->threads,
                       alloy_version());
-    alloy_status status = alloy_text_status(&about);
-    alloy_text_clear(path);
-    alloy_text_format(path, "%s%s/alloy/host-%016" PRIx64 ".json", has_cache ? cache : home, has_cache ? "" : "/.cache",
-                      alloy_hash(&fixed_key, about.bytes, about.size));
+    status = alloy_text_status(&about);
+    alloy_text_format(path, "/host-%016" PRIx64 ".json", alloy_hash(&fixed_key, about.bytes, about.size));
     alloy_text_free(&about);
     return status ? status : alloy_text_status(path);
 }

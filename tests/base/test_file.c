@@ -1,4 +1,4 @@
-/* Files: opening what may be opened, and writing so that what was there stays until all of the new is there. */
+/* Files: opening what may be opened, whatever becomes of it meanwhile. */
 #include "support.h"
 
 #include <fcntl.h>
@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include "base/file.h"
+#include "base/file_write.h"
 #include "base/memory.h"
 
 static void a_file_is_mapped_or_read(void **state)
@@ -68,96 +69,6 @@ static void folders_are_created_with_those_above_them(void **state)
     expect_ok(alloy_path_join(&path, "a", "b"));
     expect_text(path.bytes, "a/b");
     alloy_text_free(&path);
-    remove_folder(folder);
-}
-
-/* The only file in the folder is "f", and it holds `expected`. */
-static void expect_only(const char *folder, const char *expected)
-{
-    size_t size;
-    char *bytes = read_whole(path_in(folder, "f"), &size), command[512];
-    expect_bytes(bytes, size, expected);
-    free(bytes);
-    snprintf(command, sizeof command, "test \"$(ls -A '%s')\" = f", folder);
-    assert_int_equal(system(command), 0);
-}
-
-static void a_file_is_replaced_when_all_of_it_is_there(void **state)
-{
-    (void)state;
-    char *folder = test_folder(), *path = write_text(folder, "f", "old");
-    alloy_file_writer writer;
-    expect_ok(alloy_file_create(&writer, path));
-    expect_ok(alloy_file_write(&writer, "new ", 4));
-    expect_ok(alloy_file_write(&writer, "text", 4));
-    assert_int_equal(writer.written, 8);
-    size_t size;
-    char *bytes = read_whole(path, &size);
-    expect_bytes(bytes, size, "old");
-    free(bytes);
-    expect_ok(alloy_file_commit(&writer));
-    expect_only(folder, "new text");
-
-    expect_ok(alloy_file_create(&writer, path));
-    expect_ok(alloy_file_write(&writer, "lost", 4));
-    expect_ok(alloy_file_finish(&writer));
-    alloy_file_abandon(&writer);
-    expect_only(folder, "new text");
-    alloy_file_abandon(&writer);
-    alloy_file_abandon(&(alloy_file_writer){0});
-    remove_folder(folder);
-}
-
-static void f5_a_failed_write_leaves_the_old_file_and_nothing_else(void **state)
-{
-    (void)state;
-    char *folder = test_folder(), *path = write_text(folder, "f", "old");
-    struct rlimit old, full;
-    getrlimit(RLIMIT_FSIZE, &old);
-    signal(SIGXFSZ, SIG_IGN);
-    for (rlim_t limit = 0; limit < 8; limit++) {
-        full = old;
-        full.rlim_cur = limit;
-        setrlimit(RLIMIT_FSIZE, &full);
-        alloy_status status = alloy_file_replace(path, "too long", 8);
-        setrlimit(RLIMIT_FSIZE, &old);
-        expect_failure(status, ALLOY_IO, "/f: cannot write", "cannot write", "File too large");
-        expect_only(folder, "old");
-    }
-    signal(SIGXFSZ, SIG_DFL);
-    for (int n = 0;; n++) {
-        alloy_memory_fail_after(n);
-        alloy_status status = alloy_file_replace(path, "new", 3);
-        alloy_memory_fail_after(-1);
-        if (!status)
-            break;
-        expect_failure(status, ALLOY_NOMEM, "memory");
-        assert_true(n < 10);
-    }
-    expect_only(folder, "new");
-    remove_folder(folder);
-}
-
-/* A device is no place for a file with a final name; one that takes no bytes tells so. */
-static void f6_targets_that_cannot_be_replaced_are_io(void **state)
-{
-    (void)state;
-    char *folder = test_folder();
-    expect_failure(alloy_file_replace(path_in(folder, "absent/f"), "x", 1), ALLOY_IO, "absent/f", "No such file");
-    expect_ok(alloy_folder_create(path_in(folder, "f/full")));
-    expect_failure(alloy_file_replace(path_in(folder, "f"), "x", 1), ALLOY_IO, "/f: cannot rename", "directory");
-    assert_false(alloy_file_exists(path_in(folder, "f")));
-    char command[512];
-    snprintf(command, sizeof command, "test \"$(ls -A '%s')\" = f", folder);
-    assert_int_equal(system(command), 0);
-
-    bool root = geteuid() == 0; /* root writes to folders that forbid it */
-    assert_int_equal(chmod(folder, 0555), 0);
-    assert_int_equal(root ? seteuid(65534) : 0, 0);
-    alloy_status status = alloy_file_replace(path_in(folder, "g"), "x", 1);
-    assert_int_equal(root ? seteuid(0) : 0, 0);
-    expect_failure(status, ALLOY_IO, "/g: cannot create", "cannot create", "Permission denied");
-    chmod(folder, 0755);
     remove_folder(folder);
 }
 
@@ -288,7 +199,7 @@ static void a_mapped_file_that_shrank_is_told(void **state)
     expect_failure(alloy_file_check(&file), ALLOY_IO, path, "2 bytes, 5 when it was opened");
     assert_int_equal(truncate(path, 5), 0);
     expect_ok(alloy_file_check(&file));
-    expect_ok(alloy_file_replace(path, "longer than before", 18));
+    assert_int_equal(rename(write_text(folder, "other", "longer than before"), path), 0);
     expect_ok(alloy_file_check(&file));
     alloy_file_close(&file);
     remove_folder(folder);
@@ -300,9 +211,6 @@ int main(void)
         cmocka_unit_test(a_file_is_mapped_or_read),
         cmocka_unit_test(only_regular_files_are_opened_and_nothing_hangs),
         cmocka_unit_test(folders_are_created_with_those_above_them),
-        cmocka_unit_test(a_file_is_replaced_when_all_of_it_is_there),
-        cmocka_unit_test(f5_a_failed_write_leaves_the_old_file_and_nothing_else),
-        cmocka_unit_test(f6_targets_that_cannot_be_replaced_are_io),
         cmocka_unit_test(f9_descriptors_that_run_out_are_io),
         cmocka_unit_test(f9_interrupted_calls_go_on),
         cmocka_unit_test(a_file_is_read_to_its_end),

@@ -313,7 +313,7 @@ static void a_converted_model_says_what_it_cost_and_runs(void **state)
     expect_error(&answer, ALLOY_IO, "holds a model already");
     forget(&answer);
     answer = run(plainly, "convert", made, "--out", path_in(folder, "made/model.safetensors"));
-    expect_error(&answer, ALLOY_IO, "is a file of the model");
+    expect_error(&answer, ALLOY_IO, "is not a folder");
     forget(&answer);
     remove_folder(folder);
 }

@@ -199,7 +199,7 @@ static void f6_f7_a_limit_of_file_sizes_is_io(void **state)
     static const size_t limits[] = {1, 1000, 100000};
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
         struct setup limited = {.file_size = limits[i]};
-        answer = run(limited, "init", GOLDEN "qwen3", "--out", model, "--seed", "9");
+        answer = run(limited, "init", GOLDEN "qwen3", "--out", model, "--force", "--seed", "9");
         expect_error(&answer, ALLOY_IO, "model.safetensors", "File too large");
         forget(&answer);
         answer = run(limited, "logits", MOBY, "--ids", "1,2,3,4,5,6,7,8,9,10,11,12,13", "--out", out);

@@ -4,6 +4,7 @@ row of a table ({"S20", ...) or in a comment in the body of one. A range (S1 to 
     S  safetensors files and weights        T  tokenizer.json                 P  prompts and token ids
     X  indexes, shards and links            G  generation_config.json         A  command lines and streams
     C  config.json                          L  plug-ins                       F  files that change, saves that fail
+    W  files that are written
 """
 
 import pathlib
@@ -14,10 +15,10 @@ import unittest
 from house import ROOT
 
 # letter: how many there are
-COUNTS = {"S": 23, "X": 13, "C": 15, "T": 21, "G": 3, "P": 10, "A": 6, "L": 5, "F": 12}
+COUNTS = {"S": 23, "X": 13, "C": 15, "T": 21, "G": 3, "P": 10, "A": 6, "L": 5, "F": 12, "W": 6}
 RANGE = re.compile(r"\b([A-Z]\d+)\s*(?:to|-)\s*([A-Z]?\d+)\b")
 # in names of functions an id is followed by another or by words; digits and letters around it make it something else
-ID = re.compile(r"(?<![A-Za-z0-9.%])([SXCTGPALFsxctgpalf])([0-9]{1,2})(?![A-Za-z0-9])")
+ID = re.compile(r"(?<![A-Za-z0-9.%])([SXCTGPALFWsxctgpalfw])([0-9]{1,2})(?![A-Za-z0-9])")
 
 
 def test_files(root):

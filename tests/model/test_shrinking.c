@@ -3,6 +3,7 @@
 #include "shrinking.h"
 
 #include "base/file.h"
+#include "base/file_write.h"
 
 enum { TIMES = ALLOY_TEST_SLOW ? 40 : 200 };
 
