@@ -79,6 +79,8 @@ WORDS = [
 ]
 WORDS += ["abc", "b c", "##a", "a</w>", "th", "the", "The", "THE", "12", "1 2", "a_b", "ÅB", "a\u030a", "i\u0307"]
 BYTES = tokenizers.pre_tokenizers.ByteLevel.alphabet()
+TO_BYTE = dict(zip(sorted(c for c in BYTES if ord(c) >= 256), [*range(33), *range(127, 161), 173]))
+TO_BYTE |= {c: ord(c) for c in BYTES if ord(c) < 256}
 REGEXES = [
     r"\s",
     r"\s+",
@@ -105,11 +107,12 @@ REGEXES += [
     r" {2,}",
 ]
 REGEXES += [QWEN, QWEN_3_5, KIMI, r"[^\r\n\p{L}\p{N}]?\p{L}+| ?\p{N}+", r"(?:a|b)*c", r"\p{Han}|\p{Hiragana}", r"\n|$"]
+ESCAPES = [r"\s", r"\S", r"\w", r"\W", r"\d", r"\D", r"\h", r"\p{L}", r"\p{N}", r"\P{L}", r"\p{Lu}", r"\p{^M}", r"\p{M}", r"\p{P}", r"\p{Zs}"]
 BEHAVIORS = ["Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"]
 
 
-class Panic:
-    """The library ended a call with a panic: nothing to be equal to."""
+class NoAnswer:
+    """The library ended a call with a panic, or Alloy with LIMIT: nothing to be equal to."""
 
     def __eq__(self, other):
         return True
@@ -122,7 +125,7 @@ def asked(call, *arguments, **options):
     except BaseException as error:
         if type(error).__name__ != "PanicException":
             raise
-        return Panic()
+        return NoAnswer()
 
 
 def maybe(rng, share=0.5):
@@ -135,10 +138,69 @@ def fragment(rng, most=3):
     return "".join(rng.choice(rng.choice(pools)) for _ in range(rng.randint(1, most)))
 
 
+def character_class(rng, depth=0):
+    members = []
+    for _ in range(rng.randint(1, 3)):
+        kind = rng.random()
+        if kind < 0.4:
+            members.append(rng.choice([*"abchlotAB 1,.'_<>", "é", "É", MARK, "漢", r"\n", r"\t", r"\u0301", r"\x{1F600}"]))
+        elif kind < 0.6:
+            members.append(rng.choice(["a-c", "A-Z", "0-9", "à-ÿ", " -~", r"\x{300}-\x{36F}", "一-龥"]))
+        elif kind < 0.9 or depth > 1:
+            members.append(rng.choice(ESCAPES + [r"[:punct:]", r"[:space:]", r"[:^digit:]"]))
+        else:
+            members.append(rng.choice(["", "&&"]) + character_class(rng, depth + 1))
+    return "[" + rng.choice(["", "", "^"]) + "".join(members).removeprefix("&&") + "]"
+
+
+def regex_item(rng, depth):
+    kind = rng.random()
+    if kind < 0.35:
+        return rng.choice([*"abchlo 1,'<", "é", MARK, "漢", r"\.", r"\n", "ab", "the"])
+    if kind < 0.5:
+        return rng.choice(ESCAPES)
+    if kind < 0.65:
+        return character_class(rng)
+    if kind < 0.7:
+        return "."
+    if kind < 0.8 or depth > 2:
+        return rng.choice(["^", "$", r"\b", r"\B", r"\A", r"\z", r"\Z"])
+    opens = rng.choice(["(", "(?:", "(?:", "(?>", "(?=", "(?!", "(?<=", "(?<!", "(?i:"])
+    inner = rng.choice("abc xé,") if "<" in opens else random_regex(rng, depth + 1)
+    return opens + inner + ")"
+
+
+def random_regex(rng, depth=0):
+    """Some of them neither library reads."""
+    branches = []
+    for _ in range(rng.choice([1, 1, 1, 2, 3])):
+        items = []
+        for _ in range(rng.choice([1, 1, 2, 3])):
+            item = regex_item(rng, depth)
+            plain = item[0] not in "^$" and item not in (r"\b", r"\B", r"\A", r"\z", r"\Z") and item[:3] not in ("(?=", "(?!", "(?<")
+            quantifiers = ["", "", "", "*", "+", "?", "{2}", "{1,3}", "{2,}", "*?", "+?", "??", "{1,2}?", "*+", "++", "?+"]
+            items.append(item + (rng.choice(quantifiers) if plain else ""))
+        branches.append("".join(items))
+    return "|".join(branches)
+
+
+def is_regex(text):
+    try:
+        tokenizers.Regex(text)
+    except Exception:
+        return False
+    return True
+
+
 def pattern(rng):
     if maybe(rng, 0.4):
         return {"String": rng.choice([" ", MARK, "a", "ab", "  ", "\n", "é", "<", "aa", fragment(rng, 2)])}
-    return {"Regex": rng.choice(REGEXES)}
+    if maybe(rng):
+        return {"Regex": rng.choice(REGEXES)}
+    regex = random_regex(rng)
+    while not is_regex(regex) and maybe(rng, 0.97):
+        regex = random_regex(rng)
+    return {"Regex": regex}
 
 
 # ---- Parts -----------------------------------------------------------------------------------------------------------
@@ -178,6 +240,11 @@ def pretokenizer(rng):
 
 def random_metaspace(rng):
     part = {"type": "Metaspace", "replacement": rng.choice([MARK, MARK, MARK, "_", " ", "a", "é"])}
+    if maybe(rng, 0.2):
+        flag = maybe(rng)
+        return part | {"add_prefix_space": flag, **({} if flag else {"prepend_scheme": "never"})}
+    if maybe(rng, 0.1):
+        return part
     return part | {"prepend_scheme": rng.choice(["always", "first", "never"]), "split": maybe(rng)}
 
 
@@ -289,7 +356,7 @@ def model(rng, bytes_used):
         "byte_fallback": byte_fallback,
         "ignore_merges": maybe(rng, 0.3),
         "vocab": ids,
-        "merges": [list(m) for m in merges],
+        "merges": [" ".join(m) for m in merges] if maybe(rng, 0.3) and not any(" " in t for t in tokens) else merges,
     }
 
 
@@ -329,7 +396,10 @@ def normalized_text(part, text):
         "pre_tokenizer": None,
     }
     shell |= {"post_processor": None, "decoder": None, "model": {"type": "BPE", "vocab": {}, "merges": []}}
-    return asked(tokenizers.Tokenizer.from_str(json.dumps(shell)).normalizer.normalize_str, text)
+    try:
+        return asked(tokenizers.Tokenizer.from_str(json.dumps(shell)).normalizer.normalize_str, text)
+    except Exception:  # a pattern that is no regular expression
+        return NoAnswer()
 
 
 def added_tokens(rng, vocabulary, normalizer_part):
@@ -342,7 +412,7 @@ def added_tokens(rng, vocabulary, normalizer_part):
         )
         if token["normalized"]:
             text = normalized_text(normalizer_part, content)
-            if isinstance(text, Panic) or text in looked_for or not text:
+            if isinstance(text, NoAnswer) or text in looked_for or not text:
                 continue
             looked_for.add(text)
         known = vocabulary.get(content)
@@ -354,7 +424,28 @@ def added_tokens(rng, vocabulary, normalizer_part):
 # ---- Files and texts -------------------------------------------------------------------------------------------------
 
 
+def components(part):
+    """All the dictionaries in a part."""
+    if isinstance(part, dict):
+        yield part
+    for inner in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        yield from components(inner)
+
+
+def without_a_field(rng, file):
+    """A field is missing: both have the same value for it, or the library refuses."""
+    part = rng.choice([file[key] for key in ("normalizer", "pre_tokenizer", "decoder", "added_tokens") if file[key]] or [file])
+    component = rng.choice(list(components(part)))
+    del component[rng.choice(list(component))]
+    return file
+
+
 def tokenizer_file(rng):
+    file = whole_file(rng)
+    return without_a_field(rng, file) if maybe(rng, 0.04) else file
+
+
+def whole_file(rng):
     pretokenizer_part = chain(rng, pretokenizer, "pretokenizers", 4)
     normalizer_part = chain(rng, normalizer, "normalizers", 4)
     bytes_used = "ByteLevel" in json.dumps(pretokenizer_part)
@@ -374,9 +465,16 @@ def tokenizer_file(rng):
     }
 
 
+def as_text(token):
+    """What a token spells, where it is of byte characters."""
+    if all(c in TO_BYTE for c in token) and not token.isascii():
+        return bytes(TO_BYTE[c] for c in token).decode(errors="ignore")
+    return token
+
+
 def text_near(rng, file):
     """Added tokens, parts of them and their neighbours, white space, and characters of all kinds."""
-    contents = [token["content"] for token in file["added_tokens"]]
+    contents = [token["content"] for token in file.get("added_tokens") or [] if token.get("content")]
     parts = []
     for _ in range(rng.choice([0, 1, 2, 3, 4, 6, 10, 20, 40])):
         kind = rng.random()
@@ -390,12 +488,16 @@ def text_near(rng, file):
             parts.append(rng.choice(SPACES) * rng.choice([1, 1, 1, 2, 3]))
         elif kind < 0.55:
             parts.append(any_character(rng))
-        elif kind < 0.6:
+        elif kind < 0.75:
+            parts.append(as_text(rng.choice(rng.choice(file["model"]["merges"] or [["a"]]))))
+        elif kind < 0.8:
             parts.append(rng.choice(EMOJI + CONTRACTIONS))
-        elif kind < 0.63:
+        elif kind < 0.82:
             parts.append(rng.choice(LETTERS + SIGNS) * rng.choice([2, 3, 9, 70]))
         else:
             parts.append(fragment(rng))
+    if maybe(rng, 0.05):
+        parts *= rng.randint(2, 30)
     return "".join(parts)
 
 
