@@ -187,7 +187,8 @@ def main():
     print(
         "tokenizer_fuzz:",
         ", ".join(
-            f"{counts[key]} {key}" for key in ("tokenizers", "compared", "texts", "library panics", "limits", "differences")
+            f"{counts[key]} {key}"
+            for key in ("tokenizers", "compared", "texts", "library panics", "limits", "differences")
         ),
     )
     return 1 if counts["differences"] else 0

@@ -107,7 +107,23 @@ REGEXES += [
     r" {2,}",
 ]
 REGEXES += [QWEN, QWEN_3_5, KIMI, r"[^\r\n\p{L}\p{N}]?\p{L}+| ?\p{N}+", r"(?:a|b)*c", r"\p{Han}|\p{Hiragana}", r"\n|$"]
-ESCAPES = [r"\s", r"\S", r"\w", r"\W", r"\d", r"\D", r"\h", r"\p{L}", r"\p{N}", r"\P{L}", r"\p{Lu}", r"\p{^M}", r"\p{M}", r"\p{P}", r"\p{Zs}"]
+ESCAPES = [
+    r"\s",
+    r"\S",
+    r"\w",
+    r"\W",
+    r"\d",
+    r"\D",
+    r"\h",
+    r"\p{L}",
+    r"\p{N}",
+    r"\P{L}",
+    r"\p{Lu}",
+    r"\p{^M}",
+    r"\p{M}",
+    r"\p{P}",
+    r"\p{Zs}",
+]
 BEHAVIORS = ["Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"]
 
 
@@ -143,7 +159,9 @@ def character_class(rng, depth=0):
     for _ in range(rng.randint(1, 3)):
         kind = rng.random()
         if kind < 0.4:
-            members.append(rng.choice([*"abchlotAB 1,.'_<>", "é", "É", MARK, "漢", r"\n", r"\t", r"\u0301", r"\x{1F600}"]))
+            members.append(
+                rng.choice([*"abchlotAB 1,.'_<>", "é", "É", MARK, "漢", r"\n", r"\t", r"\u0301", r"\x{1F600}"])
+            )
         elif kind < 0.6:
             members.append(rng.choice(["a-c", "A-Z", "0-9", "à-ÿ", " -~", r"\x{300}-\x{36F}", "一-龥"]))
         elif kind < 0.9 or depth > 1:
@@ -177,8 +195,29 @@ def random_regex(rng, depth=0):
         items = []
         for _ in range(rng.choice([1, 1, 2, 3])):
             item = regex_item(rng, depth)
-            plain = item[0] not in "^$" and item not in (r"\b", r"\B", r"\A", r"\z", r"\Z") and item[:3] not in ("(?=", "(?!", "(?<")
-            quantifiers = ["", "", "", "*", "+", "?", "{2}", "{1,3}", "{2,}", "*?", "+?", "??", "{1,2}?", "*+", "++", "?+"]
+            plain = (
+                item[0] not in "^$"
+                and item not in (r"\b", r"\B", r"\A", r"\z", r"\Z")
+                and item[:3] not in ("(?=", "(?!", "(?<")
+            )
+            quantifiers = [
+                "",
+                "",
+                "",
+                "*",
+                "+",
+                "?",
+                "{2}",
+                "{1,3}",
+                "{2,}",
+                "*?",
+                "+?",
+                "??",
+                "{1,2}?",
+                "*+",
+                "++",
+                "?+",
+            ]
             items.append(item + (rng.choice(quantifiers) if plain else ""))
         branches.append("".join(items))
     return "|".join(branches)
@@ -434,7 +473,9 @@ def components(part):
 
 def without_a_field(rng, file):
     """A field is missing: both have the same value for it, or the library refuses."""
-    part = rng.choice([file[key] for key in ("normalizer", "pre_tokenizer", "decoder", "added_tokens") if file[key]] or [file])
+    part = rng.choice(
+        [file[key] for key in ("normalizer", "pre_tokenizer", "decoder", "added_tokens") if file[key]] or [file]
+    )
     component = rng.choice(list(components(part)))
     del component[rng.choice(list(component))]
     return file
