@@ -29,7 +29,7 @@ static void print_overview(void)
 
 static const alloy_cli_command *find_command(const char *name)
 {
-    const char *names[ALLOY_CLI_MOST_COMMANDS];
+    const char *names[ALLOY_CLI_MOST_COMMANDS] = {0};
     size_t count = (size_t)alloy_cli_command_count;
     for (size_t i = 0; i < count; i++) {
         names[i] = alloy_cli_commands[i]->name;
