@@ -38,7 +38,7 @@ struct walk {
 
 static alloy_status pass_on(struct walk walk, const char *text, size_t size, size_t origin);
 
-static size_t origin_behind(size_t origin, size_t start)
+static size_t origin_after(size_t origin, size_t start)
 {
     return origin > start ? origin - start : 0;
 }
@@ -64,7 +64,7 @@ static alloy_status leave(struct split *split)
     if (!waiting || split->end == split->start)
         return ALLOY_OK;
     return pass_on(split->walk, split->text + split->start, split->end - split->start,
-                   origin_behind(split->origin, split->start));
+                   origin_after(split->origin, split->start));
 }
 
 /* Does this stretch join the one before it? */
@@ -128,7 +128,7 @@ static alloy_status cut_by_length(struct walk walk, const char *text, size_t siz
     for (size_t start = 0, end = 0; start < size; start = end) {
         for (int64_t n = 0; n < length && end < size; n++)
             end += alloy_code_length((uint8_t)text[end]);
-        alloy_status status = pass_on(walk, text + start, end - start, origin_behind(origin, start));
+        alloy_status status = pass_on(walk, text + start, end - start, origin_after(origin, start));
         if (status)
             return status;
     }
