@@ -7,7 +7,7 @@ import json
 
 import tokenizers
 from tokenizer_corpus import CONTRACTIONS, EMOJI, SPACES, any_character
-from tokenizer_variants import KIMI, MARK, QWEN, QWEN_3_5, added, byte_level, sequence, split
+from tokenizer_variants import KIMI, MARK, QWEN, QWEN_3_5, added, byte_level, sequence
 
 LETTERS = [
     *"abcdefhilorstuxABCXY",
@@ -165,7 +165,7 @@ def character_class(rng, depth=0):
         elif kind < 0.6:
             members.append(rng.choice(["a-c", "A-Z", "0-9", "à-ÿ", " -~", r"\x{300}-\x{36F}", "一-龥"]))
         elif kind < 0.9 or depth > 1:
-            members.append(rng.choice(ESCAPES + [r"[:punct:]", r"[:space:]", r"[:^digit:]"]))
+            members.append(rng.choice([*ESCAPES, r"[:punct:]", r"[:space:]", r"[:^digit:]"]))
         else:
             members.append(rng.choice(["", "&&"]) + character_class(rng, depth + 1))
     return "[" + rng.choice(["", "", "^"]) + "".join(members).removeprefix("&&") + "]"
@@ -493,6 +493,8 @@ def whole_file(rng):
     model_part = model(rng, bytes_used if maybe(rng, 0.95) else not bytes_used)
     tokens = added_tokens(rng, model_part["vocab"], normalizer_part)
     known = model_part["vocab"] | {token["content"]: token["id"] for token in tokens}
+    if maybe(rng, 0.05):  # ids of nobody: both count for themselves
+        tokens = [t if t["content"] in model_part["vocab"] else t | {"id": t["id"] + 3000} for t in tokens]
     return {
         "version": "1.0",
         "truncation": None,
