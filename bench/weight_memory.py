@@ -5,7 +5,7 @@
 
 Each run is watched from outside: its resident memory (VmRSS and RssFile of /proc/PID/status) is read every 10 ms. A run
 without a limit comes first; ids and logits of the others must be its own, to the byte, the mapped weights that are
-resident must stay under the limit, and with --under all of the process must. Prints one row of docs/memory.md a run;
+resident must stay under the limit, and with --under all of the process must; so must a conversion's. Prints one row of docs/memory.md a run;
 fails on any difference, and where the run without a limit had no need of one."""
 
 import argparse
@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
@@ -172,6 +173,15 @@ def row(name: str, limit: int, result: dict) -> str:
     )
 
 
+def check_conversion(alloy: str, model: pathlib.Path, limit: int) -> list[str]:
+    """What is wrong with a conversion under the limit; tests/model/test_residency.c compares its bytes."""
+    folder = model / f"converted-{os.getpid()}"
+    _, rss, file = watched([alloy, "convert", model, "--out", folder, "-q", "--weight-memory", limit])
+    shutil.rmtree(folder)
+    print(f"convert, limit {limit / 2**20:.0f} MiB: VmRSS {rss / 2**20:.0f} MiB, RssFile {file / 2**20:.0f} MiB")
+    return [f"convert: {file} bytes of files are resident, the limit is {limit}"] if file > limit + SLACK else []
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("alloy")
@@ -210,6 +220,7 @@ def main() -> None:
             wrong.append(f"1/{part}: {result['memory']}")
         if limit < options.under <= result["rss"]:
             wrong.append(f"1/{part}: {result['rss']} bytes are resident, {options.under} are allowed")
+    wrong += check_conversion(options.alloy, model, size // max(options.limits))
     for line in wrong:
         print(line)
     sys.exit(1 if wrong else 0)

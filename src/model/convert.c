@@ -462,7 +462,7 @@ static alloy_status make_plan(struct plan *p)
     if (!status)
         status = alloy_parameters_bound(p->model, add_parameter, p);
     status = status ? status : alloy_text_status(&p->unpacked);
-    if (!status && !(p->scratch = alloy_row_scratch_new(p->columns)))
+    if (!status && !(p->scratch = alloy_row_scratch_new(p->columns, p->model->residency)))
         status = ALLOY_NOMEM;
     for (int64_t i = 0; i < p->count; i++)
         ((struct planned *)p->saved[i].context)->made.scratch = p->scratch;

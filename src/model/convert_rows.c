@@ -7,11 +7,13 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "kernels/kernels.h"
+#include "ops/pass.h"
 
 static const float LARGEST_FP8 = 448, LARGEST_FP4 = 6;
 
 struct alloy_row_scratch {
     const alloy_kernels *kernels;
+    alloy_residency *residency;      /* of the model; NULL: its weights are not bounded */
     const alloy_made_tensor *tensor; /* whose row and scales are here; NULL: nobody's */
     int64_t row, band;               /* which; a band is the rows of a part that share scales */
     float *wide, *other;             /* [columns] the row's values; quotients, then the values that were made of them */
@@ -55,13 +57,14 @@ size_t alloy_made_row_bytes(const alloy_made_tensor *t)
 
 /* ---- Scratch ----------------------------------------------------------------------------------------------------- */
 
-struct alloy_row_scratch *alloy_row_scratch_new(int64_t columns)
+struct alloy_row_scratch *alloy_row_scratch_new(int64_t columns, alloy_residency *residency)
 {
     size_t count = (size_t)columns;
     struct alloy_row_scratch *s = alloy_memory_zeroed(1, sizeof *s);
     if (!s)
         return NULL;
     s->kernels = alloy_kernels_get(NULL);
+    s->residency = residency;
     s->wide = alloy_memory_new(count, sizeof *s->wide);
     s->other = alloy_memory_new(count, sizeof *s->other);
     s->scales = alloy_memory_new(count / ALLOY_FP4_TILE + 1, sizeof *s->scales);
@@ -90,6 +93,17 @@ static const char *stored_row(const alloy_weight *part, int64_t row, int64_t col
     return (const char *)part->data + row * (columns * alloy_dtype_bits(part->dtype) / 8);
 }
 
+/* Every row is read once or twice, and no other soon: the oldest may leave first. */
+static void hold_row(const alloy_made_tensor *t, const alloy_weight *part, int64_t row)
+{
+    alloy_weight_hold(t->scratch->residency, part, row * t->columns, t->columns, ALLOY_READ_BY_CHOICE);
+}
+
+static void let_go_of_row(const alloy_made_tensor *t, const alloy_weight *part, int64_t row)
+{
+    alloy_weight_let_go(t->scratch->residency, part, row * t->columns, t->columns, ALLOY_READ_BY_CHOICE);
+}
+
 static int64_t first_not_finite(const float *values, int64_t count)
 {
     int64_t at = 0;
@@ -103,7 +117,9 @@ static alloy_status widen(const alloy_made_tensor *t, const alloy_weight *part, 
 {
     const alloy_kernels *kernels = t->scratch->kernels;
     float *wide = t->scratch->wide;
+    hold_row(t, part, row);
     kernels->widen_row(wide, stored_row(part, row, t->columns), part->dtype, &part->scales, row, t->columns);
+    let_go_of_row(t, part, row);
     if (kernels->all_finite(wide, t->columns))
         return ALLOY_OK;
     int64_t at = row * t->columns + first_not_finite(wide, t->columns);
@@ -219,15 +235,22 @@ static alloy_status cast_row(alloy_made_tensor *t, const alloy_weight *part, int
     return measure(t, part, row);
 }
 
-/* Scales as the model has them; E8M0 where F32 is asked for is widened, which is exact. */
+/* Scales as the model has them; E8M0 where F32 is asked for is widened, which is exact. Only they are held: the values
+ * beside them would be read in vain. */
 static void keep_scales(const alloy_made_tensor *t, const alloy_weight *part, int64_t row)
 {
     const alloy_scales *scales = &part->scales;
     const char *stored = (const char *)scales->data + (scales->first / scales->rows + row) * scales->stride;
+    size_t bytes = (size_t)(tiles_of_row(t) * alloy_dtype_bits(scales->dtype) / 8);
+    alloy_residency *residency = t->scratch->residency;
+    if (residency)
+        alloy_residency_hold(residency, stored, bytes, ALLOY_READ_BY_CHOICE);
     if (scales->dtype == t->scale_dtype)
         memcpy(t->scratch->bytes, stored, alloy_made_row_bytes(t));
     else
         t->scratch->kernels->widen((float *)(void *)t->scratch->bytes, stored, scales->dtype, tiles_of_row(t));
+    if (residency)
+        alloy_residency_let_go(residency, stored, bytes, ALLOY_READ_BY_CHOICE);
 }
 
 /* Row `row` of the whole into scratch->bytes. */
@@ -241,7 +264,9 @@ static alloy_status make_row(alloy_made_tensor *t, int64_t row)
         return ALLOY_OK;
     }
     if (t->keeps) {
+        hold_row(t, part, within);
         memcpy(s->bytes, stored_row(part, within, t->columns), alloy_made_row_bytes(t));
+        let_go_of_row(t, part, within);
         return ALLOY_OK;
     }
     if (t->scale_dtype == ALLOY_DTYPE_NONE)

@@ -6,11 +6,14 @@
  *           of two (E8M0) scales are rounded up. An element is the nearest even to its value / scale, the quotient
  *           unrounded.
  *
- * What rounding costs is measured on the way: each row is widened again and compared with what it came from. */
+ * What rounding costs is measured on the way: each row is widened again and compared with what it came from.
+ *
+ * Where the model's weights are bounded (weight_memory), a row is held while it is read. */
 #ifndef ALLOY_MODEL_CONVERT_ROWS_H
 #define ALLOY_MODEL_CONVERT_ROWS_H
 
 #include "alloy/extend.h"
+#include "base/residency.h"
 
 enum { ALLOY_FP8_TILE = 128, ALLOY_FP4_TILE = 32 }; /* rows and columns; columns of one row */
 
@@ -35,8 +38,9 @@ typedef struct alloy_made_tensor {
 size_t alloy_made_row_bytes(const alloy_made_tensor *tensor);
 int64_t alloy_made_rows(const alloy_made_tensor *tensor);
 
-/* Room for rows of tensors of up to `columns` columns; NULL with the thread's text set when memory is short. */
-struct alloy_row_scratch *alloy_row_scratch_new(int64_t columns);
+/* Room for rows of tensors of up to `columns` columns of a model with that residency (NULL: its weights are not bounded);
+ * NULL with the thread's text set when memory is short. */
+struct alloy_row_scratch *alloy_row_scratch_new(int64_t columns, alloy_residency *residency);
 void alloy_row_scratch_free(struct alloy_row_scratch *scratch);
 
 /* Gives bytes [offset, offset + size) of the tensor, in rising order (alloy_tensor_source). RANGE that names a weight

@@ -294,6 +294,82 @@ static void a_part_of_what_is_read_in_turn_stays(void **state)
     remove_folder(folder);
 }
 
+/* ---- Converting -------------------------------------------------------------------------------------------------- */
+
+/* Looks now and then: reading smaps takes longer than converting a piece. */
+static bool watch_conversion(void *user, uint64_t done, uint64_t bytes)
+{
+    enum { LOOKS = 16 };
+    struct watch *w = user;
+    if (done >= bytes / LOOKS * (uint64_t)w->layers)
+        watch_layer(w, 0, 0, 0, 0, 0, NULL);
+    return true;
+}
+
+/* The same files with a quarter of the model's size as without a limit, and never more than it in memory. */
+static void expect_bounded_conversion(const char *folder, const char *scratch, alloy_dtype dtype, alloy_layout layout)
+{
+    char whole[256], bounded[256];
+    snprintf(whole, sizeof whole, "%s/whole", scratch);
+    snprintf(bounded, sizeof bounded, "%s/bounded", scratch);
+    alloy_convert_options options = {.dtype = dtype, .layout = layout};
+    alloy_model *model = open_model(folder);
+    uint64_t size = file_bytes(model), limit = size / 4 > 2 * MIB ? size / 4 : 2 * MIB;
+    expect_ok(alloy_convert(model, whole, &options));
+    alloy_model_close(model);
+    model = open_with(folder, limit);
+    struct watch watch = {.model = model, .limit = limit, .cache_counts = cached_bytes(model) == 0};
+    options.progress = watch_conversion;
+    options.user = &watch;
+    expect_ok(alloy_convert(model, bounded, &options));
+    assert_true(watch.layers > 8);
+    alloy_weight_memory memory;
+    alloy_model_weight_memory(model, &memory);
+    print_message("  %s: %llu bytes, limit %llu, mapped %llu, peak %llu, read %llu\n", alloy_dtype_name(dtype),
+                  (unsigned long long)size, (unsigned long long)limit, (unsigned long long)watch.most_mapped,
+                  (unsigned long long)memory.peak, (unsigned long long)memory.read);
+    assert_true(memory.peak > 0 && memory.peak <= limit);
+    assert_true(memory.read >= size - 64 * KIB && memory.read < 3 * size);
+    alloy_model_close(model);
+    size_t sizes[2];
+    char *files[] = {read_whole(path_in(whole, "model.safetensors"), &sizes[0]),
+                     read_whole(path_in(bounded, "model.safetensors"), &sizes[1])};
+    assert_int_equal(sizes[0], sizes[1]);
+    assert_memory_equal(files[0], files[1], sizes[0]);
+    free(files[0]);
+    free(files[1]);
+}
+
+static void conversions_keep_to_a_quarter(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *config;
+        alloy_dtype dtype;
+        alloy_layout layout;
+    } cases[] = {
+        {moe, ALLOY_DTYPE_NONE, ALLOY_LAYOUT_KEPT},
+        {moe, ALLOY_F8_E4M3, ALLOY_LAYOUT_KEPT},
+        {moe, ALLOY_F32, ALLOY_LAYOUT_MEMORY},
+        {dense, ALLOY_F4, ALLOY_LAYOUT_KEPT},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *folder = new_model(cases[i].config, 0), *scratch = test_folder();
+        expect_bounded_conversion(folder, scratch, cases[i].dtype, cases[i].layout);
+        remove_folder(scratch);
+        remove_folder(folder);
+    }
+    /* bytes and scales that are kept: of a model in FP8 */
+    char *folder = new_model(moe, 0), *packed = test_folder(), *scratch = test_folder();
+    alloy_model *model = open_model(folder);
+    expect_ok(alloy_convert(model, packed, &(alloy_convert_options){.dtype = ALLOY_F8_E4M3}));
+    alloy_model_close(model);
+    expect_bounded_conversion(packed, scratch, ALLOY_DTYPE_NONE, ALLOY_LAYOUT_KEPT);
+    remove_folder(scratch);
+    remove_folder(packed);
+    remove_folder(folder);
+}
+
 struct worker {
     alloy_session *session;
     float *logits;
@@ -362,10 +438,11 @@ static void limits_that_cannot_be_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(routed_experts_keep_to_a_quarter), cmocka_unit_test(a_dense_model_keeps_to_a_quarter),
-        cmocka_unit_test(shards_keep_to_a_quarter),         cmocka_unit_test(experts_by_id_keep_to_a_quarter),
-        cmocka_unit_test(experts_by_id_are_read_ahead),     cmocka_unit_test(a_part_of_what_is_read_in_turn_stays),
-        cmocka_unit_test(two_sessions_share_a_limit),       cmocka_unit_test(limits_that_cannot_be_are_refused),
+        cmocka_unit_test(routed_experts_keep_to_a_quarter),  cmocka_unit_test(a_dense_model_keeps_to_a_quarter),
+        cmocka_unit_test(shards_keep_to_a_quarter),          cmocka_unit_test(experts_by_id_keep_to_a_quarter),
+        cmocka_unit_test(experts_by_id_are_read_ahead),      cmocka_unit_test(a_part_of_what_is_read_in_turn_stays),
+        cmocka_unit_test(conversions_keep_to_a_quarter),     cmocka_unit_test(two_sessions_share_a_limit),
+        cmocka_unit_test(limits_that_cannot_be_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
