@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "base/status.h"
+#include "ids.h"
 #include "model/session.h"
 #include "progress.h"
 
@@ -69,15 +70,15 @@ alloy_status alloy_cli_listen(alloy_session *session, const alloy_ids *ids, cons
     run_state r = {.listener = listener, .label = label, .tokens = ids->count};
     if (ids->count == 0)
         return alloy_fail(ALLOY_ARG, "no token ids were given");
-    if (ids->count > alloy_model_context(model))
-        return alloy_fail(ALLOY_CONTEXT, "%lld token ids, the model's context is %lld", (long long)ids->count,
-                          (long long)alloy_model_context(model));
+    alloy_status status = alloy_cli_ids_fit(ids->count, model);
+    if (status)
+        return status;
     alloy_cache *cache;
     int64_t rows = ids->count < session->chunk ? ids->count : session->chunk;
     float *logits = alloy_memory_new((size_t)rows, (size_t)alloy_model_vocab_size(model) * sizeof *logits);
     if (!logits)
         return ALLOY_NOMEM;
-    alloy_status status = alloy_cache_open(&cache, session, 0);
+    status = alloy_cache_open(&cache, session, 0);
     if (!status) {
         status = run_chunks(&r, session, cache, ids->ids, logits);
         alloy_cache_close(cache);

@@ -35,6 +35,14 @@ alloy_status alloy_cli_ids_draw(alloy_ids *ids, int64_t count, int64_t vocab_siz
     return ALLOY_OK;
 }
 
+alloy_status alloy_cli_ids_fit(int64_t count, const alloy_model *model)
+{
+    if (count <= alloy_model_context(model))
+        return ALLOY_OK;
+    return alloy_fail(ALLOY_CONTEXT, "%lld token ids, the model's context is %lld", (long long)count,
+                      (long long)alloy_model_context(model));
+}
+
 /* ---- Texts ------------------------------------------------------------------------------------------------------- */
 
 static alloy_status read_json_list(alloy_ids *ids, alloy_json *json)

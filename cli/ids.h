@@ -23,6 +23,9 @@ alloy_status alloy_cli_ids_push(alloy_ids *ids, int64_t id);
 /* Appends `count` ids below `vocab_size`, drawn with (seed, stream). */
 alloy_status alloy_cli_ids_draw(alloy_ids *ids, int64_t count, int64_t vocab_size, uint64_t seed, uint64_t stream);
 
+/* CONTEXT where the model takes fewer. Asked of every list before anything is made for its tokens. */
+alloy_status alloy_cli_ids_fit(int64_t count, const alloy_model *model);
+
 /* Everything that standard input holds. */
 alloy_status alloy_cli_read_stdin(alloy_text *text);
 

@@ -11,9 +11,9 @@
 
 /* What one layer, or all of the model, is made of. */
 typedef struct amounts {
-    uint64_t parameters, active; /* active: that one token meets */
-    uint64_t cache_per_token;    /* bytes */
-    uint64_t cache_fixed;        /* bytes of a sequence however long: full windows, recurrent states */
+    alloy_count parameters, active; /* active: that one token meets */
+    alloy_count cache_per_token;    /* bytes */
+    alloy_count cache_fixed;        /* bytes of a sequence however long: full windows, recurrent states */
 } amounts;
 
 typedef struct facts {
@@ -30,18 +30,18 @@ typedef struct facts {
 
 /* ---- Gathering --------------------------------------------------------------------------------------------------- */
 
-/* A token goes to so many experts of a layer: so many of each layer's are active. Buffers are no parameters. */
+/* A token goes to so many experts of a layer: so many of those that come together are active. Buffers are no
+ * parameters. */
 static alloy_status add_parameter(void *user, const alloy_parameter *p)
 {
     facts *f = user;
-    uint64_t elements = 1;
+    alloy_count elements = 1;
     if (p->flags & ALLOY_BUFFER)
         return ALLOY_OK;
     for (int i = 0; i < p->ndim; i++)
-        elements *= (uint64_t)p->shape[i];
-    amounts add = {.parameters = elements};
-    if (p->expert < 0 || p->expert < f->config->layers[p->site.layer].ffn_config->num_experts_per_tok)
-        add.active = elements;
+        elements *= p->shape[i];
+    int64_t met = p->expert < 0 ? p->copies : f->config->layers[p->site.layer].ffn_config->num_experts_per_tok;
+    amounts add = {.parameters = p->copies * elements, .active = (met < p->copies ? met : p->copies) * elements};
     amounts *to[] = {&f->total, p->site.layer >= 0 ? &f->layers[p->site.layer] : NULL};
     for (int i = 0; i < 2 && to[i]; i++) {
         to[i]->parameters += add.parameters;
@@ -50,19 +50,19 @@ static alloy_status add_parameter(void *user, const alloy_parameter *p)
     return ALLOY_OK;
 }
 
-static void add_state(facts *f, int64_t layer, uint64_t row_bytes)
+static void add_state(facts *f, int64_t layer, int64_t row_bytes)
 {
-    const alloy_state_spec *spec = &f->model->layers[layer].state;
+    const alloy_state_spec *spec = f->model->layers[layer].state;
     amounts *a = &f->layers[layer];
     for (int i = 0; i < spec->count; i++) {
         const alloy_state_part *part = &spec->part[i];
-        uint64_t width = (uint64_t)part->width;
+        alloy_count width = part->width;
         if (part->kind == ALLOY_STATE_FIXED)
-            a->cache_fixed += width * sizeof(float);
+            a->cache_fixed += width * (int64_t)sizeof(float);
         else if (part->window > 0)
-            a->cache_fixed += width * row_bytes * (uint64_t)part->window;
+            a->cache_fixed += width * row_bytes * part->window;
         else
-            a->cache_per_token += width * row_bytes / (uint64_t)part->rate;
+            a->cache_per_token += width * row_bytes / part->rate;
     }
     f->total.cache_per_token += a->cache_per_token;
     f->total.cache_fixed += a->cache_fixed;
@@ -91,19 +91,17 @@ static alloy_status gather(facts *f)
     if (!f->layers)
         return ALLOY_NOMEM;
     for (int64_t i = 0; i < f->config->num_hidden_layers; i++)
-        add_state(f, i, (uint64_t)alloy_dtype_bits(session.kv_dtype) / 8);
-    alloy_status status = alloy_parameters(f->config, add_parameter, f);
+        add_state(f, i, alloy_dtype_bits(session.kv_dtype) / 8);
+    alloy_status status = alloy_parameters_together(f->config, add_parameter, f);
     /* Of a model that is cut short the files of the other layers need not exist. */
     f->has_weights = f->model->weights && !f->job->common->num_layers.given;
     return !status && f->has_weights ? add_files(f) : status;
 }
 
-/* Bytes of a cache that holds the whole context; the largest number where they pass it. */
-static uint64_t cache_at_context(const facts *f)
+/* Bytes of a cache that holds the whole context. */
+static alloy_count cache_at_context(const facts *f)
 {
-    alloy_count bytes =
-        (alloy_count)f->total.cache_per_token * f->config->max_position_embeddings + f->total.cache_fixed;
-    return bytes > (alloy_count)UINT64_MAX ? UINT64_MAX : (uint64_t)bytes;
+    return f->total.cache_per_token * f->config->max_position_embeddings + f->total.cache_fixed;
 }
 
 /* ---- For people -------------------------------------------------------------------------------------------------- */
@@ -115,27 +113,37 @@ static bool alike(const facts *f, int64_t i, int64_t j)
            memcmp(&f->layers[i], &f->layers[j], sizeof *f->layers) == 0;
 }
 
-/* One row for each run of layers that are alike. */
+/* Layers i to end - 1 are alike. */
+static void add_layers_row(const facts *f, alloy_table *table, int64_t i, int64_t end)
+{
+    const amounts *a = &f->layers[i];
+    if (end == i + 1)
+        alloy_table_cell(table, "%lld", (long long)i);
+    else
+        alloy_table_cell(table, "%lld-%lld", (long long)i, (long long)end - 1);
+    alloy_table_cell(table, "%s", f->config->layers[i].mixer);
+    alloy_table_cell(table, "%s", f->config->layers[i].ffn);
+    alloy_table_count(table, a->parameters);
+    alloy_table_count(table, a->active);
+    alloy_table_cell(table, "%s", alloy_cli_bytes((double)a->cache_per_token));
+    alloy_table_cell(table, "%s", alloy_cli_bytes((double)a->cache_fixed));
+}
+
+/* One row for each run of layers that are alike, as many as anybody reads. */
 static void print_layers(const facts *f)
 {
+    enum { MOST_ROWS = 1000 };
     alloy_table table;
+    int64_t layers = f->config->num_hidden_layers, i = 0;
     alloy_table_open(&table, ">layers|mixer|ffn|>parameters each|>active|>cache a token|>fixed");
-    for (int64_t i = 0, end; i < f->config->num_hidden_layers; i = end) {
-        const amounts *a = &f->layers[i];
-        for (end = i + 1; end < f->config->num_hidden_layers && alike(f, i, end);)
+    for (int64_t end, rows = 0; i < layers && rows < MOST_ROWS; i = end, rows++) {
+        for (end = i + 1; end < layers && alike(f, i, end);)
             end++;
-        if (end == i + 1)
-            alloy_table_cell(&table, "%lld", (long long)i);
-        else
-            alloy_table_cell(&table, "%lld-%lld", (long long)i, (long long)end - 1);
-        alloy_table_cell(&table, "%s", f->config->layers[i].mixer);
-        alloy_table_cell(&table, "%s", f->config->layers[i].ffn);
-        alloy_table_cell(&table, "%s", alloy_cli_grouped(a->parameters));
-        alloy_table_cell(&table, "%s", alloy_cli_grouped(a->active));
-        alloy_table_cell(&table, "%s", alloy_cli_bytes((double)a->cache_per_token));
-        alloy_table_cell(&table, "%s", alloy_cli_bytes((double)a->cache_fixed));
+        add_layers_row(f, &table, i, end);
     }
     alloy_cli_table_print(&table);
+    if (i < layers)
+        alloy_cli_print("... and %lld more layers (--json has all)\n", (long long)(layers - i));
 }
 
 static void print_weights(const facts *f)
@@ -164,8 +172,14 @@ static void print_text(const facts *f)
                     c->model_type, (long long)c->num_hidden_layers, (long long)c->hidden_size, (long long)c->vocab_size,
                     (long long)c->max_position_embeddings, c->tie_word_embeddings ? ", embeddings tied" : "");
     print_layers(f);
-    alloy_cli_print("\nparameters  %s, %s active for a token\n", alloy_cli_grouped(f->total.parameters),
-                    alloy_cli_grouped(f->total.active));
+    alloy_text parameters = {0}, active = {0};
+    alloy_text_count(&parameters, f->total.parameters, ',');
+    alloy_text_count(&active, f->total.active, ',');
+    if (parameters.failed || active.failed)
+        alloy_cli_lost();
+    alloy_cli_print("\nparameters  %s, %s active for a token\n", alloy_text_get(&parameters), alloy_text_get(&active));
+    alloy_text_free(&parameters);
+    alloy_text_free(&active);
     if (f->has_weights)
         print_weights(f);
     alloy_cli_print("cache       %s a token and %s fixed: %s for the whole context\n",
@@ -177,10 +191,10 @@ static void print_text(const facts *f)
 
 static void write_amounts(alloy_json_writer *w, const amounts *a)
 {
-    alloy_json_field_uint64(w, "parameters", a->parameters);
-    alloy_json_field_uint64(w, "active_parameters", a->active);
-    alloy_json_field_uint64(w, "cache_bytes_per_token", a->cache_per_token);
-    alloy_json_field_uint64(w, "cache_bytes_fixed", a->cache_fixed);
+    alloy_json_field_count(w, "parameters", a->parameters);
+    alloy_json_field_count(w, "active_parameters", a->active);
+    alloy_json_field_count(w, "cache_bytes_per_token", a->cache_per_token);
+    alloy_json_field_count(w, "cache_bytes_fixed", a->cache_fixed);
 }
 
 static void write_weights(alloy_json_writer *w, const facts *f)
@@ -215,7 +229,7 @@ static alloy_status print_json(const facts *f)
     alloy_json_field_int64(w, "max_position_embeddings", c->max_position_embeddings);
     alloy_json_field_bool(w, "tie_word_embeddings", c->tie_word_embeddings);
     write_amounts(w, &f->total);
-    alloy_json_field_uint64(w, "cache_bytes_for_context", cache_at_context(f));
+    alloy_json_field_count(w, "cache_bytes_for_context", cache_at_context(f));
     alloy_json_field_array(w, "layers");
     for (int64_t i = 0; i < c->num_hidden_layers; i++) {
         alloy_json_write_object(w);

@@ -116,7 +116,8 @@ static alloy_status describe_model(alloy_cli_job *job)
         return alloy_fail(ALLOY_RANGE, "--num-layers is %lld, the config has %lld layers", (long long)layers,
                           (long long)first.num_hidden_layers);
     first.num_hidden_layers = layers ? layers : first.num_hidden_layers;
-    return alloy_model_describe(&job->model, &first);
+    status = alloy_model_describe(&job->model, &first);
+    return status ? alloy_fail_in(status, alloy_printable_path(job->common->model)) : ALLOY_OK;
 }
 
 /* ---- Ids --------------------------------------------------------------------------------------------------------- */
@@ -147,6 +148,9 @@ alloy_status alloy_cli_draw_ids(alloy_cli_job *job, int64_t most)
     if (alloy_cli_has_ids(job))
         return ALLOY_OK;
     int64_t count = tokens->given ? tokens->value : most < DRAWN_TOKENS ? most : DRAWN_TOKENS;
+    alloy_status status = alloy_cli_ids_fit(count, job->model);
+    if (status)
+        return status;
     return alloy_cli_ids_draw(&job->ids, count, alloy_model_vocab_size(job->model), (uint64_t)job->common->seed.value,
                               0);
 }
@@ -163,6 +167,8 @@ static alloy_status open_job(alloy_cli_job *job, alloy_cli_opens opens)
     if (opens == ALLOY_CLI_CONFIG || (opens == ALLOY_CLI_MODEL_OR_CONFIG && is_config_alone(common)))
         return describe_model(job);
     alloy_status status = alloy_cli_open_model(&job->model, common, common->model);
+    if (!status) /* before anything is made for them */
+        status = alloy_cli_ids_fit(job->ids.count, job->model);
     if (!status && opens == ALLOY_CLI_SESSION)
         status = alloy_cli_open_session(&job->session, job->model, common);
     return status;

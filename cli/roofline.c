@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "alloy/extend.h"
 #include "base/file.h"
 #include "base/file_write.h"
 #include "base/memory.h"
@@ -59,6 +60,26 @@ static alloy_status write_file(const char *path, const alloy_report *report,
     return status;
 }
 
+/* Documents are made in memory, a kilobyte or two a row; a config of a kilobyte may name 100,000 layers. */
+static alloy_status check_rows(const alloy_cli_roofline_options *o, const alloy_report *report)
+{
+    static const int64_t MOST_ROWS = 100000;
+    bool all_modules = o->common.json || o->html || o->svg;
+    int level =
+        all_modules && report->request->level < ALLOY_LEVEL_MODULES ? ALLOY_LEVEL_MODULES : report->request->level;
+    int64_t rows = 0;
+    for (int64_t i = 0; i < report->result_count; i++)
+        for (int l = ALLOY_LEVEL_MODULES; l <= level; l++)
+            rows += alloy_roofline_row_count(report->results[i].roofline, (alloy_roofline_level)l);
+    if (rows <= MOST_ROWS)
+        return ALLOY_OK;
+    return alloy_fail(ALLOY_LIMIT,
+                      "num_hidden_layers is %lld: a report of %lld rows of modules and ops, at most %lld are written "
+                      "(--num-layers N, one forward by --at, or text of --level 2)",
+                      (long long)alloy_model_config(report->request->model)->num_hidden_layers, (long long)rows,
+                      (long long)MOST_ROWS);
+}
+
 static alloy_status print_report(const alloy_cli_roofline_options *o, const alloy_report_request *request)
 {
     alloy_report *report;
@@ -66,7 +87,9 @@ static alloy_status print_report(const alloy_cli_roofline_options *o, const allo
     alloy_status status = alloy_report_open(&report, request);
     if (status)
         return status;
-    status = write_file(o->html, report, alloy_report_html);
+    status = check_rows(o, report);
+    if (!status)
+        status = write_file(o->html, report, alloy_report_html);
     if (!status)
         status = write_file(o->svg, report, alloy_report_svg);
     if (!status) {

@@ -222,6 +222,20 @@ static alloy_status measure_point(const alloy_cli_job *job, const alloy_host *ho
     return status;
 }
 
+/* Said before the machine is measured, which takes seconds, and before anything is made for the tokens. */
+static alloy_status check_points(const alloy_model *model, const alloy_report_point *points, int64_t count)
+{
+    int64_t context = alloy_model_context(model);
+    for (int64_t p = 0; p < count; p++)
+        for (int64_t i = 0; i < points[p].sequences_count; i++) {
+            const alloy_roofline_sequences *s = &points[p].sequences[i];
+            if (s->tokens > context || s->cached > context - s->tokens)
+                return alloy_fail(ALLOY_CONTEXT, "--measure: %lld tokens after %lld, the model's context is %lld",
+                                  (long long)s->tokens, (long long)s->cached, (long long)context);
+        }
+    return ALLOY_OK;
+}
+
 /* Without lengths: short ones, which any model finishes in a minute. */
 static alloy_status open_points(const alloy_cli_roofline_options *o, alloy_report_point **points, int64_t *count)
 {
@@ -244,7 +258,8 @@ alloy_status alloy_cli_measure(const alloy_cli_job *job)
     alloy_status status = open_points(o, &points, &count);
     if (status)
         return status;
-    status = alloy_cli_host_open(o, &host);
+    status = check_points(job->model, points, count);
+    status = status ? status : alloy_cli_host_open(o, &host);
     alloy_cli_document document;
     alloy_json_writer *w = !status && o->common.json ? alloy_cli_document_open(&document, 2) : NULL;
     if (w) {

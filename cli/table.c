@@ -38,16 +38,3 @@ const char *alloy_cli_bytes(double bytes)
         snprintf(out + size, (size_t)(NUMBER_SIZE - size), " %s", units[unit]);
     return out;
 }
-
-const char *alloy_cli_grouped(uint64_t count)
-{
-    char digits[24], *out = number_buffer(), *end = out;
-    int size = snprintf(digits, sizeof digits, "%llu", (unsigned long long)count);
-    for (int i = 0; i < size; i++) {
-        if (i > 0 && (size - i) % 3 == 0)
-            *end++ = ',';
-        *end++ = digits[i];
-    }
-    *end = 0;
-    return out;
-}

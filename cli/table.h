@@ -9,6 +9,5 @@ void alloy_cli_table_print(alloy_table *table);
 
 /* "1.5 GB", "960 B" (decimal units); "1,234,567". In one of eight rotating buffers. */
 const char *alloy_cli_bytes(double bytes);
-const char *alloy_cli_grouped(uint64_t count);
 
 #endif

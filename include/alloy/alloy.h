@@ -76,8 +76,8 @@ ALLOY_API const char *alloy_status_name(alloy_status status);
 ALLOY_API const char *alloy_version(void);
 
 /* Warnings (a vocabulary larger than the embedding, an ignored auto_map, ...) go to this function, one line each
- * without control characters; NULL, the default, drops them. Process-wide; set it before other calls. `user` is handed
- * back. */
+ * without control characters; NULL, the default, drops them. A line that was given to it already is not given again.
+ * Process-wide; set it before other calls. `user` is handed back. */
 typedef void alloy_log_function(void *user, const char *line);
 ALLOY_API void alloy_set_log(alloy_log_function *log, void *user);
 

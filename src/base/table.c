@@ -39,6 +39,13 @@ void alloy_table_number(alloy_table *table, double value, char style, int digits
     table->count++;
 }
 
+void alloy_table_count(alloy_table *table, alloy_count value)
+{
+    alloy_text_count(&table->cells, value, ',');
+    alloy_text_char(&table->cells, 0);
+    table->count++;
+}
+
 /* Columns on the screen: characters, not bytes. */
 static int width_of(const char *text)
 {

@@ -19,6 +19,7 @@ typedef struct alloy_table {
 void alloy_table_open(alloy_table *table, const char *headings);
 void alloy_table_cell(alloy_table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void alloy_table_number(alloy_table *table, double value, char style, int digits); /* a cell: alloy_text_number */
+void alloy_table_count(alloy_table *table, alloy_count value);                     /* a cell: "9,360,441" */
 
 /* Appends its lines to `out` and frees it. */
 void alloy_table_append(alloy_table *table, alloy_text *out);

@@ -15,17 +15,6 @@
 
 enum { LONGEST_PART = 64 }; /* bytes that an expert adds to a name */
 
-/* Modules of layers, by what makes them alike. */
-enum { MOST_KINDS = 64 };
-struct kinds {
-    struct kind {
-        const void *module;
-        const alloy_config *view;
-        int64_t layer; /* the first */
-    } kind[MOST_KINDS];
-    int count;
-};
-
 static const alloy_weight *bind_weight(alloy_binding *b, const alloy_param_spec *spec)
 {
     alloy_weight *w = alloy_bind_take(b, 1, sizeof *w);
@@ -74,7 +63,9 @@ static void bind_expert(alloy_binding *b, alloy_weight *w, const char *base, int
 
 static void bind_experts(alloy_binding *b, const char *base, const alloy_param_spec *spec, alloy_expert_weights *out)
 {
-    size_t count = (size_t)spec->experts;
+    /* nobody reads more than the first where nothing is computed */
+    int64_t named = b->model->weights ? spec->experts : 1;
+    size_t count = (size_t)named;
     alloy_weight *gate = alloy_bind_take(b, count, sizeof *gate), *up = alloy_bind_take(b, count, sizeof *up),
                  *down = alloy_bind_take(b, count, sizeof *down);
     if (b->status)
@@ -88,7 +79,6 @@ static void bind_experts(alloy_binding *b, const char *base, const alloy_param_s
     }
     const alloy_param_spec one = {.ndim = 2, .shape = {spec->shape[0], spec->shape[1], 1, 1}, .flags = spec->flags},
                            turned = {.ndim = 2, .shape = {spec->shape[1], spec->shape[0], 1, 1}, .flags = spec->flags};
-    int64_t named = b->model->weights ? spec->experts : 1; /* nobody reads the others where nothing is computed */
     for (int64_t e = 0; e < named && !b->status; e++) {
         bind_expert(b, &gate[e], base, e, "gate_proj", one);
         bind_expert(b, &up[e], base, e, "up_proj", one);
@@ -159,16 +149,11 @@ static const alloy_weight *bind_norm(alloy_binding *b, const char *name)
         &(alloy_param_spec){.name = name, .ndim = 1, .shape = {c->hidden_size, 1, 1, 1}, .flags = alloy_norm_flags(c)});
 }
 
-/* In a described model the first layer with the same module and view of the config, `i` itself if there is none.
- * Models of thousands of layers have a handful of kinds; more than the list holds are bound apart. */
-static int64_t first_like(struct kinds *kinds, const void *module, const alloy_config *view, int64_t i)
+static const alloy_weight *bind_norm_at(alloy_binding *b, int64_t layer, const char *attr_name)
 {
-    for (int k = 0; k < kinds->count; k++)
-        if (kinds->kind[k].module == module && kinds->kind[k].view == view)
-            return kinds->kind[k].layer;
-    if (kinds->count < MOST_KINDS)
-        kinds->kind[kinds->count++] = (struct kind){module, view, i};
-    return i;
+    char name[ALLOY_LONGEST_OWN_NAME];
+    alloy_name_in_model(layer, attr_name, "weight", name);
+    return bind_norm(b, name);
 }
 
 static void *bind_mixer(alloy_binding *b, int64_t i)
@@ -194,20 +179,18 @@ static void *bind_ffn(alloy_binding *b, int64_t i)
 }
 
 /* mixers, ffns: those of a described model so far. */
-static void bind_layer(alloy_binding *b, struct kinds *mixers, struct kinds *ffns, int64_t i)
+static void bind_layer(alloy_binding *b, alloy_kinds *mixers, alloy_kinds *ffns, int64_t i)
 {
     alloy_model_layer *layer = &b->model->layers[i];
     bool shared = !b->model->weights;
-    char name[ALLOY_LONGEST_OWN_NAME];
-    alloy_name_in_model(i, "input_layernorm", "weight", name);
-    layer->input_norm = bind_norm(b, name);
-    alloy_name_in_model(i, "post_attention_layernorm", "weight", name);
-    layer->post_attention_norm = bind_norm(b, name);
-    const alloy_model_layer *like = shared && i > 0 ? b->model->layers : NULL; /* residuals are alike everywhere */
+    /* residuals and norms are alike everywhere, but for the first layer, whose records are its own (decoder.c) */
+    const alloy_model_layer *like = shared && i > 1 ? &b->model->layers[1] : NULL;
+    layer->input_norm = like ? like->input_norm : bind_norm_at(b, i, "input_layernorm");
+    layer->post_attention_norm = like ? like->post_attention_norm : bind_norm_at(b, i, "post_attention_layernorm");
     layer->mixer_residual = like ? like->mixer_residual : bind_residual(b, i, ALLOY_MIXER_RESIDUAL);
     layer->ffn_residual = like ? like->ffn_residual : bind_residual(b, i, ALLOY_FFN_RESIDUAL);
-    layer->mixer_like = shared ? first_like(mixers, layer->mixer, layer->mixer_config, i) : i;
-    layer->ffn_like = shared ? first_like(ffns, layer->ffn, layer->ffn_config, i) : i;
+    layer->mixer_like = shared ? alloy_first_like(mixers, layer->mixer, layer->mixer_config, i) : i;
+    layer->ffn_like = shared ? alloy_first_like(ffns, layer->ffn, layer->ffn_config, i) : i;
     layer->mixer_weights = bind_mixer(b, i);
     layer->ffn_weights = bind_ffn(b, i);
 }
@@ -227,6 +210,7 @@ static void bind_ends(alloy_binding *b)
     m->embedding = bind_weight(b, &table);
     table.name = head;
     m->head = tied && !alloy_bind_has(b, head) ? m->embedding : bind_weight(b, &table);
+    m->config.tie_word_embeddings = m->head == m->embedding; /* what is computed with, whatever the config says */
     m->head_residual = bind_residual(b, -1, ALLOY_HEAD_RESIDUAL);
     m->final_norm = bind_norm(b, "model.norm.weight");
 }
@@ -308,7 +292,7 @@ static alloy_status judge(alloy_binding *b, bool allow_unused)
 alloy_status alloy_model_bind(alloy_model *model, const alloy_load_options *options)
 {
     alloy_binding b = {.model = model};
-    struct kinds mixers = {0}, ffns = {0};
+    alloy_kinds mixers = {0}, ffns = {0};
     b.naming = model->weights ? alloy_naming_of(model->weights) : alloy_naming_of_family(model->config.model_type);
     bind_ends(&b);
     for (int64_t i = 0; i < model->config.num_hidden_layers && !b.status; i++)

@@ -29,7 +29,7 @@ static alloy_status check_room(const alloy_model *model, int64_t length, int64_t
     size_t bytes = 0, layer, machine = alloy_memory_of_machine();
     bool fits = true;
     for (int64_t i = 0; i < model->config.num_hidden_layers && fits; i++)
-        fits = alloy_state_bytes_at(&model->layers[i].state, rows_dtype, length, chunk, &layer) &&
+        fits = alloy_state_bytes_at(model->layers[i].state, rows_dtype, length, chunk, &layer) &&
                alloy_size_add(bytes, layer, &bytes);
     if (!fits)
         return alloy_fail(ALLOY_LIMIT, "a cache of %lld tokens takes more than 2^64 bytes", (long long)length);
@@ -70,7 +70,7 @@ uint64_t alloy_cache_bytes(const alloy_cache *cache)
 {
     uint64_t bytes = 0;
     for (int64_t i = 0; i < cache->model->config.num_hidden_layers; i++)
-        bytes += alloy_state_bytes(&cache->blocks[i], &cache->model->layers[i].state, cache->rows_dtype);
+        bytes += alloy_state_bytes(&cache->blocks[i], cache->model->layers[i].state, cache->rows_dtype);
     return bytes;
 }
 
@@ -84,7 +84,7 @@ alloy_status alloy_cache_copy(alloy_cache **out, const alloy_cache *cache)
     copy->length = cache->length;
     for (int64_t i = 0; i < cache->model->config.num_hidden_layers && !status; i++)
         status =
-            alloy_state_copy(&copy->blocks[i], &cache->blocks[i], &cache->model->layers[i].state, cache->rows_dtype);
+            alloy_state_copy(&copy->blocks[i], &cache->blocks[i], cache->model->layers[i].state, cache->rows_dtype);
     if (status) {
         alloy_cache_close(copy);
         return status;
@@ -97,7 +97,7 @@ alloy_status alloy_cache_copy(alloy_cache **out, const alloy_cache *cache)
 static const char *layer_that_cannot_be_cut(const alloy_model *model)
 {
     for (int64_t i = 0; i < model->config.num_hidden_layers; i++) {
-        const alloy_state_spec *spec = &model->layers[i].state;
+        const alloy_state_spec *spec = model->layers[i].state;
         for (int j = 0; j < spec->count; j++)
             if (spec->part[j].kind == ALLOY_STATE_FIXED || spec->part[j].window > 0)
                 return model->layers[i].mixer->name;
@@ -128,7 +128,7 @@ alloy_status alloy_cache_reserve(alloy_cache *cache, int64_t length)
 {
     alloy_status status = check_room(cache->model, length, cache->chunk, cache->rows_dtype);
     for (int64_t i = 0; i < cache->model->config.num_hidden_layers && !status; i++)
-        status = alloy_state_reserve(&cache->blocks[i], &cache->model->layers[i].state, cache->rows_dtype, length,
+        status = alloy_state_reserve(&cache->blocks[i], cache->model->layers[i].state, cache->rows_dtype, length,
                                      cache->chunk);
     return status;
 }
@@ -136,6 +136,6 @@ alloy_status alloy_cache_reserve(alloy_cache *cache, int64_t length)
 void alloy_cache_clear(alloy_cache *cache)
 {
     for (int64_t i = 0; i < cache->model->config.num_hidden_layers; i++)
-        alloy_state_clear(&cache->blocks[i], &cache->model->layers[i].state);
+        alloy_state_clear(&cache->blocks[i], cache->model->layers[i].state);
     cache->length = 0;
 }

@@ -38,8 +38,8 @@ typedef struct alloy_made_tensor {
 size_t alloy_made_row_bytes(const alloy_made_tensor *tensor);
 int64_t alloy_made_rows(const alloy_made_tensor *tensor);
 
-/* Room for rows of tensors of up to `columns` columns of a model with that residency (NULL: its weights are not bounded);
- * NULL with the thread's text set when memory is short. */
+/* Room for rows of tensors of up to `columns` columns; `residency`: the model's, or NULL. NULL with the thread's text
+ * set when memory is short. */
 struct alloy_row_scratch *alloy_row_scratch_new(int64_t columns, alloy_residency *residency);
 void alloy_row_scratch_free(struct alloy_row_scratch *scratch);
 

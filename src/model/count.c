@@ -43,7 +43,7 @@ alloy_status alloy_model_count(const alloy_model *model, const alloy_count_reque
     alloy_state *states = arena && tables ? alloy_arena_take_zeroed(tables, layers, sizeof *states) : NULL;
     if (states) {
         for (size_t l = 0; l < layers; l++)
-            states[l].spec = &model->layers[l].state;
+            states[l].spec = model->layers[l].state;
         alloy_pass pass = {.reading = ALLOY_READ_COUNT,
                            .arena = arena,
                            .tables = tables,

@@ -130,7 +130,7 @@ static alloy_status reserve(struct work *w)
         alloy_state_block **blocks = w->blocks + l * w->count;
         for (int64_t i = 0; i < w->span_count; i++)
             blocks[i] = &w->sequences[w->span_sequence[i]].cache->blocks[l];
-        w->states[l] = (alloy_state){&m->layers[l].state, blocks, w->session->kv_dtype};
+        w->states[l] = (alloy_state){m->layers[l].state, blocks, w->session->kv_dtype};
     }
     return ALLOY_OK;
 }

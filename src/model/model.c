@@ -8,6 +8,35 @@
 #include "model/bind.h"
 #include "model/finite.h"
 
+int64_t alloy_first_like(alloy_kinds *kinds, const void *module, const alloy_config *view, int64_t i)
+{
+    for (int k = 0; k < kinds->count; k++)
+        if (kinds->kind[k].module == module && kinds->kind[k].view == view)
+            return kinds->kind[k].layer;
+    if (kinds->count < ALLOY_MOST_KINDS) {
+        kinds->kind[kinds->count].module = module;
+        kinds->kind[kinds->count].view = view;
+        kinds->kind[kinds->count++].layer = i;
+    }
+    return i;
+}
+
+static alloy_status take_state(alloy_model *m, int64_t i, int64_t like)
+{
+    alloy_model_layer *layer = &m->layers[i];
+    if (like != i) {
+        layer->state = m->layers[like].state;
+        return ALLOY_OK;
+    }
+    alloy_state_spec *state = alloy_arena_take_zeroed(m->arena, 1, sizeof *state);
+    if (!state)
+        return ALLOY_NOMEM;
+    if (layer->mixer->state)
+        layer->mixer->state(state, layer->mixer_config);
+    layer->state = state;
+    return state->status;
+}
+
 /* Finds each layer's modules and what they keep. */
 static alloy_status take_modules(alloy_model *m)
 {
@@ -20,6 +49,7 @@ static alloy_status take_modules(alloy_model *m)
         m->arena ? alloy_arena_take_zeroed(m->arena, (size_t)m->config.num_hidden_layers, sizeof *m->layers) : NULL;
     if (!m->layers)
         return ALLOY_NOMEM;
+    alloy_kinds mixers = {0};
     for (int64_t i = 0; i < m->config.num_hidden_layers; i++) {
         const alloy_layer *config = &m->config.layers[i];
         alloy_model_layer *layer = &m->layers[i];
@@ -27,10 +57,9 @@ static alloy_status take_modules(alloy_model *m)
         layer->ffn = alloy_ffn_by_name(config->ffn);
         layer->mixer_config = config->mixer_config;
         layer->ffn_config = config->ffn_config;
-        if (layer->mixer->state)
-            layer->mixer->state(&layer->state, config->mixer_config);
-        if (layer->state.status)
-            return layer->state.status;
+        status = take_state(m, i, alloy_first_like(&mixers, layer->mixer, layer->mixer_config, i));
+        if (status)
+            return status;
     }
     return ALLOY_OK;
 }

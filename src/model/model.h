@@ -20,9 +20,24 @@ typedef struct alloy_model_layer {
     void *mixer_weights, *ffn_weights;                    /* the modules' own structs */
     const alloy_weight *input_norm, *post_attention_norm; /* [hidden] */
     void *mixer_residual, *ffn_residual;                  /* the residual's structs; NULL: it has no weights */
-    alloy_state_spec state;
-    int64_t mixer_like, ffn_like; /* the first layer that has the same weights struct: itself in opened models */
+    const alloy_state_spec *state; /* of all layers with this mixer and this view of the config */
+    int64_t mixer_like, ffn_like;  /* the first layer that has the same weights struct: itself in opened models */
 } alloy_model_layer;
+
+/* Modules of layers, by what makes them alike. Models of thousands of layers have a handful of kinds; what is more than
+ * the list holds is taken apart. */
+enum { ALLOY_MOST_KINDS = 64 };
+typedef struct alloy_kinds {
+    struct {
+        const void *module;
+        const alloy_config *view;
+        int64_t layer; /* the first */
+    } kind[ALLOY_MOST_KINDS];
+    int count;
+} alloy_kinds; /* {0}: none yet */
+
+/* The first layer with the same module and view of the config, `i` itself where there is none. */
+int64_t alloy_first_like(alloy_kinds *kinds, const void *module, const alloy_config *view, int64_t i);
 
 struct alloy_model {
     alloy_config config;  /* num_hidden_layers: those that are run */

@@ -278,6 +278,31 @@ static void the_nearest_name_is_one_that_can_be_meant(void **state)
     assert_null(alloy_nearest_name(longest, known, 4));
 }
 
+/* A line is given once, until another function is set; of many the oldest are forgotten, so memory stays bounded. */
+static void a_warning_is_given_once(void **state)
+{
+    (void)state;
+    enum { MANY = 1000 };
+    struct warnings warnings;
+    collect_warnings(&warnings);
+    for (int i = 0; i < 3; i++) {
+        alloy_warn("config.json: ignored: %s", "auto_map");
+        alloy_warn("config.json: ignored: %s", "x");
+    }
+    assert_int_equal(warnings.count, 2);
+    expect_text(warnings.text, "config.json: ignored: auto_map\nconfig.json: ignored: x\n");
+    for (int i = 0; i < MANY; i++)
+        alloy_warn("%d", i);
+    assert_int_equal(warnings.count, 2 + MANY);
+    alloy_warn("%d", MANY - 1);
+    assert_int_equal(warnings.count, 2 + MANY);
+    collect_warnings(&warnings);
+    alloy_warn("config.json: ignored: %s", "auto_map");
+    assert_int_equal(warnings.count, 1);
+    alloy_set_log(NULL, NULL);
+    alloy_warn("nobody listens");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -294,6 +319,7 @@ int main(void)
         cmocka_unit_test(warnings_go_where_the_program_says),
         cmocka_unit_test(names_are_numbered_in_the_order_they_come),
         cmocka_unit_test(the_nearest_name_is_one_that_can_be_meant),
+        cmocka_unit_test(a_warning_is_given_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,10 +22,16 @@ static void numbers_have_three_digits_and_a_unit(void **state)
 static void thousands_are_set_apart(void **state)
 {
     (void)state;
-    expect_text(alloy_cli_grouped(0), "0");
-    expect_text(alloy_cli_grouped(999), "999");
-    expect_text(alloy_cli_grouped(1000), "1,000");
-    expect_text(alloy_cli_grouped(UINT64_MAX), "18,446,744,073,709,551,615");
+    alloy_text out = {0};
+    alloy_table table;
+    alloy_table_open(&table, "x");
+    alloy_table_count(&table, 0);
+    alloy_table_count(&table, 999);
+    alloy_table_count(&table, 1000);
+    alloy_table_count(&table, UINT64_MAX);
+    alloy_table_append(&table, &out);
+    expect_text(alloy_text_get(&out), "x\n0\n999\n1,000\n18,446,744,073,709,551,615\n");
+    alloy_text_free(&out);
 }
 
 static void wait_for(double seconds)
