@@ -234,11 +234,11 @@ void alloy_cli_output_die(alloy_status status, const char *message)
     char code[] = {(char)('0' + status / 10), (char)('0' + status % 10), 0};
     alloy_cli_progress_die();
     char line[2048] = "alloy: ";
-    size_t begin = strlen(line), size = strlen(message), most = sizeof line - begin - 1;
-    size = size < most ? size : most;
-    memcpy(line + begin, message, size);
-    line[begin + size] = '\n';
-    write_raw(STDERR_FILENO, line, begin + size + 1); /* one call, so that no other line gets into it */
+    size_t size = strlen(line);
+    for (const char *from = message; *from && size < sizeof line - 1; from++)
+        line[size++] = *from;
+    line[size++] = '\n';
+    write_raw(STDERR_FILENO, line, size); /* one call, so that no other line gets into it */
     if (out.json && !out.written) {
         print_raw("{\n  \"error\": {\n    \"status\": \"");
         print_raw(alloy_status_name(status));

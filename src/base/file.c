@@ -87,7 +87,7 @@ static alloy_status map_bytes(alloy_file *file, int descriptor)
         return fail_io(file->path, "cannot map");
     file->data = mapping;
     file->mapped = true;
-    alloy_status status = alloy_mapping_add(&file->mapping, mapping, file->size, 0, file->path);
+    alloy_status status = alloy_mapping_add(&file->mapping, (uintptr_t)mapping, file->size, 0, file->path);
     if (!status)
         alloy_mapping_identify(file->mapping, file->device, file->inode);
     return status;

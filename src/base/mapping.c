@@ -24,14 +24,14 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic(alloy_mapping *) first; /* changed under `lock` */
 static atomic_int readers;
 
-alloy_status alloy_mapping_add(alloy_mapping **out, const void *begin, size_t size, uint64_t offset, const char *path)
+alloy_status alloy_mapping_add(alloy_mapping **out, uintptr_t begin, size_t size, uint64_t offset, const char *path)
 {
     const char *printable = alloy_printable_path(path);
     size_t length = strlen(printable);
     alloy_mapping *mapping = *out = alloy_memory_new(1, sizeof *mapping + length + 1);
     if (!mapping)
         return ALLOY_NOMEM;
-    mapping->begin = (uintptr_t)begin;
+    mapping->begin = begin;
     mapping->size = size;
     mapping->offset = offset;
     mapping->identified = false;

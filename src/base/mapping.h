@@ -17,8 +17,8 @@
 
 typedef struct alloy_mapping alloy_mapping;
 
-/* `size` bytes at `begin` are those of the file `path` from byte `offset` on. */
-alloy_status alloy_mapping_add(alloy_mapping **out, const void *begin, size_t size, uint64_t offset, const char *path);
+/* `size` bytes at the address `begin` are those of the file `path` from byte `offset` on. */
+alloy_status alloy_mapping_add(alloy_mapping **out, uintptr_t begin, size_t size, uint64_t offset, const char *path);
 void alloy_mapping_identify(alloy_mapping *mapping, uint64_t device, uint64_t inode); /* of that file */
 void alloy_mapping_remove(alloy_mapping *mapping);                                    /* NULL is fine */
 

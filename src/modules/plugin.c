@@ -155,8 +155,7 @@ static alloy_status tell_mappings(const struct plugin *plugin)
     for (int i = 0; i < plugin->file.segment_count && !status; i++) {
         const Elf64_Phdr *s = &plugin->file.segments[i];
         alloy_mapping *mapping;
-        status = alloy_mapping_add(&mapping, (const char *)map->l_addr + s->p_vaddr, s->p_filesz, s->p_offset,
-                                   plugin->file.path);
+        status = alloy_mapping_add(&mapping, map->l_addr + s->p_vaddr, s->p_filesz, s->p_offset, plugin->file.path);
         if (!status)
             alloy_mapping_identify(mapping, plugin->file.device, plugin->file.inode);
     }

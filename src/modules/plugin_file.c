@@ -173,7 +173,7 @@ static alloy_status next_name(struct walk *w, char name[NAME_MAX + 1])
 
 static alloy_status walk_to_end(struct walk *w, alloy_plugin_file *file)
 {
-    char name[NAME_MAX + 1];
+    char name[NAME_MAX + 1] = "";
     alloy_status status = enter_root(w);
     while (!status && file->descriptor < 0) {
         status = next_name(w, name);

@@ -52,7 +52,7 @@ static void a_part_of_a_file_has_the_bytes_of_the_file(void **state)
     (void)state;
     static const char bytes[100];
     alloy_mapping *part;
-    expect_ok(alloy_mapping_add(&part, bytes + 10, 20, 4096, "x.so"));
+    expect_ok(alloy_mapping_add(&part, (uintptr_t)(bytes + 10), 20, 4096, "x.so"));
     assert_true(found(bytes + 10, "x.so", 4096) && found(bytes + 29, "x.so", 4096 + 19));
     assert_false(is_mapped(bytes + 9));
     assert_false(is_mapped(bytes + 30));
@@ -68,7 +68,7 @@ static void names_are_printable_and_cut(void **state)
     char name[4];
     uint64_t at;
     alloy_mapping *part;
-    expect_ok(alloy_mapping_add(&part, bytes, 1, 0, "a\x1b[2J"));
+    expect_ok(alloy_mapping_add(&part, (uintptr_t)bytes, 1, 0, "a\x1b[2J"));
     assert_true(found(bytes, "a\\x1B[2J", 0));
     assert_true(alloy_mapping_find(bytes, name, sizeof name, &at));
     expect_text(name, "a\\x");
@@ -102,7 +102,7 @@ static void *come_and_go(void *argument)
     const char *bytes = argument;
     for (int i = 0; i < ROUNDS; i++) {
         alloy_mapping *part;
-        if (alloy_mapping_add(&part, bytes, 8, 0, "part"))
+        if (alloy_mapping_add(&part, (uintptr_t)bytes, 8, 0, "part"))
             break; /* no memory: not all rounds */
         sched_yield();
         alloy_mapping_remove(part);
@@ -117,7 +117,7 @@ static void looking_up_goes_on_while_others_map_and_unmap(void **state)
     (void)state;
     alloy_mapping *stays;
     pthread_t threads[2];
-    expect_ok(alloy_mapping_add(&stays, shared + 48, 8, 7, "stays"));
+    expect_ok(alloy_mapping_add(&stays, (uintptr_t)(shared + 48), 8, 7, "stays"));
     for (int i = 0; i < 2; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, come_and_go, (void *)(shared + 16 * i)), 0);
     int seen = 0, looks = 0;
