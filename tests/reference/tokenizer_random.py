@@ -405,7 +405,7 @@ def model(rng, bytes_used):
 def added_contents(rng, vocabulary):
     """Texts that overlap, begin each other, are white space, are the model's, or change when they are normalized."""
     contents = []
-    for _ in range(rng.choice([0, 1, 2, 3, 5, 8, 12])):
+    for _ in range(rng.choice([0, 1, 2, 3, 5, 8, 12, 40])):
         kind = rng.random()
         if kind < 0.2:
             contents.append(rng.choice(SPACES) * rng.randint(1, 2))
