@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "base/status.h"
+#include "base/text.h"
 #include "files/model_files.h"
 #include "files/folder_write.h"
 #include "files/safetensors.h"
@@ -152,6 +153,41 @@ static alloy_status add(void *user, const alloy_parameter *p)
     return ALLOY_OK;
 }
 
+/* What there would be in all, before any of it is listed: a kilobyte of config can name billions of experts. */
+struct extent {
+    alloy_count tensors, elements;
+};
+
+static alloy_status add_extent(void *user, const alloy_parameter *p)
+{
+    struct extent *extent = user;
+    alloy_count elements = p->copies;
+    for (int i = 0; i < p->ndim; i++)
+        elements *= p->shape[i];
+    extent->tensors += p->copies;
+    extent->elements += elements;
+    return ALLOY_OK;
+}
+
+static alloy_status check_extent(const alloy_config *config)
+{
+    static const int64_t MOST_TENSORS = INT64_C(1) << 20, MOST_ELEMENTS = INT64_C(1) << 56;
+    struct extent extent = {0};
+    alloy_status status = alloy_parameters_together(config, add_extent, &extent);
+    if (status || (extent.tensors <= MOST_TENSORS && extent.elements <= MOST_ELEMENTS))
+        return status;
+    alloy_text tensors = {0}, elements = {0};
+    alloy_text_count(&tensors, extent.tensors, ',');
+    alloy_text_count(&elements, extent.elements, ',');
+    status = alloy_fail(ALLOY_LIMIT,
+                        "num_hidden_layers is %lld: a model of %s tensors and %s parameters, at most 2^20 tensors and "
+                        "2^56 parameters are written",
+                        (long long)config->num_hidden_layers, alloy_text_get(&tensors), alloy_text_get(&elements));
+    alloy_text_free(&tensors);
+    alloy_text_free(&elements);
+    return status;
+}
+
 static alloy_dtype dtype_of(const alloy_config *config, alloy_dtype asked)
 {
     alloy_dtype dtype = asked ? asked : config->dtype;
@@ -202,6 +238,8 @@ alloy_status alloy_model_init(const alloy_config *config, const char *folder, co
         .config = config, .options = options, .dtype = dtype_of(config, options->dtype), .arena = alloy_arena_new()};
     const alloy_text *written = options->config && !has_config(folder, options->config) ? options->config : NULL;
     alloy_status status = w.arena ? alloy_modules_check(config) : ALLOY_NOMEM;
+    if (!status)
+        status = check_extent(config);
     if (!status)
         status = alloy_parameters(config, add, &w);
     if (!status)

@@ -140,6 +140,23 @@ static void layers_and_experts_are_counted_by_kinds(void **state)
     remove_folder(folder);
 }
 
+/* Said before any of the tensors is listed. */
+static void a_new_model_of_too_many_tensors_is_refused(void **state)
+{
+    (void)state;
+    static const char many[] =
+        "{\"model_type\": \"alloy\", " FEW ", \"num_experts\": 65536, \"layer_types\": {\"pattern\": "
+        "[\"qwen3_attention\"], \"repeat\": 1000}, \"ffn_types\": {\"pattern\": [\"qwen3_moe\"], \"repeat\": 1000}}";
+    enum { MEMORY = 160 << 20 };
+    char *folder = test_folder(), *path = write_text(folder, "config.json", many), *out = path_in(folder, "new");
+    char *const line[MOST_WORDS] = {ALLOY_COMMAND, "init", path, "--out", out};
+    struct answer answer = run_words((struct setup){.memory = ALLOY_TEST_SANITIZED ? 0 : MEMORY}, (char **)line);
+    expect_error(&answer, ALLOY_LIMIT, "num_hidden_layers is 1000", "196,617,003 tensors");
+    forget(&answer);
+    assert_int_equal(access(out, F_OK), -1);
+    remove_folder(folder);
+}
+
 static void counts_beyond_64_bits_are_shown(void **state)
 {
     (void)state;
@@ -268,6 +285,7 @@ int main(void)
         cmocka_unit_test(ids_beyond_the_context_are_refused_before_buffers_are_made),
         cmocka_unit_test(every_number_of_a_config_at_its_largest_is_quick),
         cmocka_unit_test(layers_and_experts_are_counted_by_kinds),
+        cmocka_unit_test(a_new_model_of_too_many_tensors_is_refused),
         cmocka_unit_test(counts_beyond_64_bits_are_shown),
         cmocka_unit_test(a_report_of_too_many_rows_is_refused),
         cmocka_unit_test(a_separate_head_of_a_tied_model_is_counted),
