@@ -23,13 +23,14 @@ alloy_status alloy_file_name_check(const char *name, size_t size, const char *wh
                       alloy_printable(name, size));
 }
 
-/* The path without links, in our own memory; IO where there is none, with `what` before the system's reason. */
-static alloy_status real_path(char **out, const char *path, const char *what)
+/* The path without links, in our own memory; IO where there is none, with `shown` and `what` before the system's
+ * reason. */
+static alloy_status real_path(char **out, const char *path, const char *shown, const char *what)
 {
     *out = NULL;
     char *real = realpath(path, NULL);
     if (!real)
-        return alloy_fail(ALLOY_IO, "%s: %s%s", alloy_printable_path(path), what, strerror(errno));
+        return alloy_fail(ALLOY_IO, "%s: %s%s", alloy_printable_path(shown), what, strerror(errno));
     *out = alloy_memory_string(real);
     free(real);
     return *out ? ALLOY_OK : ALLOY_NOMEM;
@@ -99,12 +100,16 @@ static char *find_below(const alloy_model_files *files, char *real, int *folder)
     return *below == '/' ? below + 1 : below; /* only the root ends with its slash */
 }
 
-/* Opens what a link leads to. */
-static alloy_status open_link(const alloy_model_files *files, const char *path, int *descriptor)
+/* Opens what the link `name` leads to. `path` is for messages: the current folder may be another since it was given. */
+static alloy_status open_link(const alloy_model_files *files, const char *name, const char *path, int *descriptor)
 {
-    char *real;
+    char *real = NULL;
     int folder;
-    alloy_status status = real_path(&real, path, "a link that leads nowhere: ");
+    alloy_text link = {0};
+    alloy_status status = alloy_path_join(&link, files->real, name);
+    if (!status)
+        status = real_path(&real, link.bytes, path, "a link that leads nowhere: ");
+    alloy_text_free(&link);
     if (status)
         return status;
     char *below = find_below(files, real, &folder);
@@ -128,7 +133,7 @@ static alloy_status open_file(const alloy_model_files *files, const char *name, 
     if (*descriptor >= 0)
         return ALLOY_OK;
     if (errno == ELOOP && !files->follow_symlinks)
-        return open_link(files, path->bytes, descriptor);
+        return open_link(files, name, path->bytes, descriptor);
     return fail_open(path->bytes);
 }
 
@@ -333,7 +338,7 @@ alloy_status alloy_model_files_open(alloy_model_files *files, const char *where,
     if (!status && !(files->path = alloy_memory_string(path.bytes)))
         status = ALLOY_NOMEM;
     if (!status)
-        status = real_path(&files->real, files->path, "");
+        status = real_path(&files->real, files->path, files->path, "");
     if (!status && (files->folder = open_folder(files->real)) < 0)
         status = fail_open(files->path);
     if (!status)

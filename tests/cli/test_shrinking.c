@@ -3,7 +3,7 @@
 #include "shrinking.h"
 #include "spawn.h"
 
-enum { TIMES = 3, MODEL_FILES = 4 };
+enum { TIMES = ALLOY_TEST_SLOW ? 1 : 3, MODEL_FILES = 4 };
 
 static const char *const model_files[MODEL_FILES] = {"config.json", "model.safetensors", "tokenizer.json",
                                                      "generation_config.json"};
@@ -106,7 +106,7 @@ static void f1_files_that_shrink_and_grow_under_every_command(void **state)
 static void f2_weights_that_are_cut_under_every_command(void **state)
 {
     (void)state;
-    enum { DELAYS = ALLOY_TEST_SLOW ? 4 : 8, STEP = ALLOY_TEST_SLOW ? 60000 : 5000 }; /* microseconds */
+    enum { DELAYS = ALLOY_TEST_SLOW ? 2 : 8, STEP = ALLOY_TEST_SLOW ? 60000 : 5000 }; /* microseconds */
     char *folder = test_folder(), one[512], other[512], out[512], path[600];
     int io = 0, runs = 0;
     make_models(folder, one, other);

@@ -134,10 +134,20 @@ static void x9_a_snapshot_of_the_hubs_cache_links_to_its_blobs(void **state)
     expect_ok(read_from("user/name", "real.txt", &text));
     expect_failure(open_in("user/name", "escape", false), ALLOY_TRUST, "escape", "outside");
 
-    /* A file that is called as the user hides none of the user's models. */
+    /* Files are opened in the folder, wherever the program goes meanwhile. */
+    alloy_model_files files;
     char here[4096];
-    write_text(folder, "user", "x");
     assert_non_null(getcwd(here, sizeof here));
+    assert_int_equal(chdir(snapshot), 0);
+    alloy_status opened = alloy_model_files_open(&files, ".", false);
+    assert_int_equal(chdir(here), 0);
+    expect_ok(opened);
+    expect_ok(alloy_model_files_read(&files, "config.json", ALLOY_CONFIG_BYTES, &text));
+    expect_text(text.bytes, "{\"a\": 1}");
+    alloy_model_files_close(&files);
+
+    /* A file that is called as the user hides none of the user's models. */
+    write_text(folder, "user", "x");
     assert_int_equal(chdir(folder), 0);
     alloy_status status = read_from("user/name", "real.txt", &text);
     assert_int_equal(chdir(here), 0);
