@@ -12,7 +12,7 @@
 #include "files/json.h"
 #include "files/safetensors.h"
 
-static const size_t MOST_BYTES = (size_t)1 << 32;
+static const size_t MOST_BYTES = (size_t)1 << 31; /* what a tokenizer takes */
 
 alloy_status alloy_cli_ids_push(alloy_ids *ids, int64_t id)
 {

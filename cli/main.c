@@ -7,6 +7,7 @@
 #include "base/names.h"
 #include "base/status.h"
 #include "job.h"
+#include "kernels/kernels.h"
 #include "output.h"
 #include "outputs.h"
 #include "signals.h"
@@ -75,6 +76,8 @@ static alloy_status run_command(const alloy_cli_command *command, int count, cha
     alloy_set_log(print_warning, NULL);
     if (common->math && strcmp(common->math, "fast") == 0)
         return alloy_fail(ALLOY_UNSUPPORTED, "--math fast is not implemented: only canonical arithmetic is");
+    if (common->cpu && (status = alloy_kernels_check(common->cpu)))
+        return status;
     status = alloy_cli_check_outputs(command, options);
     for (int64_t i = 0; i < common->plugins.count && !status; i++)
         status = alloy_plugin_load(common->plugins.items[i]);

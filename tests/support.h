@@ -7,7 +7,9 @@
  *         return cmocka_run_group_tests(tests, NULL, NULL);
  *     }
  *
- * A test that needs files takes a folder of its own: `char *folder = test_folder();` ... `remove_folder(folder);`. */
+ * A test that needs files takes a folder of its own: `char *folder = test_folder();` ... `remove_folder(folder);`.
+ *
+ * ALLOY_TEST_FILTER=a_missing_comma_is_an_error in the environment runs that test alone (* and ? stand for others). */
 #ifndef ALLOY_TESTS_SUPPORT_H
 #define ALLOY_TESTS_SUPPORT_H
 
@@ -41,6 +43,15 @@
 #else
 #define ALLOY_TEST_SLOW 0
 #endif
+
+/* ---- Choosing ---------------------------------------------------------------------------------------------------- */
+
+__attribute__((constructor)) static void choose_tests(void)
+{
+    const char *filter = getenv("ALLOY_TEST_FILTER");
+    if (filter && *filter)
+        cmocka_set_test_filter(filter);
+}
 
 /* ---- Checks ------------------------------------------------------------------------------------------------------ */
 

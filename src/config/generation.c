@@ -114,6 +114,7 @@ alloy_status alloy_generation_config_parse(alloy_generation_config **out, const 
     alloy_text ignored = {0};
     alloy_json json;
     alloy_json_open(&json, name, bytes, size);
+    json.not_finite = true;
     read_fields(&json, kept, &ignored);
     alloy_status status = alloy_json_close(&json);
     if (!status)

@@ -38,6 +38,7 @@ static alloy_status find_family(alloy_config_reader *reader, const char **model_
     if (status)
         return alloy_fail_in(status, alloy_printable(reader->name, strlen(reader->name)));
     alloy_json_open(json, reader->name, json->text, end);
+    json->not_finite = true;
     return json->status;
 }
 
@@ -107,6 +108,7 @@ static alloy_status parse_into(alloy_config_root **out, alloy_arena *arena, cons
         return ALLOY_NOMEM;
     alloy_config_reader reader = {.name = name, .arena = arena, .root = root};
     alloy_json_open(&reader.json, name, text, size);
+    reader.json.not_finite = true;
     alloy_status status = reader.json.status ? reader.json.status : read_all(&reader, &root->source);
     reader.json.depth = 1; /* given up, or done: nothing is left to be checked at the end */
     alloy_json_close(&reader.json);

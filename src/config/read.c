@@ -32,6 +32,11 @@ static const char *const never[] = {
 /* Fields that say more than any family's config can: nobody writes them there and means nothing. */
 static const char *const alloys_only[] = {"ffn_types", "layer_overrides"};
 
+/* What changes the mathematics and is implemented with one value only. */
+static const struct {
+    const char *key, *value;
+} fixed[] = {{"is_causal", "true"}, {"use_bidirectional_attention", "false"}};
+
 enum { MOST_IGNORED_NAMED = 400 /* bytes of a warning */ };
 
 /* Unknown fields while an object is read. */
@@ -118,6 +123,22 @@ static void refuse_per_layer(alloy_json *json)
                     "per_layer_config is unsupported: write the model as an alloy config with layer_overrides");
 }
 
+/* Takes the value of a key that may have one value only; false, nothing taken, for any other key. */
+static bool read_fixed(alloy_json *json, const alloy_json_string_view *key)
+{
+    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) {
+        if (!alloy_json_key_is(key, fixed[i].key))
+            continue;
+        alloy_json_type type = alloy_json_peek(json);
+        alloy_json_string_view value = alloy_json_raw(json);
+        if (type != ALLOY_JSON_NULL && !alloy_json_key_is(&value, fixed[i].value))
+            alloy_json_fail(json, ALLOY_FORMAT, "%s is %s, which is not implemented, expected %s", fixed[i].key,
+                            alloy_printable(value.bytes, value.size), fixed[i].value);
+        return true;
+    }
+    return false;
+}
+
 static void read_field(alloy_config_reader *reader, alloy_source *source, int row, bool layer)
 {
     const alloy_field *field = &alloy_config_fields[row];
@@ -181,7 +202,7 @@ static bool read_special(alloy_config_reader *reader, const alloy_json_string_vi
         if (!alloy_json_null(json))
             refuse_per_layer(json);
     } else {
-        return false;
+        return read_fixed(json, key);
     }
     return true;
 }

@@ -41,6 +41,7 @@ alloy_status alloy_config_rewrite(alloy_text *out, const char *name, const void 
     alloy_json_writer_open(&writer, out, 2);
     alloy_json_write_object(&writer);
     alloy_json_open(&json, name, bytes, size);
+    json.not_finite = true;
     alloy_json_object(&json);
     while (alloy_json_next_key(&json, &key)) {
         alloy_json_string_view value = alloy_json_raw(&json);
@@ -75,6 +76,7 @@ alloy_status alloy_config_rewrite_text(alloy_text *out, const char *name, const 
     alloy_json_string_view key, inner = {0}, type = {0};
     alloy_text quoted = {0};
     alloy_json_open(&json, name, bytes, size);
+    json.not_finite = true;
     alloy_json_object(&json);
     while (alloy_json_next_key(&json, &key)) {
         bool is_type = alloy_json_key_is(&key, "model_type"), is_inner = alloy_json_key_is(&key, "text_config");

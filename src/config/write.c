@@ -48,6 +48,7 @@ static alloy_status copy_value(alloy_json_writer *writer, const alloy_json_strin
     alloy_json json;
     alloy_json_string_view key;
     alloy_json_open(&json, "config", value->bytes, value->size);
+    json.not_finite = true;
     do {
         copy_one(writer, &json);
         while (!json.status && json.depth > 0) {

@@ -10,10 +10,10 @@
  *         else alloy_json_skip(&json);
  *     status = alloy_json_close(&json);
  *
- * Rules: the text must be valid UTF-8; no BOM, comments, trailing commas, NaN or Infinity, leading zeros, lone
- * surrogate escapes; numbers that overflow a double are errors; at most 128 levels deep (an explicit counter: the C
- * stack stays flat); nothing but white space behind the document. Duplicate keys are errors in objects of any size
- * (open addressing with a random seed; never quadratic).
+ * Rules: the text must be valid UTF-8; no BOM, comments, trailing commas, leading zeros, lone surrogate escapes; NaN,
+ * Infinity and -Infinity, as Python writes them, only where the reader allows them; numbers that overflow a double are
+ * errors; at most 128 levels deep (an explicit counter: the C stack stays flat); nothing but white space behind the
+ * document. Duplicate keys are errors in objects of any size (open addressing with a random seed; never quadratic).
  *
  * The first failure is kept: it sets the thread's text ("config.json:12:8: ..." line:column, from 1) and every later
  * call returns at once with zero values and ends every loop, so that a reader is checked once, at alloy_json_close. */
@@ -57,6 +57,7 @@ typedef struct alloy_json {
     size_t value_at;  /* offset of the value read last, for alloy_json_fail */
     int depth;        /* open arrays and objects */
     int most_depth;   /* ALLOY_JSON_DEPTH; a reader may lower it once it is open */
+    bool not_finite;  /* NaN, Infinity and -Infinity are numbers; false: may be set once it is open */
     alloy_status status;
     bool in_object[ALLOY_JSON_DEPTH + 1]; /* by depth: object or array */
     bool has_items[ALLOY_JSON_DEPTH + 1]; /* by depth: an item was read */

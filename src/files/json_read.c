@@ -6,6 +6,7 @@
 #include "files/json.h"
 
 #include <stdio.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -179,6 +180,11 @@ static inline char next_byte(alloy_json *json)
     return json->at < json->size ? json->text[json->at] : 0;
 }
 
+static bool begins_number(const alloy_json *json, char c)
+{
+    return c == '-' || (c >= '0' && c <= '9') || (json->not_finite && (c == 'N' || c == 'I'));
+}
+
 alloy_json_type alloy_json_peek(alloy_json *json)
 {
     char c = next_byte(json);
@@ -195,7 +201,7 @@ alloy_json_type alloy_json_peek(alloy_json *json)
     case 'n':
         return ALLOY_JSON_NULL;
     default:
-        if (c == '-' || (c >= '0' && c <= '9'))
+        if (begins_number(json, c))
             return ALLOY_JSON_NUMBER;
         expected_value(json, "a value");
         return ALLOY_JSON_ERROR;
@@ -389,6 +395,27 @@ static struct number bad_number(alloy_json *json, size_t at)
     return (struct number){"", 0, false};
 }
 
+static const struct {
+    const char *word;
+    double value;
+} not_finite[] = {{"NaN", NAN}, {"Infinity", INFINITY}, {"-Infinity", -INFINITY}};
+
+enum { NOT_FINITE = sizeof not_finite / sizeof *not_finite };
+
+/* Takes one of the words, where they are allowed. */
+static bool take_not_finite(alloy_json *json, struct number *number)
+{
+    for (size_t i = 0; i < NOT_FINITE && json->not_finite; i++) {
+        size_t size = strlen(not_finite[i].word);
+        if (json->size - json->at < size || memcmp(json->text + json->at, not_finite[i].word, size) != 0)
+            continue;
+        *number = (struct number){json->text + json->at, size, false};
+        json->at += size;
+        return true;
+    }
+    return false;
+}
+
 /* Takes a number by the grammar of RFC 8259. */
 static struct number take_number(alloy_json *json)
 {
@@ -396,6 +423,9 @@ static struct number take_number(alloy_json *json)
     size_t start = json->at, at = start + (text[start] == '-');
     bool integer = true;
     size_t end = digits(json, at);
+    struct number word;
+    if (end == at && take_not_finite(json, &word))
+        return word;
     if (end == at)
         return bad_number(json, at);
     if (text[at] == '0' && end - at > 1) {
@@ -427,7 +457,7 @@ static struct number take_number(alloy_json *json)
 static struct number next_number(alloy_json *json)
 {
     char c = next_byte(json);
-    if (c == '-' || (c >= '0' && c <= '9'))
+    if (begins_number(json, c))
         return take_number(json);
     expected_value(json, "a number");
     return (struct number){"", 0, false};
@@ -436,6 +466,9 @@ static struct number next_number(alloy_json *json)
 static double value_of(alloy_json *json, const struct number *number)
 {
     double value = 0;
+    for (size_t i = 0; i < NOT_FINITE && json->not_finite; i++)
+        if (number->size == strlen(not_finite[i].word) && memcmp(number->bytes, not_finite[i].word, number->size) == 0)
+            return not_finite[i].value;
     if (number->size > 0 && !alloy_parse_double(number->bytes, number->size, &value))
         fail_value(json, number->size < 500 ? ALLOY_FORMAT : ALLOY_LIMIT, "the number %s does not fit a double",
                    alloy_printable(number->bytes, number->size));

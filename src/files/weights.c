@@ -25,6 +25,8 @@ struct alloy_weights {
     alloy_safetensors *shards;    /* [shard_names.count] closed until asked for */
     int64_t *shard_tensors;       /* [shard_names.count] tensors that the index places in each */
     double total_size;            /* bytes, as the index says; negative: not said */
+    int64_t open_shards;          /* so many are open, */
+    double open_bytes;            /* and hold so many bytes of tensors */
 };
 
 static bool is_single(const alloy_weights *weights)
@@ -197,6 +199,16 @@ static alloy_status check_shard(const alloy_weights *weights, const alloy_safete
     return ALLOY_OK;
 }
 
+/* A shard more is open; once all are, does total_size say what they hold? */
+static void count_shard(alloy_weights *weights, const alloy_safetensors *shard)
+{
+    weights->open_bytes += (double)(shard->file.size - shard->data_at);
+    if (++weights->open_shards == weights->shard_names.count && weights->total_size >= 0 &&
+        weights->total_size != weights->open_bytes)
+        alloy_warn("%s: total_size is %.15g, the shards hold %.15g bytes; ignored", INDEX, weights->total_size,
+                   weights->open_bytes);
+}
+
 static alloy_status open_shard(alloy_weights *weights, int64_t number)
 {
     alloy_safetensors *shard = &weights->shards[number];
@@ -211,6 +223,8 @@ static alloy_status open_shard(alloy_weights *weights, int64_t number)
         status = check_shard(weights, shard, number);
     if (status)
         alloy_safetensors_close(shard);
+    else
+        count_shard(weights, shard);
     return status;
 }
 
@@ -314,16 +328,10 @@ alloy_status alloy_weights_find(alloy_weights *weights, const char *name, const 
 
 alloy_status alloy_weights_open_all(alloy_weights *weights)
 {
-    double bytes = 0;
-    for (int64_t shard = 0; shard < weights->shard_names.count; shard++) {
-        alloy_status status = open_shard(weights, shard);
-        if (status)
-            return status;
-        bytes += (double)(weights->shards[shard].file.size - weights->shards[shard].data_at);
-    }
-    if (weights->total_size >= 0 && weights->total_size != bytes)
-        alloy_warn("%s: total_size is %.15g, the shards hold %.15g bytes; ignored", INDEX, weights->total_size, bytes);
-    return ALLOY_OK;
+    alloy_status status = ALLOY_OK;
+    for (int64_t shard = 0; shard < weights->shard_names.count && !status; shard++)
+        status = open_shard(weights, shard);
+    return status;
 }
 
 /* ---- The files --------------------------------------------------------------------------------------------------- */

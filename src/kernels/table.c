@@ -93,6 +93,15 @@ static const alloy_kernels *unknown(const char *name)
     return NULL;
 }
 
+alloy_status alloy_kernels_check(const char *name)
+{
+    for (int i = 0; i < TABLES; i++)
+        if (strcmp(tables[i].name, name) == 0)
+            return ALLOY_OK;
+    unknown(name);
+    return ALLOY_ARG;
+}
+
 const alloy_kernels *alloy_kernels_get(const char *name)
 {
     if (!name)

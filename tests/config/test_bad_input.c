@@ -74,8 +74,12 @@ static void c4_duplicate_keys(void **state)
 static void c5_numbers_that_json_lacks(void **state)
 {
     (void)state;
-    expect_failure(with("llama", "\"rms_norm_eps\": NaN"), ALLOY_FORMAT, "config.json:2:18");
-    expect_failure(with("llama", "\"rms_norm_eps\": Infinity"), ALLOY_FORMAT, "config.json:2:18");
+    expect_failure(with("llama", "\"rms_norm_eps\": NaN"), ALLOY_RANGE, "config.json:2:18", "rms_norm_eps is NaN");
+    expect_failure(with("llama", "\"rms_norm_eps\": Infinity"), ALLOY_RANGE, "config.json:2:18", "is Infinity");
+    expect_failure(with("llama", "\"hidden_size\": -Infinity"), ALLOY_RANGE, "hidden_size is -Infinity");
+    expect_failure(with("llama", "\"rms_norm_eps\": nan"), ALLOY_FORMAT, "config.json:2:18");
+    expect_failure(with("llama", "\"rms_norm_eps\": -Inf"), ALLOY_FORMAT, "config.json:2:");
+    expect_ok(with("llama", "\"unknown\": [NaN, Infinity, -Infinity]"));
     expect_failure(with("llama", "\"rms_norm_eps\": 1e400"), ALLOY_FORMAT, "1e400");
     expect_failure(with("llama", "\"unknown\": 1e400"), ALLOY_FORMAT, "1e400");
 }
@@ -158,7 +162,7 @@ static void c11_rope_numbers(void **state)
 {
     (void)state;
     expect_failure(with("llama", "\"rope_theta\": 0"), ALLOY_RANGE, "rope_theta is 0", "above 0");
-    expect_failure(with("llama", "\"rope_theta\": NaN"), ALLOY_FORMAT, "config.json:2:");
+    expect_failure(with("llama", "\"rope_theta\": NaN"), ALLOY_RANGE, "config.json:2:", "rope_theta is NaN");
     expect_failure(with("llama", "\"rope_theta\": null"), ALLOY_RANGE, "rope_theta is null");
     expect_failure(with("llama", "\"rope_parameters\": {\"rope_theta\": -1}"), ALLOY_RANGE, "rope_theta is -1");
     expect_failure(with("llama", "\"rope_scaling\": {\"type\": \"linear\", \"factor\": 0}"), ALLOY_RANGE,
@@ -202,6 +206,9 @@ static void c13_what_alloy_does_not_have(void **state)
     expect_failure(with("llama", "\"per_layer_config\": {\"0\": {}}"), ALLOY_UNSUPPORTED, "per_layer_config");
     expect_failure(with("llama", "\"tie_word_embeddings\": 1"), ALLOY_FORMAT, "tie_word_embeddings is 1",
                    "true or false");
+    expect_failure(with("llama", "\"is_causal\": false"), ALLOY_FORMAT, "is_causal is false", "true");
+    expect_failure(with("qwen3", "\"use_bidirectional_attention\": true"), ALLOY_FORMAT, "use_bidirectional_attention");
+    expect_ok(with("llama", "\"is_causal\": true, \"use_bidirectional_attention\": null"));
     expect_failure(parse_status(HEAD ", \"scoring_func\": \"tanh\"}"), ALLOY_FORMAT, "scoring_func", "sqrtsoftplus");
 }
 

@@ -123,7 +123,8 @@ static void g1_temperature(void **state)
 {
     (void)state;
     alloy_generation_config *c;
-    expect_failure(parse_generation(&c, "{\"temperature\": NaN}"), ALLOY_FORMAT, "generation_config.json:1:17");
+    expect_failure(parse_generation(&c, "{\"temperature\": NaN}"), ALLOY_RANGE, "generation_config.json:1:17",
+                   "is NaN");
     expect_failure(parse_generation(&c, "{\"temperature\": -1}"), ALLOY_RANGE, "temperature is -1", "0..1e+06");
     expect_failure(parse_generation(&c, "{\"temperature\": \"hot\"}"), ALLOY_RANGE, "temperature is \"hot\"");
     expect_ok(parse_generation(&c, "{\"temperature\": 0}"));
