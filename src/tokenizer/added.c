@@ -33,7 +33,7 @@
 #include "base/status.h"
 #include "tokenizer/class_map.h"
 
-enum { STEPS_A_NODE = 4 };
+enum { STEPS_A_NODE = 8, LABEL_BYTES_A_STEP = 16 };
 
 void alloy_added_set_open(alloy_added_set *set)
 {
@@ -43,7 +43,8 @@ void alloy_added_set_open(alloy_added_set *set)
 void alloy_added_set_close(alloy_added_set *set)
 {
     alloy_memory_free(set->tokens);
-    alloy_memory_free(set->token_of_node);
+    alloy_memory_free(set->nodes);
+    alloy_text_free(&set->labels);
     alloy_memory_free(set->edges);
     alloy_code_set_free(&set->word);
     *set = (alloy_added_set){0};
@@ -60,6 +61,7 @@ static struct alloy_added_edge *edge_place(const alloy_added_set *set, uint64_t 
     return &set->edges[slot];
 }
 
+/* The node behind `node` by this byte; 0: none. */
 static uint32_t child(const alloy_added_set *set, uint32_t node, uint8_t byte)
 {
     return node == 0 ? set->first[byte] : edge_place(set, ((uint64_t)node << 8 | byte) + 1)->to;
@@ -84,35 +86,77 @@ static bool grow_edges(alloy_added_set *set)
 }
 
 /* A new node; 0 when memory is short (or for the root). */
-static uint32_t new_node(alloy_added_set *set)
+static uint32_t new_node(alloy_added_set *set, size_t label_at, size_t label_size, int32_t token)
 {
-    int32_t *nodes = alloy_memory_grow(set->token_of_node, set->node_count, &set->node_capacity, sizeof *nodes);
+    struct alloy_added_node *nodes = alloy_memory_grow(set->nodes, set->node_count, &set->node_capacity, sizeof *nodes);
     if (!nodes)
         return 0;
-    set->token_of_node = nodes;
-    nodes[set->node_count] = -1;
+    set->nodes = nodes;
+    nodes[set->node_count] = (struct alloy_added_node){(uint32_t)label_at, (uint32_t)label_size, token};
     return (uint32_t)set->node_count++;
 }
 
-/* The node behind `node` by this byte, made if needed; 0 when memory is short. */
-static uint32_t make_child(alloy_added_set *set, uint32_t node, uint8_t byte)
+/* Lets `byte` lead from one node to another. The table has room. */
+static void set_child(alloy_added_set *set, uint32_t node, uint8_t byte, uint32_t to)
 {
-    if (!grow_edges(set))
-        return 0;
-    uint32_t there = child(set, node, byte);
-    if (there != 0)
-        return there;
-    there = new_node(set);
-    if (there == 0)
-        return 0;
     if (node == 0) {
-        set->first[byte] = there;
-    } else {
-        *edge_place(set, ((uint64_t)node << 8 | byte) + 1) =
-            (struct alloy_added_edge){((uint64_t)node << 8 | byte) + 1, there};
-        set->edge_count++;
+        set->first[byte] = to;
+        return;
     }
-    return there;
+    uint64_t from = ((uint64_t)node << 8 | byte) + 1;
+    struct alloy_added_edge *edge = edge_place(set, from);
+    set->edge_count += edge->from == 0;
+    *edge = (struct alloy_added_edge){from, to};
+}
+
+/* How many bytes at the beginning of a node's label are those of the text. */
+static size_t common_bytes(const alloy_added_set *set, uint32_t node, const char *text, size_t size)
+{
+    const struct alloy_added_node *n = &set->nodes[node];
+    const char *label = set->labels.bytes + n->label_at;
+    size_t most = n->label_size < size ? n->label_size : size, same = 0;
+    while (same < most && label[same] == text[same])
+        same++;
+    return same;
+}
+
+/* Cuts the label of `node`, which `byte` leads to from `parent`: a new node takes its first `size` bytes. */
+static uint32_t cut_label(alloy_added_set *set, uint32_t parent, uint8_t byte, uint32_t node, size_t size)
+{
+    uint32_t upper = new_node(set, set->nodes[node].label_at, size, -1);
+    if (upper == 0)
+        return 0;
+    struct alloy_added_node *lower = &set->nodes[node];
+    uint8_t next = (uint8_t)set->labels.bytes[lower->label_at + size];
+    lower->label_at += (uint32_t)size + 1;
+    lower->label_size -= (uint32_t)size + 1;
+    set_child(set, parent, byte, upper);
+    set_child(set, upper, next, node);
+    return upper;
+}
+
+/* The node where a text ends, made if needed; its bytes lie in `labels` at `at`. 0 when memory is short. */
+static uint32_t make_node(alloy_added_set *set, const char *text, size_t size, size_t at)
+{
+    uint32_t node = 0;
+    for (size_t i = 0; i < size;) {
+        uint8_t byte = (uint8_t)text[i++];
+        if (!grow_edges(set))
+            return 0;
+        uint32_t next = child(set, node, byte);
+        if (next == 0) {
+            next = new_node(set, at + i, size - i, -1);
+            if (next != 0)
+                set_child(set, node, byte, next);
+            return next;
+        }
+        size_t same = common_bytes(set, next, text + i, size - i);
+        if (same < set->nodes[next].label_size && (next = cut_label(set, node, byte, next, same)) == 0)
+            return 0;
+        node = next;
+        i += same;
+    }
+    return node;
 }
 
 static alloy_status make_word_set(alloy_added_set *set)
@@ -132,7 +176,7 @@ alloy_status alloy_added_set_add(alloy_added_set *set, const char *text, size_t 
         return alloy_fail(ALLOY_LIMIT, "added token \"%s\": %zu bytes, at most %d are allowed",
                           alloy_printable(text, size), size, ALLOY_ADDED_MOST_BYTES);
     if (set->node_count == 0) {
-        new_node(set);
+        new_node(set, 0, 0, -1);
         if (set->node_count == 0)
             return ALLOY_NOMEM;
     }
@@ -140,21 +184,44 @@ alloy_status alloy_added_set_add(alloy_added_set *set, const char *text, size_t 
     if (!grown)
         return ALLOY_NOMEM;
     set->tokens = grown;
-    uint32_t node = 0;
-    for (size_t i = 0; i < size; i++)
-        if ((node = make_child(set, node, (uint8_t)text[i])) == 0)
-            return ALLOY_NOMEM;
-    if (token->single_word && make_word_set(set))
+    size_t at = set->labels.size;
+    alloy_text_append(&set->labels, text, size);
+    if (set->labels.failed || set->labels.size > UINT32_MAX)
+        return alloy_fail(ALLOY_NOMEM, "out of memory: the texts of added tokens");
+    uint32_t node = make_node(set, text, size, at);
+    if (node == 0 || (token->single_word && make_word_set(set)))
         return ALLOY_NOMEM;
     set->only_first = set->only_first == -2 || set->only_first == (uint8_t)text[0] ? (uint8_t)text[0] : -1;
-    if (set->token_of_node[node] >= 0)
+    if (set->nodes[node].token >= 0)
         return ALLOY_OK;
-    set->token_of_node[node] = (int32_t)set->token_count;
+    set->nodes[node].token = (int32_t)set->token_count;
     grown[set->token_count++] = *token;
     return ALLOY_OK;
 }
 
 /* ---- Searching --------------------------------------------------------------------------------------------------- */
+
+/* The longest token that begins at `at`: its index, -1 for none. Its bytes end at *end. */
+static int32_t longest_at(const alloy_added_set *set, const uint8_t *s, size_t size, size_t at, size_t *end,
+                          uint64_t *steps)
+{
+    int32_t best = -1;
+    size_t i = at + 1;
+    for (uint32_t node = set->first[s[at]]; node != 0; node = child(set, node, s[i++])) {
+        const struct alloy_added_node *n = &set->nodes[node];
+        *steps += STEPS_A_NODE + n->label_size / LABEL_BYTES_A_STEP;
+        if (n->label_size > size - i || memcmp(s + i, set->labels.bytes + n->label_at, n->label_size) != 0)
+            break;
+        i += n->label_size;
+        if (n->token >= 0) {
+            best = n->token;
+            *end = i;
+        }
+        if (i == size)
+            break;
+    }
+    return best;
+}
 
 /* The next token at or behind `from`: its bytes are [*start, *end). NULL: none, or *status is a failure. */
 static const alloy_added_token *find_next(const alloy_added_set *set, const char *text, size_t size, size_t from,
@@ -166,30 +233,17 @@ static const alloy_added_token *find_next(const alloy_added_set *set, const char
     *status = ALLOY_OK;
     if (set->only_first == -2)
         return NULL;
-    for (size_t at = from; at < size; at++) {
+    for (size_t at = from; at < size && !found && steps <= budget->steps; at++) {
         if (set->only_first >= 0) {
             const uint8_t *hit = memchr(s + at, set->only_first, size - at);
             if (!hit)
                 break;
             at = (size_t)(hit - s);
         }
-        int32_t best = -1;
-        uint32_t node = set->first[s[at]];
-        for (size_t i = at + 1; node != 0; node = child(set, node, s[i++])) {
-            if (set->token_of_node[node] >= 0) {
-                best = set->token_of_node[node];
-                *end = i;
-            }
-            if (i == size)
-                break;
-            steps += STEPS_A_NODE;
-        }
-        if (steps > budget->steps)
-            break;
-        if (best >= 0) {
+        int32_t token = longest_at(set, s, size, at, end, &steps);
+        if (token >= 0) {
             *start = at;
-            found = &set->tokens[best];
-            break;
+            found = &set->tokens[token];
         }
     }
     *status = alloy_budget_charge(budget, steps, "the search for added_tokens");

@@ -4,6 +4,7 @@
 #define ALLOY_TOKENIZER_ADDED_H
 
 #include "alloy/alloy.h"
+#include "base/text.h"
 #include "tokenizer/budget.h"
 #include "tokenizer/code_set.h"
 
@@ -17,12 +18,17 @@ typedef struct alloy_added_token {
     bool special;
 } alloy_added_token;
 
-/* A set of tokens as a tree of their bytes. */
+/* A set of tokens as a tree of their bytes, in which bytes between two branches are one node: a token adds at most two
+ * nodes, however long it is. Node 0 is the root; every other one is reached by a byte and then has its label. */
 typedef struct alloy_added_set {
     alloy_added_token *tokens; /* [token_count] */
     int64_t token_count, token_capacity;
-    int32_t *token_of_node; /* [node_count] index of the token that ends here; -1: none. Node 0 is the root */
+    struct alloy_added_node {
+        uint32_t label_at, label_size; /* in `labels` */
+        int32_t token;                 /* index of the token that ends behind the label; -1: none */
+    } * nodes;                         /* [node_count] */
     int64_t node_count, node_capacity;
+    alloy_text labels; /* the tokens' bytes, one after the other */
     struct alloy_added_edge {
         uint64_t from; /* node << 8 | byte, + 1; 0: empty */
         uint32_t to;
@@ -45,8 +51,7 @@ alloy_status alloy_added_set_add(alloy_added_set *set, const char *text, size_t 
 typedef alloy_status alloy_stretch_function(void *user, const alloy_added_token *token, size_t start, size_t end);
 
 /* Hands over the stretches of valid UTF-8 in their order. `skip_special`: special tokens are passed over as text. Where
- * a token is nearly met at each byte of the text, looking for it takes as many steps as the token is long, and the
- * budget ends it. */
+ * many tokens are nearly met at each byte of the text, looking for them takes more steps than the budget has. */
 alloy_status alloy_added_divide(const alloy_added_set *set, const char *text, size_t size, bool skip_special,
                                 alloy_budget *budget, alloy_stretch_function *take, void *user);
 

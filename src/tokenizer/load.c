@@ -161,6 +161,35 @@ static alloy_status load_parts(struct loader *l)
     return status;
 }
 
+/* Does a step rewrite the whole text, for `tokenizers`? */
+static bool rewrites(const alloy_normalizer_step *step)
+{
+    return step->kind == ALLOY_NORMALIZE_FORM || step->kind == ALLOY_NORMALIZE_LOWERCASE ||
+           step->kind == ALLOY_NORMALIZE_STRIP;
+}
+
+/* What a Replace puts before the first character of a text, `tokenizers` doubles in each later step that rewrites the
+ * text: refused, since neither that nor another answer is of use. */
+static alloy_status check_replaces(const struct loader *l)
+{
+    const alloy_normalizer *n = &l->tokenizer->normalizer;
+    const alloy_pretokenizer *p = &l->tokenizer->pretokenizer;
+    bool rewritten = false;
+    for (int64_t i = 0; i < p->count; i++)
+        rewritten |= p->steps[i].kind == ALLOY_PRETOKENIZE_BYTES;
+    for (int64_t i = n->count - 1; i >= 0; i--) {
+        const alloy_normalizer_step *step = &n->steps[i];
+        if (rewritten && step->kind == ALLOY_NORMALIZE_REPLACE && step->content.size > 0 &&
+            alloy_pattern_may_be_empty(&step->pattern))
+            return alloy_fail(ALLOY_FORMAT,
+                              "%s: normalizer: a Replace whose pattern may match nothing, before a step that rewrites "
+                              "the text (NFC and its like, Lowercase, Strip, ByteLevel), is not supported",
+                              l->name);
+        rewritten |= rewrites(step);
+    }
+    return ALLOY_OK;
+}
+
 /* A last step to byte characters is not taken: the model reads bytes. */
 static void fold_byte_level(alloy_tokenizer *t)
 {
@@ -363,6 +392,8 @@ static alloy_status assemble(struct loader *l)
     if (!l->has_model)
         return alloy_fail(ALLOY_FORMAT, "%s: no \"model\": not a tokenizer.json", l->name);
     alloy_status status = load_parts(l);
+    if (!status)
+        status = check_replaces(l);
     if (status)
         return status;
     fold_byte_level(l->tokenizer);

@@ -25,6 +25,11 @@ alloy_status alloy_pattern_open_set(alloy_pattern *pattern, const alloy_code_set
     return alloy_class_map_open(&pattern->set, set, 1, &pattern->in_set);
 }
 
+bool alloy_pattern_may_be_empty(const alloy_pattern *pattern)
+{
+    return pattern->kind == ALLOY_PATTERN_REGEX && alloy_regex_may_be_empty(pattern->regex);
+}
+
 void alloy_pattern_close(alloy_pattern *pattern)
 {
     alloy_memory_free(pattern->string);

@@ -22,6 +22,9 @@ alloy_status alloy_pattern_open_regex(alloy_pattern *pattern, const char *source
 alloy_status alloy_pattern_open_set(alloy_pattern *pattern, const alloy_code_set *set);
 void alloy_pattern_close(alloy_pattern *pattern); /* {0} is fine */
 
+/* May a match be empty? (Certain only when false.) */
+bool alloy_pattern_may_be_empty(const alloy_pattern *pattern);
+
 /* A walk over the matches of a pattern in one text; an empty text has none. {0} is a new one; it keeps its memory from
  * walk to walk. */
 typedef struct alloy_pattern_scan {

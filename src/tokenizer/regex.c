@@ -233,6 +233,11 @@ alloy_status alloy_regex_open(alloy_regex **out, const char *pattern, size_t siz
     return status;
 }
 
+bool alloy_regex_may_be_empty(const alloy_regex *regex)
+{
+    return !regex->has_width;
+}
+
 void alloy_regex_close(alloy_regex *regex)
 {
     if (!regex)

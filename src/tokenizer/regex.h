@@ -27,6 +27,9 @@ typedef struct alloy_regex_scan alloy_regex_scan; /* a walk over one text: one t
 alloy_status alloy_regex_open(alloy_regex **out, const char *pattern, size_t size, alloy_budget *budget);
 void alloy_regex_close(alloy_regex *regex);
 
+/* May a match be empty? (Certain only when false.) */
+bool alloy_regex_may_be_empty(const alloy_regex *regex);
+
 /* A scan serves one text after the other and keeps its memory. */
 alloy_status alloy_regex_scan_open(alloy_regex_scan **out);
 void alloy_regex_scan_close(alloy_regex_scan *scan);

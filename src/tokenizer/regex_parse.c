@@ -207,9 +207,9 @@ static void take_property(struct parser *p, char letter, alloy_code_set *set)
         alloy_code_set_complement(set);
 }
 
-/* An escape that stands for one character, in *code (true), or for a set, added to `set` (false). p->at is behind the
- * backslash. */
-static bool take_escape(struct parser *p, alloy_code_set *set, uint32_t *code)
+/* An escape that stands for one character, in *code (true), or for a set, added to `set` (false). p->at is after the
+ * backslash. Inside of a class \w is without the Latin-1 characters that Oniguruma has outside. */
+static bool take_escape(struct parser *p, bool in_class, alloy_code_set *set, uint32_t *code)
 {
     static const char letters[] = "nrtfvae", values[] = "\n\r\t\f\v\a\x1B";
     *code = 0;
@@ -234,7 +234,10 @@ static bool take_escape(struct parser *p, alloy_code_set *set, uint32_t *code)
         take_property(p, c, set);
         return false;
     }
-    if (alloy_code_set_add_escape(set, (char)(c | 32)) && is_letter((uint8_t)c)) {
+    bool word = in_class && (c | 32) == 'w';
+    if (word)
+        alloy_code_set_add_word(set);
+    if (word || (alloy_code_set_add_escape(set, (char)(c | 32)) && is_letter((uint8_t)c))) {
         p->at++;
         if (c < 'a')
             alloy_code_set_complement(set);
@@ -283,7 +286,7 @@ static void take_range_end(struct parser *p, alloy_code_set *set, uint32_t first
         return;
     }
     if (take(p, "\\")) {
-        if (!take_escape(p, set, &last))
+        if (!take_escape(p, true, set, &last))
             fail(p, "a range needs a character behind its hyphen");
     } else {
         last = take_character(p);
@@ -315,7 +318,7 @@ static void take_member(struct parser *p, alloy_code_set *set, int depth)
     }
     if (take(p, "\\")) {
         alloy_code_set escaped = {0};
-        bool single = take_escape(p, &escaped, &code);
+        bool single = take_escape(p, true, &escaped, &code);
         alloy_code_set_add(set, &escaped);
         alloy_code_set_free(&escaped);
         if (!single) {
@@ -495,7 +498,7 @@ static bool take_item(struct parser *p, int depth)
     }
     if (take_anchor_escape(p))
         return false;
-    if (take_escape(p, &set, &code))
+    if (take_escape(p, false, &set, &code))
         emit_character(p, code);
     else if (p->ignore_case)
         fail(p, "classes by an escape under (?i) are not supported");

@@ -185,16 +185,80 @@ static void t20_patterns_that_look_at_the_whole_text_from_each_character(void **
     refuse_text((struct parts){.normalizer = REPLACE("{\"Regex\":\"[^x]*x\"}", "")}, "h", MIB, part);
 }
 
-static void t21_an_added_token_that_is_nearly_met_at_each_byte(void **state)
+/* [{"content": 'h' * first + 'x'}, ... up to 'h' * last + 'x'] */
+static char *added_runs(int first, int last, bool normalized)
+{
+    size_t most = (size_t)(last - first + 1) * (size_t)(last + 80), used = 1;
+    char *json = malloc(most + 3);
+    assert_non_null(json);
+    json[0] = '[';
+    for (int run = first; run <= last; run++) {
+        used += (size_t)sprintf(json + used, "%s{\"id\":%d,\"normalized\":%s,\"content\":\"", run > first ? "," : "",
+                                15 + run - first, normalized ? "true" : "false");
+        memset(json + used, 'h', (size_t)run);
+        used += (size_t)run;
+        used += (size_t)sprintf(json + used, "x\"}");
+    }
+    strcpy(json + used, "]");
+    return json;
+}
+
+static void t21_added_tokens_that_are_nearly_met_at_each_byte(void **state)
 {
     (void)state;
-    char added[8192];
     for (int normalized = 0; normalized < 2; normalized++) {
-        int used = snprintf(added, sizeof added, "[{\"id\":15,\"normalized\":%s,\"content\":\"",
-                            normalized ? "true" : "false");
-        memset(added + used, 'h', 4095);
-        strcpy(added + used + 4095, "x\"}]");
+        /* one of 4 kB is a node, and is compared as one */
+        char *added = added_runs(4095, 4095, normalized);
+        alloy_tokenizer *tokenizer = sound((struct parts){.added = added});
+        char *text = repeated("h", MIB);
+        alloy_ids ids = {0};
+        struct refusal refusal = begin_refusal(16 * MIB);
+        alloy_status status = alloy_tokenizer_encode(tokenizer, text, MIB, 0, &ids);
+        end_refusal(&refusal, "an added token of 4 kB");
+        expect_ok(status);
+        assert_int_equal(ids.count, MIB);
+        alloy_ids_free(&ids);
+        free(text);
+        alloy_tokenizer_close(tokenizer);
+        free(added);
+        /* each of these is another node on the way, from each byte */
+        added = added_runs(1, 700, normalized);
         refuse_text((struct parts){.added = added}, "h", MIB, "added_tokens");
+        free(added);
+    }
+}
+
+/* Every order of adding tokens gives the same tree: the longest is found, and what only begins like one is text. */
+static void added_tokens_are_found_whatever_their_order(void **state)
+{
+    (void)state;
+    static const char *const tokens[] = {"he", "hello", "hell", "help", "h", "lo", "o w"};
+    enum { COUNT = sizeof tokens / sizeof *tokens };
+    for (unsigned order = 0; order < 2 * COUNT; order++) {
+        char added[1024] = "[";
+        for (unsigned i = 0; i < COUNT; i++) {
+            const char *text = tokens[(order < COUNT ? order + i : order + COUNT - i) % COUNT];
+            sprintf(added + strlen(added), "%s{\"id\":%u,\"normalized\":false,\"content\":\"%s\"}", i ? "," : "",
+                    15 + i, text);
+        }
+        strcat(added, "]");
+        alloy_tokenizer *tokenizer =
+            sound((struct parts){.added = added,
+                                 .model = "{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"c\":2,\"d\":"
+                                          "3,\"e\":4,\"f\":5,\"g\":6,\"i\":7,\"j\":8,\"k\":9,\"l\":10,"
+                                          "\"m\":11,\"n\":12,\"p\":13,\"r\":14},\"merges\":[]}"});
+        alloy_ids ids = {0};
+        const char text[] = "hellohellehelphellhalo";
+        expect_ok(alloy_tokenizer_encode(tokenizer, text, strlen(text), 0, &ids));
+        const char *const cut[] = {"hello", "hell", "e", "help", "hell", "h", "a", "lo"};
+        assert_int_equal(ids.count, sizeof cut / sizeof *cut);
+        for (int64_t i = 0; i < ids.count; i++) {
+            size_t size;
+            const char *token = alloy_tokenizer_token(tokenizer, ids.ids[i], &size);
+            expect_bytes(token, size, cut[i]);
+        }
+        alloy_ids_free(&ids);
+        alloy_tokenizer_close(tokenizer);
     }
 }
 
@@ -327,7 +391,8 @@ int main(void)
         cmocka_unit_test(t18_growth_up_to_the_bound_is_allowed),
         cmocka_unit_test(t19_a_template_adds_few_tokens),
         cmocka_unit_test(t20_patterns_that_look_at_the_whole_text_from_each_character),
-        cmocka_unit_test(t21_an_added_token_that_is_nearly_met_at_each_byte),
+        cmocka_unit_test(t21_added_tokens_that_are_nearly_met_at_each_byte),
+        cmocka_unit_test(added_tokens_are_found_whatever_their_order),
         cmocka_unit_test(t12_patterns_that_are_large_when_compiled_are_refused),
         cmocka_unit_test(sequences_are_nested_a_few_levels_deep),
         cmocka_unit_test(what_is_joined_to_every_character_is_short),

@@ -106,6 +106,13 @@ static void files_that_the_library_opens_can_be_refused(void **state)
         {{.decoder = SEQUENCE("decoders", "{\"type\":\"Fuse\"},{\"type\":\"ByteFallback\"}")}, "behind Fuse"},
         {{.truncation = "{\"direction\":\"Right\",\"max_length\":4,\"strategy\":\"LongestFirst\",\"stride\":4}"},
          "stride"},
+        {{.pretokenizer = "{\"type\":\"Metaspace\",\"replacement\":\"_\",\"prepend_scheme\":\"first\","
+                          "\"add_prefix_space\":false}"},
+         "add_prefix_space"},
+        {{.normalizer =
+              SEQUENCE("normalizers", "{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"^\"},\"content\":\"h\"},"
+                                      "{\"type\":\"NFC\"}")},
+         "may match nothing"},
         {{.normalizer = "{\"type\":\"Prepend\",\"prepend\":\"\"}"}, "Prepend"},
         {{.padding = "{\"strategy\":{\"Fixed\":0}}"}, "a fixed length of 0"},
         {{.pretokenizer = "{\"type\":\"FixedLength\",\"length\":0}"}, "at least 1"},

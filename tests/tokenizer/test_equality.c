@@ -110,6 +110,18 @@ static void nothing_matches_in_an_empty_text(void **state)
     alloy_tokenizer_close(tokenizer);
 }
 
+#define TWO_AND_QUARTER "\xC2\xB2\xC2\xBC"
+
+/* Superscript digits and fractions of Latin-1 are words to \w alone, and not inside of a class. */
+static void a_class_has_another_idea_of_words(void **state)
+{
+    (void)state;
+    expect_cut(PARTS(.normalizer = REPLACE("\\\\w", "h")), TWO_AND_QUARTER, "1 1");
+    expect_cut(PARTS(.normalizer = REPLACE("[\\\\w]", "h")), TWO_AND_QUARTER "e!", "1 14");
+    expect_cut(PARTS(.normalizer = REPLACE("[\\\\W]", "h")), TWO_AND_QUARTER "e", "1 7");
+    expect_cut(PARTS(.normalizer = REPLACE("\\\\W", "h")), "\xC2\xB2!", "1");
+}
+
 static void bytes_that_are_no_character_are_a_token_each(void **state)
 {
     (void)state;
@@ -143,6 +155,7 @@ int main(void)
         cmocka_unit_test(tokens_are_skipped_by_the_text_they_decode_to),
         cmocka_unit_test(metaspace_first_asks_where_a_piece_comes_from),
         cmocka_unit_test(nothing_matches_in_an_empty_text),
+        cmocka_unit_test(a_class_has_another_idea_of_words),
         cmocka_unit_test(bytes_that_are_no_character_are_a_token_each),
         cmocka_unit_test(added_tokens_count_from_the_number_of_tokens),
     };
