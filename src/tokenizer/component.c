@@ -217,12 +217,12 @@ alloy_status alloy_component_prepend(const alloy_component *c, alloy_prepend *pr
 {
     static const char *const names[] = {"always", "first", "never"};
     const char *scheme = c->has_prepend_scheme ? alloy_text_get(&c->prepend_scheme) : "always";
-    if (c->has_add_prefix_space && !c->add_prefix_space && c->has_prepend_scheme && strcmp(scheme, "never") != 0)
+    if (c->has_add_prefix_space && !c->add_prefix_space && strcmp(scheme, "never") != 0)
         return alloy_fail(ALLOY_FORMAT, "%s: Metaspace: \"add_prefix_space\" is false and \"prepend_scheme\" is \"%s\"",
                           c->name, alloy_printable(scheme, strlen(scheme)));
     for (int i = 0; i < 3; i++)
         if (strcmp(scheme, names[i]) == 0) {
-            *prepend = c->has_add_prefix_space && !c->add_prefix_space ? ALLOY_PREPEND_NEVER : (alloy_prepend)i;
+            *prepend = (alloy_prepend)i;
             return ALLOY_OK;
         }
     return alloy_fail(ALLOY_FORMAT, "%s: Metaspace: \"prepend_scheme\" is \"%s\"; always, first or never is expected",

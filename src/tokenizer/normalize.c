@@ -128,16 +128,30 @@ static alloy_status lowercase(const char *text, size_t size, size_t *origin, all
     return alloy_text_status(out);
 }
 
-/* The first characters come from the first ones, or one does that is composed of them and others. */
+/* How many bytes of whole characters two texts begin with in common. */
+static size_t common_characters(const alloy_text *a, const alloy_text *b)
+{
+    size_t at = 0, length;
+    for (; at < a->size && at < b->size; at += length) {
+        length = alloy_code_length((uint8_t)a->bytes[at]);
+        if (at + length > a->size || at + length > b->size || memcmp(a->bytes + at, b->bytes + at, length) != 0)
+            break;
+    }
+    return at;
+}
+
+/* The first characters become what they become alone, but the last of them may be composed with what follows. */
 static alloy_status apply_form(const alloy_normalizer_step *step, alloy_normalizer_scratch *scratch, const char *text,
                                size_t size, alloy_budget *budget, size_t *origin, alloy_text *out)
 {
     alloy_text alone = {0};
     alloy_status status = alloy_form_apply(&step->form_map, step->form, &scratch->forms, text, size, budget, out);
-    if (!status && *origin > 0) {
+    if (!status && *origin > 0)
         status = alloy_form_apply(&step->form_map, step->form, &scratch->forms, text, *origin, budget, &alone);
-        bool prefix = !status && alone.size <= out->size && memcmp(out->bytes, alone.bytes, alone.size) == 0;
-        *origin = prefix ? alone.size : alloy_code_length((uint8_t)out->bytes[0]);
+    if (!status && *origin > 0) {
+        *origin = common_characters(&alone, out);
+        if (*origin < alone.size && *origin < out->size)
+            *origin += alloy_code_length((uint8_t)out->bytes[*origin]);
     }
     alloy_text_free(&alone);
     return status;

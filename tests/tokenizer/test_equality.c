@@ -93,6 +93,11 @@ static void metaspace_first_asks_where_a_piece_comes_from(void **state)
                                                                                         "Isolated") "," FIRST "]}",
                      .normalizer = "{\"type\":\"Prepend\",\"prepend\":\"h\"}"),
                "low", "6 1 6 3 4 5");
+    expect_cut(PARTS(.pretokenizer = "{\"type\":\"Sequence\",\"pretokenizers\":[" SPLIT("{\"String\":\"h\"}",
+                                                                                        "Isolated") "," FIRST "]}",
+                     .normalizer = "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Prepend\",\"prepend\":\"h\"},"
+                                   "{\"type\":\"NFC\"}," REPLACE("\xC3\xA9", "e") "]}"),
+               "e\xCC\x81l", "6 1 6 2 3");
     expect_cut(PARTS(.pretokenizer = FIRST, .normalizer = REPLACE("xx", "h")), "xxow", "1 4 5");
     expect_cut(PARTS(.pretokenizer = FIRST, .normalizer = REPLACE("x", "h")), "xow", "6 1 4 5");
 }
