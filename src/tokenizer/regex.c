@@ -140,13 +140,14 @@ static pcre2_code *compile(const alloy_regex *regex, const alloy_text *pattern, 
 /* What a match can begin with. PCRE2 tells it of patterns that are not anchored. */
 static void find_starts(alloy_regex *regex, const pcre2_code *free_code)
 {
-    uint32_t least = 0, kind = 0, unit = 0;
+    uint32_t least = 0, empty = 1, kind = 0, unit = 0;
     const uint8_t *bits = NULL;
     pcre2_pattern_info(free_code, PCRE2_INFO_MINLENGTH, &least);
+    pcre2_pattern_info(free_code, PCRE2_INFO_MATCHEMPTY, &empty);
     pcre2_pattern_info(free_code, PCRE2_INFO_FIRSTBITMAP, &bits);
     pcre2_pattern_info(free_code, PCRE2_INFO_FIRSTCODETYPE, &kind);
     pcre2_pattern_info(free_code, PCRE2_INFO_FIRSTCODEUNIT, &unit);
-    regex->has_width = least > 0;
+    regex->has_width = least > 0 && !empty; /* the least length counts what a look ahead needs */
     for (unsigned c = 0; c < CLASSES; c++)
         regex->starts[c] = kind == 1 ? c == unit : bits ? bits[c / 8] >> (c % 8) & 1 : true;
 }

@@ -113,6 +113,9 @@ static void files_that_the_library_opens_can_be_refused(void **state)
               SEQUENCE("normalizers", "{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"^\"},\"content\":\"h\"},"
                                       "{\"type\":\"NFC\"}")},
          "may match nothing"},
+        {{.normalizer = SEQUENCE("normalizers", "{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"(?=(?:a.*){2})\\\\A\"},"
+                                                "\"content\":\"h\"},{\"type\":\"NFC\"}")},
+         "may match nothing"},
         {{.normalizer = "{\"type\":\"Prepend\",\"prepend\":\"\"}"}, "Prepend"},
         {{.padding = "{\"strategy\":{\"Fixed\":0}}"}, "a fixed length of 0"},
         {{.pretokenizer = "{\"type\":\"FixedLength\",\"length\":0}"}, "at least 1"},
