@@ -24,9 +24,9 @@ import signal
 import stat
 import subprocess
 import tempfile
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Callable, Dict, Optional, Sequence
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("ALLOY_BUILD", ROOT / "build/release")).resolve()
@@ -47,23 +47,23 @@ STATUSES = ["OK", "DIFFERENT", "ARG", "FORMAT", "LIMIT", "RANGE", "IO", "NOMEM",
 class Row:
     id: str  # S1
     what: str  # half a line
-    make: Optional[Callable] = None  # of a new empty folder: a dict of the places in `commands`
+    make: Callable | None = None  # of a new empty folder: a dict of the places in `commands`
     commands: Sequence[str] = ()
     status: str = "FORMAT"  # what every command ends with; "A|B": either
     says: object = ""  # regular expressions, one or a tuple, each found in the error's line; of a success, in stderr
     prints: str = ""  # a regular expression that stdout of a success matches
-    but: Dict[str, tuple] = field(default_factory=dict)  # first word of a command: (status, says) instead
+    but: dict[str, tuple] = field(default_factory=dict)  # first word of a command: (status, says) instead
     good: object = None  # a sound model, or what makes one as `make` does; None: cost is held to a constant
-    input: Optional[bytes] = None  # on standard input; None: nothing, as from /dev/null
+    input: bytes | None = None  # on standard input; None: nothing, as from /dev/null
     limit: str = ""  # a shell's line before the command, such as "ulimit -v 65536"
     stdout: str = "file"  # file, full, closed, broken
     stdin: str = "null"  # null, closed
-    env: Dict[str, str] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)
     seconds: float = SECONDS
     bytes: int = BYTES
     json: bool = True  # --json is added to all but the first command
     writes: bool = False  # something new may stand there afterwards
-    check: Optional[Callable] = None  # of (places, answer): what else must hold; raises AssertionError
+    check: Callable | None = None  # of (places, answer): what else must hold; raises AssertionError
     test: str = ""  # instead of commands: PROGRAM:TEST, of build/PRESET/tests
     unsanitized: str = ""  # why a sanitizer cannot run it; "": it can
 
@@ -471,7 +471,7 @@ def tensors(change, name="model.safetensors"):
     """An edit: `change` gets {name: (dtype, shape, bytes)} of the model's weights and gives what they become."""
 
     def edit(target):
-        held, metadata = read_safetensors(target / name)
+        held, _ = read_safetensors(target / name)
         (target / name).write_bytes(safetensors(change(held) or held))
 
     return edit

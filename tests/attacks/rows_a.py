@@ -7,7 +7,7 @@ COMMANDS = ("generate {qwen3}", "tokenize {moby} x", "detokenize {moby} 1", "inf
             "logits {qwen3} --ids 1 --out {out}/x", "compare {qwen3} {qwen3}", "verify {qwen3}",
             "init {qwen3} --out {out}/x", "convert {qwen3} --out {out}/x", "roofline {qwen3}")  # fmt: skip
 PLACES = lambda folder: {"moby": MOBY, "qwen3": QWEN3, "huge": "y" * (120 << 10), "binary": b"/no/such/\xff\xfe\x1b[2J",
-                         "flag": b"--\xff\xfe", "nothing": ""}  # noqa: E731  # fmt: skip
+                         "flag": b"--\xff\xfe", "nothing": ""}  # fmt: skip
 
 
 def lines(id_, what, commands, status="ARG", says="", **more):

@@ -13,7 +13,7 @@ import unittest
 from house import ROOT
 
 sys.path.insert(0, str(ROOT / "tests/attacks"))
-import tables  # noqa: E402
+import tables
 
 
 def missing(rows, not_yet):
