@@ -31,7 +31,8 @@ struct setup {
     const char *hub;          /* HF_HUB_CACHE */
     const char *cache;        /* XDG_CACHE_HOME */
     size_t file_size, memory; /* limits in bytes; 0: none */
-    bool interrupted;         /* SIGINT once something has been printed on standard output */
+    int processes;    /* limit of the user's threads, who is one without others where the test is root; 0: none */
+    bool interrupted; /* SIGINT once something has been printed on standard output */
 };
 
 struct answer {
@@ -54,6 +55,12 @@ static inline void child(const struct setup *setup, char *const *words, int in, 
         setrlimit(RLIMIT_FSIZE, &(struct rlimit){setup->file_size, setup->file_size});
     if (setup->memory)
         setrlimit(RLIMIT_AS, &(struct rlimit){setup->memory, setup->memory});
+    if (setup->processes) {
+        rlim_t most = (rlim_t)setup->processes;
+        setrlimit(RLIMIT_NPROC, &(struct rlimit){most, most});
+        if (geteuid() == 0 && setuid(65531) != 0) /* root has no such limit */
+            _exit(126);
+    }
     signal(SIGPIPE, SIG_DFL);
     dup2(in, 0);
     dup2(out, 1);
