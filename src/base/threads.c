@@ -33,10 +33,10 @@
  *
  * Losing the processor. Where other programs want the processors too, a worker now and then has its processor taken
  * away while it holds a ticket, and the caller waits for as long as that other program's time slice is: some
- * milliseconds, the time of many tasks. So a worker whom the caller had to wait for, asleep, asks the system whether
- * its processor was taken away; if so it rests, that is sleeps and claims nothing, for a time that doubles, up to
- * MOST_REST, each time that this happens soon after a rest. Beside a busy neighbour a team thus falls back to what its
- * caller can do alone, and tries again a few times a second. */
+ * milliseconds, the time of many tasks. So a worker whom the caller had to wait for, asleep, and whose task took far
+ * longer than the one before, asks the system whether its processor was taken away; if so it rests, that is sleeps and
+ * claims nothing, for a time that doubles, up to MOST_REST, each time that this happens soon after a rest. Beside a
+ * busy neighbour a team thus falls back to what its caller can do alone, and tries again a few times a second. */
 #include "base/threads.h"
 
 #include <errno.h>
@@ -62,6 +62,7 @@
 enum {
     STACK_BYTES = 512 * 1024, /* a worker's, of address space; tasks keep what is large in their scratch */
     AWAKE = 20 * 1000,        /* ns that one who waits stays awake */
+    LOSS = 1000 * 1000,       /* ns beyond the usual that make a task a late one */
     LEAST_REST = 4 * 1000 * 1000,
     MOST_REST = 256 * 1000 * 1000, /* ns */
     LOOKS_A_TIME = 16,             /* looks between two readings of the clock */
@@ -74,6 +75,7 @@ struct worker {
     pthread_t thread;
     int number; /* 1 to threads - 1 */
     void *scratch;
+    int64_t usual;           /* ns of the last task */
     long taken_away;         /* times that the system took its processor away, when last asked */
     int64_t rested_at, rest; /* ns: when the last rest ended, and how long it was */
 };
@@ -253,9 +255,11 @@ static void sleep_until_called(struct alloy_pool *pool)
         atomic_fetch_sub(&pool->sleepers, 1);
 }
 
-/* The caller had to sleep until this worker was done. */
-static void consider_rest(struct worker *w)
+/* The caller had to sleep until this worker was done with a task that took `took` nanoseconds. */
+static void consider_rest(struct worker *w, int64_t took)
 {
+    if (took < 2 * w->usual + LOSS)
+        return;
     long taken_away = times_taken_away();
     bool lost = taken_away != w->taken_away;
     w->taken_away = taken_away;
@@ -272,9 +276,12 @@ static void run_tickets(struct worker *w)
 {
     fesetenv(FE_DFL_ENV);
     for (struct ticket ticket; claim(w->pool, &ticket);) {
+        int64_t begin = nanoseconds();
         ticket.task(ticket.context, ticket.index, w->scratch);
+        int64_t took = nanoseconds() - begin;
         if (finish(w->pool, &ticket))
-            consider_rest(w);
+            consider_rest(w, took);
+        w->usual = took;
     }
 }
 
