@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Holds Alloy to golden cases (make_golden.py): `alloy compare` and `alloy verify` on each, and a table.
 
-    check_golden.py [--alloy build/release/alloy] FOLDER...      folders of cases
+    check_golden.py [--alloy build/release/alloy] [--plugin FILE] FOLDER...      folders of cases
 
 Distances are from the float64 oracle: the largest of all logits, and of each layer's hidden states; transformers' own is that of
 float32 eager, for a layer at least 2e-6 of its largest value. NAME, NAME.2, NAME.3 ... are draws of one model. What must hold:
@@ -25,9 +25,9 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
-def compare(alloy, folder):
+def compare(alloy, folder, flags):
     """What `alloy compare` says, whether it passes or not."""
-    command = [alloy, "compare", folder, folder / "expected.safetensors", "--json", "--quiet"]
+    command = [alloy, "compare", folder, folder / "expected.safetensors", "--json", "--quiet", *flags]
     done = subprocess.run(command, capture_output=True, text=True)
     try:
         return json.loads(done.stdout)
@@ -46,8 +46,8 @@ def shares(folder, rows, farthest):
     ]
 
 
-def verify(alloy, folder):
-    done = subprocess.run([alloy, "verify", folder], capture_output=True, text=True)
+def verify(alloy, folder, flags):
+    done = subprocess.run([alloy, "verify", folder, *flags], capture_output=True, text=True)
     print(f"--- alloy verify {folder}\n{done.stdout}{done.stderr}", flush=True)
     return done.returncode == 0
 
@@ -55,8 +55,8 @@ def verify(alloy, folder):
 class Draw:
     """Distances of one case as shares of what they may be: the last is that of the logits, before it one a layer."""
 
-    def __init__(self, alloy, folder):
-        told = compare(alloy, folder)
+    def __init__(self, alloy, folder, flags):
+        told = compare(alloy, folder, flags)
         note = json.loads((folder / "expected.json").read_text())
         rows = [*told["layers"], told["logits"]]
         of_logits = note.get("reordered_fp32_max_abs_error", [])
@@ -70,7 +70,7 @@ class Draw:
             folder, rows, [max([row["bound"], *order]) for row, order in zip(rows, orders, strict=True)]
         )
         self.greedy = told.get("greedy")
-        self.verified = verify(alloy, folder) if self.greedy else None
+        self.verified = verify(alloy, folder, flags) if self.greedy else None
 
 
 def judge(name, draws):
@@ -98,12 +98,14 @@ def judge(name, draws):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--alloy", type=pathlib.Path, default=ROOT / "build/release/alloy")
+    parser.add_argument("--plugin", type=pathlib.Path, metavar="FILE")
     parser.add_argument("folders", nargs="+", type=pathlib.Path)
     options = parser.parse_args()
+    flags = ["--plugin", options.plugin] if options.plugin else []
     shapes = collections.defaultdict(list)
     for folder in options.folders:
         for case in sorted(path.parent for path in folder.glob("*/expected.json")):
-            shapes[case.with_name(case.name.partition(".")[0])].append(Draw(options.alloy, case))
+            shapes[case.with_name(case.name.partition(".")[0])].append(Draw(options.alloy, case, flags))
 
     print(
         "Distances from float64, as shares: of transformers' float32 (median of the draws) and of the farthest of its orders"

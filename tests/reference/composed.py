@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """The oracle of a composed model: assembles from the modules of transformers a stack that no family of theirs has.
 
-    composed.py CONFIG MODEL [--redraw SEED]
+    composed.py CONFIG MODEL [--redraw SEED] [--orders N]
 
 CONFIG is a config of model_type "alloy"; MODEL a folder that `alloy init CONFIG --out MODEL` made. What the config
 means is read from CONFIG, only the weights come from MODEL. Writes MODEL/expected.safetensors and MODEL/expected.json,
 so that `alloy compare MODEL MODEL/expected.safetensors` prints the table.
 
 With --redraw the weights are first replaced, in place, by ones that hide nothing (make_golden.py): those that `init`
-draws have norms of one and biases of zero.
+draws have norms of one and biases of zero. With --orders the distances of the same stack in N other orders of its channels are
+noted too (oracle.py).
 """
 
 import argparse
@@ -258,10 +259,23 @@ def read_weights(folder, stack):
     return weights
 
 
-def write_expected(fields, folder):
+def in_order(stack, order):
+    """A run of the stack with the channels of its residual stream in another order."""
+    stack = oracle.reordered(stack, order)
+
+    def run(ids):
+        logits, hidden = stack(ids)
+        return logits, [h[:, torch.argsort(order)] for h in hidden]
+
+    return run
+
+
+def write_expected(fields, folder, orders):
+    """`orders`: in how many orders of the channels float32 is measured beside its own."""
     stack32 = Stack(fields).eval()
     weights = read_weights(folder, stack32)
     stack32.load_state_dict(weights)
+    others = [in_order(stack32, order) for order in oracle.orders(fields["hidden_size"], orders)]
     for seed in range(TRIES):
         mode = oracle.Float64()
         with mode:
@@ -269,7 +283,7 @@ def write_expected(fields, folder):
             stack64.load_state_dict(weights)
         try:
             tensors, note = oracle.compute(
-                stack32, stack64, oracle.draw_ids(PROMPT, fields["vocab_size"], seed), NEW, mode
+                stack32, stack64, oracle.draw_ids(PROMPT, fields["vocab_size"], seed), NEW, mode, others
             )
         except oracle.TooClose:
             continue
@@ -282,12 +296,13 @@ def main():
     parser.add_argument("config", type=pathlib.Path)
     parser.add_argument("model", type=pathlib.Path)
     parser.add_argument("--redraw", type=int, metavar="SEED")
+    parser.add_argument("--orders", type=int, default=0, metavar="N")
     arguments = parser.parse_args()
     oracle.quiet()
     fields = json.loads(arguments.config.read_text())
     if arguments.redraw is not None:
         redraw(arguments.model, fields, arguments.redraw)
-    write_expected(fields, arguments.model)
+    write_expected(fields, arguments.model, arguments.orders)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ beside it (docs/numerics.md tells why); greedy ids are in the first.
 """
 
 import argparse
-import copy
 import dataclasses
 import json
 import pathlib
@@ -379,19 +378,6 @@ def save(case, folder, seed):
     return {name: t.float() if t.is_floating_point() else t for name, t in model.state_dict().items()}
 
 
-@torch.no_grad()
-def reordered(model, seed):
-    """A run of the same model with the channels of its residual stream in another order: only that of float32's sums differs."""
-    order = torch.randperm(model.config.hidden_size, generator=torch.Generator().manual_seed(seed))
-    model = copy.deepcopy(model)
-    for name, parameter in model.named_parameters():  # a tied one is named once
-        if any(part in name for part in ("o_proj", "out_proj", "down_proj")):  # write to the stream
-            parameter.copy_(parameter.index_select(-2, order))
-        elif not any(part in name for part in ("q_norm", "k_norm", "attn.norm", "conv1d", "A_log", "dt_bias")):
-            parameter.copy_(parameter.index_select(-1, order))  # read from it
-    return oracle.hidden_and_logits(model, order)
-
-
 def make(case, folder, seed, new):
     weights = save(case, folder, seed)
     ids = oracle.draw_ids(case.prompt, case.fields["vocab_size"], seed + 1)
@@ -404,8 +390,9 @@ def make(case, folder, seed, new):
         model64 = AutoModelForCausalLM.from_config(model.config, dtype=torch.float64, **EAGER).eval()
         model64.load_state_dict({name: t.double() if t.is_floating_point() else t for name, t in weights.items()})
     run64 = oracle.hidden_and_logits(model64)
-    orders = [reordered(model, order) for order in range(ORDERS if case.has_delta_nets() else 0)]
-    tensors, note = oracle.compute(oracle.hidden_and_logits(model), run64, ids, new, mode, orders)
+    orders = oracle.orders(model.config.hidden_size, ORDERS if case.has_delta_nets() else 0)
+    others = [oracle.hidden_and_logits(oracle.reordered(model, order), order) for order in orders]
+    tensors, note = oracle.compute(oracle.hidden_and_logits(model), run64, ids, new, mode, others)
     with mode:  # where the oracle parts from itself through its cache, a top-k hangs on a tie
         if oracle.distance(oracle.cached_logits(model64, ids), tensors["logits"]) > 1e-9:
             raise oracle.TooClose

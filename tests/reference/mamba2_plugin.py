@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The oracle of the plug-in mixer: a composed stack in which "mamba2" is the Mamba-2 of transformers' Bamba.
 
-    mamba2_plugin.py CONFIG MODEL [--redraw SEED]
+    mamba2_plugin.py CONFIG MODEL [--redraw SEED] [--orders N]
 
 As composed.py; CONFIG's layer_types may name "mamba2", whose fields are those of Bamba's config.
 """

@@ -12,6 +12,7 @@ may land.
 """
 
 import contextlib
+import copy
 import json
 import math
 
@@ -90,6 +91,28 @@ def hidden_and_logits(model, order=None):
         return logits, hidden
 
     return run
+
+
+# Parameters that write to the residual stream, and those that touch no channel of it; all others read from it.
+WRITERS = ("o_proj", "out_proj", "down_proj")
+INNER = ("q_norm", "k_norm", "attn.norm", "mamba.norm", "conv1d", "A_log", "dt_bias", "mamba.D")
+
+
+@torch.no_grad()
+def reordered(model, order):
+    """The same model with the channels of its residual stream in another order: only that of float32's sums differs."""
+    model = copy.deepcopy(model)
+    for name, parameter in model.named_parameters():  # a tied one is named once
+        if any(part in name for part in WRITERS):
+            parameter.copy_(parameter.index_select(-2, order))
+        elif not any(part in name for part in INNER):
+            parameter.copy_(parameter.index_select(-1, order))
+    return model
+
+
+def orders(hidden_size, count):
+    """The first `count` orders that models are tried in."""
+    return [torch.randperm(hidden_size, generator=torch.Generator().manual_seed(seed)) for seed in range(count)]
 
 
 @torch.no_grad()
