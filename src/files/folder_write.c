@@ -1,4 +1,4 @@
-/* The folder that a new model is written to (model_folder.h). */
+/* The folder that a new model is written to (folder_write.h). */
 #include "files/folder_write.h"
 
 #include <dirent.h>

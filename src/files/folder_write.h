@@ -34,13 +34,13 @@ typedef struct alloy_folder_writer {
  * weights, unless `force`; ARG for an empty name. names NULL: a folder is taken when it holds a model. */
 alloy_status alloy_folder_check(const char *folder, const char *const *names, bool force);
 
-/* Checks again and prepares; `folder` and `names` outlive it. On failure *out is closed. */
-alloy_status alloy_folder_open(alloy_folder_writer *out, const char *folder, const char *const *names, bool force);
+/* Checks again and prepares; `folder` and `names` outlive it. On failure *w is closed. */
+alloy_status alloy_folder_open(alloy_folder_writer *w, const char *folder, const char *const *names, bool force);
 
 /* The files in `path` are whole, config.json among them or not: makes them the folder's. Closes, also when it fails. */
-alloy_status alloy_folder_commit(alloy_folder_writer *folder);
+alloy_status alloy_folder_commit(alloy_folder_writer *w);
 
 /* Removes what was written; nothing for one that is closed. */
-void alloy_folder_abandon(alloy_folder_writer *folder);
+void alloy_folder_abandon(alloy_folder_writer *w);
 
 #endif
