@@ -1,5 +1,5 @@
-"""A file that passes 800 lines, or a function that passes 80, is asking to be split. Lines of C fit 120 columns
-(those of Python are the formatter's business).
+"""A file that passes 800 lines, or a function that passes 80, is asking to be split. Lines of C and of the documents fit
+120 columns (those of Python are the formatter's business). Tables and what commands print may be wider in documents.
 
 Tables that a script wrote are not for reading: a file whose first line says "Written by script/" is left alone.
 """
@@ -42,7 +42,21 @@ def file_faults(name, text):
         yield from function_faults(name, lines)
 
 
+def document_faults(name, text):
+    for number, line in enumerate(text.splitlines(), 1):
+        if len(line) > COLUMNS and not line.startswith(("|", "    ")):
+            yield f"{name}:{number}: {len(line)} columns, at most {COLUMNS}"
+
+
+def documents(root):
+    yield from root.glob("*.md")
+    for folder in (*FOLDERS, "docs"):
+        yield from (root / folder).rglob("*.md")
+
+
 def faults(root):
+    for path in sorted(documents(root)):
+        yield from document_faults(path.relative_to(root).as_posix(), path.read_text())
     paths = [path for folder in FOLDERS for path in (root / folder).rglob("*") if path.is_file()]
     for path in sorted(p for p in paths if p.suffix in SUFFIXES):
         yield from file_faults(path.relative_to(root).as_posix(), path.read_text())
@@ -72,6 +86,10 @@ class TheTestCanFail(unittest.TestCase):
 
     def test_on_a_long_line(self):
         self.assertIn("file.c:1: 121 columns", self.faults_of("/" * 121 + "\n"))
+
+    def test_on_a_long_line_of_a_document(self):
+        self.assertEqual(["a.md:2: 121 columns, at most 120"], list(document_faults("a.md", "a\n" + "b" * 121)))
+        self.assertEqual([], list(document_faults("a.md", "|" + "b" * 121 + "\n    " + "c" * 121)))
 
 
 if __name__ == "__main__":
