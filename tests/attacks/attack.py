@@ -36,6 +36,7 @@ MOBY = ROOT / "examples/models/moby"
 SLOW = os.environ.get("ALLOY_TEST_SLOW", "") not in ("", "0")  # limits of time and memory do not hold
 
 SECONDS = 1.0  # of a processor, beyond the same command on a sound input
+NEIGHBOURS = 5  # times as much is what a defect takes: beside busy neighbours a second does a fraction of its work
 BYTES = 64 << 20  # the same of memory
 HANG = 120  # seconds by the clock
 MOST_OUTPUT = 1 << 20  # bytes that are looked at
@@ -258,7 +259,7 @@ def check_cost(row, answer, measure, size):
         return
     seconds, memory = (measure.seconds, measure.bytes) if measure else (0.5, 32 << 20)
     beyond = answer.seconds - seconds
-    expect(beyond <= row.seconds, f"took {answer.seconds:.2f} s, {beyond:.2f} beyond a sound input")
+    expect(beyond <= NEIGHBOURS * row.seconds, f"took {answer.seconds:.2f} s, {beyond:.2f} beyond a sound input")
     beyond = answer.bytes - memory - size
     expect(beyond <= row.bytes, f"took {answer.bytes >> 20} MiB, {beyond >> 20} beyond a sound input and its own size")
 
