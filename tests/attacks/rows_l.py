@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import struct
 
 from attack import BUILD, GOLDEN, Row
 
+PT_LOAD = 1  # of ELF
 QWEN3 = GOLDEN / "qwen3"
 FIXTURES = BUILD / "tests/plugins/fixtures"
 COMMANDS = (
@@ -45,6 +47,20 @@ def at(offset, *values):
     return lambda data: data[:offset] + bytes(values) + data[offset + len(values) :]
 
 
+def loaded(data):
+    """The bytes of a shared object up to the end of what is loaded of it: what follows is for linkers and debuggers."""
+    table, size, count = struct.unpack_from("<Q", data, 32)[0], *struct.unpack_from("<HH", data, 54)
+    headers = [struct.unpack_from("<IIQQQQ", data, table + i * size) for i in range(count)]
+    return data[: max(offset + length for kind, _, offset, _, _, length in headers if kind == PT_LOAD)]
+
+
+def cut_at(part):
+    def cut(data):
+        return loaded(data)[: len(loaded(data)) * part // 8]
+
+    return cut
+
+
 def named(name):
     return lambda folder: {"plugin": name(folder) if callable(name) else name, "qwen3": QWEN3}
 
@@ -66,7 +82,7 @@ ROWS = [
     plugin("L2", "32 bits", fixture("sound.so", at(4, 1)), "FORMAT", "another processor"),
     plugin("L2", "a program", fixture("sound.so", at(16, 2, 0)), "FORMAT", "not a shared object"),
     plugin("L2", "cut in its header", fixture("sound.so", lambda data: data[:100]), "FORMAT", "sound.so"),
-    *[plugin("L2", f"cut at {part} of 8", fixture("sound.so", lambda data, part=part: data[: len(data) * part // 8]), "FORMAT",
+    *[plugin("L2", f"cut at {part} of 8", fixture("sound.so", cut_at(part)), "FORMAT",
              "sound.so") for part in range(1, 7)],
     plugin("L2", "segments beyond its end", fixture("sound.so", at(32, 0xFF, 0xFF, 0xFF)), "FORMAT", "sound.so"),
     plugin("L2", "a symbol that no library has", fixture("unresolved.so"), "FORMAT", ("unresolved.so", "no_library_has_this")),

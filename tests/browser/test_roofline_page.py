@@ -50,7 +50,8 @@ class RooflinePage(unittest.TestCase):
         temporary = tempfile.TemporaryDirectory(prefix="alloy-page-")
         cls.addClassCleanup(temporary.cleanup)
         cls.folder = pathlib.Path(temporary.name)
-        chip = {"name": HOSTILE, "memory_bandwidth": 1e12, "peaks": {"bf16": 1e14}, "power": 100, "price_per_hour": 2}
+        printable = HOSTILE.strip("\u202e\x01")  # others are refused in a chip's name
+        chip = {"name": printable, "memory_bandwidth": 1e12, "peaks": {"bf16": 1e14}, "power": 100, "price_per_hour": 2}
         (cls.folder / "chip.json").write_text(json.dumps(chip))
         # a file's name has no slash, and need not be UTF-8
         config = os.fsencode(cls.folder / HOSTILE.replace("/", "\\")) + b"\xff.json"
