@@ -16,11 +16,12 @@
 #define PART "a regular expression"
 
 enum {
-    FEW_STEPS = 64,        /* of the first try */
-    FEW_CHARACTERS = 64,   /* that the first try may look at */
-    STEPS_A_TRY = 64,      /* charged for it */
-    STEPS_A_CALLOUT = 8,   /* charged at each item of the pattern, beside the characters */
-    MOST_HEAP = 16 * 1024, /* KiB of backtracking memory of the interpreter, twice that while it grows */
+    FEW_STEPS = 16,      /* of the first try */
+    FEW_CHARACTERS = 64, /* that the first try may look at */
+    STEPS_A_TRY = 32,    /* charged for it, with one for each item of the pattern */
+    CALLOUT_BYTES = 6,   /* of a compiled pattern, at each of its items */
+    STEPS_A_CALLOUT = 8, /* charged at each item of the pattern, beside the characters */
+    HEAP = 16 * 1024,    /* KiB of backtracking memory of the interpreter, twice that while it grows */
     CLASSES = 256,
 };
 
@@ -30,7 +31,8 @@ struct alloy_regex {
     pcre2_code *counted; /* the same with callouts */
     alloy_class_map map;
     size_t longest_repeat; /* characters that an item looks at without a callout */
-    bool compiled;         /* to machine code */
+    bool compiled;         /* to machine code, which is tried first */
+    uint64_t try_steps;    /* charged for that */
     bool has_width;        /* no match is empty */
     bool starts[CLASSES];  /* a match may begin with this class */
 };
@@ -153,8 +155,7 @@ static void find_starts(alloy_regex *regex, const pcre2_code *free_code)
 }
 
 /* Charges the file's budget for a pattern that is compiled: a short one can be made to take megabytes. */
-static alloy_status charge_compiled(const alloy_regex *regex, const char *source, size_t source_size,
-                                    alloy_budget *budget)
+static alloy_status charge_compiled(alloy_regex *regex, const char *source, size_t source_size, alloy_budget *budget)
 {
     size_t code = 0, counted = 0, machine = 0;
     pcre2_pattern_info(regex->code, PCRE2_INFO_SIZE, &code);
@@ -165,6 +166,7 @@ static alloy_status charge_compiled(const alloy_regex *regex, const char *source
         return alloy_fail(ALLOY_LIMIT, "regular expression \"%s\": too large when it is compiled",
                           alloy_printable(source, source_size));
     budget->growth -= bytes;
+    regex->try_steps = STEPS_A_TRY + (counted - code) / CALLOUT_BYTES;
     return ALLOY_OK;
 }
 
@@ -187,7 +189,8 @@ static alloy_status compile_pattern(alloy_regex *regex, const alloy_text *patter
         pcre2_get_error_message(error, (PCRE2_UCHAR *)message, sizeof message);
         return alloy_fail(ALLOY_FORMAT, "regular expression \"%s\": %s", alloy_printable(source, source_size), message);
     }
-    regex->compiled = pcre2_jit_compile(regex->code, PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD) == 0;
+    if (regex->compiled)
+        regex->compiled = pcre2_jit_compile(regex->code, PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD) == 0;
     return charge_compiled(regex, source, source_size, budget);
 }
 
@@ -205,6 +208,7 @@ static alloy_status build(alloy_regex *regex, const alloy_regex_parts *parts, co
     if (!status)
         status = write_pattern(&pattern, parts, of_set, regex->map.class_count);
     regex->longest_repeat = (size_t)parts->longest_repeat;
+    regex->compiled = !parts->looks_far;
     if (!status)
         status = compile_pattern(regex, &pattern, source, source_size, budget);
     alloy_memory_free(of_set);
@@ -283,9 +287,8 @@ alloy_status alloy_regex_scan_open(alloy_regex_scan **out)
         return ALLOY_NOMEM;
     }
     pcre2_set_match_limit(scan->match, FEW_STEPS);
-    pcre2_set_heap_limit(scan->match, MOST_HEAP);
     pcre2_set_match_limit(scan->counting, UINT32_MAX);
-    pcre2_set_heap_limit(scan->counting, MOST_HEAP);
+    pcre2_set_heap_limit(scan->counting, HEAP);
     pcre2_set_callout(scan->counting, count, scan);
     return ALLOY_OK;
 }
@@ -337,9 +340,7 @@ static int try_match(alloy_regex_scan *scan)
     bool cut = scan->length - scan->at > FEW_CHARACTERS;
     size_t length = cut ? scan->at + FEW_CHARACTERS : scan->length;
     uint32_t options = cut ? PCRE2_PARTIAL_HARD : 0;
-    if (regex->compiled)
-        return pcre2_jit_match(regex->code, subject_of(scan), length, scan->at, options, scan->data, scan->match);
-    return pcre2_match(regex->code, subject_of(scan), length, scan->at, options, scan->data, scan->match);
+    return pcre2_jit_match(regex->code, subject_of(scan), length, scan->at, options, scan->data, scan->match);
 }
 
 static int match_counted(alloy_regex_scan *scan)
@@ -352,10 +353,10 @@ static int match_counted(alloy_regex_scan *scan)
 /* Is there a match that begins at scan->at? Its end in *end. */
 static alloy_status match_here(alloy_regex_scan *scan, bool *found, size_t *end)
 {
-    alloy_status status = alloy_budget_charge(scan->budget, STEPS_A_TRY, PART);
+    alloy_status status = alloy_budget_charge(scan->budget, scan->regex->try_steps, PART);
     if (status)
         return status;
-    int result = try_match(scan);
+    int result = scan->regex->compiled ? try_match(scan) : PCRE2_ERROR_PARTIAL;
     if (result != PCRE2_ERROR_NOMATCH && result <= 0)
         result = match_counted(scan);
     *found = result > 0;

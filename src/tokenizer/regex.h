@@ -8,7 +8,11 @@
  * Time. PCRE2 backtracks, and its own limit counts neither the characters that it looks at nor what a possessive part
  * passes over. So every match is first tried within a few steps and a few characters: nearly all matches of honest
  * patterns are found so, and no other can take long. Where that is too little, the pattern is run again with a callout
- * before each of its items, which charges the caller's budget for every character that was passed (budget.h). */
+ * before each of its items, which charges the caller's budget for every character that was passed (budget.h).
+ *
+ * What the first try can take: machine code counts each repeat and each turn of a group. Between two of these it looks
+ * at each item of the pattern once at most, and an item is a few characters (looks_far: patterns of which that is not
+ * true have no first try); a repeat looks at the few characters at most. */
 #ifndef ALLOY_TOKENIZER_REGEX_H
 #define ALLOY_TOKENIZER_REGEX_H
 

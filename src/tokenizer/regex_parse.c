@@ -20,7 +20,7 @@
 #include "base/status.h"
 #include "base/utf8.h"
 
-enum { MOST_BYTES = 16384, MOST_GROUPS = 64, MOST_NESTED_CLASSES = 16, MOST_REPEATS = 1000 };
+enum { MOST_BYTES = 16384, MOST_GROUPS = 64, MOST_NESTED_CLASSES = 16, MOST_REPEATS = 1000, FEW_REPEATS = 4 };
 
 struct parser {
     const char *pattern;
@@ -386,6 +386,12 @@ static void take_class(struct parser *p, alloy_code_set *set, int depth)
 
 static void take_alternation(struct parser *p, int depth);
 
+/* Is what was written since `from` one set of characters? */
+static bool is_one_set(const alloy_text *text, size_t from)
+{
+    return text->size == from + 3 && text->bytes[from] == ALLOY_REGEX_SET_MARK;
+}
+
 /* A group, with p->at behind its "("; tells whether it has a width of its own. */
 static bool take_group(struct parser *p, int depth)
 {
@@ -410,7 +416,10 @@ static bool take_group(struct parser *p, int depth)
     if (strchr(kinds[kind].opens, 'i'))
         p->ignore_case = kinds[kind].opens[1] == 'i';
     emit(p, kinds[kind].becomes);
+    size_t before = p->parts->text.size;
     take_alternation(p, depth);
+    if (kinds[kind].looks && !is_one_set(&p->parts->text, before))
+        p->parts->looks_far = true;
     if (!take(p, ")"))
         fail(p, "a group without its )");
     emit(p, ")");
@@ -537,6 +546,8 @@ static void take_interval(struct parser *p)
     }
     if (least > p->parts->longest_repeat)
         p->parts->longest_repeat = least;
+    if (least > FEW_REPEATS)
+        p->parts->looks_far = true;
     alloy_text_format(&p->parts->text, "{%d", least < 0 ? 0 : least);
     if (comma)
         emit(p, ",");

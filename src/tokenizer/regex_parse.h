@@ -17,6 +17,7 @@ typedef struct alloy_regex_parts {
     alloy_code_set *sets; /* [set_count], all different */
     int64_t set_count, set_capacity;
     int longest_repeat; /* the largest n of an interval {n,m} */
+    bool looks_far;     /* a lookaround is more than one character, or an interval needs more than a few */
 } alloy_regex_parts;    /* {0} is empty */
 
 /* Syntax that is not known to mean the same in both libraries is FORMAT, and the message names it. */

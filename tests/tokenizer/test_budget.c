@@ -170,6 +170,9 @@ static void t19_a_template_adds_few_tokens(void **state)
 
 #define REGEX(pattern) ((struct parts){.pretokenizer = SPLIT("{\"Regex\":\"" pattern "\"}", "Isolated")})
 
+#define TEN_LOOKS "(?=h)(?=h)(?=h)(?=h)(?=h)(?=h)(?=h)(?=h)(?=h)(?=h)"
+#define LOOKS TEN_LOOKS TEN_LOOKS TEN_LOOKS TEN_LOOKS TEN_LOOKS
+
 static void t20_patterns_that_look_at_the_whole_text_from_each_character(void **state)
 {
     (void)state;
@@ -182,6 +185,8 @@ static void t20_patterns_that_look_at_the_whole_text_from_each_character(void **
     refuse_text(REGEX("(?:h|h)*w"), "h", MIB, part);
     refuse_text(REGEX("(?>h*l?)*w"), "h", MIB, part);
     refuse_text(REGEX("h{1000}x"), "h", MIB, part);
+    refuse_text(REGEX("(?:" LOOKS LOOKS LOOKS LOOKS LOOKS LOOKS "h)*x"), "hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhw", MIB, part);
+    refuse_text(REGEX("(?:(?=h{60})(?=h{60})(?=h{60})(?=h{60})(?=h{60})h)*x"), "h", MIB, part);
     refuse_text((struct parts){.normalizer = REPLACE("{\"Regex\":\"[^x]*x\"}", "")}, "h", MIB, part);
 }
 
