@@ -255,8 +255,9 @@ static inline double processor_seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-/* What refusing a bad input may take: a second of processor time, and so much memory beyond the input's own size. Beside
- * busy neighbours a second of a processor does a fraction of its work, so a test fails only beyond what a defect takes. */
+/* What refusing a bad input may take: a second of processor time, and so much memory beyond the input's own size.
+ * Beside busy neighbours a second of a processor does a fraction of its work, so a test fails only beyond what a defect
+ * takes. */
 enum { REFUSAL_BYTES = 64 << 20, REFUSAL_SECONDS = 1, HANG_SECONDS = 5 };
 
 struct refusal {

@@ -195,7 +195,7 @@ static void declare(alloy_cache *cache, const alloy_model *model)
 {
     expect_ok(alloy_cache_reserve(cache, CONTEXT));
     for (int64_t l = 0; l < model->config.num_hidden_layers; l++) {
-        const alloy_state_spec *spec = &model->layers[l].state;
+        const alloy_state_spec *spec = model->layers[l].state;
         for (int i = 0; i < spec->count; i++) {
             const alloy_state_store *store = &cache->blocks[l].store[i];
             size_t floats = (size_t)spec->part[i].width * (size_t)(store->capacity ? store->capacity : 1);
