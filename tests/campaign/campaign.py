@@ -6,6 +6,7 @@ that breaks a promise is a line of the report, and what it was made of stays in 
 
 import argparse
 import datetime
+import hashlib
 import json
 import pathlib
 import random
@@ -188,56 +189,71 @@ def try_model(trial):
 # ---- Tokenizers, kills, command lines, fuzzers -----------------------------------------------------------------------
 
 
-def whole_model(path):
-    """The hash-free check: does what stands there load?"""
-    return (path / "config.json").exists() and any(path.glob("model*.safetensors"))
+WRITERS = {  # what a trial runs; TARGET is what it writes
+    "init": ["init", "MODEL", "--out", "TARGET"],
+    "convert": ["convert", "MODEL", "--out", "TARGET", "--dtype", "bf16"],
+    "init --force": ["init", "MODEL", "--out", "TARGET", "--seed", "5", "--force"],
+    "convert --force": ["convert", "MODEL", "--out", "TARGET", "--dtype", "bf16", "--force"],
+    "logits": ["logits", "MODEL", "--ids", ",".join(["1"] * 40), "--out", "TARGET", "--hidden"],
+    "routing": ["logits", "MODEL", "--ids", ",".join(["1"] * 40), "--out", "-", "--routing-out", "TARGET"],
+    "html": ["roofline", "MODEL", "--html", "TARGET"],
+    "svg": ["roofline", "MODEL", "--svg", "TARGET"],
+}
 
 
-def try_kill(trial):
-    """A writer is killed at a random moment: the old or the new, loadable; a later run is not confused."""
-    draw, folder = trial.random, trial.folder
-    model = GOLDEN / draw.choice(MODELS)
-    kind = draw.choice(["init", "convert", "logits", "html", "svg", "force"])
-    out = folder / "out" / "target"
-    out.parent.mkdir()
-    words = {
-        "init": ["init", model, "--out", out],
-        "convert": ["convert", model, "--out", out, "--dtype", "bf16"],
-        "force": ["init", model, "--out", out, "--seed", "5", "--force"],
-        "logits": ["logits", model, "--ids", ",".join(["1"] * 40), "--out", out, "--hidden"],
-        "html": ["roofline", model, "--html", out],
-        "svg": ["roofline", model, "--svg", out],
-    }[kind]
-    old = draw.random() < 0.5 or kind == "force"
-    if old and kind in ("logits", "html", "svg"):
-        out.write_bytes(b"old")
-    elif old and kind == "force":
-        trial.run("init", model, "--out", out, codes={0})
+def contents(path):
+    """What stands there, by hashes; None: nothing, or a folder that is no model."""
+    if path.is_file():
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    if not (path / "config.json").exists():
+        return None
+    return {file.name: contents(file) for file in path.iterdir() if not file.name.startswith(".")}
+
+
+def is_killed(trial, words, seconds):
+    """Runs the words and kills them after so long. False: they were done before."""
     process = subprocess.Popen(
         [str(attack.COMMAND), *map(str, words)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=trial.scratch.env,
     )
-    time.sleep(draw.random() ** 2 * (0.3 if attack.SLOW else 0.06))
+    time.sleep(seconds)
     process.send_signal(signal.SIGKILL)
-    killed = process.wait() == -signal.SIGKILL
-    if kind in ("init", "convert", "force"):
-        if kind == "force":
-            require(whole_model(out), "the old model is gone and the new one is not there")
-        if out.exists() and (out / "config.json").exists():
-            trial.run("verify", out, "--tokens", "2", "--cpu", "generic", codes={0})
-        trial.run(*words, *([] if kind == "force" or not whole_model(out) else ["--force"]), codes={0})
-        trial.run("verify", out, "--tokens", "2", "--cpu", "generic", codes={0})
-    else:
-        if out.exists() and out.read_bytes() != b"old":
-            require(out.stat().st_size > 100, "half a file")
-            if kind == "logits":
-                attack.read_safetensors(out)
-            else:
-                require(out.read_bytes().rstrip().endswith(b">"), "half a page")
-        trial.run(*words, codes={0})
-    return f"{kind}, {'killed' if killed else 'done before'}"
+    return process.wait() == -signal.SIGKILL
+
+
+def try_kill(trial):
+    """A writer is killed at a random moment: the old stands there or the new, and a later run writes the new."""
+    draw, folder = trial.random, trial.folder
+    kind = draw.choice(sorted(WRITERS))
+    model = GOLDEN / ("qwen3_moe" if kind == "routing" else draw.choice(MODELS))
+    target, finished = folder / "target/it", folder / "finished"
+
+    def words(path, *more):
+        return [{"MODEL": model, "TARGET": path}.get(word, word) for word in WRITERS[kind]] + list(more)
+
+    began = time.monotonic()
+    trial.run(*words(finished), codes={0})
+    duration = time.monotonic() - began
+    new = contents(finished)
+    for _ in range(30):
+        shutil.rmtree(target.parent, ignore_errors=True)
+        target.parent.mkdir()
+        if kind.endswith("--force"):
+            trial.run("init", model, "--out", target, codes={0})
+        elif not kind.startswith(("init", "convert")) and draw.random() < 0.5:
+            target.write_bytes(b"old")
+        old = contents(target)
+        killed = is_killed(trial, words(target), draw.random() * duration)
+        now = contents(target)
+        require(now in (old, new), f"neither the old nor the new stands there: {now}")
+        forced = ["--force"] if kind in ("init", "convert") and now == new else []
+        trial.run(*words(target, *forced), codes={0})
+        require(contents(target) == new, "a later run does not write the new")
+        if killed:
+            return kind
+    raise Broken("30 runs ended before they were killed")
 
 
 def flags_of(scratch):
