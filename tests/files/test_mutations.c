@@ -3,7 +3,7 @@
 #include "support.h"
 
 #include "attacks/safetensors_cases.h"
-#include "base/random.h"
+#include "fuzz/changes.h"
 #include "fuzz/targets.h"
 
 enum { LARGEST = 4096, ROUNDS = 12000 };
@@ -40,61 +40,9 @@ static const char *const pieces[] = {"\"",
                                      "\"dtype\":",
                                      "[0,0]"};
 
-struct source {
-    uint64_t stream, counter;
-};
-
-static uint32_t draw(struct source *source, size_t below)
+static struct changes changes_of(uint64_t round)
 {
-    uint32_t words[4];
-    alloy_random_4(20240607, source->stream, source->counter++, words);
-    return below ? (uint32_t)(words[0] % below) : 0;
-}
-
-static size_t insert(uint8_t *bytes, size_t size, size_t at, const void *piece, size_t length)
-{
-    if (size + length > LARGEST)
-        return size;
-    memmove(bytes + at + length, bytes + at, size - at);
-    memcpy(bytes + at, piece, length);
-    return size + length;
-}
-
-/* One change; returns the new size. */
-static size_t change(uint8_t *bytes, size_t size, struct source *source)
-{
-    size_t at = draw(source, size + 1), length = 1 + draw(source, 8);
-    const char *piece = pieces[draw(source, sizeof pieces / sizeof *pieces)];
-    length = length < size - at ? length : size - at;
-    switch (draw(source, 6)) {
-    case 0: /* a bit */
-        if (at < size)
-            bytes[at] ^= (uint8_t)(1u << draw(source, 8));
-        return size;
-    case 1: /* a byte */
-        if (at < size)
-            bytes[at] = (uint8_t)draw(source, 256);
-        return size;
-    case 2: /* taken out */
-        memmove(bytes + at, bytes + at + length, size - at - length);
-        return size - length;
-    case 3: /* cut short */
-        return draw(source, 4) ? size : at;
-    case 4: { /* a part again elsewhere */
-        uint8_t copy[8];
-        memcpy(copy, bytes + at, length);
-        return insert(bytes, size, draw(source, size + 1), copy, length);
-    }
-    default:
-        return insert(bytes, size, at, piece, strlen(piece));
-    }
-}
-
-static size_t change_some(uint8_t *bytes, size_t size, struct source *source)
-{
-    for (uint32_t changes = 1 + draw(source, 4); changes > 0; changes--)
-        size = change(bytes, size, source);
-    return size;
+    return (struct changes){20240607, round, 0, pieces, sizeof pieces / sizeof *pieces, LARGEST};
 }
 
 /* The promises read exactly the bytes that are theirs: a copy of the right size lets the sanitizers see one more. */
@@ -112,12 +60,12 @@ static void changed_documents_break_no_promise(void **state)
     (void)state;
     uint8_t bytes[LARGEST];
     for (uint64_t round = 0; round < ROUNDS; round++) {
-        struct source source = {round, 0};
+        struct changes changes = changes_of(round);
         const char *document = documents[round % (sizeof documents / sizeof *documents)];
         size_t size = strlen(document);
         memcpy(bytes, document, size);
         if (round >= sizeof documents / sizeof *documents)
-            size = change_some(bytes, size, &source);
+            size = change_some(&changes, bytes, size);
         try_bytes(fuzz_json, bytes, size);
     }
 }
@@ -135,7 +83,7 @@ static void changed_safetensors_break_no_promise(void **state)
     (void)state;
     uint8_t bytes[LARGEST];
     for (uint64_t round = 0; round < ROUNDS; round++) {
-        struct source source = {round, 0};
+        struct changes changes = changes_of(round);
         const struct safetensors_case *seed = &safetensors_cases[round % SAFETENSORS_CASES];
         size_t size;
         uint8_t *whole = safetensors_case_bytes(seed, &size);
@@ -143,8 +91,8 @@ static void changed_safetensors_break_no_promise(void **state)
         memcpy(bytes, whole, size);
         free(whole);
         if (round >= SAFETENSORS_CASES)
-            size = change_some(bytes, size, &source);
-        if (draw(&source, 8))
+            size = change_some(&changes, bytes, size);
+        if (draw(&changes, 8))
             state_size(bytes, size, seed->data);
         try_bytes(fuzz_safetensors, bytes, size);
     }

@@ -2,7 +2,7 @@
  * promises of fuzz/tokenizer_target.h. Runs the same everywhere; under the sanitizers it finds what they can see. */
 #include "tokenizer/fixture.h"
 
-#include "base/random.h"
+#include "fuzz/changes.h"
 #include "fuzz/tokenizer_target.h"
 
 enum { LARGEST = 8192, ROUNDS = 6000 };
@@ -44,43 +44,6 @@ static const char *const pieces[] = {"\"",        "\\",  "\\\\",  "{",     "}", 
                                      "\\\\p{Lu}", "$",   "Fuse",  "null",  "true", "\xFF", "\xC3", "\\u0000", "h",
                                      "<0xE2>",    "NFD", "Strip", "Split", "1e9",  " "};
 
-static uint32_t draw(uint64_t *counter, size_t below)
-{
-    uint32_t words[4];
-    alloy_random_4(20240917, 1, (*counter)++, words);
-    return below ? (uint32_t)(words[0] % below) : 0;
-}
-
-/* One change; returns the new size. */
-static size_t change(uint8_t *bytes, size_t size, uint64_t *counter)
-{
-    size_t at = draw(counter, size + 1), from = draw(counter, size + 1), length = 1 + draw(counter, 24);
-    uint8_t copy[32];
-    const char *piece = pieces[draw(counter, sizeof pieces / sizeof *pieces)];
-    switch (draw(counter, 4)) {
-    case 0: /* a byte */
-        if (at < size)
-            bytes[at] = (uint8_t)draw(counter, 256);
-        return size;
-    case 1: /* taken out */
-        length = length < size - at ? length : size - at;
-        memmove(bytes + at, bytes + at + length, size - at - length);
-        return size - length;
-    case 2: /* put in */
-        length = strlen(piece);
-        memcpy(copy, piece, length);
-        break;
-    default: /* repeated elsewhere */
-        length = length < size - from ? length : size - from;
-        memcpy(copy, bytes + from, length);
-    }
-    if (size + length > LARGEST)
-        return size;
-    memmove(bytes + at + length, bytes + at, size - at);
-    memcpy(bytes + at, copy, length);
-    return size + length;
-}
-
 static void the_documents_are_sound(void **state)
 {
     (void)state;
@@ -95,13 +58,12 @@ static void changed_tokenizers_keep_every_promise(void **state)
 {
     (void)state;
     static uint8_t bytes[LARGEST];
-    uint64_t counter = 0;
+    struct changes changes = {20240917, 1, 0, pieces, sizeof pieces / sizeof *pieces, LARGEST};
     for (int round = 0; round < ROUNDS; round++) {
-        const char *document = documents[draw(&counter, sizeof documents / sizeof *documents)];
+        const char *document = documents[draw(&changes, sizeof documents / sizeof *documents)];
         size_t size = strlen(document);
         memcpy(bytes, document, size);
-        for (uint32_t changes = 1 + draw(&counter, 3); changes > 0; changes--)
-            size = change(bytes, size, &counter);
+        size = change_some(&changes, bytes, size);
         fuzz_tokenizer(bytes, size);
     }
 }
