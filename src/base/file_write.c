@@ -221,11 +221,27 @@ static alloy_status check_folder(alloy_target *t, const char *given, const char 
     return ALLOY_OK;
 }
 
+/* Would a new file of this name, beside a model, become a part of it? */
+static bool is_read_with_model(const char *path)
+{
+    static const char *const names[] = {
+        "generation_config.json", "tokenizer.json",           "tokenizer_config.json",       "special_tokens_map.json",
+        "added_tokens.json",      "chat_template.jinja",      "chat_template.json",          "hf_quant_config.json",
+        "model.safetensors",      "preprocessor_config.json", "model.safetensors.index.json"};
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
 static alloy_status check_regular(alloy_target *t, const char *given, const char *folder, bool is_model)
 {
     const char *printable = alloy_printable_path(given);
     if (t->exists && is_model)
         return alloy_fail(ALLOY_IO, "%s: is a file of the model in its folder; write elsewhere", printable);
+    if (!t->exists && is_model && is_read_with_model(t->path))
+        return alloy_fail(ALLOY_IO, "%s: would become a file of the model in its folder; write elsewhere", printable);
     if (t->exists && is_hub_blobs(folder))
         return alloy_fail(ALLOY_IO, "%s: is a file of the Hub's cache; write elsewhere", printable);
     if (t->exists && alloy_mapping_holds(t->info.st_dev, t->info.st_ino))

@@ -535,7 +535,9 @@ static void w5_a_file_of_a_model_is_refused_by_any_link(void **state)
         remove(link);
         expect_file(path_in(folder, target), "old");
     }
-    expect_ok(replace(path_in(folder, "m/new.html"), "x")); /* a new file is none of the model's */
+    expect_ok(replace(path_in(folder, "m/new.html"), "x")); /* a new file is none of the model's, but for its name */
+    expect_failure(replace(path_in(folder, "m/generation_config.json"), "x"), ALLOY_IO, "would become a file");
+    expect_failure(replace(path_in(to_folder, "tokenizer_config.json"), "x"), ALLOY_IO, "would become a file");
     remove(path_in(folder, "m/config.json"));
     expect_ok(replace(path_in(folder, "m/model.safetensors"), "x")); /* nor are weights alone a model */
 
