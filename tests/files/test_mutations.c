@@ -45,16 +45,6 @@ static struct changes changes_of(uint64_t round)
     return (struct changes){20240607, round, 0, pieces, sizeof pieces / sizeof *pieces, LARGEST};
 }
 
-/* The promises read exactly the bytes that are theirs: a copy of the right size lets the sanitizers see one more. */
-static void try_bytes(void (*target)(const uint8_t *, size_t), const uint8_t *bytes, size_t size)
-{
-    uint8_t *exact = malloc(size ? size : 1);
-    assert_non_null(exact);
-    memcpy(exact, bytes, size);
-    target(exact, size);
-    free(exact);
-}
-
 static void changed_documents_break_no_promise(void **state)
 {
     (void)state;
