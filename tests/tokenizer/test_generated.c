@@ -17,8 +17,8 @@
 /* Bounds: seconds of processor time, and bytes. */
 #define SECONDS 1.0
 #define SECONDS_A_BYTE 10e-6
-#define OPEN_BYTES ((size_t)16 << 20) /* 96 patterns, whose tables take 100 kB each */
-#define OPEN_BYTES_A_BYTE 256         /* normalized added tokens may be 64 times as long, in two buffers */
+#define OPEN_BYTES ((size_t)24 << 20) /* 96 patterns, whose tables take 200 kB each */
+#define OPEN_BYTES_A_BYTE 512         /* normalized added tokens may be 64 times as long, in two buffers */
 #define CALL_BYTES ((size_t)64 << 20)
 #define CALL_BYTES_A_BYTE 4096 /* a text may grow 65 times, and takes 60 bytes a byte of what it became */
 
