@@ -58,18 +58,23 @@ static bool is_dots(const char *name)
     return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
-/* Calls `visit` for each entry of a folder until one fails; IO where it cannot be listed. */
-static alloy_status each_entry(const char *path, alloy_status (*visit)(void *context, int folder, const char *name),
-                               void *context)
+/* Calls `visit` for each entry of an open folder until one fails; IO, with its path, where it cannot be listed. */
+static alloy_status each_entry(int folder, const char *path,
+                               alloy_status (*visit)(void *context, int folder, const char *name), void *context)
 {
     alloy_status status = ALLOY_OK;
-    DIR *folder = opendir(path);
-    if (!folder)
-        return fail_io(path, "cannot list the folder");
-    for (struct dirent *entry; !status && (entry = readdir(folder));)
+    int descriptor = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *entries = descriptor < 0 ? NULL : fdopendir(descriptor);
+    if (!entries) {
+        status = fail_io(path, "cannot list the folder");
+        if (descriptor >= 0)
+            close(descriptor);
+        return status;
+    }
+    for (struct dirent *entry; !status && (entry = readdir(entries));)
         if (!is_dots(entry->d_name))
-            status = visit(context, dirfd(folder), entry->d_name);
-    closedir(folder);
+            status = visit(context, folder, entry->d_name);
+    closedir(entries);
     return status;
 }
 
@@ -90,15 +95,23 @@ static alloy_status look_for_taken(void *context, int folder, const char *name)
     return ALLOY_OK;
 }
 
+/* A mark that somebody else made says nothing. */
+static bool has_own_mark(int folder)
+{
+    struct stat info;
+    return fstatat(folder, MARK, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode) && info.st_uid == geteuid();
+}
+
 /* A file that would be written over; what a killed writer left is nobody's. */
 static alloy_status find_taken(const char *folder, struct taken *taken)
 {
     int descriptor = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (descriptor < 0)
         return fail_io(folder, "cannot open folder");
-    bool left = has(descriptor, MARK) && !alloy_folder_holds_model(folder);
+    bool left = has_own_mark(descriptor) && !alloy_folder_holds_model(folder);
+    alloy_status status = left ? ALLOY_OK : each_entry(descriptor, folder, look_for_taken, taken);
     close(descriptor);
-    return left ? ALLOY_OK : each_entry(folder, look_for_taken, taken);
+    return status;
 }
 
 /* ---- Removing ---------------------------------------------------------------------------------------------------- */
@@ -126,23 +139,20 @@ static alloy_status remove_entry(void *context, int folder, const char *name)
     return ALLOY_OK;
 }
 
-/* Removes a folder beside `target` with the model that it holds, and moves to `target` what else it holds. config.json
- * goes first: what is half removed is no model. The new model stands: from here on nothing fails, but is said. */
-static void remove_folder(const char *path, const char *target, const char *const *names)
+/* Removes an open folder beside `target` with the model that it holds, and moves to `target` what else it holds.
+ * config.json goes first: what is half removed is no model. The new model stands: from here on nothing fails, but is
+ * said. */
+static void remove_folder(int folder, const char *path, const char *target, const char *const *names)
 {
-    int folder = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (folder < 0)
-        return;
     struct removal removal = {names, open(target, O_PATH | O_DIRECTORY | O_CLOEXEC), false};
     if (is_ours(CONFIG, names))
         (void)!unlinkat(folder, CONFIG, 0);
-    (void)!each_entry(path, remove_entry, &removal);
+    (void)!each_entry(folder, path, remove_entry, &removal);
     if (rmdir(path) != 0)
         alloy_warn("%s: what is left of an earlier model's folder could not be removed: %s", alloy_printable_path(path),
                    strerror(errno));
     if (removal.target >= 0)
         close(removal.target);
-    close(folder);
 }
 
 /* ---- What killed writers left ------------------------------------------------------------------------------------ */
@@ -153,20 +163,34 @@ struct sweep {
     const char *ending, *own; /* `own` is not looked at */
 };
 
-/* Takes the folder away, or back to its name; IO where a writer is at it. */
+/* May what is in a folder have been put there by another user? Anybody can make a folder of such a name where many may
+ * write, as in /tmp, and so give the next writer's model files that it never had. */
+static bool is_written_by_others(const struct stat *folder)
+{
+    return folder->st_uid != geteuid() || (folder->st_mode & (S_IWGRP | S_IWOTH));
+}
+
+/* Takes the folder away, or back to its name; IO where a writer is at it. What others may have made is left alone. */
 static alloy_status sweep_folder(const struct sweep *s, const char *path)
 {
     int lock;
-    if (!alloy_folder_exists(path) || (s->own && strcmp(path, s->own) == 0))
+    struct stat info;
+    if (lstat(path, &info) != 0 || !S_ISDIR(info.st_mode) || (s->own && strcmp(path, s->own) == 0))
+        return ALLOY_OK;
+    if (info.st_uid == geteuid() && is_written_by_others(&info))
+        alloy_warn("%s: left by a writer that was killed, but others may write to it; look through it and remove it",
+                   alloy_printable_path(path));
+    if (is_written_by_others(&info))
         return ALLOY_OK;
     alloy_status status = alloy_folder_lock(path, &lock);
     if (status)
         return alloy_folder_exists(path) ? status : ALLOY_OK; /* its writer is done */
-    bool back = s->ending == OLD && !alloy_folder_exists(s->target);
+    bool same = fstat(lock, &info) == 0 && !is_written_by_others(&info);
+    bool back = same && s->ending == OLD && !alloy_folder_exists(s->target);
     if (back && rename(path, s->target) != 0)
         status = fail_io(path, "cannot take back the model's folder");
-    else if (!back)
-        remove_folder(path, s->target, s->names);
+    else if (same && !back)
+        remove_folder(lock, path, s->target, s->names);
     alloy_folder_unlock(lock);
     return status;
 }
@@ -198,9 +222,14 @@ static alloy_status sweep(const char *target, const char *parent, const char *co
     struct sweep s = {target, parent, name_of(target), names, OLD, own};
     if (!*s.name || access(parent, R_OK | W_OK | X_OK) != 0)
         return ALLOY_OK;
-    alloy_status status = each_entry(parent, sweep_entry, &s);
+    int folder = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0)
+        return fail_io(parent, "cannot open folder");
+    alloy_status status = each_entry(folder, parent, sweep_entry, &s);
     s.ending = MADE;
-    return status ? status : each_entry(parent, sweep_entry, &s);
+    status = status ? status : each_entry(folder, parent, sweep_entry, &s);
+    close(folder);
+    return status;
 }
 
 /* ---- May it be written? ------------------------------------------------------------------------------------------ */
@@ -341,6 +370,27 @@ alloy_status alloy_folder_check(const char *folder, const char *const *names, bo
 
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
+static alloy_status refuse_entry(void *context, int folder, const char *name)
+{
+    const alloy_folder_writer *w = context;
+    (void)folder;
+    return alloy_fail(ALLOY_IO, "%s: another process put %s into the folder that is made for it",
+                      alloy_printable_path(w->given), alloy_printable(name, strlen(name)));
+}
+
+/* From here to the commit nobody else can write into the folder that was made, or nothing in it could be trusted when
+ * its writer is killed. */
+static alloy_status make_private(alloy_folder_writer *w)
+{
+    struct stat info;
+    if (fstat(w->lock, &info) != 0)
+        return fail_io(w->given, "cannot look at the folder made for it");
+    w->mode = info.st_mode & 07777;
+    if (fchmod(w->lock, S_IRWXU) != 0) /* a file system without modes */
+        w->mode = 0;
+    return each_entry(w->lock, w->path, refuse_entry, w);
+}
+
 /* Makes and locks a folder beside the target, and sees that no other writer is at it. */
 static alloy_status open_beside(alloy_folder_writer *w, const char *parent)
 {
@@ -359,6 +409,7 @@ static alloy_status open_beside(alloy_folder_writer *w, const char *parent)
     if (!made)
         alloy_text_free(&path);
     status = status ? status : alloy_folder_lock(w->path, &w->lock);
+    status = status ? status : make_private(w);
     return status ? status : sweep(w->target, parent, w->names, w->path);
 }
 
@@ -374,7 +425,7 @@ static alloy_status open_in_place(alloy_folder_writer *w)
     close(mark);
     struct removal left = {w->names, -1, true};
     alloy_status status = alloy_folder_sync(w->path);
-    return status ? status : each_entry(w->path, remove_entry, &left);
+    return status ? status : each_entry(folder, w->path, remove_entry, &left);
 }
 
 static alloy_status open_writer(alloy_folder_writer *w, const char *parent, bool force)
@@ -469,8 +520,8 @@ static alloy_status carry_all(const alloy_folder_writer *w)
 {
     struct carry c = {.writer = w, .target = w->target_lock, .fresh = w->lock};
     struct stat old;
-    alloy_status status = each_entry(w->target, carry_over, &c);
-    status = status ? status : each_entry(w->path, keep_mode_of, &c);
+    alloy_status status = each_entry(w->target_lock, w->target, carry_over, &c);
+    status = status ? status : each_entry(w->lock, w->path, keep_mode_of, &c);
     if (!status && fstat(w->target_lock, &old) == 0)
         alloy_keep_mode(w->lock, &old);
     return status;
@@ -524,6 +575,8 @@ static void close_writer(alloy_folder_writer *w)
 static alloy_status commit_beside(alloy_folder_writer *w)
 {
     alloy_status status = w->replaces ? carry_all(w) : ALLOY_OK;
+    if (!w->replaces && w->mode && fchmod(w->lock, w->mode) != 0)
+        status = fail_io(w->given, "cannot set the mode of the folder made for it");
     char *parent = status ? NULL : alloy_folder_of(w->target); /* so that no memory is needed later */
     if (!status && !parent)
         status = ALLOY_NOMEM;
@@ -531,9 +584,11 @@ static alloy_status commit_beside(alloy_folder_writer *w)
         status = fail_io(w->given, "cannot sync folder");
     status = status ? status : w->replaces ? exchange(w) : take_name(w);
     if (!status) {
+        if (w->replaces)
+            (void)!fchmod(w->target_lock, S_IRWXU); /* the old one: the next writer may remove it if this is killed */
         status = alloy_folder_sync(parent);
         if (w->replaces)
-            remove_folder(w->path, w->target, w->names);
+            remove_folder(w->target_lock, w->path, w->target, w->names);
         close_writer(w);
     }
     alloy_memory_free(parent);
@@ -559,8 +614,9 @@ void alloy_folder_abandon(alloy_folder_writer *w)
 {
     bool beside = w->path && strcmp(w->path, w->target) != 0;
     struct removal removal = {w->names, beside ? w->target_lock : -1, !beside};
-    if (w->path)
-        (void)!each_entry(w->path, remove_entry, &removal);
+    int folder = beside ? w->lock : w->target_lock;
+    if (w->path && folder >= 0)
+        (void)!each_entry(folder, w->path, remove_entry, &removal);
     if (beside)
         rmdir(w->path);
     else if (w->path)

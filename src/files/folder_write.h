@@ -13,6 +13,10 @@
  * them, and the next one of the same folder takes them away or back. A folder on the way is locked: a second writer is
  * refused (IO). Links to the folder are followed, and stay.
  *
+ * Where many may write, as in /tmp, anybody can make such names. A folder that is made is its owner's alone (0700)
+ * until the commit, and only a folder that this user owns and nobody else may write to is taken for what a killed
+ * writer left; a mark likewise.
+ *
  * A mount point or the current folder cannot change places: `force` is refused there. */
 #ifndef ALLOY_FILES_FOLDER_WRITE_H
 #define ALLOY_FILES_FOLDER_WRITE_H
@@ -26,6 +30,7 @@ typedef struct alloy_folder_writer {
     char *target;             /* where they belong, links followed; `path` itself where it is written in place */
     const char *given;        /* the caller's words, for messages */
     const char *const *names; /* of the files that are written beside weights; ends with NULL */
+    unsigned mode;            /* that `path` gets at the end where nothing was; 0: it stays as it was made */
     bool replaces;            /* a folder stands at `target` that `path` changes places with */
     int lock, target_lock;    /* -1: none */
 } alloy_folder_writer;

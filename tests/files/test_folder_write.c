@@ -283,6 +283,100 @@ static void f12_a_second_writer_is_refused(void **state)
     remove_folder(parent);
 }
 
+/* ---- Names that others made -------------------------------------------------------------------------------------- */
+
+/* A folder beside m with a model's files, as if a killed writer of m had left it. */
+static char *plant(const char *parent, const char *ending)
+{
+    char name[64];
+    snprintf(name, sizeof name, ".m.0123456789abcdef.%s", ending);
+    char *folder = kept(parent, name);
+    assert_int_equal(mkdir(folder, 0755), 0);
+    write_text(folder, "config.json", "planted");
+    write_text(folder, "chat_template.jinja", "planted");
+    return folder;
+}
+
+/* Another user's, or one that others may write to: neither taken back nor moved from, and nobody waits for its lock. */
+static void folders_that_others_may_have_made_are_left_alone(void **state)
+{
+    (void)state;
+    bool root = geteuid() == 0;
+    const struct {
+        const char *ending;
+        unsigned mode;
+        bool foreign, force;
+    } cases[] = {
+        {"tmp", 01777, false, false}, {"old", 0777, false, false}, {"tmp", 0775, false, true},
+        {"tmp", 0700, true, false},   {"old", 0755, true, false},  {"old", 0777, true, false},
+        {"tmp", 0777, true, true},    {"old", 0755, true, true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        if (cases[i].foreign && !root)
+            continue;
+        char *parent = test_folder(), *folder = kept(parent, "m");
+        assert_int_equal(chmod(parent, 01777), 0);
+        if (cases[i].force)
+            expect_ok(write_to(folder, "old", false));
+        char *planted = plant(parent, cases[i].ending);
+        assert_int_equal(chmod(planted, cases[i].mode), 0);
+        assert_int_equal(cases[i].foreign ? chown(planted, 65534, 65534) : 0, 0);
+        int lock;
+        expect_ok(alloy_folder_lock(planted, &lock));
+        expect_ok(write_to(folder, "new", cases[i].force));
+        alloy_folder_unlock(lock);
+        assert_true(is_model(folder, "new"));
+        assert_int_equal(count_entries(folder), 3);
+        assert_true(holds(planted, "chat_template.jinja", "planted"));
+        free(planted);
+        free(folder);
+        remove_folder(parent);
+    }
+    if (!root)
+        print_message("not run: folders of another user, which root alone can make here\n");
+}
+
+static void a_mark_that_another_user_made_gives_nothing_away(void **state)
+{
+    (void)state;
+    if (geteuid() != 0) {
+        print_message("not run: a file of another user, which root alone can make here\n");
+        return;
+    }
+    char *parent = test_folder(), *folder = kept(parent, "m");
+    write_text(parent, "m/model.safetensors", "mine");
+    write_text(parent, "m/.alloy-writing", "");
+    assert_int_equal(chown(path_in(folder, ".alloy-writing"), 65534, 65534), 0);
+    expect_failure(write_to(folder, "new", false), ALLOY_IO, "would be written over");
+    assert_true(holds(folder, "model.safetensors", "mine"));
+    assert_int_equal(chown(path_in(folder, ".alloy-writing"), 0, 0), 0);
+    expect_ok(write_to(folder, "new", false));
+    assert_true(is_model(folder, "new"));
+    free(folder);
+    remove_folder(parent);
+}
+
+/* Nobody else can put a file into a model that is being written; the mode that it gets at the end is the usual one. */
+static void a_folder_being_written_is_private(void **state)
+{
+    (void)state;
+    char *parent = test_folder(), *folder = kept(parent, "m");
+    mode_t before = umask(0002);
+    for (int i = 0; i < 2; i++) {
+        alloy_folder_writer w;
+        expect_ok(alloy_folder_open(&w, folder, NAMES, true));
+        assert_int_equal(mode_of(w.path), 0700);
+        expect_ok(put(&w, "model.safetensors", "new"));
+        expect_ok(put(&w, "tokenizer.json", "new"));
+        expect_ok(put(&w, "config.json", "new"));
+        expect_ok(alloy_folder_commit(&w));
+        assert_int_equal(mode_of(folder), 0775);
+    }
+    umask(before);
+    free(folder);
+    remove_folder(parent);
+}
+
 /* ---- Failures ---------------------------------------------------------------------------------------------------- */
 
 static void f5_what_fails_leaves_the_old_model_and_nothing_beside(void **state)
@@ -417,6 +511,9 @@ int main(void)
         cmocka_unit_test(w2_a_link_to_a_folder_stays),
         cmocka_unit_test(w6_the_current_folder_and_mount_points_are_not_replaced),
         cmocka_unit_test(f12_a_second_writer_is_refused),
+        cmocka_unit_test(folders_that_others_may_have_made_are_left_alone),
+        cmocka_unit_test(a_mark_that_another_user_made_gives_nothing_away),
+        cmocka_unit_test(a_folder_being_written_is_private),
         cmocka_unit_test(f5_what_fails_leaves_the_old_model_and_nothing_beside),
         cmocka_unit_test(w6_f11_a_killed_writer_leaves_no_model_or_the_new_one),
         cmocka_unit_test(w6_f11_a_killed_replacement_leaves_the_old_model_or_the_new_one),
