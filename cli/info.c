@@ -55,7 +55,7 @@ static void add_state(facts *f, int64_t layer, int64_t row_bytes)
     const alloy_state_spec *spec = f->model->layers[layer].state;
     amounts *a = &f->layers[layer];
     for (int i = 0; i < spec->count; i++) {
-        const alloy_state_part *part = &spec->part[i];
+        const alloy_part_spec *part = &spec->part[i];
         alloy_count width = part->width;
         if (part->kind == ALLOY_STATE_FIXED)
             a->cache_fixed += width * (int64_t)sizeof(float);

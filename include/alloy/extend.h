@@ -151,12 +151,42 @@ enum { ALLOY_MOST_DIMS = 4 };
 
 typedef struct alloy_pass alloy_pass; /* one reading of a model's forward over one batch */
 
-/* An activation: fp32, contiguous, last dimension fastest. The first dimension is the batch's tokens. */
+/* Memory that tensors lie in. */
+typedef struct alloy_buffer {
+    void *memory;
+} alloy_buffer;
+
+/* What ops read and write: an activation in F32, or indices in I32 or I64. Contiguous, last dimension fastest; the first
+ * dimension is the batch's tokens. A view lies in the memory of another tensor. */
 typedef struct alloy_tensor {
+    alloy_dtype dtype;
     int ndim;
-    int64_t shape[ALLOY_MOST_DIMS]; /* unused ones are 1 */
-    float *data;                    /* NULL when nothing is computed (count) */
+    int64_t shape[ALLOY_MOST_DIMS];  /* unused ones are 1 */
+    alloy_buffer *buffer;            /* NULL when nothing is computed (count) */
+    size_t offset;                   /* of its first element in the buffer, bytes */
+    const struct alloy_tensor *base; /* whose view it is; NULL: of none */
 } alloy_tensor;
+
+/* The elements of a tensor of that dtype, for an op's run; NULL when nothing is computed. */
+static inline void *alloy_tensor_memory(const alloy_tensor *x)
+{
+    return x->buffer ? (char *)x->buffer->memory + x->offset : NULL;
+}
+
+static inline float *alloy_f32(const alloy_tensor *x)
+{
+    return (float *)alloy_tensor_memory(x);
+}
+
+static inline int32_t *alloy_i32(const alloy_tensor *x)
+{
+    return (int32_t *)alloy_tensor_memory(x);
+}
+
+static inline int64_t *alloy_i64(const alloy_tensor *x)
+{
+    return (int64_t *)alloy_tensor_memory(x);
+}
 
 /* A parameter where the file holds it. */
 typedef struct alloy_weight {
@@ -189,8 +219,8 @@ typedef struct alloy_span {
 /* What a forward may ask of its pass. */
 ALLOY_API int64_t alloy_pass_tokens(const alloy_pass *pass); /* rows of the batch, repeats included */
 ALLOY_API const alloy_span *alloy_pass_spans(const alloy_pass *pass, int64_t *count);
-/* [tokens], for modules that route by token; NULL in count */
-ALLOY_API const int64_t *alloy_pass_ids(const alloy_pass *pass);
+/* I64 [tokens], for modules that route by token */
+ALLOY_API alloy_tensor *alloy_pass_ids(alloy_pass *pass);
 
 /* Stops the pass with an error; returns NULL, to be returned. */
 ALLOY_API void *alloy_pass_fail(alloy_pass *pass, alloy_status status, const char *format, ...)
@@ -201,6 +231,12 @@ ALLOY_API void *alloy_pass_fail(alloy_pass *pass, alloy_status status, const cha
 typedef struct alloy_params alloy_params;
 typedef struct alloy_state_spec alloy_state_spec;
 typedef struct alloy_state alloy_state; /* what one layer keeps, for every sequence of the batch */
+
+/* A part of it, as an op's argument. state NULL: none, as after a failure. */
+typedef struct alloy_state_part {
+    const alloy_state *state;
+    int part;
+} alloy_state_part;
 
 /* How `alloy init` draws a parameter, and what else is true of it. */
 enum {
@@ -305,7 +341,7 @@ ALLOY_API const alloy_ffn *alloy_ffn_at(int index);
  * already, by whatever path, is ALLOY_OK. */
 ALLOY_API alloy_status alloy_plugin_load(const char *path);
 
-enum { ALLOY_ABI_VERSION = 1 };
+enum { ALLOY_ABI_VERSION = 2 };
 
 typedef struct alloy_plugin_info {
     uint32_t abi_version;                                /* ALLOY_ABI_VERSION */
@@ -357,12 +393,11 @@ ALLOY_API alloy_tensor *alloy_rotary(alloy_pass *p, alloy_tensor *x, const alloy
 
 /* Appends the rows of x [n, .., ..] to part `part` of the state, rounded to the cache's dtype; gives what attention
  * reads: those rows and the ones before. */
-typedef struct alloy_rows alloy_rows;
-ALLOY_API alloy_rows *alloy_append(alloy_pass *p, const alloy_state *s, int part, alloy_tensor *x);
+ALLOY_API alloy_state_part alloy_append(alloy_pass *p, const alloy_state *s, int part, alloy_tensor *x);
 
 /* Causal softmax attention with grouped heads. q [n, heads, d]; keys rows of kv_heads * d, values of kv_heads * dv; y
  * [n, heads, dv]. window 0: all positions, else a token at t sees t - window + 1 .. t. */
-ALLOY_API alloy_tensor *alloy_attention(alloy_pass *p, alloy_tensor *q, alloy_rows *keys, alloy_rows *values,
+ALLOY_API alloy_tensor *alloy_attention(alloy_pass *p, alloy_tensor *q, alloy_state_part keys, alloy_state_part values,
                                         int64_t kv_heads, float scale, int64_t window);
 
 /* ---- DeepSeek-V4's ops. Entry e of a rate stands for tokens e * rate .. (e + 1) * rate - 1; a token at t sees the
@@ -388,21 +423,24 @@ ALLOY_API alloy_tensor *alloy_compress(alloy_pass *p, alloy_tensor *kv, alloy_te
 
 /* Appends entries x [entries, w] to part `part` of the state; gives those and the ones before. `indexer`: they are the
  * indexer's keys. */
-ALLOY_API alloy_rows *alloy_append_entries(alloy_pass *p, const alloy_state *s, int part, alloy_tensor *x,
-                                           bool indexer);
+ALLOY_API alloy_state_part alloy_append_entries(alloy_pass *p, const alloy_state *s, int part, alloy_tensor *x,
+                                                bool indexer);
 
 /* The `most` visible entries of each token with the largest sum over heads h of weights[h] * heads^-1/2 * max(0,
  * dot(q[h], key)) * d^-1/2; ties to the earlier entry. q [n, heads, d], weights [n, heads], keys rows of d. */
-typedef struct alloy_chosen alloy_chosen;
-ALLOY_API alloy_chosen *alloy_choose_entries(alloy_pass *p, alloy_tensor *q, alloy_tensor *weights, alloy_rows *keys,
-                                             int64_t most);
+typedef struct alloy_chosen {
+    alloy_tensor *entry; /* I32 [n, most], rising within a token; NULL after a failure */
+    alloy_tensor *count; /* I32 [n], of a token's entries; the rest of its row is not set */
+} alloy_chosen;
+ALLOY_API alloy_chosen alloy_choose_entries(alloy_pass *p, alloy_tensor *q, alloy_tensor *weights,
+                                            alloy_state_part keys, int64_t most);
 
 /* alloy_attention over a window, with one head of rows `kv` that are keys and values at once, and with a logit more in
- * each head's softmax, sinks [heads], which has no value. Where `entries` are given a token sees the visible ones too;
- * where `chosen` are given, only those of them. q [n, heads, d] -> [n, heads, d]. */
-ALLOY_API alloy_tensor *alloy_shared_kv_attention(alloy_pass *p, alloy_tensor *q, alloy_rows *kv, alloy_rows *entries,
-                                                  alloy_chosen *chosen, const alloy_weight *sinks, float scale,
-                                                  int64_t window);
+ * each head's softmax, sinks [heads], which has no value. Where `entries` are given (NULL: none) a token sees the
+ * visible ones too; where `chosen` are given (NULL: none), only those of them. q [n, heads, d] -> [n, heads, d]. */
+ALLOY_API alloy_tensor *alloy_shared_kv_attention(alloy_pass *p, alloy_tensor *q, alloy_state_part kv,
+                                                  const alloy_state_part *entries, const alloy_chosen *chosen,
+                                                  const alloy_weight *sinks, float scale, int64_t window);
 
 /* alloy_linear in blocks: group g of y [n, groups * O] is group g of x [n, groups * I] times rows g * O .. of W [groups
  * * O, I], transposed. */
@@ -438,28 +476,33 @@ ALLOY_API alloy_tensor *alloy_mul_sigmoid(alloy_pass *p, alloy_tensor *x, alloy_
 
 /* The k experts of each token and their weights, softmax over all of logits [n, experts] ranked by logit, ties to the
  * lower expert; normalize: divided by the sum of the chosen. */
-typedef struct alloy_routes alloy_routes;
-ALLOY_API alloy_routes *alloy_route_softmax(alloy_pass *p, alloy_tensor *logits, int64_t k, bool normalize);
+typedef struct alloy_routes {
+    alloy_tensor *expert; /* I32 [n, k], rising within a token; NULL after a failure */
+    alloy_tensor *weight; /* F32 [n, k] */
+    int64_t experts;      /* that are chosen from */
+    double distinct;      /* in count: tokens that are expected to differ in where they go, at most n */
+} alloy_routes;
+ALLOY_API alloy_routes alloy_route_softmax(alloy_pass *p, alloy_tensor *logits, int64_t k, bool normalize);
 
 /* DeepSeek's router: scores of logits [n, experts] by `scoring` ("sqrtsoftplus", "sigmoid", "softmax"); the k largest
  * score + bias are chosen, ties to the lower expert; their weights are score / (sum of the chosen + 1e-20) * scale. */
-ALLOY_API alloy_routes *alloy_route_scores(alloy_pass *p, alloy_tensor *logits, const alloy_weight *bias, int64_t k,
-                                           const char *scoring, double scale);
+ALLOY_API alloy_routes alloy_route_scores(alloy_pass *p, alloy_tensor *logits, const alloy_weight *bias, int64_t k,
+                                          const char *scoring, double scale);
 
 /* The same weights for the experts that `table` [vocabulary, k] names for each token's id. gate [experts, H]; only the
  * chosen experts' logits of x [n, H] are computed, so `scoring` is not "softmax". */
-ALLOY_API alloy_routes *alloy_route_by_id(alloy_pass *p, alloy_tensor *x, const alloy_weight *gate,
-                                          const alloy_weight *table, const char *scoring, double scale);
+ALLOY_API alloy_routes alloy_route_by_id(alloy_pass *p, alloy_tensor *x, const alloy_weight *gate,
+                                         const alloy_weight *table, const char *scoring, double scale);
 
 /* For an FFN's foresee: the experts that alloy_route_by_id will choose. */
 ALLOY_API void alloy_foresee_by_id(alloy_pass *p, const alloy_weight *table, const alloy_expert_weights *experts);
 
 /* y [n, H] = sum over a token's experts, in rising expert number, of weight * down(silu(gate x) * up x). */
-ALLOY_API alloy_tensor *alloy_experts(alloy_pass *p, alloy_tensor *x, alloy_routes *routes,
+ALLOY_API alloy_tensor *alloy_experts(alloy_pass *p, alloy_tensor *x, alloy_routes routes,
                                       const alloy_expert_weights *experts);
 
 /* alloy_experts with alloy_swiglu_clamped in the experts. */
-ALLOY_API alloy_tensor *alloy_experts_clamped(alloy_pass *p, alloy_tensor *x, alloy_routes *routes,
+ALLOY_API alloy_tensor *alloy_experts_clamped(alloy_pass *p, alloy_tensor *x, alloy_routes routes,
                                               const alloy_expert_weights *experts, double limit);
 
 /* x [n, H] as `streams` equal streams: [n, streams * H]. */
@@ -483,24 +526,31 @@ ALLOY_API alloy_tensor *alloy_hyper_expand(alloy_pass *p, alloy_tensor *h, alloy
 
 /* ---- Ops of one's own -----------------------------------------------------------------------------------------------
  *
- * An op is its three readings side by side. A front function checks shapes, makes the result with alloy_tensor_new and
- * calls alloy_apply:
+ * An op is its readings side by side. A front function checks shapes, makes the result with alloy_tensor_new and calls
+ * alloy_apply:
  *
  *     alloy_tensor *y = alloy_tensor_new(p, 2, x->shape);
- *     return alloy_apply(p, &scan, &(alloy_args){.in = {x, dt}, .out = {y}, .weight = {w->A}, .state = s, .part =
- *     SCAN_STATE});
- */
+ *     return alloy_apply(p, &scan, &(alloy_args){.in = {x, dt}, .out = {y}, .weight = {w->A}, .state = {{s, SCAN}}});
+ *
+ * All that an op reads or writes stands in its arguments. Options are plain values, without a pointer: whoever keeps a
+ * call keeps a copy of them. */
 
-enum { ALLOY_MOST_INPUTS = 8, ALLOY_MOST_OUTPUTS = 8, ALLOY_MOST_WEIGHTS = 4, ALLOY_MOST_CACHE_ROWS = 4 };
+enum {
+    ALLOY_MOST_INPUTS = 8,
+    ALLOY_MOST_OUTPUTS = 8,
+    ALLOY_MOST_WEIGHTS = 4,
+    ALLOY_MOST_STATES = 4,
+    ALLOY_MOST_CACHE_ROWS = 4
+};
 
 typedef struct alloy_args {
-    alloy_pass *pass; /* set by alloy_apply */
-    alloy_tensor *in[ALLOY_MOST_INPUTS];
+    alloy_pass *pass;                    /* set by alloy_apply */
+    alloy_tensor *in[ALLOY_MOST_INPUTS]; /* up to the first NULL */
     alloy_tensor *out[ALLOY_MOST_OUTPUTS];
     const alloy_weight *weight[ALLOY_MOST_WEIGHTS];
-    const alloy_state *state; /* of the layer, or NULL */
-    int part;                 /* of the state */
-    const void *options;      /* the op's own struct; read before alloy_apply returns */
+    const alloy_expert_weights *experts;       /* of a layer's routed experts, or NULL */
+    alloy_state_part state[ALLOY_MOST_STATES]; /* read, written or both */
+    const void *options;                       /* the op's own struct of plain values */
     size_t options_size;
 } alloy_args;
 
@@ -576,19 +626,24 @@ ALLOY_API void alloy_cost_ids(alloy_cost *cost, alloy_count ids);
 
 typedef struct alloy_op {
     const char *name;
-    void (*run)(const alloy_args *args); /* computes out from in; sequences' states by alloy_state_fixed */
-    void (*count)(const alloy_args *args, alloy_cost *cost); /* from shapes and spans alone */
+    void (*run)(const alloy_args *args); /* computes out from in; NULL: a view, there is nothing to compute */
+    /* from shapes and spans alone; NULL: no work, and nothing that a count would name */
+    void (*count)(const alloy_args *args, alloy_cost *cost);
 } alloy_op;
 
+/* A tensor in F32. NULL and the pass failed when memory is short or sizes overflow (LIMIT). */
 ALLOY_API alloy_tensor *alloy_tensor_new(alloy_pass *p, int ndim, const int64_t *shape);
+
+/* The same memory with another shape of as many elements. */
+ALLOY_API alloy_tensor *alloy_view(alloy_pass *p, alloy_tensor *x, int ndim, const int64_t *shape);
 
 /* Reads the op as the pass does; returns args->out[0], or NULL after a failure. */
 ALLOY_API alloy_tensor *alloy_apply(alloy_pass *p, const alloy_op *op, const alloy_args *args);
 
-/* For run functions. The fixed part of one sequence's state; work divided among threads (tasks are independent; the
- * result must not depend on who runs which; `scratch` has ALLOY_TASK_SCRATCH bytes). */
+/* For run functions. The fixed part args->state[i] of one sequence; work divided among threads (tasks are independent;
+ * the result must not depend on who runs which; `scratch` has ALLOY_TASK_SCRATCH bytes). */
 enum { ALLOY_TASK_SCRATCH = 512 * 1024 };
-ALLOY_API float *alloy_state_fixed(const alloy_args *args, int64_t span);
+ALLOY_API float *alloy_state_fixed(const alloy_args *args, int i, int64_t span);
 ALLOY_API void alloy_pass_parallel(alloy_pass *p, int64_t tasks,
                                    void (*task)(void *context, int64_t index, void *scratch), void *context);
 

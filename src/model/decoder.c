@@ -13,15 +13,14 @@
  * whom they are like. */
 #include "model/decoder.h"
 
-#include <string.h>
-
 enum { LIKE_LAYER = 1 };
 
 struct stream {
     alloy_pass *p;
     const alloy_model *m;
     int64_t streams;
-    alloy_tensor *h; /* [tokens, streams * hidden] */
+    alloy_tensor *h;    /* [tokens, streams * hidden] */
+    alloy_tensor *rows; /* I64 [row_count], whose logits are wanted */
     struct {
         alloy_tensor *y; /* [tokens, hidden], not yet in h; NULL: nothing waits */
         alloy_tensor *carry;
@@ -37,20 +36,23 @@ static alloy_between through(alloy_count read, alloy_count written)
     return (alloy_between){read, written, read, written};
 }
 
-static alloy_tensor *new_stream(alloy_pass *p, int64_t width)
+/* The tensors that live as long as the pass: ids, wanted rows and the stream. */
+static bool take_lasting(struct stream *s, const alloy_decode *d)
 {
+    alloy_pass *p = s->p;
     alloy_arena *arena = p->arena;
     p->arena = p->tables;
-    alloy_tensor *h = alloy_tensor_new(p, 2, (int64_t[]){p->tokens, width});
+    p->ids = alloy_tensor_over(p, (void *)d->ids, ALLOY_I64, 1, &p->tokens);
+    s->rows = alloy_tensor_over(p, (void *)d->rows, ALLOY_I64, 1, &d->row_count);
+    s->h = alloy_tensor_new(p, 2, (int64_t[]){p->tokens, s->streams * s->m->config.hidden_size});
     p->arena = arena;
-    return h;
+    return s->h != NULL;
 }
 
 /* The stream becomes `h`, and everything behind `mark` is given back. */
-static void keep(struct stream *s, const alloy_tensor *h, alloy_arena_mark mark)
+static void keep(struct stream *s, alloy_tensor *h, alloy_arena_mark mark)
 {
-    if (h && h->data)
-        memcpy(s->h->data, h->data, (size_t)alloy_tensor_size(h) * sizeof *h->data);
+    alloy_copy_to(s->p, s->h, h);
     alloy_arena_cut(s->p->arena, mark);
 }
 
@@ -183,14 +185,14 @@ static void embed(struct stream *s)
 }
 
 /* Rows of the stream whose logits are wanted, with the last layer's output. */
-static alloy_tensor *last_rows(struct stream *s, const alloy_decode *d)
+static alloy_tensor *last_rows(struct stream *s)
 {
     alloy_pass *p = s->p;
-    alloy_tensor *h = alloy_pick_rows(p, s->h, d->rows, d->row_count);
+    alloy_tensor *h = alloy_pick_rows(p, s->h, s->rows);
     if (!s->output.y)
         return h;
-    alloy_tensor *y = alloy_pick_rows(p, s->output.y, d->rows, d->row_count), *carry = s->output.carry;
-    return sum(s, h, carry ? alloy_pick_rows(p, carry, d->rows, d->row_count) : NULL, y, true);
+    alloy_tensor *y = alloy_pick_rows(p, s->output.y, s->rows), *carry = s->output.carry;
+    return sum(s, h, carry ? alloy_pick_rows(p, carry, s->rows) : NULL, y, true);
 }
 
 /* One stream of those rows. Where there were several, this is a step of its own, the final norm with it. */
@@ -211,7 +213,7 @@ static void head(struct stream *s, const alloy_decode *d)
     alloy_pass *p = s->p;
     alloy_pass_at(p, s->streams > 1 ? alloy_site_at(ALLOY_SITE_RESIDUAL, s->output.site.layer, s->output.site.module)
                                     : alloy_site_at(ALLOY_SITE_NORM, -1, ""));
-    alloy_tensor *x = collapsed(s, last_rows(s, d));
+    alloy_tensor *x = collapsed(s, last_rows(s));
     alloy_pass_at(p, alloy_site_at(ALLOY_SITE_FINAL_NORM, -1, ""));
     alloy_tensor *normed = alloy_rms_norm(p, x, s->m->final_norm, c->rms_norm_eps, c->rms_norm_unit_offset);
     if (normed)
@@ -222,7 +224,7 @@ static void head(struct stream *s, const alloy_decode *d)
     alloy_tensor *logits = alloy_linear_into(p, normed, s->m->head, d->logits);
     if (logits)
         alloy_pass_between(p, through(alloy_tensor_size(x), alloy_tensor_size(logits)));
-    if (logits && logits->data && !p->kernels->all_finite(logits->data, alloy_tensor_size(logits)))
+    if (logits && d->logits && !p->kernels->all_finite(d->logits, alloy_tensor_size(logits)))
         alloy_pass_not_finite(p, "a logit");
 }
 
@@ -230,8 +232,7 @@ void alloy_decoder_forward(alloy_pass *p, const alloy_model *m, const alloy_deco
 {
     struct stream s = {.p = p, .m = m, .streams = m->residual->streams(&m->config)};
     alloy_arena_mark beginning = alloy_arena_here(p->arena);
-    s.h = new_stream(p, s.streams * m->config.hidden_size);
-    if (!s.h)
+    if (!take_lasting(&s, d))
         return;
     embed(&s);
     for (int64_t i = 0; i < m->config.num_hidden_layers && !p->status; i++) {

@@ -10,6 +10,7 @@ typedef void alloy_layer_function(void *user, int64_t layer, const alloy_tensor 
 
 typedef struct alloy_decode {
     const alloy_state *states; /* [layers] */
+    const int64_t *ids;        /* [tokens]; NULL in count */
     const int64_t *rows;       /* [row_count] rows of the batch whose logits are wanted; NULL in count */
     int64_t row_count;
     float *logits;                    /* [row_count, vocab]; NULL in count */

@@ -142,7 +142,8 @@ static void show_layer(void *user, int64_t layer, const alloy_tensor *h)
         int64_t sequence = w->span_sequence[i], width = alloy_row_size(h);
         const alloy_span *span = &w->spans[i];
         int64_t begin = sequence == w->sequence ? w->offset - span->count : w->sequences[sequence].count - span->count;
-        w->options->hidden(w->options->user, layer, sequence, begin, span->count, width, h->data + span->first * width);
+        w->options->hidden(w->options->user, layer, sequence, begin, span->count, width,
+                           alloy_f32(h) + span->first * width);
     }
 }
 
@@ -158,7 +159,6 @@ static alloy_status run_pass(struct work *w, int64_t tokens)
                        .tokens = tokens,
                        .spans = w->spans,
                        .span_count = w->span_count,
-                       .ids = w->ids,
                        .kernels = s->kernels,
                        .team = &s->team,
                        .residency = s->model->residency,
@@ -167,6 +167,7 @@ static alloy_status run_pass(struct work *w, int64_t tokens)
                        .watch = s->watch,
                        .watch_user = s->watch_user};
     alloy_decode decode = {.states = w->states,
+                           .ids = w->ids,
                            .rows = w->rows,
                            .row_count = w->rows_wanted,
                            .logits = w->logits,

@@ -72,9 +72,10 @@ void alloy_dsv4_compressor_params(alloy_params *p, const alloy_config *c, const 
 #undef AT
 }
 
-alloy_rows *alloy_dsv4_compress(alloy_pass *p, const alloy_config *c, const struct alloy_dsv4_compressor_weights *w,
-                                const alloy_state *s, const struct alloy_dsv4_compressor_parts *parts, alloy_tensor *x,
-                                int64_t rate, bool indexer)
+alloy_state_part alloy_dsv4_compress(alloy_pass *p, const alloy_config *c,
+                                     const struct alloy_dsv4_compressor_weights *w, const alloy_state *s,
+                                     const struct alloy_dsv4_compressor_parts *parts, alloy_tensor *x, int64_t rate,
+                                     bool indexer)
 {
     alloy_tensor *kv = alloy_linear(p, x, w->kv_proj, NULL), *gate = alloy_linear(p, x, w->gate_proj, NULL);
     alloy_tensor *entries = alloy_compress(p, kv, gate, w->position_bias, rate, s, parts->open, parts->overlap);
@@ -91,7 +92,7 @@ alloy_tensor *alloy_dsv4_low_rank_queries(alloy_pass *p, const alloy_config *c,
 
 alloy_tensor *alloy_dsv4_attend(alloy_pass *p, const alloy_config *c, const struct alloy_dsv4_attention_weights *w,
                                 const alloy_state *s, alloy_tensor *x, alloy_tensor *low_rank, const alloy_rope *rope,
-                                alloy_rows *entries, alloy_chosen *chosen)
+                                const alloy_state_part *entries, const alloy_chosen *chosen)
 {
     int64_t heads = c->num_attention_heads, rotated = c->qk_rope_head_dim;
     alloy_tensor *q = alloy_heads(p, alloy_linear(p, low_rank, w->q_b_proj, NULL), heads);

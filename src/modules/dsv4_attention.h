@@ -35,9 +35,10 @@ void alloy_dsv4_compressor_params(alloy_params *p, const alloy_config *c, const 
                                   int64_t rate, int64_t row, int64_t width);
 
 /* The entries closed so far, rotated by `rope`. `indexer`: they are the indexer's keys. */
-alloy_rows *alloy_dsv4_compress(alloy_pass *p, const alloy_config *c, const struct alloy_dsv4_compressor_weights *w,
-                                const alloy_state *s, const struct alloy_dsv4_compressor_parts *parts, alloy_tensor *x,
-                                int64_t rate, bool indexer);
+alloy_state_part alloy_dsv4_compress(alloy_pass *p, const alloy_config *c,
+                                     const struct alloy_dsv4_compressor_weights *w, const alloy_state *s,
+                                     const struct alloy_dsv4_compressor_parts *parts, alloy_tensor *x, int64_t rate,
+                                     bool indexer);
 
 /* The normed low-rank queries [n, q_lora_rank]. */
 alloy_tensor *alloy_dsv4_low_rank_queries(alloy_pass *p, const alloy_config *c,
@@ -46,6 +47,6 @@ alloy_tensor *alloy_dsv4_low_rank_queries(alloy_pass *p, const alloy_config *c,
 /* The rest of the forward. entries, chosen: NULL where the layer has none. */
 alloy_tensor *alloy_dsv4_attend(alloy_pass *p, const alloy_config *c, const struct alloy_dsv4_attention_weights *w,
                                 const alloy_state *s, alloy_tensor *x, alloy_tensor *low_rank, const alloy_rope *rope,
-                                alloy_rows *entries, alloy_chosen *chosen);
+                                const alloy_state_part *entries, const alloy_chosen *chosen);
 
 #endif

@@ -39,7 +39,7 @@ void alloy_dsv4_experts_params(alloy_params *p, const alloy_config *c, size_t of
 
 alloy_tensor *alloy_dsv4_experts_forward(alloy_pass *p, const alloy_config *c,
                                          const struct alloy_dsv4_experts_weights *w, alloy_tensor *x,
-                                         alloy_routes *routes)
+                                         alloy_routes routes)
 {
     alloy_tensor *routed = alloy_experts_clamped(p, x, routes, &w->experts, c->swiglu_limit);
     return alloy_add(p, routed, alloy_swiglu_forward(p, &w->shared, x, c->swiglu_limit));

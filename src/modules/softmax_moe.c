@@ -28,7 +28,7 @@ void alloy_softmax_moe_params(alloy_params *p, const alloy_config *c, size_t off
 alloy_tensor *alloy_softmax_moe_forward(alloy_pass *p, const alloy_config *c, const struct alloy_softmax_moe_weights *w,
                                         alloy_tensor *x)
 {
-    alloy_routes *routes =
+    alloy_routes routes =
         alloy_route_softmax(p, alloy_linear(p, x, w->gate, NULL), c->num_experts_per_tok, c->norm_topk_prob);
     return alloy_experts(p, x, routes, &w->experts);
 }

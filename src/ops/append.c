@@ -6,15 +6,15 @@
 static void append_span(const alloy_args *a, int64_t i)
 {
     const alloy_span *span = &a->pass->spans[i];
-    const alloy_state_part *part = &a->state->spec->part[a->part];
-    const alloy_state_store *store = &a->state->blocks[i]->store[a->part];
-    int64_t row_bytes = part->width * alloy_dtype_bits(a->state->rows_dtype) / 8;
+    const alloy_part_spec *part = alloy_part_spec_of(a->state[0]);
+    const alloy_state_store *store = alloy_store_of(a->state[0], i);
+    alloy_dtype dtype = a->state[0].state->rows_dtype;
+    int64_t row_bytes = part->width * alloy_dtype_bits(dtype) / 8;
     for (int64_t t = 0; t < span->count;) {
         int64_t slot = (span->past + t) % store->capacity;
         int64_t rows = store->capacity - slot < span->count - t ? store->capacity - slot : span->count - t;
         a->pass->kernels->narrow((char *)store->data + slot * row_bytes,
-                                 a->in[0]->data + (span->first + t) * part->width, a->state->rows_dtype,
-                                 rows * part->width);
+                                 alloy_f32(a->in[0]) + (span->first + t) * part->width, dtype, rows * part->width);
         t += rows;
     }
 }
@@ -28,7 +28,7 @@ static void run(const alloy_args *a)
 /* A ring keeps window - 1 rows beyond the forward; the published convention counts window. */
 static void count(const alloy_args *a, alloy_cost *cost)
 {
-    const alloy_state_part *part = &a->state->spec->part[a->part];
+    const alloy_part_spec *part = alloy_part_spec_of(a->state[0]);
     alloy_count exact = 0, classic = 0;
     for (int64_t i = 0; i < a->pass->span_count; i++) {
         const alloy_span *s = &a->pass->spans[i];
@@ -41,18 +41,17 @@ static void count(const alloy_args *a, alloy_cost *cost)
 
 static const alloy_op append = {"append", run, count};
 
-alloy_rows *alloy_append(alloy_pass *p, const alloy_state *s, int part, alloy_tensor *x)
+alloy_state_part alloy_append(alloy_pass *p, const alloy_state *s, int part, alloy_tensor *x)
 {
+    static const alloy_state_part none;
     if (alloy_pass_stopped(p, x))
-        return NULL;
-    if (part < 0 || part >= s->spec->count || s->spec->part[part].kind != ALLOY_STATE_ROWS ||
-        s->spec->part[part].width != alloy_row_size(x))
-        return alloy_shape_fail(p, "append", "part %d of the state does not keep rows of %lld", part,
-                                (long long)alloy_row_size(x));
-    alloy_rows *rows = alloy_pass_take(p, 1, sizeof *rows);
-    if (!rows)
-        return NULL;
-    *rows = (alloy_rows){s, part};
-    alloy_apply(p, &append, &(alloy_args){.in = {x}, .state = s, .part = part});
-    return p->status ? NULL : rows;
+        return none;
+    if (!alloy_state_has(s, part, ALLOY_STATE_ROWS, alloy_row_size(x))) {
+        alloy_shape_fail(p, "append", "part %d of the state does not keep rows of %lld", part,
+                         (long long)alloy_row_size(x));
+        return none;
+    }
+    alloy_state_part rows = {s, part};
+    alloy_apply(p, &append, &(alloy_args){.in = {x}, .state = {rows}});
+    return p->status ? none : rows;
 }

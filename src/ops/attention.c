@@ -6,22 +6,21 @@
 struct options {
     int64_t kv_heads, window; /* window 0: all */
     float scale;
-    const alloy_rows *keys, *values;
 };
 
 static void run(const alloy_args *a)
 {
     const struct options *o = a->options;
-    alloy_attention_run(a->pass, &(alloy_attention_plan){.q = a->in[0]->data,
-                                                         .y = a->out[0]->data,
+    alloy_attention_run(a->pass, &(alloy_attention_plan){.q = alloy_f32(a->in[0]),
+                                                         .y = alloy_f32(a->out[0]),
                                                          .heads = a->in[0]->shape[1],
                                                          .kv_heads = o->kv_heads,
                                                          .d = a->in[0]->shape[2],
                                                          .dv = a->out[0]->shape[2],
                                                          .window = o->window,
                                                          .scale = o->scale,
-                                                         .keys = o->keys,
-                                                         .values = o->values});
+                                                         .keys = a->state[0],
+                                                         .values = a->state[1]});
 }
 
 /* What is visible, twice: the pairs, and the rectangle of the published convention. */
@@ -46,15 +45,15 @@ static void count(const alloy_args *a, alloy_cost *cost)
 
 static const alloy_op attention = {"attention", run, count};
 
-static int64_t head_width(const alloy_rows *rows, int64_t kv_heads)
+static int64_t head_width(alloy_state_part rows, int64_t kv_heads)
 {
-    return rows->state->spec->part[rows->part].width / kv_heads;
+    return alloy_part_spec_of(rows)->width / kv_heads;
 }
 
-alloy_tensor *alloy_attention(alloy_pass *p, alloy_tensor *q, alloy_rows *keys, alloy_rows *values, int64_t kv_heads,
-                              float scale, int64_t window)
+alloy_tensor *alloy_attention(alloy_pass *p, alloy_tensor *q, alloy_state_part keys, alloy_state_part values,
+                              int64_t kv_heads, float scale, int64_t window)
 {
-    if (alloy_pass_stopped(p, q) || !keys || !values)
+    if (alloy_pass_stopped(p, q) || !keys.state || !values.state)
         return NULL;
     if (q->ndim != 3 || kv_heads < 1 || q->shape[1] % kv_heads != 0 || head_width(keys, kv_heads) != q->shape[2])
         return alloy_shape_fail(p, "attention", "queries [n, %lld, %lld] over %lld key heads of %lld",
@@ -65,8 +64,12 @@ alloy_tensor *alloy_attention(alloy_pass *p, alloy_tensor *q, alloy_rows *keys, 
         return alloy_pass_fail(p, ALLOY_UNSUPPORTED, "attention: heads of %lld and %lld", (long long)q->shape[2],
                                (long long)dv);
     alloy_tensor *y = alloy_tensor_new(p, 3, (int64_t[]){q->shape[0], q->shape[1], dv});
-    struct options options = {kv_heads, window, scale, keys, values};
+    struct options options = {kv_heads, window, scale};
     return y ? alloy_apply(p, &attention,
-                           &(alloy_args){.in = {q}, .out = {y}, .options = &options, .options_size = sizeof options})
+                           &(alloy_args){.in = {q},
+                                         .out = {y},
+                                         .state = {keys, values},
+                                         .options = &options,
+                                         .options_size = sizeof options})
              : NULL;
 }

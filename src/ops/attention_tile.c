@@ -43,6 +43,12 @@ struct tile {
     void *kernel_scratch;
 };
 
+/* Are keys and values the same rows? */
+static bool is_shared(const alloy_attention_plan *plan)
+{
+    return plan->keys.state == plan->values.state && plan->keys.part == plan->values.part;
+}
+
 /* ---- A tile's memory --------------------------------------------------------------------------------------------- */
 
 /* The next `count` floats of the scratch, on a cache line. */
@@ -67,7 +73,7 @@ static void lay_out(struct tile *tile, void *scratch)
     tile->from = (int32_t *)take(&at, tile->rows);
     tile->to = (int32_t *)take(&at, tile->rows);
     tile->wide_k = take(&at, BLOCK * plan->d);
-    tile->wide_v = plan->keys == plan->values ? tile->wide_k : take(&at, BLOCK * plan->dv);
+    tile->wide_v = is_shared(plan) ? tile->wide_k : take(&at, BLOCK * plan->dv);
     tile->kernel_scratch = alloy_kernel_scratch(scratch);
 }
 
@@ -86,7 +92,7 @@ bool alloy_attention_fits(int64_t d, int64_t dv)
 static void choose_sizes(struct tiling *g)
 {
     const alloy_attention_plan *plan = g->plan;
-    bool shared = plan->keys == plan->values;
+    bool shared = is_shared(plan);
     g->heads = g->group < MOST_ROWS ? g->group : MOST_ROWS;
     while (g->heads > 1 && tile_bytes(g->heads, plan->d, plan->dv, shared) > ALLOY_TASK_SCRATCH)
         g->heads = (g->heads + 1) / 2;
@@ -121,21 +127,20 @@ static void gather_queries(const struct tile *tile)
 
 /* ---- Blocks ------------------------------------------------------------------------------------------------------ */
 
-static const char *row_at(const struct tile *tile, const alloy_rows *rows, int64_t slot, int64_t head, int64_t width)
+static const char *row_at(const struct tile *tile, alloy_state_part rows, int64_t slot, int64_t head, int64_t width)
 {
-    const alloy_state *state = rows->state;
-    int64_t row = state->spec->part[rows->part].width;
-    return (const char *)state->blocks[tile->span_index]->store[rows->part].data +
-           (slot * row + head * width) * alloy_dtype_bits(state->rows_dtype) / 8;
+    int64_t row = alloy_part_spec_of(rows)->width;
+    return (const char *)alloy_store_of(rows, tile->span_index)->data +
+           (slot * row + head * width) * alloy_dtype_bits(rows.state->rows_dtype) / 8;
 }
 
 /* `count` rows from `slot` on, of one head: in place, or widened. */
-static const float *rows_at(const struct tile *tile, const alloy_rows *rows, int64_t slot, int64_t head, int64_t width,
+static const float *rows_at(const struct tile *tile, alloy_state_part rows, int64_t slot, int64_t head, int64_t width,
                             int64_t count, float *wide, int64_t *stride)
 {
-    const alloy_state *state = rows->state;
+    const alloy_state *state = rows.state;
     const char *at = row_at(tile, rows, slot, head, width);
-    *stride = state->spec->part[rows->part].width;
+    *stride = alloy_part_spec_of(rows)->width;
     if (state->rows_dtype == ALLOY_F32)
         return (const float *)(const void *)at;
     int64_t bytes = *stride * alloy_dtype_bits(state->rows_dtype) / 8;
@@ -223,13 +228,14 @@ static void take_positions_block(const struct tile *tile, int64_t position)
     int64_t keys = see_positions(tile, position);
     if (keys == 0)
         return;
-    const alloy_state_store *store = &plan->keys->state->blocks[tile->span_index]->store[plan->keys->part];
-    int64_t slot = position % store->capacity; /* a ring's capacity is a multiple of the block */
+    int64_t slot =
+        position %
+        alloy_store_of(plan->keys, tile->span_index)->capacity; /* a ring's capacity is a multiple of the block */
     alloy_attention_block block = block_of(tile, 0, tile->rows);
     block.k = rows_at(tile, plan->keys, slot, tile->kv_head, plan->d, keys, tile->wide_k, &block.k_stride);
     block.v = block.k;
     block.v_stride = block.k_stride;
-    if (plan->values != plan->keys)
+    if (!is_shared(plan))
         block.v = rows_at(tile, plan->values, slot, tile->kv_head, plan->dv, keys, tile->wide_v, &block.v_stride);
     take_block(tile, &block);
 }
@@ -252,8 +258,7 @@ static void take_positions(const struct tile *tile)
 
 static int64_t entries_seen(const struct tile *tile, int64_t token)
 {
-    const alloy_rows *entries = tile->tiling->plan->entries;
-    return (position_of(tile, token) + 1) / entries->state->spec->part[entries->part].rate;
+    return (position_of(tile, token) + 1) / alloy_part_spec_of(tile->tiling->plan->entries)->rate;
 }
 
 /* All closed entries that each row sees: those of the tile's last token are the most. */
@@ -284,15 +289,15 @@ static void gather_entries(const struct tile *tile, const int32_t *entry, int64_
     const alloy_attention_plan *plan = tile->tiling->plan;
     for (int64_t j = 0; j < count; j++)
         tile->tiling->p->kernels->widen(tile->wide_k + j * plan->d, row_at(tile, plan->entries, entry[j], 0, plan->d),
-                                        plan->entries->state->rows_dtype, plan->d);
+                                        plan->entries.state->rows_dtype, plan->d);
 }
 
 /* The entries that one token chose. */
 static void take_chosen_entries(const struct tile *tile, int64_t token)
 {
     const alloy_attention_plan *plan = tile->tiling->plan;
-    int64_t at = tile->span->first + tile->token + token, row = token * tile->heads, end = plan->chosen->count[at];
-    const int32_t *entry = plan->chosen->entry + at * plan->chosen->most;
+    int64_t at = tile->span->first + tile->token + token, row = token * tile->heads, end = alloy_i32(plan->some)[at];
+    const int32_t *entry = alloy_i32(plan->chosen) + at * plan->chosen->shape[1];
     for (int64_t key_span = 0; key_span < end; key_span += KEY_SPAN) {
         int64_t last = key_span + KEY_SPAN < end ? key_span + KEY_SPAN : end;
         begin_span(tile, row, tile->heads);
@@ -312,8 +317,8 @@ static void take_chosen_entries(const struct tile *tile, int64_t token)
 /* Where every visible entry is chosen, the list is the entries themselves. */
 static void take_entries(const struct tile *tile)
 {
-    const alloy_chosen *chosen = tile->tiling->plan->chosen;
-    if (!chosen || entries_seen(tile, tile->tokens - 1) <= chosen->most) {
+    const alloy_tensor *chosen = tile->tiling->plan->chosen;
+    if (!chosen || entries_seen(tile, tile->tokens - 1) <= chosen->shape[1]) {
         take_all_entries(tile);
         return;
     }
@@ -359,7 +364,7 @@ static void run_tile(void *context, int64_t index, void *scratch)
     gather_queries(&tile);
     clear(tile.m, tile.l, tile.o, tile.rows, plan->dv);
     take_positions(&tile);
-    if (plan->entries)
+    if (plan->entries.state)
         take_entries(&tile);
     if (plan->sinks)
         take_sinks(&tile);

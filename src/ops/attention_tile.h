@@ -3,7 +3,7 @@
 #ifndef ALLOY_OPS_ATTENTION_TILE_H
 #define ALLOY_OPS_ATTENTION_TILE_H
 
-#include "ops/chosen.h"
+#include "ops/pass.h"
 #include "ops/state.h"
 
 typedef struct alloy_attention_plan {
@@ -12,10 +12,10 @@ typedef struct alloy_attention_plan {
     int64_t heads, kv_heads, d, dv;
     int64_t window; /* 0: all positions */
     float scale;
-    const alloy_rows *keys, *values; /* the same rows: keys are values */
-    const alloy_rows *entries;       /* NULL: none; else one key-value head, whose rows are both */
-    const alloy_chosen *chosen;      /* NULL: every closed entry */
-    const float *sinks;              /* [heads]; NULL: none */
+    alloy_state_part keys, values;     /* the same part: keys are values */
+    alloy_state_part entries;          /* state NULL: none; else one key-value head, whose rows are both */
+    const alloy_tensor *chosen, *some; /* [tokens, most] entries and [tokens] how many; NULL: every closed entry */
+    const float *sinks;                /* [heads]; NULL: none */
 } alloy_attention_plan;
 
 /* Can heads of these widths be tiled? */

@@ -7,8 +7,8 @@
  *
  * Tokens are taken in groups whose scores fit into memory; of a group, (token, block of entries) are scored in
  * parallel, then tokens choose in parallel. */
-#include "ops/chosen.h"
 #include "ops/pairs.h"
+#include "ops/pass.h"
 #include "ops/state.h"
 
 #include <math.h>
@@ -16,14 +16,9 @@
 
 enum { MOST_BLOCK = 128, SCORES_A_GROUP = 1 << 22, MOST_HEADS = ALLOY_TASK_SCRATCH / 2 / (int)sizeof(float) };
 
-struct options {
-    const alloy_rows *keys;
-    alloy_chosen *chosen;
-};
-
+/* in: queries, weights. out: entries, how many. state: keys. */
 struct choosing {
     const alloy_args *args;
-    const struct options *o;
     int64_t heads, d, rate;
     int64_t block;        /* entries that a task scores: with all heads their dots fit into its scratch */
     float scale;          /* d^-1/2 */
@@ -51,24 +46,24 @@ static void score_block(void *context, int64_t index, void *scratch)
         return;
     count = count > c->block ? c->block : count;
     const alloy_kernels *kernels = c->args->pass->kernels;
-    const alloy_state *state = c->o->keys->state;
-    int64_t bytes = c->d * alloy_dtype_bits(state->rows_dtype) / 8;
-    const char *keys = state->blocks[c->spans[token]]->store[c->o->keys->part].data;
+    alloy_dtype dtype = c->args->state[0].state->rows_dtype;
+    int64_t bytes = c->d * alloy_dtype_bits(dtype) / 8;
+    const char *keys = alloy_store_of(c->args->state[0], c->spans[token])->data;
     float *dots = scratch, *weights = dots + c->heads * c->block;
     alloy_linear_job job = {.y = dots,
                             .y_stride = c->block,
-                            .x = c->args->in[0]->data + token * c->heads * c->d,
+                            .x = alloy_f32(c->args->in[0]) + token * c->heads * c->d,
                             .x_stride = c->d,
                             .n = c->heads,
                             .k = c->d,
                             .w = keys + first * bytes,
-                            .dtype = state->rows_dtype,
+                            .dtype = dtype,
                             .w_stride = bytes,
                             .rows = count,
                             .scale = c->scale};
     kernels->linear(&job, alloy_kernel_scratch(scratch));
     for (int64_t h = 0; h < c->heads; h++)
-        weights[h] = c->args->in[1]->data[token * c->heads + h] * c->head_scale;
+        weights[h] = alloy_f32(c->args->in[1])[token * c->heads + h] * c->head_scale;
     kernels->index_scores(c->scores + (token - c->token) * c->stride + first, dots, c->block, weights, c->heads, count);
 }
 
@@ -105,22 +100,21 @@ static void choose(void *context, int64_t index, void *scratch)
 {
     (void)scratch;
     const struct choosing *c = context;
-    alloy_chosen *chosen = c->o->chosen;
-    int64_t token = c->token + index, n = seen_by(c, token), ties = 0, have = 0;
+    int64_t token = c->token + index, n = seen_by(c, token), most = c->args->out[0]->shape[1], ties = 0, have = 0;
     const float *scores = c->scores + index * c->stride;
-    int32_t *entry = chosen->entry + token * chosen->most;
+    int32_t *entry = alloy_i32(c->args->out[0]) + token * most;
     for (int64_t i = 0; i < n; i++)
         c->failed[token] |= isnan(scores[i]);
     uint32_t last = 0; /* every score ranks above it */
-    if (n > chosen->most)
-        last = kth_best(scores, n, chosen->most, &ties);
-    for (int64_t i = 0; i < n && have < chosen->most; i++) {
+    if (n > most)
+        last = kth_best(scores, n, most, &ties);
+    for (int64_t i = 0; i < n && have < most; i++) {
         uint32_t rank = rank_of(scores[i]);
         if (rank < last || (rank == last && ties-- <= 0))
             continue;
         entry[have++] = (int32_t)i;
     }
-    chosen->count[token] = (int32_t)have;
+    alloy_i32(c->args->out[1])[token] = (int32_t)have;
 }
 
 /* Scores and chooses for the whole batch, group by group. */
@@ -158,14 +152,11 @@ static int64_t most_seen(const alloy_pass *p, int64_t rate)
 static void run(const alloy_args *a)
 {
     alloy_pass *p = a->pass;
-    const struct options *o = a->options;
-    const alloy_state_part *part = &o->keys->state->spec->part[o->keys->part];
     int64_t *spans = alloy_pass_take(p, p->tokens, sizeof *spans);
     struct choosing c = {.args = a,
-                         .o = o,
                          .heads = a->in[0]->shape[1],
                          .d = a->in[0]->shape[2],
-                         .rate = part->rate,
+                         .rate = alloy_part_spec_of(a->state[0])->rate,
                          .spans = spans,
                          .failed = alloy_pass_take_zeroed(p, p->tokens, sizeof *c.failed)};
     int64_t room = ALLOY_TASK_SCRATCH / (int64_t)sizeof(float) / c.heads - 1; /* a weight beside each head's dots */
@@ -184,9 +175,7 @@ static void run(const alloy_args *a)
  * scores the rectangle of tokens and entries. */
 static void count(const alloy_args *a, alloy_cost *cost)
 {
-    const struct options *o = a->options;
-    alloy_count heads = a->in[0]->shape[1], d = a->in[0]->shape[2],
-                rate = o->keys->state->spec->part[o->keys->part].rate;
+    alloy_count heads = a->in[0]->shape[1], d = a->in[0]->shape[2], rate = alloy_part_spec_of(a->state[0])->rate;
     alloy_count scores = 0, rectangle = 0, keys = 0;
     for (int64_t i = 0; i < a->pass->span_count; i++) {
         const alloy_span *s = &a->pass->spans[i];
@@ -204,36 +193,37 @@ static void count(const alloy_args *a, alloy_cost *cost)
 
 static const alloy_op choose_entries = {"choose_entries", run, count};
 
-alloy_chosen *alloy_choose_entries(alloy_pass *p, alloy_tensor *q, alloy_tensor *weights, alloy_rows *keys,
-                                   int64_t most)
+static bool fits(alloy_pass *p, const alloy_tensor *q, const alloy_tensor *weights, const alloy_part_spec *part,
+                 int64_t most)
 {
-    if (alloy_pass_stopped(p, q) || !weights || !keys)
-        return NULL;
-    const alloy_state_part *part = &keys->state->spec->part[keys->part];
-    if (q->ndim != 3 || part->width != q->shape[2] || alloy_row_size(weights) != q->shape[1] || most < 1)
-        return alloy_shape_fail(p, "choose_entries", "queries [n, %lld, %lld], %lld weights, keys of %lld",
-                                (long long)q->shape[1], (long long)q->shape[2], (long long)alloy_row_size(weights),
-                                (long long)part->width);
-    if (p->reading == ALLOY_READ_RUN && q->shape[1] > MOST_HEADS)
-        return alloy_pass_fail(p, ALLOY_UNSUPPORTED, "indexer: %lld heads, %d are possible", (long long)q->shape[1],
-                               MOST_HEADS);
-    alloy_chosen *chosen = alloy_pass_take_zeroed(p, 1, sizeof *chosen);
-    if (!chosen)
-        return NULL;
-    chosen->most = most;
+    if (q->ndim == 3 && part->width == q->shape[2] && alloy_row_size(weights) == q->shape[1] && most >= 1)
+        return true;
+    alloy_shape_fail(p, "choose_entries", "queries [n, %lld, %lld], %lld weights, keys of %lld", (long long)q->shape[1],
+                     (long long)q->shape[2], (long long)alloy_row_size(weights), (long long)part->width);
+    return false;
+}
+
+/* In count no token is known to see fewer than `most`. */
+alloy_chosen alloy_choose_entries(alloy_pass *p, alloy_tensor *q, alloy_tensor *weights, alloy_state_part keys,
+                                  int64_t most)
+{
+    alloy_chosen chosen = {0};
+    if (alloy_pass_stopped(p, q) || !weights || !keys.state || !fits(p, q, weights, alloy_part_spec_of(keys), most))
+        return chosen;
     if (p->reading == ALLOY_READ_RUN) {
-        int64_t seen = most_seen(p, part->rate);
-        chosen->most = seen < most ? seen : most;
-        if (chosen->most > INT32_MAX)
-            return alloy_pass_fail(p, ALLOY_UNSUPPORTED, "indexer: %lld entries of a token, %d are possible",
-                                   (long long)chosen->most, INT32_MAX);
-        chosen->entry = alloy_pass_take(p, p->tokens * chosen->most, sizeof *chosen->entry);
-        chosen->count = alloy_pass_take(p, p->tokens, sizeof *chosen->count);
-        if (!chosen->entry || !chosen->count)
-            return NULL;
+        int64_t seen = most_seen(p, alloy_part_spec_of(keys)->rate);
+        most = seen < most ? seen : most;
+        if (q->shape[1] > MOST_HEADS)
+            alloy_pass_fail(p, ALLOY_UNSUPPORTED, "indexer: %lld heads, %d are possible", (long long)q->shape[1],
+                            MOST_HEADS);
+        else if (most > INT32_MAX)
+            alloy_pass_fail(p, ALLOY_UNSUPPORTED, "indexer: %lld entries of a token, %d are possible", (long long)most,
+                            INT32_MAX);
     }
-    struct options options = {keys, chosen};
-    alloy_apply(p, &choose_entries,
-                &(alloy_args){.in = {q, weights}, .options = &options, .options_size = sizeof options});
-    return p->status ? NULL : chosen;
+    alloy_tensor *entry = alloy_tensor_of(p, ALLOY_I32, 2, (int64_t[]){p->tokens, most});
+    alloy_tensor *count = alloy_tensor_of(p, ALLOY_I32, 1, (int64_t[]){p->tokens});
+    if (entry && count &&
+        alloy_apply(p, &choose_entries, &(alloy_args){.in = {q, weights}, .out = {entry, count}, .state = {keys}}))
+        chosen = (alloy_chosen){entry, count};
+    return chosen;
 }

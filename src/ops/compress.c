@@ -12,10 +12,17 @@
 
 #include <string.h>
 
+/* state: `open` and, where windows overlap, `overlap`. */
+enum { OPEN, OVERLAP };
+
 struct options {
     int64_t rate;
-    int open, overlap; /* parts of the state; overlap -1: none */
 };
+
+static bool overlaps(const alloy_args *a)
+{
+    return a->state[OVERLAP].state != NULL;
+}
 
 struct compression {
     const alloy_args *args;
@@ -28,7 +35,7 @@ struct compression {
 
 static float *store_of(const struct compression *c, int64_t span, int part)
 {
-    return c->args->state->blocks[span]->store[part].data;
+    return alloy_state_fixed(c->args, part, span);
 }
 
 /* Rows of the tokens `from` .. `to` - 1, within one window, channels from `channel` on, as at most two segments: rows
@@ -42,13 +49,13 @@ static int segments_of(const struct compression *c, int64_t span, int64_t from, 
     if (from < kept) {
         bool open = from / rate == s->past / rate;
         int64_t row = open ? c->row : c->width;
-        const float *kv = store_of(c, span, open ? c->o->open : c->o->overlap) + from % rate * 2 * row + channel;
+        const float *kv = store_of(c, span, open ? OPEN : OVERLAP) + from % rate * 2 * row + channel;
         segments[count++] = (alloy_compress_segment){kv, kv + row, NULL, 2 * row, c->row, kept - from};
     }
     if (fresh < to) {
         int64_t at = (s->first + fresh - s->past) * c->row + channel;
         segments[count++] = (alloy_compress_segment){
-            c->args->in[0]->data + at, c->args->in[1]->data + at, NULL, c->row, c->row, to - fresh};
+            alloy_f32(c->args->in[0]) + at, alloy_f32(c->args->in[1]) + at, NULL, c->row, c->row, to - fresh};
     }
     const float *bias = c->bias + from % rate * c->row + channel;
     for (int i = 0; i < count; i++) {
@@ -69,10 +76,10 @@ static void close_entry(void *context, int64_t index, void *scratch)
     int64_t begin = entry * rate;
     alloy_compress_segment segments[4];
     int count = 0;
-    if (c->o->overlap >= 0 && entry > 0)
+    if (overlaps(c->args) && entry > 0)
         count = segments_of(c, span, begin - rate, begin, 0, segments);
     count += segments_of(c, span, begin, begin + rate, c->row - c->width, segments + count);
-    c->args->pass->kernels->compress(c->args->out[0]->data + index * c->width, segments, count, c->width);
+    c->args->pass->kernels->compress(alloy_f32(c->args->out[0]) + index * c->width, segments, count, c->width);
 }
 
 /* Copies the rows of segments, kv and gate of `width` channels, into a store's slots from `slot` on. */
@@ -97,12 +104,12 @@ static void keep(const struct compression *c, int64_t span)
     int64_t rate = c->o->rate, total = s->past + s->count, open = total / rate * rate;
     int64_t from = open > s->past ? open : s->past;
     alloy_compress_segment segments[2];
-    if (c->o->overlap >= 0 && alloy_entries_closed(s, rate) > 0) {
+    if (overlaps(c->args) && alloy_entries_closed(s, rate) > 0) {
         int count = segments_of(c, span, open - rate, open, 0, segments);
-        keep_rows(store_of(c, span, c->o->overlap), 0, segments, count, c->width);
+        keep_rows(store_of(c, span, OVERLAP), 0, segments, count, c->width);
     }
     int count = segments_of(c, span, from, total, 0, segments);
-    keep_rows(store_of(c, span, c->o->open), from % rate, segments, count, c->row);
+    keep_rows(store_of(c, span, OPEN), from % rate, segments, count, c->row);
 }
 
 static void run(const alloy_args *a)
@@ -129,7 +136,6 @@ static void run(const alloy_args *a)
 static void count(const alloy_args *a, alloy_cost *cost)
 {
     const struct options *o = a->options;
-    bool overlaps = o->overlap >= 0;
     alloy_count rate = o->rate, row = alloy_row_size(a->in[0]), entries = a->out[0]->shape[0];
     alloy_count read = 0, written = 0; /* floats */
     for (int64_t i = 0; i < a->pass->span_count; i++) {
@@ -138,7 +144,7 @@ static void count(const alloy_args *a, alloy_cost *cost)
         bool closes = alloy_entries_closed(s, o->rate) > 0;
         read += closes ? s->repeat * (s->past % o->rate) * 2 * row : 0;
         written += s->repeat * (s->count < left ? s->count : left) * 2 * row;
-        if (!overlaps || !closes)
+        if (!overlaps(a) || !closes)
             continue;
         read += s->past >= o->rate ? s->repeat * rate * row : 0;
         written += s->repeat * rate * row;
@@ -152,41 +158,37 @@ static void count(const alloy_args *a, alloy_cost *cost)
 static const alloy_op compress = {"compress", run, count};
 
 static bool fits(alloy_pass *p, const alloy_tensor *kv, const alloy_tensor *gate, const alloy_weight *bias,
-                 const alloy_state *s, const struct options *o)
+                 int64_t rate, bool overlap)
 {
-    int64_t row = alloy_row_size(kv), width = o->overlap < 0 ? row : row / 2;
-    bool overlaps = o->overlap >= 0, parts = o->open >= 0 && o->open < s->spec->count && o->overlap < s->spec->count;
-    if (!alloy_same_shape(kv, gate) || o->rate < 1 || (overlaps && row % 2 != 0) || !bias || bias->ndim != 2 ||
-        bias->shape[0] != o->rate || bias->shape[1] != row) {
-        alloy_shape_fail(p, "compress", "rows of %lld and %lld, windows of %lld, a bias [%lld, %lld]", (long long)row,
-                         (long long)alloy_row_size(gate), (long long)o->rate, bias ? (long long)bias->shape[0] : 0,
-                         bias ? (long long)bias->shape[1] : 0);
-        return false;
-    }
-    if (!parts || s->spec->part[o->open].width != o->rate * 2 * row ||
-        (overlaps && s->spec->part[o->overlap].width != o->rate * 2 * width)) {
-        alloy_shape_fail(p, "compress", "parts %d and %d of the state do not keep windows of %lld rows of %lld",
-                         o->open, o->overlap, (long long)o->rate, (long long)row);
-        return false;
-    }
-    return true;
+    int64_t row = alloy_row_size(kv);
+    if (alloy_same_shape(kv, gate) && rate >= 1 && (!overlap || row % 2 == 0) && bias && bias->ndim == 2 &&
+        bias->shape[0] == rate && bias->shape[1] == row)
+        return true;
+    alloy_shape_fail(p, "compress", "rows of %lld and %lld, windows of %lld, a bias [%lld, %lld]", (long long)row,
+                     (long long)alloy_row_size(gate), (long long)rate, bias ? (long long)bias->shape[0] : 0,
+                     bias ? (long long)bias->shape[1] : 0);
+    return false;
 }
 
 alloy_tensor *alloy_compress(alloy_pass *p, alloy_tensor *kv, alloy_tensor *gate, const alloy_weight *bias,
                              int64_t rate, const alloy_state *s, int open, int overlap)
 {
-    struct options options = {rate, open, overlap};
-    if (alloy_pass_stopped(p, kv) || !gate || !fits(p, kv, gate, bias, s, &options))
+    if (alloy_pass_stopped(p, kv) || !gate || !fits(p, kv, gate, bias, rate, overlap >= 0))
         return NULL;
-    int64_t row = alloy_row_size(kv);
-    alloy_tensor *y = alloy_tensor_new(p, 2, (int64_t[]){alloy_entries_of_pass(p, rate), overlap < 0 ? row : row / 2});
-    return y ? alloy_apply(p, &compress,
-                           &(alloy_args){.in = {kv, gate},
-                                         .out = {y},
-                                         .weight = {bias},
-                                         .state = s,
-                                         .part = open,
-                                         .options = &options,
-                                         .options_size = sizeof options})
-             : NULL;
+    int64_t row = alloy_row_size(kv), width = overlap < 0 ? row : row / 2;
+    if (!alloy_state_has(s, open, ALLOY_STATE_FIXED, rate * 2 * row) ||
+        (overlap >= 0 && !alloy_state_has(s, overlap, ALLOY_STATE_FIXED, rate * 2 * width)))
+        return alloy_shape_fail(p, "compress", "parts %d and %d of the state do not keep windows of %lld rows of %lld",
+                                open, overlap, (long long)rate, (long long)row);
+    alloy_tensor *y = alloy_tensor_new(p, 2, (int64_t[]){alloy_entries_of_pass(p, rate), width});
+    struct options options = {rate};
+    alloy_args args = {.in = {kv, gate},
+                       .out = {y},
+                       .weight = {bias},
+                       .state = {[OPEN] = {s, open}},
+                       .options = &options,
+                       .options_size = sizeof options};
+    if (overlap >= 0)
+        args.state[OVERLAP] = (alloy_state_part){s, overlap};
+    return y ? alloy_apply(p, &compress, &args) : NULL;
 }

@@ -18,8 +18,8 @@ struct convolution {
 static const float *input_row(const struct convolution *c, int64_t t)
 {
     if (t >= 0)
-        return c->args->in[0]->data + (c->args->pass->spans[c->span].first + t) * c->channels;
-    return alloy_state_fixed(c->args, c->span) + (c->taps - 1 + t) * c->channels;
+        return alloy_f32(c->args->in[0]) + (c->args->pass->spans[c->span].first + t) * c->channels;
+    return alloy_state_fixed(c->args, 0, c->span) + (c->taps - 1 + t) * c->channels;
 }
 
 static void convolve(void *context, int64_t first, int64_t count, void *scratch)
@@ -27,7 +27,7 @@ static void convolve(void *context, int64_t first, int64_t count, void *scratch)
     (void)scratch;
     const struct convolution *c = context;
     const alloy_kernels *kernels = c->args->pass->kernels;
-    float *y = c->args->out[0]->data + c->args->pass->spans[c->span].first * c->channels;
+    float *y = alloy_f32(c->args->out[0]) + c->args->pass->spans[c->span].first * c->channels;
     for (int64_t t = first; t < first + count; t++) {
         const float *x[MOST_TAPS];
         for (int64_t j = 0; j < c->taps; j++)
@@ -40,7 +40,7 @@ static void convolve(void *context, int64_t first, int64_t count, void *scratch)
 /* The tail becomes the last taps - 1 rows of (tail, new rows). Rising order: a row is read before it is overwritten. */
 static void keep_tail(const struct convolution *c)
 {
-    float *tail = alloy_state_fixed(c->args, c->span);
+    float *tail = alloy_state_fixed(c->args, 0, c->span);
     int64_t count = c->args->pass->spans[c->span].count;
     for (int64_t j = 0; j < c->taps - 1; j++) {
         int64_t t = count - c->taps + 1 + j;
@@ -108,11 +108,10 @@ alloy_tensor *alloy_conv1d_silu(alloy_pass *p, alloy_tensor *x, const alloy_weig
         taps < 2 || taps > MOST_TAPS)
         return alloy_shape_fail(p, "conv1d_silu", "%s [%lld, .., %lld] over %lld channels; 2 to %d taps are possible",
                                 w->name, (long long)w->shape[0], (long long)taps, (long long)channels, MOST_TAPS);
-    if (part < 0 || part >= s->spec->count || s->spec->part[part].width != (taps - 1) * channels)
+    if (!alloy_state_has(s, part, ALLOY_STATE_FIXED, (taps - 1) * channels))
         return alloy_shape_fail(p, "conv1d_silu", "part %d of the state does not keep %lld rows of %lld", part,
                                 (long long)taps - 1, (long long)channels);
     alloy_tensor *y = alloy_tensor_like(p, x);
-    return y ? alloy_apply(p, &conv1d_silu,
-                           &(alloy_args){.in = {x}, .out = {y}, .weight = {w}, .state = s, .part = part})
+    return y ? alloy_apply(p, &conv1d_silu, &(alloy_args){.in = {x}, .out = {y}, .weight = {w}, .state = {{s, part}}})
              : NULL;
 }

@@ -44,8 +44,8 @@ static void decay_rows(void *context, int64_t first, int64_t count, void *scratc
 static void run(const alloy_args *a)
 {
     alloy_pass *p = a->pass;
-    struct decays d = {a->in[0]->data, alloy_weight_widened(p, a->weight[0]), alloy_weight_widened(p, a->weight[1]),
-                       a->out[0]->data, alloy_row_size(a->in[0])};
+    struct decays d = {alloy_f32(a->in[0]), alloy_weight_widened(p, a->weight[0]),
+                       alloy_weight_widened(p, a->weight[1]), alloy_f32(a->out[0]), alloy_row_size(a->in[0])};
     if (d.A_log && d.dt_bias)
         alloy_pass_ranges(p, a->in[0]->shape[0], ROWS_A_PIECE, decay_rows, &d);
 }

@@ -23,22 +23,22 @@ static void step(void *context, int64_t index, void *scratch)
     const alloy_span *span = &a->pass->spans[i];
     int64_t key_head = head / (s->value_heads / s->key_heads), scalar = span->first * s->value_heads + head;
     int64_t key_at = (span->first * s->key_heads + key_head) * s->keys, value_at = scalar * s->columns + column;
-    alloy_delta_job job = {.state = alloy_state_fixed(a, i) + head * s->keys * s->columns + column,
+    alloy_delta_job job = {.state = alloy_state_fixed(a, 0, i) + head * s->keys * s->columns + column,
                            .state_stride = s->columns,
                            .keys = s->keys,
                            .columns = s->columns - column < COLUMNS_A_PIECE ? s->columns - column : COLUMNS_A_PIECE,
                            .tokens = span->count,
-                           .q = a->in[0]->data + key_at,
-                           .k = a->in[1]->data + key_at,
+                           .q = alloy_f32(a->in[0]) + key_at,
+                           .k = alloy_f32(a->in[1]) + key_at,
                            .q_stride = s->key_heads * s->keys,
                            .k_stride = s->key_heads * s->keys,
-                           .v = a->in[2]->data + value_at,
+                           .v = alloy_f32(a->in[2]) + value_at,
                            .v_stride = s->value_heads * s->columns,
-                           .decay = a->in[3]->data + scalar,
-                           .beta = a->in[4]->data + scalar,
+                           .decay = alloy_f32(a->in[3]) + scalar,
+                           .beta = alloy_f32(a->in[4]) + scalar,
                            .decay_stride = s->value_heads,
                            .beta_stride = s->value_heads,
-                           .y = a->out[0]->data + value_at,
+                           .y = alloy_f32(a->out[0]) + value_at,
                            .y_stride = s->value_heads * s->columns};
     a->pass->kernels->delta_rule(&job);
 }
@@ -99,11 +99,11 @@ alloy_tensor *alloy_delta_rule(alloy_pass *p, alloy_tensor *q, alloy_tensor *k, 
             p, "delta_rule", "keys [n, %lld, %lld], values [n, %lld, %lld], decay and beta rows of %lld and %lld",
             (long long)q->shape[1], (long long)q->shape[2], (long long)heads, (long long)v->shape[2],
             (long long)alloy_row_size(decay), (long long)alloy_row_size(beta));
-    if (part < 0 || part >= s->spec->count || s->spec->part[part].width != heads * q->shape[2] * v->shape[2])
+    if (!alloy_state_has(s, part, ALLOY_STATE_FIXED, heads * q->shape[2] * v->shape[2]))
         return alloy_shape_fail(p, "delta_rule", "part %d of the state does not keep %lld matrices of %lld x %lld",
                                 part, (long long)heads, (long long)q->shape[2], (long long)v->shape[2]);
     alloy_tensor *y = alloy_tensor_like(p, v);
     return y ? alloy_apply(p, &delta_rule,
-                           &(alloy_args){.in = {q, k, v, decay, beta}, .out = {y}, .state = s, .part = part})
+                           &(alloy_args){.in = {q, k, v, decay, beta}, .out = {y}, .state = {{s, part}}})
              : NULL;
 }

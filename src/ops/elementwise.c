@@ -37,7 +37,7 @@ static void run_piece(void *context, int64_t first, int64_t count, void *scratch
 
 static void run_with(const alloy_args *a, unary *one, binary *two)
 {
-    struct pieces pieces = {one, two, a->in[0]->data, a->in[1] ? a->in[1]->data : NULL, a->out[0]->data};
+    struct pieces pieces = {one, two, alloy_f32(a->in[0]), a->in[1] ? alloy_f32(a->in[1]) : NULL, alloy_f32(a->out[0])};
     alloy_pass_ranges(a->pass, alloy_tensor_size(a->in[0]), ELEMENTS_A_PIECE, run_piece, &pieces);
 }
 
@@ -111,8 +111,8 @@ static void clamp_piece(void *context, int64_t first, int64_t count, void *scrat
     (void)scratch;
     const struct clamp *c = context;
     const alloy_args *a = c->args;
-    a->pass->kernels->clamped_swiglu(a->out[0]->data + first, a->in[0]->data + first, a->in[1]->data + first, c->limit,
-                                     count);
+    a->pass->kernels->clamped_swiglu(alloy_f32(a->out[0]) + first, alloy_f32(a->in[0]) + first,
+                                     alloy_f32(a->in[1]) + first, c->limit, count);
 }
 
 /* in: up, gate */
@@ -143,10 +143,10 @@ static void run_token_gate(const alloy_args *a)
     const alloy_kernels *kernels = a->pass->kernels;
     int64_t d = alloy_row_size(a->in[0]);
     for (int64_t t = 0; t < a->in[0]->shape[0]; t++) {
-        float gate, *y = a->out[0]->data + t * d;
-        kernels->sigmoid(&gate, a->in[1]->data + t, 1);
+        float gate, *y = alloy_f32(a->out[0]) + t * d;
+        kernels->sigmoid(&gate, alloy_f32(a->in[1]) + t, 1);
         for (int64_t i = 0; i < d; i++) {
-            y[i] = a->in[0]->data[t * d + i] * gate;
+            y[i] = alloy_f32(a->in[0])[t * d + i] * gate;
             ALLOY_COUNT_VECTOR(COST_MULTIPLY);
         }
     }

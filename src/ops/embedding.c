@@ -10,9 +10,10 @@ static void copy_rows(void *context, int64_t first, int64_t count, void *scratch
     (void)scratch;
     const alloy_args *a = context;
     const alloy_weight *w = a->weight[0];
+    const int64_t *ids = alloy_i64(a->in[0]);
     int64_t d = w->shape[1];
     for (int64_t t = first; t < first + count; t++)
-        alloy_weight_widen(a->pass->kernels, w, a->pass->ids[t] * d, d, a->out[0]->data + t * d);
+        alloy_weight_widen(a->pass->kernels, w, ids[t] * d, d, alloy_f32(a->out[0]) + t * d);
 }
 
 /* Row by row, since rows lie anywhere; all that fit are asked for before the first is read. */
@@ -20,13 +21,14 @@ static void run_held(const alloy_args *a)
 {
     alloy_pass *p = a->pass;
     const alloy_weight *w = a->weight[0];
+    const int64_t *ids = alloy_i64(a->in[0]);
     int64_t d = w->shape[1];
     for (int64_t t = 0, ahead = 0; t < p->tokens; t++) {
-        while (ahead < p->tokens && alloy_weight_announce(p->residency, w, p->ids[ahead] * d, d))
+        while (ahead < p->tokens && alloy_weight_announce(p->residency, w, ids[ahead] * d, d))
             ahead++;
-        alloy_weight_hold(p->residency, w, p->ids[t] * d, d, ALLOY_READ_BY_CHOICE);
+        alloy_weight_hold(p->residency, w, ids[t] * d, d, ALLOY_READ_BY_CHOICE);
         copy_rows((void *)a, t, 1, NULL);
-        alloy_weight_let_go(p->residency, w, p->ids[t] * d, d, ALLOY_READ_BY_CHOICE);
+        alloy_weight_let_go(p->residency, w, ids[t] * d, d, ALLOY_READ_BY_CHOICE);
         ahead = ahead > t ? ahead : t + 1;
     }
 }
@@ -50,10 +52,11 @@ static const alloy_op embedding = {"embedding", run, count};
 
 alloy_tensor *alloy_embedding(alloy_pass *p, const alloy_weight *w)
 {
-    for (int64_t t = 0; p->ids && t < p->tokens; t++)
-        if (p->ids[t] < 0 || p->ids[t] >= w->shape[0])
-            return alloy_pass_fail(p, ALLOY_RANGE, "token id %lld, the model knows 0 to %lld", (long long)p->ids[t],
+    const int64_t *ids = alloy_i64(p->ids);
+    for (int64_t t = 0; ids && t < p->tokens; t++)
+        if (ids[t] < 0 || ids[t] >= w->shape[0])
+            return alloy_pass_fail(p, ALLOY_RANGE, "token id %lld, the model knows 0 to %lld", (long long)ids[t],
                                    (long long)w->shape[0] - 1);
     alloy_tensor *y = alloy_tensor_new(p, 2, (int64_t[]){p->tokens, w->shape[1]});
-    return y ? alloy_apply(p, &embedding, &(alloy_args){.out = {y}, .weight = {w}}) : NULL;
+    return y ? alloy_apply(p, &embedding, &(alloy_args){.in = {p->ids}, .out = {y}, .weight = {w}}) : NULL;
 }

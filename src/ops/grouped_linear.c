@@ -14,9 +14,9 @@ static void run(const alloy_args *a)
     if (!jobs)
         return;
     int64_t rows = w->shape[0] / o->groups;
-    float *y = a->out[0]->data;
+    float *y = alloy_f32(a->out[0]);
     for (int64_t g = 0; g < o->groups; g++) {
-        alloy_linear_job whole = alloy_linear_job_of(w, a->in[0]->data + g * w->shape[1], a->in[0]->shape[0], y);
+        alloy_linear_job whole = alloy_linear_job_of(w, alloy_f32(a->in[0]) + g * w->shape[1], a->in[0]->shape[0], y);
         whole.x_stride = alloy_row_size(a->in[0]);
         jobs[g] = alloy_linear_job_rows(&whole, g * rows, rows);
     }

@@ -29,8 +29,8 @@ static void normalise(void *context, int64_t first, int64_t count, void *scratch
     (void)scratch;
     const struct weighing *w = context;
     int64_t width = alloy_row_size(w->args->in[0]);
-    w->args->pass->kernels->rms_norm(w->norm + first * width, w->args->in[0]->data + first * width, NULL, count, width,
-                                     w->o->norm_eps);
+    w->args->pass->kernels->rms_norm(w->norm + first * width, alloy_f32(w->args->in[0]) + first * width, NULL, count,
+                                     width, w->o->norm_eps);
 }
 
 static void weigh(void *context, int64_t first, int64_t count, void *scratch)
@@ -40,7 +40,7 @@ static void weigh(void *context, int64_t first, int64_t count, void *scratch)
     const struct options *o = w->o;
     int64_t mixes = alloy_row_size(w->args->out[0]);
     for (int64_t t = first; t < first + count; t++)
-        w->args->pass->kernels->hyper_weights(w->args->out[0]->data + t * mixes, w->mixes + t * mixes, w->base,
+        w->args->pass->kernels->hyper_weights(alloy_f32(w->args->out[0]) + t * mixes, w->mixes + t * mixes, w->base,
                                               w->scale, o->streams, o->iterations, o->eps);
 }
 
@@ -122,11 +122,11 @@ static void collapse_rows(void *context, int64_t first, int64_t count, void *scr
     int64_t hidden = alloy_row_size(a->out[0]), streams = alloy_row_size(a->in[0]) / hidden,
             mixes = alloy_row_size(a->in[1]);
     for (int64_t t = first; t < first + count; t++) {
-        float *x = a->out[0]->data + t * hidden;
+        float *x = alloy_f32(a->out[0]) + t * hidden;
         memset(x, 0, (size_t)hidden * sizeof *x);
         for (int64_t j = 0; j < streams; j++)
-            a->pass->kernels->add_scaled(x, a->in[1]->data[t * mixes + j], a->in[0]->data + (t * streams + j) * hidden,
-                                         hidden);
+            a->pass->kernels->add_scaled(x, alloy_f32(a->in[1])[t * mixes + j],
+                                         alloy_f32(a->in[0]) + (t * streams + j) * hidden, hidden);
     }
 }
 
@@ -152,13 +152,14 @@ static void expand_rows(void *context, int64_t first, int64_t count, void *scrat
     int64_t hidden = alloy_row_size(a->in[2]), streams = alloy_row_size(a->in[0]) / hidden,
             mixes = alloy_row_size(a->in[1]);
     for (int64_t t = first; t < first + count; t++) {
-        const float *post = a->in[1]->data + t * mixes + streams, *comb = post + streams;
+        const float *post = alloy_f32(a->in[1]) + t * mixes + streams, *comb = post + streams;
         for (int64_t k = 0; k < streams; k++) {
-            float *to = a->out[0]->data + (t * streams + k) * hidden;
+            float *to = alloy_f32(a->out[0]) + (t * streams + k) * hidden;
             memset(to, 0, (size_t)hidden * sizeof *to);
             for (int64_t j = 0; j < streams; j++)
-                kernels->add_scaled(to, comb[j * streams + k], a->in[0]->data + (t * streams + j) * hidden, hidden);
-            kernels->add_scaled(to, post[k], a->in[2]->data + t * hidden, hidden);
+                kernels->add_scaled(to, comb[j * streams + k], alloy_f32(a->in[0]) + (t * streams + j) * hidden,
+                                    hidden);
+            kernels->add_scaled(to, post[k], alloy_f32(a->in[2]) + t * hidden, hidden);
         }
     }
 }
@@ -220,7 +221,7 @@ static void run_copies(const alloy_args *a)
     int64_t hidden = alloy_row_size(a->in[0]), streams = alloy_row_size(a->out[0]) / hidden;
     for (int64_t t = 0; t < a->in[0]->shape[0]; t++)
         for (int64_t j = 0; j < streams; j++)
-            memcpy(a->out[0]->data + (t * streams + j) * hidden, a->in[0]->data + t * hidden,
+            memcpy(alloy_f32(a->out[0]) + (t * streams + j) * hidden, alloy_f32(a->in[0]) + t * hidden,
                    (size_t)hidden * sizeof(float));
 }
 

@@ -189,7 +189,8 @@ alloy_linear_job alloy_linear_job_of(const alloy_weight *w, const float *x, int6
 
 static void run(const alloy_args *a)
 {
-    alloy_linear_job job = alloy_linear_job_of(a->weight[0], a->in[0]->data, a->in[0]->shape[0], a->out[0]->data);
+    alloy_linear_job job =
+        alloy_linear_job_of(a->weight[0], alloy_f32(a->in[0]), a->in[0]->shape[0], alloy_f32(a->out[0]));
     if (a->weight[1] && !(job.bias = alloy_weight_widened(a->pass, a->weight[1])))
         return;
     alloy_run_linear_jobs(a->pass, &job, 1, ALLOY_READ_IN_TURN);
@@ -238,6 +239,6 @@ alloy_tensor *alloy_linear_into(alloy_pass *p, alloy_tensor *x, const alloy_weig
 {
     if (alloy_pass_stopped(p, x) || !fits(p, x, w, NULL))
         return NULL;
-    alloy_tensor *y = alloy_tensor_over(p, data, 2, (int64_t[]){x->shape[0], w->shape[0]});
+    alloy_tensor *y = alloy_tensor_over(p, data, ALLOY_F32, 2, (int64_t[]){x->shape[0], w->shape[0]});
     return y ? alloy_apply(p, &linear, &(alloy_args){.in = {x}, .out = {y}, .weight = {w}}) : NULL;
 }

@@ -40,9 +40,9 @@ static struct rows rows_of(const alloy_args *a)
 {
     const struct options *o = a->options;
     return (struct rows){.kernels = a->pass->kernels,
-                         .x = a->in[0]->data,
-                         .gate = a->in[1] ? a->in[1]->data : NULL,
-                         .y = a->out[0]->data,
+                         .x = alloy_f32(a->in[0]),
+                         .gate = a->in[1] ? alloy_f32(a->in[1]) : NULL,
+                         .y = alloy_f32(a->out[0]),
                          .d = alloy_last_dimension(a->in[0]),
                          .eps = o->eps,
                          .scale = o->scale};

@@ -20,7 +20,7 @@ const alloy_span *alloy_pass_spans(const alloy_pass *pass, int64_t *count)
     return pass->spans;
 }
 
-const int64_t *alloy_pass_ids(const alloy_pass *pass)
+alloy_tensor *alloy_pass_ids(alloy_pass *pass)
 {
     return pass->ids;
 }
@@ -76,24 +76,44 @@ void *alloy_pass_take_zeroed(alloy_pass *p, int64_t count, size_t size)
     return taken(p, alloy_arena_take_zeroed(p->arena, (size_t)count, size));
 }
 
-alloy_tensor *alloy_tensor_new(alloy_pass *p, int ndim, const int64_t *shape)
+/* A tensor and, in run, its buffer, whose memory is the caller's to set. */
+static alloy_tensor *describe(alloy_pass *p, alloy_dtype dtype, int ndim, const int64_t *shape, int64_t *size)
 {
     if (p->status)
         return NULL;
-    alloy_tensor *x = alloy_pass_take_zeroed(p, 1, sizeof *x);
-    if (!x)
+    struct {
+        alloy_tensor tensor;
+        alloy_buffer buffer;
+    } *described = alloy_pass_take_zeroed(p, 1, sizeof *described);
+    if (!described)
         return NULL;
+    alloy_tensor *x = &described->tensor;
+    x->dtype = dtype;
     x->ndim = ndim;
-    int64_t size = 1;
+    *size = 1;
     for (int i = 0; i < ALLOY_MOST_DIMS; i++) {
         x->shape[i] = i < ndim ? shape[i] : 1;
-        if (x->shape[i] < 0 || !alloy_int64_multiply(size, x->shape[i], &size))
+        if (x->shape[i] < 0 || !alloy_int64_multiply(*size, x->shape[i], size))
             return alloy_pass_fail(p, ALLOY_LIMIT, "a tensor of more than 2^63 elements");
     }
-    if (p->reading != ALLOY_READ_RUN)
+    if (p->reading == ALLOY_READ_RUN)
+        x->buffer = &described->buffer;
+    return x;
+}
+
+alloy_tensor *alloy_tensor_of(alloy_pass *p, alloy_dtype dtype, int ndim, const int64_t *shape)
+{
+    int64_t size;
+    alloy_tensor *x = describe(p, dtype, ndim, shape, &size);
+    if (!x || !x->buffer)
         return x;
-    x->data = alloy_pass_take(p, size, sizeof(float));
-    return x->data ? x : NULL;
+    x->buffer->memory = alloy_pass_take(p, size, (size_t)alloy_dtype_bits(dtype) / 8);
+    return x->buffer->memory ? x : NULL;
+}
+
+alloy_tensor *alloy_tensor_new(alloy_pass *p, int ndim, const int64_t *shape)
+{
+    return alloy_tensor_of(p, ALLOY_F32, ndim, shape);
 }
 
 alloy_tensor *alloy_tensor_like(alloy_pass *p, const alloy_tensor *x)
@@ -101,23 +121,22 @@ alloy_tensor *alloy_tensor_like(alloy_pass *p, const alloy_tensor *x)
     return alloy_tensor_new(p, x->ndim, x->shape);
 }
 
-alloy_tensor *alloy_tensor_over(alloy_pass *p, float *data, int ndim, const int64_t *shape)
+alloy_tensor *alloy_tensor_over(alloy_pass *p, void *memory, alloy_dtype dtype, int ndim, const int64_t *shape)
 {
-    alloy_tensor *y = alloy_pass_take_zeroed(p, 1, sizeof *y);
-    if (!y)
-        return NULL;
-    y->ndim = ndim;
-    for (int i = 0; i < ALLOY_MOST_DIMS; i++)
-        y->shape[i] = i < ndim ? shape[i] : 1;
-    y->data = data;
-    return y;
+    int64_t size;
+    alloy_tensor *x = describe(p, dtype, ndim, shape, &size);
+    if (x && x->buffer)
+        x->buffer->memory = memory;
+    return x;
 }
 
+/* Those of activations: indices are not counted. */
 static alloy_count elements(alloy_tensor *const *tensors, int most)
 {
     alloy_count sum = 0;
     for (int i = 0; i < most && tensors[i]; i++)
-        sum += (alloy_count)tensors[i]->shape[0] * tensors[i]->shape[1] * tensors[i]->shape[2] * tensors[i]->shape[3];
+        if (tensors[i]->dtype == ALLOY_F32)
+            sum += (alloy_count)tensors[i]->shape[0] * alloy_row_size(tensors[i]);
     return sum;
 }
 
@@ -127,11 +146,11 @@ alloy_tensor *alloy_apply(alloy_pass *p, const alloy_op *op, const alloy_args *a
         return NULL;
     alloy_args call = *args;
     call.pass = p;
-    if (p->reading == ALLOY_READ_RUN) {
+    if (p->reading == ALLOY_READ_RUN && op->run) {
         ALLOY_COUNT_OP_BEGINS();
         op->run(&call);
         ALLOY_COUNT_OP_ENDS(op->name);
-    } else {
+    } else if (p->reading == ALLOY_READ_COUNT && op->count) {
         alloy_cost cost = {.explanation = p->explanation};
         cost.tensors_read = elements(call.in, ALLOY_MOST_INPUTS);
         cost.tensors_written = elements(call.out, ALLOY_MOST_OUTPUTS);

@@ -86,7 +86,7 @@ struct alloy_pass {
     int64_t tokens;
     const alloy_span *spans; /* [span_count], rows in order */
     int64_t span_count;
-    const int64_t *ids; /* [tokens]; NULL in count */
+    alloy_tensor *ids; /* I64 [tokens] */
 
     /* Run. */
     const alloy_kernels *kernels;
@@ -138,8 +138,11 @@ static inline bool alloy_same_shape(const alloy_tensor *a, const alloy_tensor *b
 void *alloy_pass_take(alloy_pass *p, int64_t count, size_t size);
 void *alloy_pass_take_zeroed(alloy_pass *p, int64_t count, size_t size);
 
-/* A tensor over numbers that are there already, `data`; NULL in count. */
-alloy_tensor *alloy_tensor_over(alloy_pass *p, float *data, int ndim, const int64_t *shape);
+/* A new tensor of another dtype. */
+alloy_tensor *alloy_tensor_of(alloy_pass *p, alloy_dtype dtype, int ndim, const int64_t *shape);
+
+/* A tensor over memory of the caller's, which holds its elements or will; NULL in count. */
+alloy_tensor *alloy_tensor_over(alloy_pass *p, void *memory, alloy_dtype dtype, int ndim, const int64_t *shape);
 
 /* A new tensor of x's shape. */
 alloy_tensor *alloy_tensor_like(alloy_pass *p, const alloy_tensor *x);
@@ -207,8 +210,11 @@ void alloy_pass_like(alloy_pass *p, int64_t like);
 /* Rows of the embedding for the batch's ids: y [n, H]. w [V, H]. */
 alloy_tensor *alloy_embedding(alloy_pass *p, const alloy_weight *w);
 
-/* Row `rows[i]` of x for each i < count: y [count, ..]. `rows` may be NULL in count. */
-alloy_tensor *alloy_pick_rows(alloy_pass *p, alloy_tensor *x, const int64_t *rows, int64_t count);
+/* Row rows[i] of x for each of `rows`, I64 [count]: y [count, ..]. */
+alloy_tensor *alloy_pick_rows(alloy_pass *p, alloy_tensor *x, alloy_tensor *rows);
+
+/* The elements of x, into a tensor that is there already; returns that. */
+alloy_tensor *alloy_copy_to(alloy_pass *p, alloy_tensor *to, alloy_tensor *x);
 
 /* alloy_linear without bias, into memory of the caller's: `data` [n, O], NULL in count. For logits, which are large. */
 alloy_tensor *alloy_linear_into(alloy_pass *p, alloy_tensor *x, const alloy_weight *w, float *data);

@@ -16,7 +16,7 @@ static void rotate(void *context, int64_t first, int64_t count, void *scratch)
     const struct rotation *r = context;
     int64_t half = r->table->half, width = alloy_row_size(r->x);
     for (int64_t t = first; t < first + count; t++)
-        r->kernels->rotary(r->y + t * width, r->x->data + t * width, r->x->shape[1], r->x->shape[2], half,
+        r->kernels->rotary(r->y + t * width, alloy_f32(r->x) + t * width, r->x->shape[1], r->x->shape[2], half,
                            r->table->cos + t * half, r->table->sin + t * half);
 }
 
@@ -25,7 +25,7 @@ static void run(const alloy_args *a)
     const alloy_rope *rope = a->options;
     const alloy_rotary_table *table =
         alloy_rotary_table_of(a->pass, rope, alloy_rotary_width(rope, a->in[0]->shape[2]), 1);
-    struct rotation rotation = {a->pass->kernels, a->in[0], a->out[0]->data, table};
+    struct rotation rotation = {a->pass->kernels, a->in[0], alloy_f32(a->out[0]), table};
     if (table)
         alloy_pass_ranges(a->pass, a->in[0]->shape[0], TOKENS_A_PIECE, rotate, &rotation);
 }

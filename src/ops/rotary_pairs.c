@@ -6,7 +6,7 @@
 enum { ROWS_A_PIECE = 16, MOST_CHANNELS = ALLOY_TASK_SCRATCH / 16 };
 
 struct options {
-    const alloy_rope *rope;
+    alloy_rope rope;
     int64_t width; /* what exponents are divided by; rotated: rounded up to an even number */
     int64_t rate;  /* tokens a row */
     bool back;
@@ -38,7 +38,7 @@ static void rotate(void *context, int64_t first, int64_t count, void *scratch)
             sines[2 * i] = r->back ? sine : -sine;
             sines[2 * i + 1] = r->back ? -sine : sine;
         }
-        r->kernels->rotary_pairs(r->y + t * width, r->x->data + t * width, r->x->ndim == 3 ? r->x->shape[1] : 1,
+        r->kernels->rotary_pairs(r->y + t * width, alloy_f32(r->x) + t * width, r->x->ndim == 3 ? r->x->shape[1] : 1,
                                  alloy_last_dimension(r->x), 2 * half, cosines, sines);
     }
 }
@@ -46,8 +46,8 @@ static void rotate(void *context, int64_t first, int64_t count, void *scratch)
 static void run(const alloy_args *a)
 {
     const struct options *o = a->options;
-    const alloy_rotary_table *table = alloy_rotary_table_of(a->pass, o->rope, o->width, o->rate);
-    struct rotation rotation = {a->pass->kernels, a->in[0], a->out[0]->data, table, o->back};
+    const alloy_rotary_table *table = alloy_rotary_table_of(a->pass, &o->rope, o->width, o->rate);
+    struct rotation rotation = {a->pass->kernels, a->in[0], alloy_f32(a->out[0]), table, o->back};
     if (table)
         alloy_pass_ranges(a->pass, a->in[0]->shape[0], ROWS_A_PIECE, rotate, &rotation);
 }
@@ -79,11 +79,11 @@ static alloy_tensor *apply(alloy_pass *p, alloy_tensor *x, int ndim, const struc
 
 alloy_tensor *alloy_rotary_pairs(alloy_pass *p, alloy_tensor *x, const alloy_rope *rope, int64_t channels, bool back)
 {
-    return apply(p, x, 3, &(struct options){rope, channels, 1, back});
+    return apply(p, x, 3, &(struct options){*rope, channels, 1, back});
 }
 
 alloy_tensor *alloy_rotary_entries(alloy_pass *p, alloy_tensor *x, const alloy_rope *rope, int64_t channels,
                                    int64_t rate)
 {
-    return apply(p, x, 2, &(struct options){rope, channels, rate, false});
+    return apply(p, x, 2, &(struct options){*rope, channels, rate, false});
 }

@@ -17,7 +17,6 @@ static const float SUM_EPS = 1e-20f;
 enum score_kind { SQRT_SOFTPLUS, SIGMOID, SOFTMAX, NO_SCORE };
 
 struct options {
-    alloy_routes *routes;
     enum score_kind kind;
     float scale;
 };
@@ -25,9 +24,21 @@ struct options {
 struct routing {
     const alloy_args *args;
     const struct options *o;
+    int64_t experts, k;
     const float *bias;   /* [experts] */
-    const float *logits; /* by id: [tokens, per_token] */
+    const float *logits; /* by id: [tokens, k] */
 };
+
+/* Those of a token. */
+static int32_t *experts_of(const struct routing *r, int64_t token)
+{
+    return alloy_i32(r->args->out[0]) + token * r->k;
+}
+
+static float *weights_of(const struct routing *r, int64_t token)
+{
+    return alloy_f32(r->args->out[1]) + token * r->k;
+}
 
 static enum score_kind kind_of(const char *name)
 {
@@ -50,9 +61,8 @@ static void score(const struct routing *r, float *scores, const float *logits, i
 
 static void finish(const struct routing *r, float *weight, float *scratch)
 {
-    int64_t k = r->o->routes->per_token;
-    alloy_divide_by_sum(weight, k, SUM_EPS, scratch);
-    for (int64_t i = 0; i < k; i++) {
+    alloy_divide_by_sum(weight, r->k, SUM_EPS, scratch);
+    for (int64_t i = 0; i < r->k; i++) {
         weight[i] = weight[i] * r->o->scale;
         ALLOY_COUNT_VECTOR(1);
     }
@@ -71,15 +81,14 @@ static bool are_finite(const alloy_args *a, const float *logits, int64_t n)
 static void route_rows(void *context, int64_t first, int64_t count, void *scratch)
 {
     const struct routing *r = context;
-    const alloy_routes *routes = r->o->routes;
-    float *scores = scratch, *ranks = scores + routes->experts;
+    float *scores = scratch, *ranks = scores + r->experts;
     for (int64_t t = first; t < first + count; t++) {
-        int32_t *expert = routes->expert + t * routes->per_token;
-        float *weight = routes->weight + t * routes->per_token;
-        score(r, scores, r->args->in[0]->data + t * routes->experts, routes->experts);
-        r->args->pass->kernels->add(ranks, scores, r->bias, routes->experts);
-        alloy_choose_experts(ranks, routes->experts, routes->per_token, expert);
-        for (int64_t i = 0; i < routes->per_token; i++)
+        int32_t *expert = experts_of(r, t);
+        float *weight = weights_of(r, t);
+        score(r, scores, alloy_f32(r->args->in[0]) + t * r->experts, r->experts);
+        r->args->pass->kernels->add(ranks, scores, r->bias, r->experts);
+        alloy_choose_experts(ranks, r->experts, r->k, expert);
+        for (int64_t i = 0; i < r->k; i++)
             weight[i] = scores[expert[i]];
         finish(r, weight, ranks);
     }
@@ -87,15 +96,19 @@ static void route_rows(void *context, int64_t first, int64_t count, void *scratc
 
 static void run_by_score(const alloy_args *a)
 {
-    struct routing routing = {.args = a, .o = a->options, .bias = alloy_weight_widened(a->pass, a->weight[0])};
-    if (routing.bias && are_finite(a, a->in[0]->data, alloy_tensor_size(a->in[0])))
+    struct routing routing = {.args = a,
+                              .o = a->options,
+                              .experts = alloy_row_size(a->in[0]),
+                              .k = a->out[0]->shape[1],
+                              .bias = alloy_weight_widened(a->pass, a->weight[0])};
+    if (routing.bias && are_finite(a, alloy_f32(a->in[0]), alloy_tensor_size(a->in[0])))
         alloy_pass_ranges(a->pass, a->in[0]->shape[0], ROWS_A_PIECE, route_rows, &routing);
 }
 
 static void count_by_score(const alloy_args *a, alloy_cost *cost)
 {
-    const struct options *o = a->options;
-    alloy_count n = o->routes->tokens, experts = o->routes->experts, k = o->routes->per_token;
+    alloy_count n = a->in[0]->shape[0], experts = alloy_row_size(a->in[0]), k = a->out[0]->shape[1];
+    cost->tensors_written = 0; /* routes */
     alloy_cost_let(cost, n, experts, k);
     alloy_cost_vector(cost, 5 * n * experts + n * experts + 2 * n * k + n * k); /* scores, choice, division, factor */
     alloy_cost_classic(cost, 5 * n * experts + 2 * n * k);
@@ -104,22 +117,22 @@ static void count_by_score(const alloy_args *a, alloy_cost *cost)
 
 static const alloy_op route_scores = {"route_scores", run_by_score, count_by_score};
 
-alloy_routes *alloy_route_scores(alloy_pass *p, alloy_tensor *logits, const alloy_weight *bias, int64_t k,
-                                 const char *scoring, double scale)
+alloy_routes alloy_route_scores(alloy_pass *p, alloy_tensor *logits, const alloy_weight *bias, int64_t k,
+                                const char *scoring, double scale)
 {
+    static const alloy_routes none;
     if (alloy_pass_stopped(p, logits))
-        return NULL;
+        return none;
     int64_t experts = alloy_row_size(logits);
-    struct options options = {NULL, kind_of(scoring), (float)scale};
+    struct options options = {kind_of(scoring), (float)scale};
     if (k < 1 || k > experts || experts > ALLOY_TASK_SCRATCH / 2 / (int64_t)sizeof(float) || !bias ||
-        bias->shape[0] != experts || options.kind == NO_SCORE)
-        return alloy_shape_fail(p, "route_scores", "%lld of %lld experts, scored by %s", (long long)k,
-                                (long long)experts, scoring);
-    if (!(options.routes = alloy_routes_new(p, logits->shape[0], experts, k)))
-        return NULL;
-    alloy_apply(p, &route_scores,
-                &(alloy_args){.in = {logits}, .weight = {bias}, .options = &options, .options_size = sizeof options});
-    return p->status ? NULL : options.routes;
+        bias->shape[0] != experts || options.kind == NO_SCORE) {
+        alloy_shape_fail(p, "route_scores", "%lld of %lld experts, scored by %s", (long long)k, (long long)experts,
+                         scoring);
+        return none;
+    }
+    alloy_args args = {.in = {logits}, .weight = {bias}, .options = &options, .options_size = sizeof options};
+    return alloy_route(p, &route_scores, args, experts, k);
 }
 
 /* ---- By id ------------------------------------------------------------------------------------------------------- */
@@ -149,15 +162,14 @@ static void read_experts(alloy_pass *p, const alloy_weight *table, int64_t id, i
 static void look_up(const struct routing *r, alloy_linear_job *jobs, float *logits)
 {
     const alloy_args *a = r->args;
-    const alloy_routes *routes = r->o->routes;
-    int64_t k = routes->per_token, hidden = alloy_row_size(a->in[0]);
-    for (int64_t t = 0; t < routes->tokens; t++) {
-        int32_t *expert = routes->expert + t * k;
-        read_experts(a->pass, a->weight[1], a->pass->ids[t], k, expert);
+    int64_t k = r->k, hidden = alloy_row_size(a->in[0]);
+    for (int64_t t = 0; t < a->in[0]->shape[0]; t++) {
+        int32_t *expert = experts_of(r, t);
+        read_experts(a->pass, a->weight[1], alloy_i64(a->in[1])[t], k, expert);
         alloy_sort_experts(expert, k);
         for (int64_t i = 0; i < k; i++) {
             alloy_linear_job *job = &jobs[t * k + i];
-            *job = alloy_linear_job_of(a->weight[0], a->in[0]->data + t * hidden, 1, logits + t * k + i);
+            *job = alloy_linear_job_of(a->weight[0], alloy_f32(a->in[0]) + t * hidden, 1, logits + t * k + i);
             job->w = (const char *)job->w + expert[i] * job->w_stride;
             job->rows = 1;
         }
@@ -167,35 +179,33 @@ static void look_up(const struct routing *r, alloy_linear_job *jobs, float *logi
 static void weigh_rows(void *context, int64_t first, int64_t count, void *scratch)
 {
     const struct routing *r = context;
-    int64_t k = r->o->routes->per_token;
     for (int64_t t = first; t < first + count; t++) {
-        float *weight = r->o->routes->weight + t * k;
-        score(r, weight, r->logits + t * k, k);
+        float *weight = weights_of(r, t);
+        score(r, weight, r->logits + t * r->k, r->k);
         finish(r, weight, scratch);
     }
 }
 
 static void run_by_id(const alloy_args *a)
 {
-    const struct options *o = a->options;
-    int64_t rows = o->routes->tokens * o->routes->per_token;
+    int64_t tokens = a->in[0]->shape[0], k = a->out[0]->shape[1], rows = tokens * k;
     alloy_linear_job *jobs = alloy_pass_take(a->pass, rows, sizeof *jobs);
     float *logits = alloy_pass_take(a->pass, rows, sizeof *logits);
     if (!jobs || !logits)
         return;
-    struct routing routing = {.args = a, .o = o, .logits = logits};
+    struct routing routing = {.args = a, .o = a->options, .k = k, .logits = logits};
     look_up(&routing, jobs, logits);
     alloy_run_linear_jobs(a->pass, jobs, rows, ALLOY_READ_BY_CHOICE);
     if (are_finite(a, logits, rows))
-        alloy_pass_ranges(a->pass, o->routes->tokens, ROWS_A_PIECE, weigh_rows, &routing);
+        alloy_pass_ranges(a->pass, tokens, ROWS_A_PIECE, weigh_rows, &routing);
 }
 
 /* The published convention computes all logits. */
 static void count_by_id(const alloy_args *a, alloy_cost *cost)
 {
-    const struct options *o = a->options;
-    alloy_count n = o->routes->tokens, experts = o->routes->experts, k = o->routes->per_token,
+    alloy_count n = a->in[0]->shape[0], experts = a->weight[0]->shape[0], k = a->out[0]->shape[1],
                 hidden = alloy_row_size(a->in[0]);
+    cost->tensors_written = 0; /* routes */
     alloy_cost_let(cost, n, hidden, experts, k);
     alloy_cost_tensor(cost, 2 * n * hidden * k);
     alloy_cost_vector(cost, 5 * n * k + 2 * n * k + n * k);
@@ -213,7 +223,7 @@ void alloy_foresee_by_id(alloy_pass *p, const alloy_weight *table, const alloy_e
         return;
     int32_t *expert = alloy_pass_take(p, k, sizeof *expert);
     for (int64_t t = 0; expert && t < p->tokens; t++) {
-        read_experts(p, table, p->ids[t], k, expert);
+        read_experts(p, table, alloy_i64(p->ids)[t], k, expert);
         for (int64_t i = 0; i < k; i++) {
             const alloy_weight *parts[] = {&experts->gate[expert[i]], &experts->up[expert[i]],
                                            &experts->down[expert[i]]};
@@ -230,21 +240,22 @@ static double distinct(int64_t ids, int64_t n)
     return n == 1 ? 1 : (double)ids * (1 - alloy_pow64(1 - 1 / (double)ids, (double)n));
 }
 
-alloy_routes *alloy_route_by_id(alloy_pass *p, alloy_tensor *x, const alloy_weight *gate, const alloy_weight *table,
-                                const char *scoring, double scale)
+alloy_routes alloy_route_by_id(alloy_pass *p, alloy_tensor *x, const alloy_weight *gate, const alloy_weight *table,
+                               const char *scoring, double scale)
 {
+    static const alloy_routes none;
     if (alloy_pass_stopped(p, x))
-        return NULL;
-    struct options options = {NULL, kind_of(scoring), (float)scale};
+        return none;
+    struct options options = {kind_of(scoring), (float)scale};
     bool fits = gate && table && gate->ndim == 2 && table->ndim == 2 && gate->shape[1] == alloy_row_size(x);
     if (!fits || options.kind == SOFTMAX || options.kind == NO_SCORE ||
-        table->shape[1] > ALLOY_TASK_SCRATCH / (int64_t)sizeof(float))
-        return alloy_shape_fail(p, "route_by_id", "x has rows of %lld, the router takes %lld, scored by %s",
-                                (long long)alloy_row_size(x), gate ? (long long)gate->shape[1] : 0, scoring);
-    if (!(options.routes = alloy_routes_new(p, x->shape[0], gate->shape[0], table->shape[1])))
-        return NULL;
-    options.routes->distinct = distinct(table->shape[0], x->shape[0]);
-    alloy_apply(p, &route_by_id,
-                &(alloy_args){.in = {x}, .weight = {gate, table}, .options = &options, .options_size = sizeof options});
-    return p->status ? NULL : options.routes;
+        table->shape[1] > ALLOY_TASK_SCRATCH / (int64_t)sizeof(float)) {
+        alloy_shape_fail(p, "route_by_id", "x has rows of %lld, the router takes %lld, scored by %s",
+                         (long long)alloy_row_size(x), gate ? (long long)gate->shape[1] : 0, scoring);
+        return none;
+    }
+    alloy_args args = {.in = {x, p->ids}, .weight = {gate, table}, .options = &options, .options_size = sizeof options};
+    alloy_routes routes = alloy_route(p, &route_by_id, args, gate->shape[0], table->shape[1]);
+    routes.distinct = distinct(table->shape[0], x->shape[0]);
+    return routes;
 }

@@ -3,17 +3,13 @@
 
 #include "kernels/counted.h"
 
-alloy_routes *alloy_routes_new(alloy_pass *p, int64_t tokens, int64_t experts, int64_t per_token)
+alloy_routes alloy_route(alloy_pass *p, const alloy_op *op, alloy_args args, int64_t experts, int64_t per_token)
 {
-    alloy_routes *routes = alloy_pass_take_zeroed(p, 1, sizeof *routes);
-    if (!routes)
-        return NULL;
-    *routes = (alloy_routes){.tokens = tokens, .experts = experts, .per_token = per_token, .distinct = (double)tokens};
-    if (p->reading != ALLOY_READ_RUN)
-        return routes;
-    routes->expert = alloy_pass_take(p, tokens * per_token, sizeof *routes->expert);
-    routes->weight = alloy_pass_take(p, tokens * per_token, sizeof *routes->weight);
-    return routes->expert && routes->weight ? routes : NULL;
+    int64_t tokens = args.in[0]->shape[0], shape[] = {tokens, per_token};
+    alloy_routes none = {.experts = experts}, routes = {.experts = experts, .distinct = (double)tokens};
+    args.out[0] = routes.expert = alloy_tensor_of(p, ALLOY_I32, 2, shape);
+    args.out[1] = routes.weight = alloy_tensor_new(p, 2, shape);
+    return routes.expert && routes.weight && alloy_apply(p, op, &args) ? routes : none;
 }
 
 void alloy_sort_experts(int32_t *chosen, int64_t k)

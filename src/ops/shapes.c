@@ -1,5 +1,5 @@
-/* Ops that move numbers without changing them: views, split, concat, and rows picked from a batch. None has a cost: a
- * kernel that reads or writes with strides would do without them. */
+/* Ops that move numbers without changing them: views, split, concat, rows picked from a batch, and a copy. None has a
+ * cost: a kernel that reads or writes with strides would do without them. */
 #include "ops/pass.h"
 
 #include <string.h>
@@ -12,6 +12,26 @@ static void no_cost(const alloy_args *a, alloy_cost *cost)
     cost->tensors_read = cost->tensors_written = 0;
 }
 
+/* ---- Views ------------------------------------------------------------------------------------------------------- */
+
+static const alloy_op view = {"view", NULL, NULL};
+
+alloy_tensor *alloy_view(alloy_pass *p, alloy_tensor *x, int ndim, const int64_t *shape)
+{
+    if (alloy_pass_stopped(p, x))
+        return NULL;
+    alloy_tensor *y = alloy_pass_take(p, 1, sizeof *y);
+    if (!y)
+        return NULL;
+    *y = (alloy_tensor){.dtype = x->dtype, .ndim = ndim, .buffer = x->buffer, .offset = x->offset, .base = x};
+    for (int i = 0; i < ALLOY_MOST_DIMS; i++)
+        y->shape[i] = i < ndim ? shape[i] : 1;
+    if (alloy_tensor_size(y) != alloy_tensor_size(x))
+        return alloy_shape_fail(p, "view", "%lld elements in place of %lld", (long long)alloy_tensor_size(y),
+                                (long long)alloy_tensor_size(x));
+    return alloy_apply(p, &view, &(alloy_args){.in = {x}, .out = {y}});
+}
+
 alloy_tensor *alloy_heads(alloy_pass *p, alloy_tensor *x, int64_t heads)
 {
     if (alloy_pass_stopped(p, x))
@@ -20,14 +40,14 @@ alloy_tensor *alloy_heads(alloy_pass *p, alloy_tensor *x, int64_t heads)
     if (heads < 1 || width % heads != 0)
         return alloy_shape_fail(p, "heads", "rows of %lld do not divide into %lld heads", (long long)width,
                                 (long long)heads);
-    return alloy_tensor_over(p, x->data, 3, (int64_t[]){x->shape[0], heads, width / heads});
+    return alloy_view(p, x, 3, (int64_t[]){x->shape[0], heads, width / heads});
 }
 
 alloy_tensor *alloy_flatten(alloy_pass *p, alloy_tensor *x)
 {
     if (alloy_pass_stopped(p, x))
         return NULL;
-    return alloy_tensor_over(p, x->data, 2, (int64_t[]){x->shape[0], alloy_row_size(x)});
+    return alloy_view(p, x, 2, (int64_t[]){x->shape[0], alloy_row_size(x)});
 }
 
 /* ---- Split and concat: the same copy in two directions. ---------------------------------------------------------- */
@@ -49,11 +69,11 @@ static void copy_rows(void *context, int64_t first, int64_t count, void *scratch
     (void)scratch;
     const struct copy *c = context;
     for (int64_t t = first; t < first + count; t++) {
-        float *whole = c->whole->data + t * alloy_row_size(c->whole);
+        float *whole = alloy_f32(c->whole) + t * alloy_row_size(c->whole);
         for (int64_t g = 0; g < c->parts->groups; g++)
             for (int i = 0; i < c->parts->count; i++) {
                 int64_t width = c->parts->width[i];
-                float *part = c->part[i]->data + (t * c->parts->groups + g) * width;
+                float *part = alloy_f32(c->part[i]) + (t * c->parts->groups + g) * width;
                 memcpy(c->to_whole ? whole : part, c->to_whole ? part : whole, (size_t)width * sizeof *whole);
                 whole += width;
             }
@@ -116,30 +136,39 @@ alloy_tensor *alloy_concat(alloy_pass *p, int count, alloy_tensor **parts)
     return args.out[0] ? alloy_apply(p, &concat, &args) : NULL;
 }
 
-/* ---- Rows picked from a batch ------------------------------------------------------------------------------------ */
-
-struct pick {
-    const int64_t *rows; /* [count] */
-    int64_t count;
-};
+/* ---- Rows picked from a batch, and a copy ------------------------------------------------------------------------ */
 
 static void run_pick_rows(const alloy_args *a)
 {
-    const struct pick *pick = a->options;
     int64_t width = alloy_row_size(a->in[0]);
-    for (int64_t i = 0; i < pick->count; i++)
-        memcpy(a->out[0]->data + i * width, a->in[0]->data + pick->rows[i] * width, (size_t)width * sizeof(float));
+    for (int64_t i = 0; i < a->in[1]->shape[0]; i++)
+        memcpy(alloy_f32(a->out[0]) + i * width, alloy_f32(a->in[0]) + alloy_i64(a->in[1])[i] * width,
+               (size_t)width * sizeof(float));
 }
 
 static const alloy_op pick_rows = {"pick_rows", run_pick_rows, no_cost};
 
-alloy_tensor *alloy_pick_rows(alloy_pass *p, alloy_tensor *x, const int64_t *rows, int64_t count)
+alloy_tensor *alloy_pick_rows(alloy_pass *p, alloy_tensor *x, alloy_tensor *rows)
 {
-    if (alloy_pass_stopped(p, x))
+    if (alloy_pass_stopped(p, x) || !rows)
         return NULL;
-    struct pick pick = {rows, count};
-    alloy_tensor *y = alloy_tensor_new(p, x->ndim, (int64_t[]){count, x->shape[1], x->shape[2], x->shape[3]});
-    return y ? alloy_apply(p, &pick_rows,
-                           &(alloy_args){.in = {x}, .out = {y}, .options = &pick, .options_size = sizeof pick})
-             : NULL;
+    alloy_tensor *y = alloy_tensor_new(p, x->ndim, (int64_t[]){rows->shape[0], x->shape[1], x->shape[2], x->shape[3]});
+    return y ? alloy_apply(p, &pick_rows, &(alloy_args){.in = {x, rows}, .out = {y}}) : NULL;
+}
+
+static void run_copy(const alloy_args *a)
+{
+    memcpy(alloy_f32(a->out[0]), alloy_f32(a->in[0]), (size_t)alloy_tensor_size(a->in[0]) * sizeof(float));
+}
+
+static const alloy_op copy = {"copy", run_copy, NULL};
+
+alloy_tensor *alloy_copy_to(alloy_pass *p, alloy_tensor *to, alloy_tensor *x)
+{
+    if (alloy_pass_stopped(p, x) || !to)
+        return NULL;
+    if (!alloy_same_shape(to, x))
+        return alloy_shape_fail(p, "copy", "rows of %lld for rows of %lld", (long long)alloy_row_size(x),
+                                (long long)alloy_row_size(to));
+    return alloy_apply(p, &copy, &(alloy_args){.in = {x}, .out = {to}});
 }

@@ -3,9 +3,8 @@
 #include "ops/attention_tile.h"
 #include "ops/pairs.h"
 
+/* in: q and, where entries are chosen, which and how many. state: rows of keys that are values, and entries or none. */
 struct options {
-    const alloy_rows *kv, *entries; /* entries NULL: none */
-    const alloy_chosen *chosen;     /* NULL: every closed entry */
     float scale;
     int64_t window;
 };
@@ -16,18 +15,19 @@ static void run(const alloy_args *a)
     const float *sinks = alloy_weight_widened(a->pass, a->weight[0]);
     int64_t d = a->in[0]->shape[2];
     if (sinks)
-        alloy_attention_run(a->pass, &(alloy_attention_plan){.q = a->in[0]->data,
-                                                             .y = a->out[0]->data,
+        alloy_attention_run(a->pass, &(alloy_attention_plan){.q = alloy_f32(a->in[0]),
+                                                             .y = alloy_f32(a->out[0]),
                                                              .heads = a->in[0]->shape[1],
                                                              .kv_heads = 1,
                                                              .d = d,
                                                              .dv = d,
                                                              .window = o->window,
                                                              .scale = o->scale,
-                                                             .keys = o->kv,
-                                                             .values = o->kv,
-                                                             .entries = o->entries,
-                                                             .chosen = o->chosen,
+                                                             .keys = a->state[0],
+                                                             .values = a->state[0],
+                                                             .entries = a->state[1],
+                                                             .chosen = a->in[1],
+                                                             .some = a->in[2],
                                                              .sinks = sinks});
 }
 
@@ -38,18 +38,20 @@ struct visible {
     alloy_count entries, classic_entries; /* entries read: without the new ones, and the published convention's */
 };
 
-static void add_visible(struct visible *v, const struct options *o, const alloy_span *s)
+static void add_visible(struct visible *v, const alloy_args *a, const alloy_span *s)
 {
+    const struct options *o = a->options;
+    const alloy_tensor *chosen = a->in[1];
     alloy_count fresh = s->count, past = s->past, total = past + fresh, window = o->window;
     alloy_count pairs = alloy_window_pairs(total, window) - alloy_window_pairs(past, window);
     alloy_count seen = alloy_count_least(total, window), entries = 0, classic_entries = 0;
-    if (o->entries) {
-        alloy_count rate = o->entries->state->spec->part[o->entries->part].rate;
-        alloy_count most = o->chosen ? o->chosen->most : 0;
-        pairs += o->chosen ? alloy_chosen_pairs(total, rate, most) - alloy_chosen_pairs(past, rate, most)
-                           : alloy_entry_pairs(total, rate) - alloy_entry_pairs(past, rate);
-        entries = o->chosen ? alloy_count_least(past / rate, fresh * most) : past / rate;
-        classic_entries = o->chosen ? most : (total + rate - 1) / rate;
+    if (a->state[1].state) {
+        alloy_count rate = alloy_part_spec_of(a->state[1])->rate;
+        alloy_count most = chosen ? chosen->shape[1] : 0;
+        pairs += chosen ? alloy_chosen_pairs(total, rate, most) - alloy_chosen_pairs(past, rate, most)
+                        : alloy_entry_pairs(total, rate) - alloy_entry_pairs(past, rate);
+        entries = chosen ? alloy_count_least(past / rate, fresh * most) : past / rate;
+        classic_entries = chosen ? most : (total + rate - 1) / rate;
     }
     v->pairs += s->repeat * pairs;
     v->rectangle += s->repeat * fresh * (seen + classic_entries);
@@ -63,11 +65,10 @@ static void add_visible(struct visible *v, const struct options *o, const alloy_
  * and than what all tokens choose. */
 static void count(const alloy_args *a, alloy_cost *cost)
 {
-    const struct options *o = a->options;
     alloy_count n = a->in[0]->shape[0], heads = a->in[0]->shape[1], d = a->in[0]->shape[2];
     struct visible v = {0};
     for (int64_t i = 0; i < a->pass->span_count; i++)
-        add_visible(&v, o, &a->pass->spans[i]);
+        add_visible(&v, a, &a->pass->spans[i]);
     alloy_count pairs = v.pairs, rectangle = v.rectangle;
     alloy_cost_let(cost, n, heads, d, pairs, rectangle);
     alloy_cost_tensor(cost, 4 * heads * d * pairs);
@@ -75,23 +76,24 @@ static void count(const alloy_args *a, alloy_cost *cost)
     alloy_cost_classic(cost, 4 * heads * d * rectangle);
     alloy_cost_weight(cost, a->weight[0], heads, 1, 1);
     alloy_cost_cache(cost, ALLOY_CACHE_KV, v.rows_read * d, 0, v.classic_read * d, 0);
-    if (o->entries)
+    if (a->state[1].state)
         alloy_cost_cache(cost, ALLOY_CACHE_KV, v.entries * d, 0, v.classic_entries * d, 0);
 }
 
 static const alloy_op shared_kv_attention = {"shared_kv_attention", run, count};
 
-static int64_t row_width(const alloy_rows *rows)
+static int64_t row_width(alloy_state_part rows)
 {
-    return rows->state->spec->part[rows->part].width;
+    return alloy_part_spec_of(rows)->width;
 }
 
-alloy_tensor *alloy_shared_kv_attention(alloy_pass *p, alloy_tensor *q, alloy_rows *kv, alloy_rows *entries,
-                                        alloy_chosen *chosen, const alloy_weight *sinks, float scale, int64_t window)
+alloy_tensor *alloy_shared_kv_attention(alloy_pass *p, alloy_tensor *q, alloy_state_part kv,
+                                        const alloy_state_part *entries, const alloy_chosen *chosen,
+                                        const alloy_weight *sinks, float scale, int64_t window)
 {
-    if (alloy_pass_stopped(p, q) || !kv)
+    if (alloy_pass_stopped(p, q) || !kv.state || (entries && !entries->state) || (chosen && !chosen->entry))
         return NULL;
-    if (q->ndim != 3 || row_width(kv) != q->shape[2] || (entries && row_width(entries) != q->shape[2]) || window < 1 ||
+    if (q->ndim != 3 || row_width(kv) != q->shape[2] || (entries && row_width(*entries) != q->shape[2]) || window < 1 ||
         (chosen && !entries) || !sinks || sinks->shape[0] != q->shape[1])
         return alloy_shape_fail(p, "shared_kv_attention", "queries [n, %lld, %lld], rows of %lld, a window of %lld",
                                 (long long)q->shape[1], (long long)q->shape[2], (long long)row_width(kv),
@@ -99,10 +101,12 @@ alloy_tensor *alloy_shared_kv_attention(alloy_pass *p, alloy_tensor *q, alloy_ro
     if (!alloy_attention_fits(q->shape[2], q->shape[2]))
         return alloy_pass_fail(p, ALLOY_UNSUPPORTED, "shared_kv_attention: heads of %lld", (long long)q->shape[2]);
     alloy_tensor *y = alloy_tensor_like(p, q);
-    struct options options = {kv, entries, chosen, scale, window};
-    return y ? alloy_apply(
-                   p, &shared_kv_attention,
-                   &(alloy_args){
-                       .in = {q}, .out = {y}, .weight = {sinks}, .options = &options, .options_size = sizeof options})
-             : NULL;
+    struct options options = {scale, window};
+    alloy_args args = {
+        .in = {q}, .out = {y}, .weight = {sinks}, .state = {kv}, .options = &options, .options_size = sizeof options};
+    if (entries)
+        args.state[1] = *entries;
+    if (chosen)
+        args.in[1] = chosen->entry, args.in[2] = chosen->count;
+    return y ? alloy_apply(p, &shared_kv_attention, &args) : NULL;
 }

@@ -8,7 +8,7 @@
 #include "base/status.h"
 #include "ops/pass.h"
 
-static void keep(alloy_state_spec *spec, alloy_state_part part)
+static void keep(alloy_state_spec *spec, alloy_part_spec part)
 {
     if (spec->count == ALLOY_MOST_STATE_PARTS) {
         spec->status =
@@ -20,25 +20,25 @@ static void keep(alloy_state_spec *spec, alloy_state_part part)
 
 void alloy_state_keep_rows(alloy_state_spec *spec, const char *name, int64_t width, int64_t window)
 {
-    keep(spec, (alloy_state_part){name, ALLOY_STATE_ROWS, width, window, 1});
+    keep(spec, (alloy_part_spec){name, ALLOY_STATE_ROWS, width, window, 1});
 }
 
 void alloy_state_keep_entries(alloy_state_spec *spec, const char *name, int64_t width, int64_t rate)
 {
-    keep(spec, (alloy_state_part){name, ALLOY_STATE_ROWS, width, 0, rate});
+    keep(spec, (alloy_part_spec){name, ALLOY_STATE_ROWS, width, 0, rate});
 }
 
 void alloy_state_keep_fixed(alloy_state_spec *spec, const char *name, int64_t count)
 {
-    keep(spec, (alloy_state_part){name, ALLOY_STATE_FIXED, count, 0, 1});
+    keep(spec, (alloy_part_spec){name, ALLOY_STATE_FIXED, count, 0, 1});
 }
 
-static size_t row_bytes(const alloy_state_part *part, alloy_dtype rows_dtype)
+static size_t row_bytes(const alloy_part_spec *part, alloy_dtype rows_dtype)
 {
     return (size_t)part->width * (size_t)alloy_dtype_bits(rows_dtype) / 8;
 }
 
-static alloy_status reserve_fixed(alloy_state_store *store, const alloy_state_part *part)
+static alloy_status reserve_fixed(alloy_state_store *store, const alloy_part_spec *part)
 {
     if (!store->data)
         store->data = alloy_memory_zeroed((size_t)part->width, sizeof(float));
@@ -46,7 +46,7 @@ static alloy_status reserve_fixed(alloy_state_store *store, const alloy_state_pa
 }
 
 /* Rows to allocate for `length` tokens: a growing list doubles, a ring is made once. */
-static alloy_status rows_needed(const alloy_state_store *store, const alloy_state_part *part, int64_t length,
+static alloy_status rows_needed(const alloy_state_store *store, const alloy_part_spec *part, int64_t length,
                                 int64_t chunk, int64_t *out)
 {
     int64_t rows = length / part->rate;
@@ -65,7 +65,7 @@ static alloy_status rows_needed(const alloy_state_store *store, const alloy_stat
     return ALLOY_OK;
 }
 
-static alloy_status reserve_rows(alloy_state_store *store, const alloy_state_part *part, alloy_dtype rows_dtype,
+static alloy_status reserve_rows(alloy_state_store *store, const alloy_part_spec *part, alloy_dtype rows_dtype,
                                  int64_t length, int64_t chunk)
 {
     int64_t rows = 0;
@@ -87,7 +87,7 @@ alloy_status alloy_state_reserve(alloy_state_block *block, const alloy_state_spe
                                  int64_t length, int64_t chunk)
 {
     for (int i = 0; i < spec->count; i++) {
-        const alloy_state_part *part = &spec->part[i];
+        const alloy_part_spec *part = &spec->part[i];
         alloy_status status = part->kind == ALLOY_STATE_FIXED
                                   ? reserve_fixed(&block->store[i], part)
                                   : reserve_rows(&block->store[i], part, rows_dtype, length, chunk);
@@ -102,7 +102,7 @@ bool alloy_state_bytes_at(const alloy_state_spec *spec, alloy_dtype rows_dtype, 
 {
     *out = 0;
     for (int i = 0; i < spec->count; i++) {
-        const alloy_state_part *part = &spec->part[i];
+        const alloy_part_spec *part = &spec->part[i];
         bool fixed = part->kind == ALLOY_STATE_FIXED;
         size_t rows = fixed ? 1 : (size_t)(length / part->rate), bytes;
         if (part->window > 0 && !alloy_size_add((size_t)part->window - 1, (size_t)chunk, &rows))
@@ -121,7 +121,7 @@ void alloy_state_clear(alloy_state_block *block, const alloy_state_spec *spec)
             memset(block->store[i].data, 0, (size_t)spec->part[i].width * sizeof(float));
 }
 
-static size_t store_bytes(const alloy_state_store *store, const alloy_state_part *part, alloy_dtype rows_dtype)
+static size_t store_bytes(const alloy_state_store *store, const alloy_part_spec *part, alloy_dtype rows_dtype)
 {
     if (!store->data)
         return 0;
@@ -160,9 +160,9 @@ uint64_t alloy_state_bytes(const alloy_state_block *block, const alloy_state_spe
     return bytes;
 }
 
-float *alloy_state_fixed(const alloy_args *args, int64_t span)
+float *alloy_state_fixed(const alloy_args *args, int i, int64_t span)
 {
-    return args->state->blocks[span]->store[args->part].data;
+    return alloy_store_of(args->state[i], span)->data;
 }
 
 int64_t alloy_entries_of_pass(const alloy_pass *p, int64_t rate)

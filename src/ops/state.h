@@ -17,17 +17,17 @@ enum { ALLOY_MOST_STATE_PARTS = 8 };
 
 typedef enum alloy_state_kind { ALLOY_STATE_ROWS, ALLOY_STATE_FIXED } alloy_state_kind;
 
-typedef struct alloy_state_part {
+typedef struct alloy_part_spec {
     const char *name;
     alloy_state_kind kind;
     int64_t width;  /* rows: floats a row; fixed: floats in all */
     int64_t window; /* rows: 0 for all tokens */
     int64_t rate;   /* rows: tokens a row; 1, or of entries their rate */
-} alloy_state_part;
+} alloy_part_spec;
 
 /* What `state` of a mixer fills. */
 struct alloy_state_spec {
-    alloy_state_part part[ALLOY_MOST_STATE_PARTS];
+    alloy_part_spec part[ALLOY_MOST_STATE_PARTS];
     int count;
     alloy_status status; /* LIMIT: too many parts */
 };
@@ -48,6 +48,23 @@ struct alloy_state {
     alloy_state_block *const *blocks; /* [spans]; NULL in count */
     alloy_dtype rows_dtype;           /* F32, BF16 or F16 */
 };
+
+static inline const alloy_part_spec *alloy_part_spec_of(alloy_state_part part)
+{
+    return &part.state->spec->part[part.part];
+}
+
+/* Where a part of one sequence lies. */
+static inline const alloy_state_store *alloy_store_of(alloy_state_part part, int64_t span)
+{
+    return &part.state->blocks[span]->store[part.part];
+}
+
+/* Does the state have such a part, which keeps rows of `width` (fixed: so many floats)? */
+static inline bool alloy_state_has(const alloy_state *s, int part, alloy_state_kind kind, int64_t width)
+{
+    return part >= 0 && part < s->spec->count && s->spec->part[part].kind == kind && s->spec->part[part].width == width;
+}
 
 /* Makes the memory for `length` tokens in all, of which a forward brings at most `chunk` at once. Rows that are there
  * stay. NOMEM, LIMIT. */
@@ -83,11 +100,5 @@ int64_t alloy_entries_of_pass(const alloy_pass *p, int64_t rate);
 
 /* Bytes that a block holds now. */
 uint64_t alloy_state_bytes(const alloy_state_block *block, const alloy_state_spec *spec, alloy_dtype rows_dtype);
-
-/* Rows of a part that attention reads: what alloy_append returns. */
-struct alloy_rows {
-    const alloy_state *state;
-    int part;
-};
 
 #endif

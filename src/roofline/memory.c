@@ -100,7 +100,7 @@ static alloy_count window_rests(const alloy_model *model, const alloy_roofline_t
     alloy_count rows = 0;
     for (int64_t l = 0; l < model->config.num_hidden_layers; l++)
         for (int p = 0; p < model->layers[l].state->count; p++) {
-            const alloy_state_part *part = &model->layers[l].state->part[p];
+            const alloy_part_spec *part = &model->layers[l].state->part[p];
             for (int64_t i = 0; part->window > 0 && i < terms->span_count; i++) {
                 int64_t held = whole_pages(terms->spans[i].past + terms->spans[i].count, page);
                 if (held > part->window - 1)

@@ -87,15 +87,23 @@ static inline alloy_tensor *random_tensor(struct bench *b, uint64_t seed, int nd
     alloy_tensor *x = alloy_tensor_new(&b->pass, ndim, shape);
     assert_non_null(x);
     for (int64_t i = 0; i < alloy_tensor_size(x); i++)
-        x->data[i] = random_number(seed, i);
+        alloy_f32(x)[i] = random_number(seed, i);
     return x;
+}
+
+static inline alloy_tensor *indices(struct bench *b, const int64_t *values, int64_t count)
+{
+    alloy_tensor *tensor = alloy_tensor_over(&b->pass, (int64_t *)values, ALLOY_I64, 1, &count);
+    assert_non_null(tensor);
+    return tensor;
 }
 
 /* Rows first .. first + count - 1 of x, which they share. */
 static inline alloy_tensor *rows_of(struct bench *b, const alloy_tensor *x, int64_t first, int64_t count)
 {
     int64_t shape[ALLOY_MOST_DIMS] = {count, x->shape[1], x->shape[2], x->shape[3]};
-    alloy_tensor *rows = alloy_tensor_over(&b->pass, x->data + first * alloy_row_size(x), x->ndim, shape);
+    alloy_tensor *rows =
+        alloy_tensor_over(&b->pass, alloy_f32(x) + first * alloy_row_size(x), ALLOY_F32, x->ndim, shape);
     assert_non_null(rows);
     return rows;
 }

@@ -23,7 +23,7 @@ static struct sequence make_sequence(struct bench *b, struct shape s, uint64_t s
                          random_tensor(b, seed + 1, 3, (int64_t[]){s.tokens, s.kv_heads, s.d}),
                          random_tensor(b, seed + 2, 3, (int64_t[]){s.tokens, s.kv_heads, s.dv})};
     for (int64_t i = 0; i < alloy_tensor_size(q.q); i++)
-        q.q->data[i] *= 4; /* so that a softmax is far from even */
+        alloy_f32(q.q)[i] *= 4; /* so that a softmax is far from even */
     return q;
 }
 
@@ -43,8 +43,8 @@ static void keep_keys_and_values(struct kept *k, const struct shape *s)
 static alloy_tensor *attend(struct bench *b, struct kept *kept, const struct shape *s, alloy_tensor *q, alloy_tensor *k,
                             alloy_tensor *v)
 {
-    alloy_rows *keys = alloy_append(&b->pass, &kept->state, KEYS, k);
-    alloy_rows *values = alloy_append(&b->pass, &kept->state, VALUES, v);
+    alloy_state_part keys = alloy_append(&b->pass, &kept->state, KEYS, k);
+    alloy_state_part values = alloy_append(&b->pass, &kept->state, VALUES, v);
     return alloy_attention(&b->pass, q, keys, values, s->kv_heads, scale_of(s), s->window);
 }
 
@@ -60,7 +60,7 @@ static void attend_in_chunks(struct bench *b, const struct sequence *q, int64_t 
         alloy_tensor *y = attend(b, &kept, &q->s, rows_of(b, q->q, at, count), rows_of(b, q->k, at, count),
                                  rows_of(b, q->v, at, count));
         expect_ok(b->pass.status);
-        memcpy(out + at * q->s.heads * q->s.dv, y->data, (size_t)alloy_tensor_size(y) * sizeof *out);
+        memcpy(out + at * q->s.heads * q->s.dv, alloy_f32(y), (size_t)alloy_tensor_size(y) * sizeof *out);
     }
     end_kept(&kept);
 }
@@ -74,8 +74,8 @@ static void attend_slowly(const struct bench *b, const struct sequence *q, int64
     for (int64_t j = first; j <= t; j++) {
         p[j] = 0;
         for (int64_t i = 0; i < s->d; i++)
-            p[j] += (double)q->q->data[(t * s->heads + head) * s->d + i] *
-                    kept_as(b, s->dtype, q->k->data[(j * s->kv_heads + kv) * s->d + i]);
+            p[j] += (double)alloy_f32(q->q)[(t * s->heads + head) * s->d + i] *
+                    kept_as(b, s->dtype, alloy_f32(q->k)[(j * s->kv_heads + kv) * s->d + i]);
         p[j] *= 1 / sqrt((double)s->d);
         most = fmax(most, p[j]);
     }
@@ -84,7 +84,7 @@ static void attend_slowly(const struct bench *b, const struct sequence *q, int64
         double weight = exp(p[j] - most);
         sum += weight;
         for (int64_t i = 0; i < s->dv; i++)
-            y[i] += weight * kept_as(b, s->dtype, q->v->data[(j * s->kv_heads + kv) * s->dv + i]);
+            y[i] += weight * kept_as(b, s->dtype, alloy_f32(q->v)[(j * s->kv_heads + kv) * s->dv + i]);
     }
     for (int64_t i = 0; i < s->dv; i++)
         y[i] /= sum;
@@ -166,16 +166,16 @@ static void neighbours_do_not_matter(void **state)
                     both = make_sequence(b, (struct shape){101, 4, 2, 16, 16, 30, ALLOY_F32}, 6);
     float *alone = malloc((size_t)(90 * 64) * sizeof *alone);
     attend_in_chunks(b, &one, 90, alone);
-    memcpy(both.q->data + 11 * 64, one.q->data, (size_t)(90 * 64) * sizeof(float));
-    memcpy(both.k->data + 11 * 32, one.k->data, (size_t)(90 * 32) * sizeof(float));
-    memcpy(both.v->data + 11 * 32, one.v->data, (size_t)(90 * 32) * sizeof(float));
+    memcpy(alloy_f32(both.q) + 11 * 64, alloy_f32(one.q), (size_t)(90 * 64) * sizeof(float));
+    memcpy(alloy_f32(both.k) + 11 * 32, alloy_f32(one.k), (size_t)(90 * 32) * sizeof(float));
+    memcpy(alloy_f32(both.v) + 11 * 32, alloy_f32(one.v), (size_t)(90 * 32) * sizeof(float));
     struct kept kept;
     keep_keys_and_values(&kept, &s);
     set_spans(b, 2, (int64_t[]){11, 90}, (int64_t[]){0, 0});
     reserve_kept(&kept, b, 101);
     alloy_tensor *y = attend(b, &kept, &s, both.q, both.k, both.v);
     expect_ok(b->pass.status);
-    expect_equal_bits(y->data + 11 * 64, alone, 90 * 64, "beside another");
+    expect_equal_bits(alloy_f32(y) + 11 * 64, alone, 90 * 64, "beside another");
     end_kept(&kept);
     free(alone);
     close_bench(b);
@@ -192,14 +192,14 @@ static void more_keys_than_a_span_has_are_merged(void **state)
     keep_keys_and_values(&kept, &s);
     set_span(b, 4190, 0);
     reserve_kept(&kept, b, 4190);
-    assert_non_null(alloy_append(&b->pass, &kept.state, KEYS, rows_of(b, q.k, 0, 4190)));
-    assert_non_null(alloy_append(&b->pass, &kept.state, VALUES, rows_of(b, q.v, 0, 4190)));
+    assert_non_null(alloy_append(&b->pass, &kept.state, KEYS, rows_of(b, q.k, 0, 4190)).state);
+    assert_non_null(alloy_append(&b->pass, &kept.state, VALUES, rows_of(b, q.v, 0, 4190)).state);
     set_span(b, 10, 4190);
     reserve_kept(&kept, b, 10);
     alloy_tensor *y =
         attend(b, &kept, &s, rows_of(b, q.q, 4190, 10), rows_of(b, q.k, 4190, 10), rows_of(b, q.v, 4190, 10));
     expect_ok(b->pass.status);
-    expect_attention(b, &q, y->data, 4190);
+    expect_attention(b, &q, alloy_f32(y), 4190);
     end_kept(&kept);
     close_bench(b);
 }
@@ -212,15 +212,15 @@ static void large_scores_do_not_overflow(void **state)
     struct bench *b = open_bench(1);
     struct sequence q = make_sequence(b, s, 9);
     for (int64_t i = 0; i < alloy_tensor_size(q.q); i++) {
-        q.q->data[i] = i / 8 % 2 ? 1e3f : -1e3f;
-        q.k->data[i] = 1e2f;
+        alloy_f32(q.q)[i] = i / 8 % 2 ? 1e3f : -1e3f;
+        alloy_f32(q.k)[i] = 1e2f;
     }
     float out[80 * 8];
     attend_in_chunks(b, &q, 80, out);
     for (int64_t i = 0; i < 8; i++) {
         double sum = 0;
         for (int64_t t = 0; t < 80; t++) {
-            sum += (double)q.v->data[t * 8 + i];
+            sum += (double)alloy_f32(q.v)[t * 8 + i];
             expect_near(out[t * 8 + i], sum / (double)(t + 1), 4e-6, "mean", t * 8 + i);
         }
     }
@@ -237,10 +237,10 @@ static void shapes_that_do_not_fit_are_refused(void **state)
     set_span(b, 4, 0);
     reserve_kept(&kept, b, 4);
     alloy_tensor *q = random_tensor(b, 1, 3, (int64_t[]){4, 4, 16}), *k = random_tensor(b, 2, 3, (int64_t[]){4, 2, 16});
-    alloy_rows *keys = alloy_append(&b->pass, &kept.state, KEYS, k),
-               *values = alloy_append(&b->pass, &kept.state, VALUES, k);
-    expect_pass_failure(b, alloy_append(&b->pass, &kept.state, KEYS, q), ALLOY_ARG, "append", "64");
-    expect_pass_failure(b, alloy_append(&b->pass, &kept.state, 2, k), ALLOY_ARG, "append", "part 2");
+    alloy_state_part keys = alloy_append(&b->pass, &kept.state, KEYS, k),
+                     values = alloy_append(&b->pass, &kept.state, VALUES, k);
+    expect_pass_failure(b, alloy_append(&b->pass, &kept.state, KEYS, q).state, ALLOY_ARG, "append", "64");
+    expect_pass_failure(b, alloy_append(&b->pass, &kept.state, 2, k).state, ALLOY_ARG, "append", "part 2");
     expect_pass_failure(b, alloy_attention(&b->pass, q, keys, values, 3, 1, 0), ALLOY_ARG, "attention");
     expect_pass_failure(b, alloy_attention(&b->pass, q, keys, values, 1, 1, 0), ALLOY_ARG, "attention", "16", "32");
     /* what failed before stays what is told, and nothing is done */
@@ -262,8 +262,8 @@ static void heads_that_are_too_wide_are_refused(void **state)
     set_span(b, 4, 0);
     reserve_kept(&kept, b, 4);
     alloy_tensor *x = random_tensor(b, 1, 3, (int64_t[]){4, 1, 1200});
-    alloy_rows *keys = alloy_append(&b->pass, &kept.state, KEYS, x),
-               *values = alloy_append(&b->pass, &kept.state, VALUES, x);
+    alloy_state_part keys = alloy_append(&b->pass, &kept.state, KEYS, x),
+                     values = alloy_append(&b->pass, &kept.state, VALUES, x);
     expect_pass_failure(b, alloy_attention(&b->pass, x, keys, values, 1, 1, 0), ALLOY_UNSUPPORTED, "heads of 1200");
     end_kept(&kept);
     close_bench(b);

@@ -18,10 +18,10 @@ static struct rule make_rule(struct bench *b)
                      random_tensor(b, 4, 2, (int64_t[]){TOKENS, HEADS}),
                      random_tensor(b, 5, 2, (int64_t[]){TOKENS, HEADS})};
     for (int64_t i = 0; i < TOKENS * KEY_HEADS * K; i++)
-        r.k->data[i] *= 0.5f; /* of length about 1, as normalised keys are */
+        alloy_f32(r.k)[i] *= 0.5f; /* of length about 1, as normalised keys are */
     for (int64_t i = 0; i < TOKENS * HEADS; i++) {
-        r.decay->data[i] = 0.5f + 0.25f * (1 + r.decay->data[i]);
-        r.beta->data[i] = 0.5f * (1 + r.beta->data[i]);
+        alloy_f32(r.decay)[i] = 0.5f + 0.25f * (1 + alloy_f32(r.decay)[i]);
+        alloy_f32(r.beta)[i] = 0.5f * (1 + alloy_f32(r.beta)[i]);
     }
     return r;
 }
@@ -31,10 +31,10 @@ static void follow_the_rule(const struct rule *r, int head, long double *y, long
 {
     memset(S, 0, K * V * sizeof *S);
     for (int t = 0; t < TOKENS; t++) {
-        const float *q = r->q->data + (t * KEY_HEADS + head / (HEADS / KEY_HEADS)) * K,
-                    *k = r->k->data + (t * KEY_HEADS + head / (HEADS / KEY_HEADS)) * K,
-                    *v = r->v->data + (t * HEADS + head) * V;
-        long double decay = r->decay->data[t * HEADS + head], beta = r->beta->data[t * HEADS + head];
+        const float *q = alloy_f32(r->q) + (t * KEY_HEADS + head / (HEADS / KEY_HEADS)) * K,
+                    *k = alloy_f32(r->k) + (t * KEY_HEADS + head / (HEADS / KEY_HEADS)) * K,
+                    *v = alloy_f32(r->v) + (t * HEADS + head) * V;
+        long double decay = alloy_f32(r->decay)[t * HEADS + head], beta = alloy_f32(r->beta)[t * HEADS + head];
         for (int c = 0; c < V; c++) {
             long double known = 0, out = 0;
             for (int i = 0; i < K; i++)
@@ -59,7 +59,7 @@ static void run_rule(struct bench *b, const struct rule *r, struct kept *kept, i
             alloy_delta_rule(&b->pass, rows_of(b, r->q, at, n), rows_of(b, r->k, at, n), rows_of(b, r->v, at, n),
                              rows_of(b, r->decay, at, n), rows_of(b, r->beta, at, n), &kept->state, 0);
         expect_ok(b->pass.status);
-        memcpy(y + at * HEADS * V, part->data, (size_t)(n * HEADS * V) * sizeof *y);
+        memcpy(y + at * HEADS * V, alloy_f32(part), (size_t)(n * HEADS * V) * sizeof *y);
     }
 }
 
@@ -130,7 +130,7 @@ static double convolved(const alloy_tensor *x, const alloy_weight *w, int64_t ta
     double sum = 0;
     for (int64_t j = 0; j < taps; j++)
         if (t - taps + 1 + j >= first)
-            sum += weight_at(w, c * taps + j) * (double)x->data[(t - taps + 1 + j) * CHANNELS + c];
+            sum += weight_at(w, c * taps + j) * (double)alloy_f32(x)[(t - taps + 1 + j) * CHANNELS + c];
     return silu64(sum);
 }
 
@@ -146,7 +146,7 @@ static void convolve(struct bench *b, alloy_tensor *x, const alloy_weight *w, in
         reserve_kept(kept, b, chunk);
         alloy_tensor *part = alloy_conv1d_silu(&b->pass, rows_of(b, x, at, n), w, &kept->state, 0);
         expect_ok(b->pass.status);
-        memcpy(y + at * CHANNELS, part->data, (size_t)(n * CHANNELS) * sizeof *y);
+        memcpy(y + at * CHANNELS, alloy_f32(part), (size_t)(n * CHANNELS) * sizeof *y);
     }
 }
 
@@ -168,7 +168,7 @@ static void the_convolution_is_what_its_formula_says(void **state)
             if (i == 0)
                 memcpy(first, y, sizeof y);
             expect_equal_bits(y, first, TOKENS * CHANNELS, "y in chunks");
-            expect_equal_bits(kept.block[0].store[0].data, x->data + (TOKENS - taps + 1) * CHANNELS,
+            expect_equal_bits(kept.block[0].store[0].data, alloy_f32(x) + (TOKENS - taps + 1) * CHANNELS,
                               (taps - 1) * CHANNELS, "tail");
             end_kept(&kept);
         }
@@ -191,12 +191,12 @@ static void sequences_have_tails_of_their_own(void **state)
     alloy_tensor *y = alloy_conv1d_silu(&b->pass, x, &w, &kept.state, 0);
     expect_ok(b->pass.status);
     for (int64_t at = 0; at < TOKENS * CHANNELS; at++)
-        expect_near(y->data[at], convolved(x, &w, 4, at < 2 * CHANNELS ? 0 : 2, at / CHANNELS, at % CHANNELS), 1e-6,
-                    "y", at);
+        expect_near(alloy_f32(y)[at], convolved(x, &w, 4, at < 2 * CHANNELS ? 0 : 2, at / CHANNELS, at % CHANNELS),
+                    1e-6, "y", at);
     const float *tail = kept.block[0].store[0].data;
     static const float zeros[CHANNELS];
     expect_equal_bits(tail, zeros, CHANNELS, "a tail longer than its sequence");
-    expect_equal_bits(tail + CHANNELS, x->data, 2 * CHANNELS, "a tail longer than its sequence");
+    expect_equal_bits(tail + CHANNELS, alloy_f32(x), 2 * CHANNELS, "a tail longer than its sequence");
     end_kept(&kept);
     close_bench(b);
 }
@@ -232,16 +232,16 @@ static void the_decay_is_the_nearest_float(void **state)
     set_span(b, ROWS, 0);
     alloy_tensor *a = random_tensor(b, 1, 2, (int64_t[]){ROWS, HEADS});
     for (int64_t i = 0; i < ROWS * HEADS; i++)
-        a->data[i] = (float)(i / HEADS - ROWS / 2) * 2 + a->data[i];
+        alloy_f32(a)[i] = (float)(i / HEADS - ROWS / 2) * 2 + alloy_f32(a)[i];
     alloy_weight A_log = random_weight(b, 2, ALLOY_F32, 2, 1, (int64_t[]){HEADS}),
                  dt_bias = random_weight(b, 3, ALLOY_BF16, 1, 1, (int64_t[]){HEADS}),
                  other = random_weight(b, 3, ALLOY_F32, 1, 1, (int64_t[]){HEADS + 1});
     alloy_tensor *y = alloy_decay(&b->pass, a, &A_log, &dt_bias);
     expect_ok(b->pass.status);
     for (int64_t i = 0; i < ROWS * HEADS; i++) {
-        long double x = (long double)((double)a->data[i] + weight_at(&dt_bias, i % HEADS));
+        long double x = (long double)((double)alloy_f32(a)[i] + weight_at(&dt_bias, i % HEADS));
         long double exact = expl(-expl((long double)weight_at(&A_log, i % HEADS)) * log1pl(expl(x)));
-        expect_near(y->data[i], (double)exact, (double)exact * 0x1.0001p-24 + 0x1p-149, "decay", i);
+        expect_near(alloy_f32(y)[i], (double)exact, (double)exact * 0x1.0001p-24 + 0x1p-149, "decay", i);
     }
     expect_pass_failure(b, alloy_decay(&b->pass, a, &other, &dt_bias), ALLOY_ARG, "decay");
     close_bench(b);

@@ -2,8 +2,6 @@
  * or chosen, sinks, rotation of pairs; and the same bits however a sequence is cut into forwards. */
 #include "ops/passes.h"
 
-#include "ops/chosen.h"
-
 enum { TOKENS = 61, WIDTH = 10 };
 
 /* ---- Closing windows --------------------------------------------------------------------------------------------- */
@@ -22,7 +20,7 @@ static struct compressor make_compressor(struct bench *b, int64_t rate, bool ove
                            random_tensor(b, 2, 2, (int64_t[]){TOKENS, row}),
                            random_weight(b, 3, ALLOY_F32, 2, 2, (int64_t[]){rate, row})};
     for (int64_t i = 0; i < alloy_tensor_size(c.gate); i++)
-        c.gate->data[i] *= 3;
+        alloy_f32(c.gate)[i] *= 3;
     return c;
 }
 
@@ -42,7 +40,7 @@ static void compress_in_chunks(struct bench *b, const struct compressor *c, int6
                                          &c->bias, c->rate, &kept.state, 0, c->overlaps ? 1 : -1);
         expect_ok(b->pass.status);
         assert_int_equal(y->shape[0], (at + count) / c->rate - at / c->rate);
-        memcpy(out + entries * WIDTH, y->data, (size_t)alloy_tensor_size(y) * sizeof *out);
+        memcpy(out + entries * WIDTH, alloy_f32(y), (size_t)alloy_tensor_size(y) * sizeof *out);
         entries += y->shape[0];
     }
     assert_int_equal(entries, TOKENS / c->rate);
@@ -53,8 +51,8 @@ static void compress_in_chunks(struct bench *b, const struct compressor *c, int6
 static void add_slot(const struct compressor *c, int64_t t, int64_t channel, double *sum, double *total)
 {
     int64_t row = alloy_row_size(c->kv), at = t * row + channel;
-    double weight = exp((double)c->gate->data[at] + weight_at(&c->bias, t % c->rate * row + channel));
-    *sum += weight * (double)c->kv->data[at];
+    double weight = exp((double)alloy_f32(c->gate)[at] + weight_at(&c->bias, t % c->rate * row + channel));
+    *sum += weight * (double)alloy_f32(c->kv)[at];
     *total += weight;
 }
 
@@ -107,13 +105,14 @@ static void pairs_of_trailing_channels_turn(void **state)
     for (int64_t t = 0; t < 5; t++)
         for (int64_t i = t * 30; i < t * 30 + 30; i++) {
             int64_t channel = i % 10 - 4, pair = channel / 2;
-            double angle = (double)(37 + t) * pow(100, -(double)(2 * pair) / 6), other, expected = (double)x->data[i];
+            double angle = (double)(37 + t) * pow(100, -(double)(2 * pair) / 6), other,
+                   expected = (double)alloy_f32(x)[i];
             if (channel >= 0) {
-                other = (double)x->data[channel % 2 ? i - 1 : i + 1];
+                other = (double)alloy_f32(x)[channel % 2 ? i - 1 : i + 1];
                 expected = expected * cos(angle) + (channel % 2 ? other : -other) * sin(angle);
             }
-            expect_near(y->data[i], expected, 1e-6, "turned", i);
-            expect_near(back->data[i], (double)x->data[i], 1e-6, "turned back", i);
+            expect_near(alloy_f32(y)[i], expected, 1e-6, "turned", i);
+            expect_near(alloy_f32(back)[i], (double)alloy_f32(x)[i], 1e-6, "turned back", i);
         }
     close_bench(b);
 }
@@ -132,7 +131,7 @@ static void entries_turn_by_their_first_position(void **state)
         set_span(b, 1, positions[e]);
         alloy_tensor *token =
             alloy_rotary_pairs(&b->pass, alloy_heads(&b->pass, rows_of(b, x, e, 1), 1), &ROPE, 8, false);
-        expect_equal_bits(y->data + e * 8, token->data, 8, "an entry");
+        expect_equal_bits(alloy_f32(y) + e * 8, alloy_f32(token), 8, "an entry");
     }
     close_bench(b);
 }
@@ -158,16 +157,16 @@ static double score_of(const alloy_tensor *q, const alloy_tensor *weights, const
     for (int64_t h = 0; h < heads; h++) {
         double dot = 0;
         for (int64_t i = 0; i < WIDTH; i++)
-            dot += (double)q->data[(t * heads + h) * WIDTH + i] * (double)keys->data[e * WIDTH + i];
-        score += (double)weights->data[t * heads + h] / sqrt((double)heads) * fmax(dot, 0) / sqrt((double)WIDTH);
+            dot += (double)alloy_f32(q)[(t * heads + h) * WIDTH + i] * (double)alloy_f32(keys)[e * WIDTH + i];
+        score += (double)alloy_f32(weights)[t * heads + h] / sqrt((double)heads) * fmax(dot, 0) / sqrt((double)WIDTH);
     }
     return score;
 }
 
 static bool is_chosen(const alloy_chosen *chosen, int64_t t, int64_t e)
 {
-    for (int64_t i = 0; i < chosen->count[t]; i++)
-        if (chosen->entry[t * chosen->most + i] == e)
+    for (int64_t i = 0; i < alloy_i32(chosen->count)[t]; i++)
+        if (alloy_i32(chosen->entry)[t * chosen->entry->shape[1] + i] == e)
             return true;
     return false;
 }
@@ -178,9 +177,10 @@ static void expect_best(const alloy_chosen *chosen, const alloy_tensor *q, const
 {
     int64_t seen = (t + 1) / RATE;
     double worst = INFINITY, best = -INFINITY;
-    assert_int_equal(chosen->count[t], seen < most ? seen : most);
-    for (int64_t i = 1; i < chosen->count[t]; i++)
-        assert_true(chosen->entry[t * chosen->most + i] > chosen->entry[t * chosen->most + i - 1]);
+    assert_int_equal(alloy_i32(chosen->count)[t], seen < most ? seen : most);
+    for (int64_t i = 1; i < alloy_i32(chosen->count)[t]; i++)
+        assert_true(alloy_i32(chosen->entry)[t * chosen->entry->shape[1] + i] >
+                    alloy_i32(chosen->entry)[t * chosen->entry->shape[1] + i - 1]);
     for (int64_t e = 0; e < TOKENS / RATE; e++) {
         double score = score_of(q, weights, keys, t, e);
         if (is_chosen(chosen, t, e)) {
@@ -202,11 +202,11 @@ static void expect_best_of(int64_t heads, int64_t most, int64_t first)
     alloy_tensor *q = random_tensor(b, 1, 3, (int64_t[]){TOKENS, heads, WIDTH}),
                  *weights = random_tensor(b, 2, 2, (int64_t[]){TOKENS, heads}),
                  *keys = random_tensor(b, 3, 2, (int64_t[]){TOKENS / RATE, WIDTH});
-    alloy_rows *rows = alloy_append_entries(&b->pass, &kept.state, 0, keys, true);
-    alloy_chosen *chosen = alloy_choose_entries(&b->pass, q, weights, rows, most);
-    assert_non_null(chosen);
+    alloy_state_part rows = alloy_append_entries(&b->pass, &kept.state, 0, keys, true);
+    alloy_chosen chosen = alloy_choose_entries(&b->pass, q, weights, rows, most);
+    assert_non_null(chosen.entry);
     for (int64_t t = first; t < TOKENS; t++)
-        expect_best(chosen, q, weights, keys, t, most);
+        expect_best(&chosen, q, weights, keys, t, most);
     end_kept(&kept);
     close_bench(b);
 }
@@ -237,13 +237,13 @@ static void ties_go_to_the_earlier_entry(void **state)
                  *weights = random_tensor(b, 2, 2, (int64_t[]){TOKENS, HEADS}),
                  *keys = alloy_tensor_new(&b->pass, 2, (int64_t[]){TOKENS / RATE, WIDTH});
     for (int64_t i = 0; i < alloy_tensor_size(keys); i++)
-        keys->data[i] = i % 3 ? 0.0f : -0.0f;
-    alloy_rows *rows = alloy_append_entries(&b->pass, &kept.state, 0, keys, true);
-    alloy_chosen *chosen = alloy_choose_entries(&b->pass, q, weights, rows, 4);
+        alloy_f32(keys)[i] = i % 3 ? 0.0f : -0.0f;
+    alloy_state_part rows = alloy_append_entries(&b->pass, &kept.state, 0, keys, true);
+    alloy_chosen chosen = alloy_choose_entries(&b->pass, q, weights, rows, 4);
     for (int32_t i = 0; i < 4; i++)
-        assert_int_equal(chosen->entry[(TOKENS - 1) * 4 + i], i);
-    weights->data[7] = NAN;
-    expect_pass_failure(b, alloy_choose_entries(&b->pass, q, weights, rows, 4), ALLOY_RANGE, "indexer", "NaN");
+        assert_int_equal(alloy_i32(chosen.entry)[(TOKENS - 1) * 4 + i], i);
+    alloy_f32(weights)[7] = NAN;
+    expect_pass_failure(b, alloy_choose_entries(&b->pass, q, weights, rows, 4).entry, ALLOY_RANGE, "indexer", "NaN");
     end_kept(&kept);
     close_bench(b);
 }
@@ -272,7 +272,7 @@ static struct sequence make_sequence(struct bench *b, struct shape s)
                          random_tensor(b, 6, 2, (int64_t[]){TOKENS / RATE, WIDTH}),
                          random_weight(b, 7, ALLOY_F32, 2, 1, (int64_t[]){s.heads})};
     for (int64_t i = 0; i < alloy_tensor_size(q.q); i++)
-        q.q->data[i] *= 4; /* so that a softmax is far from even */
+        alloy_f32(q.q)[i] *= 4; /* so that a softmax is far from even */
     return q;
 }
 
@@ -289,22 +289,23 @@ static alloy_tensor *attend(struct bench *b, struct kept *kept, const struct seq
 {
     alloy_pass *p = &b->pass;
     int64_t before = at / RATE, closed = (at + count) / RATE - before;
-    alloy_rows *rows = alloy_append(p, &kept->state, WINDOW, rows_of(b, q->kv, at, count)), *entries = NULL;
-    alloy_chosen *chosen = NULL;
+    alloy_state_part rows = alloy_append(p, &kept->state, WINDOW, rows_of(b, q->kv, at, count)), entries = {0};
+    alloy_chosen chosen = {0};
     if (q->s.most >= 0)
         entries = alloy_append_entries(p, &kept->state, ENTRIES, rows_of(b, q->entries, before, closed), false);
     if (q->s.most > 0) {
-        alloy_rows *keys = alloy_append_entries(p, &kept->state, KEYS, rows_of(b, q->index_keys, before, closed), true);
+        alloy_state_part keys =
+            alloy_append_entries(p, &kept->state, KEYS, rows_of(b, q->index_keys, before, closed), true);
         chosen = alloy_choose_entries(p, rows_of(b, q->index_q, at, count), rows_of(b, q->index_weights, at, count),
                                       keys, q->s.most);
         for (int64_t t = 0; t < count; t++) {
             int32_t *list = choice + (at + t) * (q->s.most + 1);
-            list[0] = chosen->count[t];
-            memcpy(list + 1, chosen->entry + t * chosen->most, (size_t)list[0] * sizeof *list);
+            list[0] = alloy_i32(chosen.count)[t];
+            memcpy(list + 1, alloy_i32(chosen.entry) + t * chosen.entry->shape[1], (size_t)list[0] * sizeof *list);
         }
     }
-    return alloy_shared_kv_attention(p, rows_of(b, q->q, at, count), rows, entries, chosen, &q->sinks, scale_of(&q->s),
-                                     q->s.window);
+    return alloy_shared_kv_attention(p, rows_of(b, q->q, at, count), rows, entries.state ? &entries : NULL,
+                                     chosen.entry ? &chosen : NULL, &q->sinks, scale_of(&q->s), q->s.window);
 }
 
 static void attend_in_chunks(struct bench *b, const struct sequence *q, int64_t chunk, float *out, int32_t *choice)
@@ -320,7 +321,7 @@ static void attend_in_chunks(struct bench *b, const struct sequence *q, int64_t 
         reserve_kept(&kept, b, chunk);
         alloy_tensor *y = attend(b, &kept, q, at, count, choice);
         expect_ok(b->pass.status);
-        memcpy(out + at * q->s.heads * q->s.d, y->data, (size_t)alloy_tensor_size(y) * sizeof *out);
+        memcpy(out + at * q->s.heads * q->s.d, alloy_f32(y), (size_t)alloy_tensor_size(y) * sizeof *out);
     }
     end_kept(&kept);
 }
@@ -343,16 +344,16 @@ static void attend_slowly(const struct bench *b, const struct sequence *q, const
                           int64_t head, double *y)
 {
     const struct shape *s = &q->s;
-    const float *query = q->q->data + (t * s->heads + head) * s->d;
+    const float *query = alloy_f32(q->q) + (t * s->heads + head) * s->d;
     double sum = exp(weight_at(&q->sinks, head));
     memset(y, 0, (size_t)s->d * sizeof *y);
     for (int64_t j = t - s->window + 1 < 0 ? 0 : t - s->window + 1; j <= t; j++)
-        see_row(b, q, query, q->kv->data + j * s->d, y, &sum);
+        see_row(b, q, query, alloy_f32(q->kv) + j * s->d, y, &sum);
     const int32_t *list = choice + t * (s->most + 1);
     for (int64_t i = 0; s->most > 0 && i < list[0]; i++)
-        see_row(b, q, query, q->entries->data + list[1 + i] * s->d, y, &sum);
+        see_row(b, q, query, alloy_f32(q->entries) + list[1 + i] * s->d, y, &sum);
     for (int64_t e = 0; s->most == 0 && e < (t + 1) / RATE; e++)
-        see_row(b, q, query, q->entries->data + e * s->d, y, &sum);
+        see_row(b, q, query, alloy_f32(q->entries) + e * s->d, y, &sum);
     for (int64_t i = 0; i < s->d; i++)
         y[i] /= sum;
 }

@@ -27,7 +27,7 @@ static void expect_weights(const alloy_routes *r, const alloy_tensor *logits, co
     double scores[EXPERTS], ranks[EXPERTS], sum = 0;
     int64_t at = t * CHOSEN;
     for (int64_t e = 0; e < EXPERTS; e++) {
-        scores[e] = score64(scoring, (double)logits->data[t * EXPERTS + e]);
+        scores[e] = score64(scoring, (double)alloy_f32(logits)[t * EXPERTS + e]);
         ranks[e] = scores[e] + weight_at(bias, e);
     }
     for (int64_t e = 0; e < EXPERTS; e++)
@@ -35,8 +35,8 @@ static void expect_weights(const alloy_routes *r, const alloy_tensor *logits, co
     for (int64_t e = 0; e < EXPERTS; e++) {
         if (!is_chosen(ranks, e))
             continue;
-        assert_int_equal(r->expert[at], e);
-        expect_near(r->weight[at], scores[e] / sum * 2.5, 1e-6, scoring, at);
+        assert_int_equal(alloy_i32(r->expert)[at], e);
+        expect_near(alloy_f32(r->weight)[at], scores[e] / sum * 2.5, 1e-6, scoring, at);
         at++;
     }
     assert_int_equal(at, (t + 1) * CHOSEN);
@@ -51,15 +51,15 @@ static void experts_rank_by_score_and_bias_and_weigh_by_score(void **state)
         set_span(b, TOKENS, 0);
         alloy_tensor *logits = random_tensor(b, 1, 2, (int64_t[]){TOKENS, EXPERTS});
         for (int64_t j = 0; j < alloy_tensor_size(logits); j++)
-            logits->data[j] *= 5;
+            alloy_f32(logits)[j] *= 5;
         alloy_weight bias = random_weight(b, 2, ALLOY_F32, 2, 1, (int64_t[]){EXPERTS});
-        alloy_routes *r = alloy_route_scores(&b->pass, logits, &bias, CHOSEN, scorings[i], 2.5);
+        alloy_routes r = alloy_route_scores(&b->pass, logits, &bias, CHOSEN, scorings[i], 2.5);
         expect_ok(b->pass.status);
         for (int64_t t = 0; t < TOKENS; t++)
-            expect_weights(r, logits, &bias, scorings[i], t);
-        logits->data[3] = NAN;
-        expect_pass_failure(b, alloy_route_scores(&b->pass, logits, &bias, CHOSEN, scorings[i], 2.5), ALLOY_RANGE,
-                            "router");
+            expect_weights(&r, logits, &bias, scorings[i], t);
+        alloy_f32(logits)[3] = NAN;
+        expect_pass_failure(b, alloy_route_scores(&b->pass, logits, &bias, CHOSEN, scorings[i], 2.5).expert,
+                            ALLOY_RANGE, "router");
         close_bench(b);
     }
 }
@@ -70,12 +70,12 @@ static void ties_go_to_the_lower_expert(void **state)
     struct bench *b = open_bench(1);
     set_span(b, 1, 0);
     alloy_tensor *logits = alloy_tensor_new(&b->pass, 2, (int64_t[]){1, EXPERTS});
-    memset(logits->data, 0, EXPERTS * sizeof(float));
+    memset(alloy_f32(logits), 0, EXPERTS * sizeof(float));
     alloy_weight bias = random_weight(b, 2, ALLOY_F32, 0, 1, (int64_t[]){EXPERTS});
-    alloy_routes *r = alloy_route_scores(&b->pass, logits, &bias, CHOSEN, "sqrtsoftplus", 1);
+    alloy_routes r = alloy_route_scores(&b->pass, logits, &bias, CHOSEN, "sqrtsoftplus", 1);
     for (int32_t i = 0; i < CHOSEN; i++) {
-        assert_int_equal(r->expert[i], i);
-        expect_near(r->weight[i], 1.0 / CHOSEN, 1e-7, "weight", i);
+        assert_int_equal(alloy_i32(r.expert)[i], i);
+        expect_near(alloy_f32(r.weight)[i], 1.0 / CHOSEN, 1e-7, "weight", i);
     }
     close_bench(b);
 }
@@ -89,7 +89,7 @@ static void a_table_names_the_experts_of_an_id(void **state)
     static const int64_t ids[] = {2, 0, 0, 1};
     struct bench *b = open_bench(1);
     set_span(b, 4, 0);
-    b->pass.ids = ids;
+    b->pass.ids = indices(b, ids, b->pass.tokens);
     alloy_tensor *x = random_tensor(b, 1, 2, (int64_t[]){4, HIDDEN});
     alloy_weight gate = random_weight(b, 2, ALLOY_BF16, 1, 2, (int64_t[]){EXPERTS, HIDDEN});
     for (int i = 0; i < 2; i++) {
@@ -98,18 +98,18 @@ static void a_table_names_the_experts_of_an_id(void **state)
                               .ndim = 2,
                               .shape = {3, 2, 1, 1},
                               .data = i ? (const void *)narrow : wide};
-        alloy_routes *r = alloy_route_by_id(&b->pass, x, &gate, &table, "sqrtsoftplus", 1.5);
+        alloy_routes r = alloy_route_by_id(&b->pass, x, &gate, &table, "sqrtsoftplus", 1.5);
         alloy_tensor *logits = alloy_linear(&b->pass, x, &gate, NULL);
         expect_ok(b->pass.status);
         for (int64_t t = 0; t < 4; t++) {
             int64_t low = wide[ids[t]][0] < wide[ids[t]][1] ? 0 : 1, first = wide[ids[t]][low],
                     second = wide[ids[t]][1 - low];
-            double a = score64("", (double)logits->data[t * EXPERTS + first]),
-                   c = score64("", (double)logits->data[t * EXPERTS + second]);
-            assert_int_equal(r->expert[2 * t], first);
-            assert_int_equal(r->expert[2 * t + 1], second);
-            expect_near(r->weight[2 * t], a / (a + c) * 1.5, 1e-6, "weight", 2 * t);
-            expect_near(r->weight[2 * t + 1], c / (a + c) * 1.5, 1e-6, "weight", 2 * t + 1);
+            double a = score64("", (double)alloy_f32(logits)[t * EXPERTS + first]),
+                   c = score64("", (double)alloy_f32(logits)[t * EXPERTS + second]);
+            assert_int_equal(alloy_i32(r.expert)[2 * t], first);
+            assert_int_equal(alloy_i32(r.expert)[2 * t + 1], second);
+            expect_near(alloy_f32(r.weight)[2 * t], a / (a + c) * 1.5, 1e-6, "weight", 2 * t);
+            expect_near(alloy_f32(r.weight)[2 * t + 1], c / (a + c) * 1.5, 1e-6, "weight", 2 * t + 1);
         }
     }
     close_bench(b);
@@ -128,10 +128,10 @@ static void swiglu_is_clamped(void **state)
                  *plain = alloy_swiglu(&b->pass, gate, up);
     expect_ok(b->pass.status);
     for (int64_t i = 0; i < TOKENS * HIDDEN; i++) {
-        double g = fmin((double)gate->data[i], 0.5), u = fmax(fmin((double)up->data[i], 0.5), -0.5);
-        expect_near(y->data[i], silu64(g) * u, 1e-7, "clamped", i);
+        double g = fmin((double)alloy_f32(gate)[i], 0.5), u = fmax(fmin((double)alloy_f32(up)[i], 0.5), -0.5);
+        expect_near(alloy_f32(y)[i], silu64(g) * u, 1e-7, "clamped", i);
     }
-    expect_equal_bits(all->data, plain->data, TOKENS * HIDDEN, "without a limit");
+    expect_equal_bits(alloy_f32(all), alloy_f32(plain), TOKENS * HIDDEN, "without a limit");
     close_bench(b);
 }
 
@@ -152,7 +152,7 @@ static void a_grouped_linear_is_a_linear_for_each_group(void **state)
         alloy_tensor *alone = alloy_linear(&b->pass, parts[g], &rows, NULL);
         expect_ok(b->pass.status);
         for (int64_t t = 0; t < TOKENS; t++)
-            expect_equal_bits(y->data + t * 15 + g * 5, alone->data + t * 5, 5, "a group");
+            expect_equal_bits(alloy_f32(y) + t * 15 + g * 5, alloy_f32(alone) + t * 5, 5, "a group");
     }
     expect_pass_failure(b, alloy_grouped_linear(&b->pass, x, &w, 2), ALLOY_ARG, "grouped_linear", "2 groups");
     close_bench(b);
@@ -246,8 +246,8 @@ static void streams_collapse_and_expand(void **state)
                  *fresh = alloy_hyper_expand(p, h, weights, y, STREAMS);
     expect_ok(p->status);
     for (int64_t t = 0; t < TOKENS; t++)
-        expect_token(&c, h->data + t * STREAMS * HIDDEN, y->data + t * HIDDEN, x->data + t * HIDDEN,
-                     fresh->data + t * STREAMS * HIDDEN);
+        expect_token(&c, alloy_f32(h) + t * STREAMS * HIDDEN, alloy_f32(y) + t * HIDDEN, alloy_f32(x) + t * HIDDEN,
+                     alloy_f32(fresh) + t * STREAMS * HIDDEN);
     close_bench(b);
 }
 
@@ -268,8 +268,8 @@ static void comb_becomes_doubly_stochastic(void **state)
         for (int j = 0; j < STREAMS; j++) {
             float row = 0, column = 0;
             for (int k = 0; k < STREAMS; k++) {
-                row += weights->data[t * MIXES + (2 + j) * STREAMS + k];
-                column += weights->data[t * MIXES + (2 + k) * STREAMS + j];
+                row += alloy_f32(weights)[t * MIXES + (2 + j) * STREAMS + k];
+                column += alloy_f32(weights)[t * MIXES + (2 + k) * STREAMS + j];
             }
             expect_near(row, 1, 1e-5, "sum of a row", j);
             expect_near(column, 1, 1e-5, "sum of a column", j);
@@ -290,8 +290,8 @@ static void a_head_has_one_weight_a_stream(void **state)
     expect_ok(b->pass.status);
     for (int64_t t = 0; t < TOKENS; t++)
         for (int64_t j = 0; j < STREAMS; j++)
-            expect_near(weights->data[t * STREAMS + j],
-                        sigmoid64(mix_of(&c, h->data + t * STREAMS * HIDDEN, j, 0)) + EPS, 1e-6, "weight", j);
+            expect_near(alloy_f32(weights)[t * STREAMS + j],
+                        sigmoid64(mix_of(&c, alloy_f32(h) + t * STREAMS * HIDDEN, j, 0)) + EPS, 1e-6, "weight", j);
     expect_pass_failure(b, alloy_hyper_weights(&b->pass, h, &c.fn, &c.base, &c.scale, STREAMS, 2, EPS, NORM_EPS),
                         ALLOY_ARG, "hyper_weights", "3 streams");
     close_bench(b);

@@ -9,17 +9,17 @@ static alloy_tensor *logits_of(struct bench *b, int64_t rows, int64_t experts, c
 {
     alloy_tensor *x = alloy_tensor_new(&b->pass, 2, (int64_t[]){rows, experts});
     assert_non_null(x);
-    memcpy(x->data, values, (size_t)(rows * experts) * sizeof *values);
+    memcpy(alloy_f32(x), values, (size_t)(rows * experts) * sizeof *values);
     set_span(b, rows, 0);
     return x;
 }
 
 static void expect_experts(const alloy_routes *r, int64_t token, const int32_t *expected)
 {
-    for (int64_t i = 0; i < r->per_token; i++)
-        if (r->expert[token * r->per_token + i] != expected[i])
+    for (int64_t i = 0; i < r->expert->shape[1]; i++)
+        if (alloy_i32(r->expert)[token * r->expert->shape[1] + i] != expected[i])
             fail_msg("token %lld, choice %lld: expert %d, expected %d", (long long)token, (long long)i,
-                     r->expert[token * r->per_token + i], expected[i]);
+                     alloy_i32(r->expert)[token * r->expert->shape[1] + i], expected[i]);
 }
 
 /* ---- Routing ----------------------------------------------------------------------------------------------------- */
@@ -33,10 +33,10 @@ static void ties_go_to_the_lower_expert(void **state)
     };
     static const int32_t expected[5][3] = {{0, 1, 2}, {1, 2, 3}, {0, 1, 2}, {0, 3, 5}, {0, 1, 5}};
     struct bench *b = open_bench(1);
-    alloy_routes *r = alloy_route_softmax(&b->pass, logits_of(b, 5, 6, &logits[0][0]), 3, true);
+    alloy_routes r = alloy_route_softmax(&b->pass, logits_of(b, 5, 6, &logits[0][0]), 3, true);
     expect_ok(b->pass.status);
     for (int t = 0; t < 5; t++)
-        expect_experts(r, t, expected[t]);
+        expect_experts(&r, t, expected[t]);
     close_bench(b);
 }
 
@@ -52,22 +52,22 @@ static bool is_chosen(const float *logits, int64_t experts, int64_t k, int64_t e
 static void expect_route(const alloy_routes *r, const float *logits, int64_t t, bool normalize)
 {
     double most = -INFINITY, all = 0, chosen = 0;
-    int64_t at = t * r->per_token;
+    int64_t at = t * r->expert->shape[1];
     for (int64_t e = 0; e < r->experts; e++)
         most = fmax(most, (double)logits[e]);
     for (int64_t e = 0; e < r->experts; e++) {
         all += exp((double)logits[e] - most);
-        chosen += is_chosen(logits, r->experts, r->per_token, e) ? exp((double)logits[e] - most) : 0;
+        chosen += is_chosen(logits, r->experts, r->expert->shape[1], e) ? exp((double)logits[e] - most) : 0;
     }
     for (int64_t e = 0; e < r->experts; e++) {
-        if (!is_chosen(logits, r->experts, r->per_token, e))
+        if (!is_chosen(logits, r->experts, r->expert->shape[1], e))
             continue;
-        assert_int_equal(r->expert[at], e);
+        assert_int_equal(alloy_i32(r->expert)[at], e);
         double weight = exp((double)logits[e] - most) / (normalize ? chosen : all);
-        expect_near(r->weight[at], weight, 1e-6 * weight, "weight", at);
+        expect_near(alloy_f32(r->weight)[at], weight, 1e-6 * weight, "weight", at);
         at++;
     }
-    assert_int_equal(at, (t + 1) * r->per_token);
+    assert_int_equal(at, (t + 1) * r->expert->shape[1]);
 }
 
 static void weights_are_probabilities_of_the_chosen(void **state)
@@ -79,11 +79,11 @@ static void weights_are_probabilities_of_the_chosen(void **state)
             set_span(b, 70, 0);
             alloy_tensor *logits = random_tensor(b, (uint64_t)k, 2, (int64_t[]){70, MOST_EXPERTS});
             for (int64_t i = 0; i < 70 * MOST_EXPERTS; i++)
-                logits->data[i] = floorf(logits->data[i] * 8); /* with ties */
-            alloy_routes *r = alloy_route_softmax(&b->pass, logits, k, normalize);
+                alloy_f32(logits)[i] = floorf(alloy_f32(logits)[i] * 8); /* with ties */
+            alloy_routes r = alloy_route_softmax(&b->pass, logits, k, normalize);
             expect_ok(b->pass.status);
             for (int64_t t = 0; t < 70; t++)
-                expect_route(r, logits->data + t * MOST_EXPERTS, t, normalize);
+                expect_route(&r, alloy_f32(logits) + t * MOST_EXPERTS, t, normalize);
             close_bench(b);
         }
 }
@@ -95,7 +95,7 @@ static void scores_that_are_not_finite_are_an_error(void **state)
     for (int i = 0; i < 3; i++) {
         struct bench *b = open_bench(1);
         float logits[8] = {1, 2, 3, 4, 5, 6, bad[i], 8};
-        expect_pass_failure(b, alloy_route_softmax(&b->pass, logits_of(b, 2, 4, logits), 2, true), ALLOY_RANGE,
+        expect_pass_failure(b, alloy_route_softmax(&b->pass, logits_of(b, 2, 4, logits), 2, true).expert, ALLOY_RANGE,
                             "router", "not finite");
         close_bench(b);
     }
@@ -106,9 +106,10 @@ static void more_experts_than_there_are_are_refused(void **state)
     (void)state;
     static const float logits[4] = {1, 2, 3, 4};
     struct bench *b = open_bench(1);
-    expect_pass_failure(b, alloy_route_softmax(&b->pass, logits_of(b, 1, 4, logits), 5, true), ALLOY_ARG,
+    expect_pass_failure(b, alloy_route_softmax(&b->pass, logits_of(b, 1, 4, logits), 5, true).expert, ALLOY_ARG,
                         "route_softmax", "5 of 4");
-    expect_pass_failure(b, alloy_route_softmax(&b->pass, logits_of(b, 1, 4, logits), 0, true), ALLOY_ARG, "0 of 4");
+    expect_pass_failure(b, alloy_route_softmax(&b->pass, logits_of(b, 1, 4, logits), 0, true).expert, ALLOY_ARG,
+                        "0 of 4");
     close_bench(b);
 }
 
@@ -136,7 +137,7 @@ static void make_layer(struct bench *b, struct layer *l)
     l->x = random_tensor(b, 1, 2, (int64_t[]){TOKENS, HIDDEN});
     l->logits = random_tensor(b, 2, 2, (int64_t[]){TOKENS, EXPERTS});
     for (int64_t t = 0; t < TOKENS; t++)
-        l->logits->data[t * EXPERTS + 5] = -9; /* nobody goes to expert 5 */
+        alloy_f32(l->logits)[t * EXPERTS + 5] = -9; /* nobody goes to expert 5 */
 }
 
 /* y [HIDDEN] += weight * down(silu(gate x) * up x) */
@@ -162,17 +163,18 @@ static void experts_are_a_weighted_sum(void **state)
     struct bench *b = open_bench(2);
     struct layer l;
     make_layer(b, &l);
-    alloy_routes *r = alloy_route_softmax(&b->pass, l.logits, CHOSEN, true);
+    alloy_routes r = alloy_route_softmax(&b->pass, l.logits, CHOSEN, true);
     alloy_tensor *y = alloy_experts(&b->pass, l.x, r, &l.experts);
     expect_ok(b->pass.status);
     for (int64_t t = 0; t < TOKENS; t++) {
         double expected[HIDDEN] = {0};
         for (int64_t i = t * CHOSEN; i < (t + 1) * CHOSEN; i++) {
-            assert_int_not_equal(r->expert[i], 5);
-            add_expert(&l, r->expert[i], l.x->data + t * HIDDEN, (double)r->weight[i], expected);
+            assert_int_not_equal(alloy_i32(r.expert)[i], 5);
+            add_expert(&l, alloy_i32(r.expert)[i], alloy_f32(l.x) + t * HIDDEN, (double)alloy_f32(r.weight)[i],
+                       expected);
         }
         for (int64_t i = 0; i < HIDDEN; i++)
-            expect_near(y->data[t * HIDDEN + i], expected[i], 2e-5, "y", t * HIDDEN + i);
+            expect_near(alloy_f32(y)[t * HIDDEN + i], expected[i], 2e-5, "y", t * HIDDEN + i);
     }
     close_bench(b);
 }
@@ -187,10 +189,10 @@ static void a_token_does_not_depend_on_its_neighbours(void **state)
     expect_ok(b->pass.status);
     for (int64_t t = 0; t < TOKENS; t++) {
         set_span(b, 1, t);
-        alloy_routes *r = alloy_route_softmax(&b->pass, rows_of(b, l.logits, t, 1), CHOSEN, true);
+        alloy_routes r = alloy_route_softmax(&b->pass, rows_of(b, l.logits, t, 1), CHOSEN, true);
         alloy_tensor *alone = alloy_experts(&b->pass, rows_of(b, l.x, t, 1), r, &l.experts);
         expect_ok(b->pass.status);
-        expect_equal_bits(alone->data, all->data + t * HIDDEN, HIDDEN, "a token alone");
+        expect_equal_bits(alloy_f32(alone), alloy_f32(all) + t * HIDDEN, HIDDEN, "a token alone");
     }
     close_bench(b);
 }
@@ -201,7 +203,7 @@ static void routes_over_other_experts_are_refused(void **state)
     struct bench *b = open_bench(1);
     struct layer l;
     make_layer(b, &l);
-    alloy_routes *r = alloy_route_softmax(&b->pass, l.logits, CHOSEN, true);
+    alloy_routes r = alloy_route_softmax(&b->pass, l.logits, CHOSEN, true);
     alloy_expert_weights fewer = {EXPERTS - 1, l.gate, l.up, l.down};
     expect_pass_failure(b, alloy_experts(&b->pass, l.x, r, &fewer), ALLOY_ARG, "experts", "6", "7");
     alloy_tensor *wide = random_tensor(b, 1, 2, (int64_t[]){TOKENS, HIDDEN + 1});

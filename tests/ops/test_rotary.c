@@ -151,7 +151,7 @@ static void expect_rotated(const alloy_tensor *x, const alloy_tensor *y, const a
 {
     int64_t d = x->shape[2], width = alloy_rotary_width(rope, d), half = (width + 1) / 2;
     for (int64_t row = first * x->shape[1]; row < (first + count) * x->shape[1]; row++) {
-        const float *from = x->data + row * d, *to = y->data + row * d;
+        const float *from = alloy_f32(x) + row * d, *to = alloy_f32(y) + row * d;
         long double position = (long double)(past + row / x->shape[1] - first);
         for (int64_t i = 0; i < half; i++) {
             long double angle = fmodl(position * plain_frequency(rope, width, i), 2 * PI);

@@ -22,7 +22,7 @@ static double sum_of_squares(const alloy_tensor *x, int64_t at)
 {
     double sum = 0;
     for (int64_t i = at / WIDTH * WIDTH; i < at / WIDTH * WIDTH + WIDTH; i++)
-        sum += (double)x->data[i] * (double)x->data[i];
+        sum += (double)alloy_f32(x)[i] * (double)alloy_f32(x)[i];
     return sum;
 }
 
@@ -39,13 +39,13 @@ static void norms_divide_by_a_root_mean_square(void **state)
                  *l2 = alloy_l2_norm(&b->pass, x, 1e-3, 0.25f);
     expect_ok(b->pass.status);
     for (int64_t i = 0; i < ROWS * HEADS * WIDTH; i++) {
-        double sum = sum_of_squares(x, i), y = (double)x->data[i] / sqrt(sum / WIDTH + 1e-3),
+        double sum = sum_of_squares(x, i), y = (double)alloy_f32(x)[i] / sqrt(sum / WIDTH + 1e-3),
                scale = weight_at(&w, i % WIDTH);
-        expect_near(bare->data[i], y, 1e-6, "without a weight", i);
-        expect_near(plain->data[i], y * scale, 1e-6, "with a weight", i);
-        expect_near(offset->data[i], y * (1 + scale), 1e-6, "with one more", i);
-        expect_near(gated->data[i], y * scale * silu64((double)gate->data[i]), 1e-6, "gated", i);
-        expect_near(l2->data[i], (double)x->data[i] / sqrt(sum + 1e-3) / 4, 1e-6, "l2", i);
+        expect_near(alloy_f32(bare)[i], y, 1e-6, "without a weight", i);
+        expect_near(alloy_f32(plain)[i], y * scale, 1e-6, "with a weight", i);
+        expect_near(alloy_f32(offset)[i], y * (1 + scale), 1e-6, "with one more", i);
+        expect_near(alloy_f32(gated)[i], y * scale * silu64((double)alloy_f32(gate)[i]), 1e-6, "gated", i);
+        expect_near(alloy_f32(l2)[i], (double)alloy_f32(x)[i] / sqrt(sum + 1e-3) / 4, 1e-6, "l2", i);
     }
     close_bench(b);
 }
@@ -74,11 +74,12 @@ static void elements_follow_their_formulas(void **state)
         alloy_mul_sigmoid(&b->pass, x, gate)};
     expect_ok(b->pass.status);
     for (int64_t i = 0; i < ROWS * HEADS * WIDTH; i++) {
-        double p = (double)x->data[i], q = (double)z->data[i], g = (double)gate->data[i / (HEADS * WIDTH)];
+        double p = (double)alloy_f32(x)[i], q = (double)alloy_f32(z)[i],
+               g = (double)alloy_f32(gate)[i / (HEADS * WIDTH)];
         double expected[] = {
             p + q, p * q, silu64(p), 1 / (1 + exp(-p)), silu64(p) * q, p / (1 + exp(-q)), p / (1 + exp(-g))};
         for (int j = 0; j < 7; j++)
-            expect_near(y[j]->data[i], expected[j], 3e-7, "element", i);
+            expect_near(alloy_f32(y[j])[i], expected[j], 3e-7, "element", i);
     }
     alloy_tensor *fewer = rows_of(b, x, 0, ROWS - 1);
     expect_pass_failure(b, alloy_add(&b->pass, x, fewer), ALLOY_ARG, "add", "37", "36");
@@ -105,8 +106,8 @@ static void a_linear_is_a_product_and_a_bias(void **state)
             for (int64_t o = 0; o < OUT; o++) {
                 double sum = weight_at(&bias, o);
                 for (int64_t i = 0; i < HEADS * WIDTH; i++)
-                    sum += (double)x->data[t * HEADS * WIDTH + i] * weight_at(&w, o * HEADS * WIDTH + i);
-                expect_near(y->data[t * OUT + o], sum, 5e-6, "y", t * OUT + o);
+                    sum += (double)alloy_f32(x)[t * HEADS * WIDTH + i] * weight_at(&w, o * HEADS * WIDTH + i);
+                expect_near(alloy_f32(y)[t * OUT + o], sum, 5e-6, "y", t * OUT + o);
             }
         alloy_weight narrow = random_weight(b, 4, ALLOY_F32, 1, 2, (int64_t[]){OUT, 65});
         expect_pass_failure(b, alloy_linear(&b->pass, x, &narrow, NULL), ALLOY_ARG, "linear", "65", "66");
@@ -124,14 +125,14 @@ static void rows_of_an_embedding_are_copied(void **state)
     static const int64_t ids[4] = {6, 0, 6, 3}, bad[4] = {6, 0, 7, 3}, negative[4] = {6, 0, -1, 3};
     alloy_weight w = random_weight(b, 2, ALLOY_BF16, 1, 2, (int64_t[]){7, WIDTH});
     set_span(b, 4, 0);
-    b->pass.ids = ids;
+    b->pass.ids = indices(b, ids, b->pass.tokens);
     alloy_tensor *y = alloy_embedding(&b->pass, &w);
     expect_ok(b->pass.status);
     for (int64_t i = 0; i < 4 * WIDTH; i++)
-        expect_near(y->data[i], weight_at(&w, ids[i / WIDTH] * WIDTH + i % WIDTH), 0, "row", i);
-    b->pass.ids = bad;
+        expect_near(alloy_f32(y)[i], weight_at(&w, ids[i / WIDTH] * WIDTH + i % WIDTH), 0, "row", i);
+    b->pass.ids = indices(b, bad, b->pass.tokens);
     expect_pass_failure(b, alloy_embedding(&b->pass, &w), ALLOY_RANGE, "7", "0 to 6");
-    b->pass.ids = negative;
+    b->pass.ids = indices(b, negative, b->pass.tokens);
     expect_pass_failure(b, alloy_embedding(&b->pass, &w), ALLOY_RANGE, "-1", "0 to 6");
     close_bench(b);
 }
@@ -151,13 +152,13 @@ static void split_takes_groups_apart(void **state)
     for (int p = 0; p < 3; p++)
         for (int64_t t = 0; t < ROWS; t++)
             for (int64_t g = 0; g < 3; g++)
-                expect_equal_bits(parts[p]->data + (t * 3 + g) * widths[p], x->data + t * 33 + g * 11 + starts[p],
-                                  widths[p], "part");
+                expect_equal_bits(alloy_f32(parts[p]) + (t * 3 + g) * widths[p],
+                                  alloy_f32(x) + t * 33 + g * 11 + starts[p], widths[p], "part");
     static const int64_t whole[2] = {13, 20};
     assert_non_null(alloy_split(&b->pass, x, 1, 2, whole, parts));
     alloy_tensor *again = alloy_concat(&b->pass, 2, parts);
     assert_non_null(again);
-    expect_equal_bits(again->data, x->data, ROWS * 33, "put together");
+    expect_equal_bits(alloy_f32(again), alloy_f32(x), ROWS * 33, "put together");
     expect_pass_failure(b, alloy_split(&b->pass, x, 2, 3, widths, parts), ALLOY_ARG, "split", "33");
     assert_null(parts[0]);
     expect_pass_failure(b, alloy_concat(&b->pass, 9, parts), ALLOY_ARG, "concat", "1 to 8");
@@ -169,13 +170,27 @@ static void views_are_the_same_numbers(void **state)
     (void)state;
     struct bench *b = open_rows();
     alloy_tensor *x = three(b, 1), *flat = alloy_flatten(&b->pass, x), *heads = alloy_heads(&b->pass, flat, 6);
-    assert_true(flat->ndim == 2 && flat->shape[1] == HEADS * WIDTH && flat->data == x->data);
-    assert_true(heads->ndim == 3 && heads->shape[1] == 6 && heads->shape[2] == 11 && heads->data == x->data);
+    assert_true(flat->ndim == 2 && flat->shape[1] == HEADS * WIDTH && alloy_f32(flat) == alloy_f32(x));
+    assert_true(heads->ndim == 3 && heads->shape[1] == 6 && heads->shape[2] == 11 && alloy_f32(heads) == alloy_f32(x));
+    assert_true(flat->base == x && heads->base == flat && heads->buffer == x->buffer);
     expect_pass_failure(b, alloy_heads(&b->pass, flat, 7), ALLOY_ARG, "heads", "66", "7");
+    expect_pass_failure(b, alloy_view(&b->pass, flat, 1, (int64_t[]){7}), ALLOY_ARG, "view", "7 elements");
     static const int64_t rows[3] = {36, 0, 36};
-    alloy_tensor *picked = alloy_pick_rows(&b->pass, flat, rows, 3);
+    alloy_tensor *picked = alloy_pick_rows(&b->pass, flat, indices(b, rows, 3));
     for (int i = 0; i < 3; i++)
-        expect_equal_bits(picked->data + i * 66, flat->data + rows[i] * 66, 66, "picked row");
+        expect_equal_bits(alloy_f32(picked) + i * 66, alloy_f32(flat) + rows[i] * 66, 66, "picked row");
+    close_bench(b);
+}
+
+static void a_copy_goes_into_a_tensor_of_the_same_shape(void **state)
+{
+    (void)state;
+    struct bench *b = open_rows();
+    alloy_tensor *x = three(b, 1), *to = alloy_tensor_like(&b->pass, x);
+    assert_ptr_equal(alloy_copy_to(&b->pass, to, x), to);
+    assert_ptr_not_equal(alloy_f32(to), alloy_f32(x));
+    expect_equal_bits(alloy_f32(to), alloy_f32(x), alloy_tensor_size(x), "copy");
+    expect_pass_failure(b, alloy_copy_to(&b->pass, to, alloy_flatten(&b->pass, x)), ALLOY_ARG, "copy", "rows of");
     close_bench(b);
 }
 
@@ -191,7 +206,7 @@ static void ops_on_nothing_give_nothing(void **state)
     assert_null(alloy_mul_sigmoid(&b->pass, x, NULL));
     assert_null(alloy_flatten(&b->pass, NULL));
     assert_null(alloy_rms_norm(&b->pass, NULL, NULL, 1e-6, false));
-    assert_null(alloy_experts(&b->pass, x, NULL, NULL));
+    assert_null(alloy_experts(&b->pass, x, (alloy_routes){0}, NULL));
     assert_int_equal(b->pass.status, ALLOY_OK);
     assert_null(alloy_pass_fail(&b->pass, ALLOY_LIMIT, "at most %d", 3));
     assert_null(alloy_pass_fail(&b->pass, ALLOY_RANGE, "second"));
@@ -222,6 +237,7 @@ int main(void)
         cmocka_unit_test(a_linear_is_a_product_and_a_bias),
         cmocka_unit_test(rows_of_an_embedding_are_copied),
         cmocka_unit_test(split_takes_groups_apart),
+        cmocka_unit_test(a_copy_goes_into_a_tensor_of_the_same_shape),
         cmocka_unit_test(views_are_the_same_numbers),
         cmocka_unit_test(ops_on_nothing_give_nothing),
         cmocka_unit_test(tensors_too_large_to_count_are_refused),

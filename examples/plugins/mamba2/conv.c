@@ -44,8 +44,8 @@ static void conv_task(void *context, int64_t index, void *scratch)
     alloy_weight_read(a->weight[1], first, count, bias);
 
     int64_t offset = job->spans[span].first * job->channels, tokens = job->spans[span].count;
-    const float *x = a->in[0]->data + offset;
-    float *y = a->out[0]->data + offset, *tail = alloy_state_fixed(a, span);
+    const float *x = alloy_f32(a->in[0]) + offset;
+    float *y = alloy_f32(a->out[0]) + offset, *tail = alloy_state_fixed(a, 0, span);
     for (int64_t t = 0; t < tokens; t++) {
         float *out = y + t * job->channels + first;
         memset(out, 0, (size_t)count * sizeof(float));
@@ -106,8 +106,7 @@ alloy_tensor *mamba2_conv(alloy_pass *p, alloy_tensor *x, const struct mamba2_we
         .in = {x},
         .out = {alloy_tensor_new(p, 2, x->shape)},
         .weight = {w->conv_weight, w->conv_bias},
-        .state = state,
-        .part = MAMBA2_CONV_TAIL,
+        .state = {{state, MAMBA2_CONV_TAIL}},
         .options = shape,
         .options_size = sizeof *shape,
     };

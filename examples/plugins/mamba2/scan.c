@@ -53,16 +53,16 @@ static void scan_task(void *context, int64_t index, void *scratch)
     const mamba2_shape *s = job->shape;
     int64_t span = index / s->heads, number = index % s->heads;
     int64_t inner = mamba2_inner(s), channels = mamba2_channels(s), group = number / (s->heads / s->groups);
-    float *h = alloy_state_fixed(a, span) + number * s->head_dim * s->state_size;
+    float *h = alloy_state_fixed(a, 0, span) + number * s->head_dim * s->state_size;
     struct head head = read_head(a, number);
 
     int64_t first = job->spans[span].first, end = first + job->spans[span].count;
     for (int64_t t = first; t < end; t++) {
-        const float *row = a->in[0]->data + t * channels;
+        const float *row = alloy_f32(a->in[0]) + t * channels;
         const float *B = row + inner + group * s->state_size;
         const float *C = B + s->groups * s->state_size;
-        float *y = a->out[0]->data + t * inner + number * s->head_dim;
-        step(s, &head, a->in[1]->data[t * s->heads + number], row + number * s->head_dim, B, C, h, y);
+        float *y = alloy_f32(a->out[0]) + t * inner + number * s->head_dim;
+        step(s, &head, alloy_f32(a->in[1])[t * s->heads + number], row + number * s->head_dim, B, C, h, y);
     }
 }
 
@@ -106,8 +106,7 @@ alloy_tensor *mamba2_scan(alloy_pass *p, alloy_tensor *xBC, alloy_tensor *dt, co
         .in = {xBC, dt},
         .out = {alloy_tensor_new(p, 2, result)},
         .weight = {w->A_log, w->D, w->dt_bias},
-        .state = state,
-        .part = MAMBA2_RECURRENT,
+        .state = {{state, MAMBA2_RECURRENT}},
         .options = shape,
         .options_size = sizeof *shape,
     };

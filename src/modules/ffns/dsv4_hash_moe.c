@@ -29,7 +29,7 @@ static void params(alloy_params *p, const alloy_config *c)
 static alloy_tensor *forward(alloy_pass *p, const alloy_config *c, const void *weights, alloy_tensor *x)
 {
     const struct weights *w = weights;
-    alloy_routes *routes =
+    alloy_routes routes =
         alloy_route_by_id(p, x, w->experts.gate, w->tid2eid, c->scoring_func, c->routed_scaling_factor);
     return alloy_dsv4_experts_forward(p, c, &w->experts, x, routes);
 }

@@ -18,8 +18,8 @@ static void params(alloy_params *p, const alloy_config *c)
 static alloy_tensor *forward(alloy_pass *p, const alloy_config *c, const void *weights, alloy_tensor *x)
 {
     const struct weights *w = weights;
-    alloy_routes *routes = alloy_route_scores(p, alloy_linear(p, x, w->experts.gate, NULL), w->correction_bias,
-                                              c->num_experts_per_tok, c->scoring_func, c->routed_scaling_factor);
+    alloy_routes routes = alloy_route_scores(p, alloy_linear(p, x, w->experts.gate, NULL), w->correction_bias,
+                                             c->num_experts_per_tok, c->scoring_func, c->routed_scaling_factor);
     return alloy_dsv4_experts_forward(p, c, &w->experts, x, routes);
 }
 

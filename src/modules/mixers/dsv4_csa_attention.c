@@ -64,11 +64,11 @@ static void state(alloy_state_spec *s, const alloy_config *c)
 }
 
 /* Which entries each token sees; its queries come from the same low-rank ones as attention's. */
-static alloy_chosen *choose(alloy_pass *p, const alloy_config *c, const struct weights *w, const alloy_state *s,
-                            alloy_tensor *x, alloy_tensor *low_rank)
+static alloy_chosen choose(alloy_pass *p, const alloy_config *c, const struct weights *w, const alloy_state *s,
+                           alloy_tensor *x, alloy_tensor *low_rank)
 {
     static const struct alloy_dsv4_compressor_parts parts = {INDEXER_OPEN, INDEXER_OVERLAP, INDEXER_KEYS};
-    alloy_rows *keys = alloy_dsv4_compress(p, c, &w->indexer, s, &parts, x, c->compress_rate_csa, true);
+    alloy_state_part keys = alloy_dsv4_compress(p, c, &w->indexer, s, &parts, x, c->compress_rate_csa, true);
     alloy_tensor *q = alloy_heads(p, alloy_linear(p, low_rank, w->indexer_q_b_proj, NULL), c->index_n_heads);
     q = alloy_rotary_pairs(p, q, &c->rope_compress, c->qk_rope_head_dim, false);
     return alloy_choose_entries(p, q, alloy_linear(p, x, w->indexer_weights_proj, NULL), keys, c->index_topk);
@@ -80,11 +80,9 @@ static alloy_tensor *forward(alloy_pass *p, const alloy_config *c, const void *w
     static const struct alloy_dsv4_compressor_parts parts = {OPEN, OVERLAP, ENTRIES};
     const struct weights *w = weights;
     alloy_tensor *low_rank = alloy_dsv4_low_rank_queries(p, c, &w->attention, x);
-    alloy_rows *entries = alloy_dsv4_compress(p, c, &w->compressor, s, &parts, x, c->compress_rate_csa, false);
-    alloy_chosen *chosen = choose(p, c, w, s, x, low_rank);
-    if (!chosen)
-        return NULL;
-    return alloy_dsv4_attend(p, c, &w->attention, s, x, low_rank, &c->rope_compress, entries, chosen);
+    alloy_state_part entries = alloy_dsv4_compress(p, c, &w->compressor, s, &parts, x, c->compress_rate_csa, false);
+    alloy_chosen chosen = choose(p, c, w, s, x, low_rank);
+    return alloy_dsv4_attend(p, c, &w->attention, s, x, low_rank, &c->rope_compress, &entries, &chosen);
 }
 
 const alloy_mixer alloy_dsv4_csa_attention = {

@@ -37,11 +37,9 @@ static alloy_tensor *forward(alloy_pass *p, const alloy_config *c, const void *w
 {
     static const struct alloy_dsv4_compressor_parts parts = {OPEN, -1, ENTRIES};
     const struct weights *w = weights;
-    alloy_rows *entries = alloy_dsv4_compress(p, c, &w->compressor, s, &parts, x, c->compress_rate_hca, false);
-    if (!entries)
-        return NULL;
+    alloy_state_part entries = alloy_dsv4_compress(p, c, &w->compressor, s, &parts, x, c->compress_rate_hca, false);
     alloy_tensor *low_rank = alloy_dsv4_low_rank_queries(p, c, &w->attention, x);
-    return alloy_dsv4_attend(p, c, &w->attention, s, x, low_rank, &c->rope_compress, entries, NULL);
+    return alloy_dsv4_attend(p, c, &w->attention, s, x, low_rank, &c->rope_compress, &entries, NULL);
 }
 
 const alloy_mixer alloy_dsv4_hca_attention = {
