@@ -156,8 +156,8 @@ typedef struct alloy_buffer {
     void *memory;
 } alloy_buffer;
 
-/* What ops read and write: an activation in F32, or indices in I32 or I64. Contiguous, last dimension fastest; the first
- * dimension is the batch's tokens. A view lies in the memory of another tensor. */
+/* What ops read and write: activations in F32 (F64 in the backend "fp64"), or indices in I32 or I64. Contiguous, last
+ * dimension fastest; the first dimension is the batch's tokens. A view lies in the memory of another tensor. */
 typedef struct alloy_tensor {
     alloy_dtype dtype;
     int ndim;
@@ -374,7 +374,7 @@ ALLOY_API alloy_tensor *alloy_gated_rms_norm(alloy_pass *p, alloy_tensor *x, con
                                              double eps);
 
 /* y = x / sqrt(sum(x^2) + eps) * scale over the last dimension. */
-ALLOY_API alloy_tensor *alloy_l2_norm(alloy_pass *p, alloy_tensor *x, double eps, float scale);
+ALLOY_API alloy_tensor *alloy_l2_norm(alloy_pass *p, alloy_tensor *x, double eps, double scale);
 
 /* Views, no work: [n, heads * d] as [n, heads, d], and [n, .., ..] as [n, all]. */
 ALLOY_API alloy_tensor *alloy_heads(alloy_pass *p, alloy_tensor *x, int64_t heads);
@@ -398,7 +398,7 @@ ALLOY_API alloy_state_part alloy_append(alloy_pass *p, const alloy_state *s, int
 /* Causal softmax attention with grouped heads. q [n, heads, d]; keys rows of kv_heads * d, values of kv_heads * dv; y
  * [n, heads, dv]. window 0: all positions, else a token at t sees t - window + 1 .. t. */
 ALLOY_API alloy_tensor *alloy_attention(alloy_pass *p, alloy_tensor *q, alloy_state_part keys, alloy_state_part values,
-                                        int64_t kv_heads, float scale, int64_t window);
+                                        int64_t kv_heads, double scale, int64_t window);
 
 /* ---- DeepSeek-V4's ops. Entry e of a rate stands for tokens e * rate .. (e + 1) * rate - 1; a token at t sees the
  * entries below floor((t + 1) / rate). A forward closes the entries floor(past / rate) .. floor((past + count) / rate)
@@ -440,7 +440,7 @@ ALLOY_API alloy_chosen alloy_choose_entries(alloy_pass *p, alloy_tensor *q, allo
  * visible ones too; where `chosen` are given (NULL: none), only those of them. q [n, heads, d] -> [n, heads, d]. */
 ALLOY_API alloy_tensor *alloy_shared_kv_attention(alloy_pass *p, alloy_tensor *q, alloy_state_part kv,
                                                   const alloy_state_part *entries, const alloy_chosen *chosen,
-                                                  const alloy_weight *sinks, float scale, int64_t window);
+                                                  const alloy_weight *sinks, double scale, int64_t window);
 
 /* alloy_linear in blocks: group g of y [n, groups * O] is group g of x [n, groups * I] times rows g * O .. of W [groups
  * * O, I], transposed. */
@@ -545,6 +545,7 @@ enum {
 
 typedef struct alloy_args {
     alloy_pass *pass;                    /* set by alloy_apply */
+    const struct alloy_op *op;           /* likewise */
     alloy_tensor *in[ALLOY_MOST_INPUTS]; /* up to the first NULL */
     alloy_tensor *out[ALLOY_MOST_OUTPUTS];
     const alloy_weight *weight[ALLOY_MOST_WEIGHTS];
@@ -624,14 +625,18 @@ ALLOY_API void alloy_cost_cache(alloy_cost *cost, alloy_cache_kind kind, alloy_c
 /* Reads token ids, 8 bytes each. */
 ALLOY_API void alloy_cost_ids(alloy_cost *cost, alloy_count ids);
 
+/* Computes out from in. */
+typedef void alloy_run(const alloy_args *args);
+
+/* What an op is. Where it runs is a backend's: one that lacks the op has it run on the CPU. */
 typedef struct alloy_op {
     const char *name;
-    void (*run)(const alloy_args *args); /* computes out from in; NULL: a view, there is nothing to compute */
+    alloy_run *run; /* on the CPU, in F32, of a plug-in's op; NULL: of a built-in one, which the CPU's backend knows */
     /* from shapes and spans alone; NULL: no work, and nothing that a count would name */
     void (*count)(const alloy_args *args, alloy_cost *cost);
 } alloy_op;
 
-/* A tensor in F32. NULL and the pass failed when memory is short or sizes overflow (LIMIT). */
+/* A tensor of activations. NULL and the pass failed when memory is short or sizes overflow (LIMIT). */
 ALLOY_API alloy_tensor *alloy_tensor_new(alloy_pass *p, int ndim, const int64_t *shape);
 
 /* The same memory with another shape of as many elements. */

@@ -7,7 +7,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "kernels/kernels.h"
-#include "ops/pass.h"
+#include "backends/cpu/cpu.h"
 
 static const float LARGEST_FP8 = 448, LARGEST_FP4 = 6;
 

@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "kernels/kernels.h"
-#include "ops/pass.h"
+#include "backends/cpu/cpu.h"
 
 enum { ELEMENTS_A_PIECE = 4096 };
 

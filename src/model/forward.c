@@ -159,6 +159,8 @@ static alloy_status run_pass(struct work *w, int64_t tokens)
                        .tokens = tokens,
                        .spans = w->spans,
                        .span_count = w->span_count,
+                       .backend = s->backend,
+                       .runs = &s->runs,
                        .kernels = s->kernels,
                        .team = &s->team,
                        .residency = s->model->residency,

@@ -9,6 +9,7 @@ enum { DEFAULT_CHUNK = 512, MOST_CHUNK = 1 << 20 };
 static alloy_status fill(alloy_session *s, const alloy_model *model, const alloy_session_options *options)
 {
     s->model = model;
+    s->backend = &alloy_cpu;
     s->chunk = options->chunk ? options->chunk : DEFAULT_CHUNK;
     s->kv_dtype = options->kv_dtype ? options->kv_dtype : ALLOY_F32;
     if (!model->weights)

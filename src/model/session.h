@@ -2,14 +2,15 @@
 #ifndef ALLOY_MODEL_SESSION_H
 #define ALLOY_MODEL_SESSION_H
 
+#include "backends/cpu/cpu.h"
 #include "base/arena.h"
 #include "base/threads.h"
-#include "kernels/kernels.h"
 #include "model/model.h"
-#include "ops/pass.h"
 
 struct alloy_session {
     const alloy_model *model;
+    const alloy_backend *backend;
+    alloy_runs runs; /* of the backend */
     const alloy_kernels *kernels;
     alloy_team team;
     int64_t chunk;               /* most tokens of one pass */

@@ -5,7 +5,7 @@
 #include <stddef.h>
 
 #include "base/status.h"
-#include "ops/rotary_table.h"
+#include "ops/ops.h"
 
 enum { KEYS, VALUES };
 

@@ -1,29 +1,5 @@
-/* Appends a chunk's rows to the state (layout: state.h), rounded once to the cache's dtype; every reader sees the
- * rounded values. */
-#include "ops/pass.h"
-#include "ops/state.h"
-
-static void append_span(const alloy_args *a, int64_t i)
-{
-    const alloy_span *span = &a->pass->spans[i];
-    const alloy_part_spec *part = alloy_part_spec_of(a->state[0]);
-    const alloy_state_store *store = alloy_store_of(a->state[0], i);
-    alloy_dtype dtype = a->state[0].state->rows_dtype;
-    int64_t row_bytes = part->width * alloy_dtype_bits(dtype) / 8;
-    for (int64_t t = 0; t < span->count;) {
-        int64_t slot = (span->past + t) % store->capacity;
-        int64_t rows = store->capacity - slot < span->count - t ? store->capacity - slot : span->count - t;
-        a->pass->kernels->narrow((char *)store->data + slot * row_bytes,
-                                 alloy_f32(a->in[0]) + (span->first + t) * part->width, dtype, rows * part->width);
-        t += rows;
-    }
-}
-
-static void run(const alloy_args *a)
-{
-    for (int64_t i = 0; i < a->pass->span_count; i++)
-        append_span(a, i);
-}
+/* Appends a chunk's rows to the state (layout: state.h). */
+#include "ops/ops.h"
 
 /* A ring keeps window - 1 rows beyond the forward; the published convention counts window. */
 static void count(const alloy_args *a, alloy_cost *cost)
@@ -39,7 +15,7 @@ static void count(const alloy_args *a, alloy_cost *cost)
     alloy_cost_cache(cost, ALLOY_CACHE_KV, 0, exact, 0, classic);
 }
 
-static const alloy_op append = {"append", run, count};
+const alloy_op alloy_op_append = {"append", NULL, count};
 
 alloy_state_part alloy_append(alloy_pass *p, const alloy_state *s, int part, alloy_tensor *x)
 {
@@ -52,6 +28,6 @@ alloy_state_part alloy_append(alloy_pass *p, const alloy_state *s, int part, all
         return none;
     }
     alloy_state_part rows = {s, part};
-    alloy_apply(p, &append, &(alloy_args){.in = {x}, .state = {rows}});
+    alloy_apply(p, &alloy_op_append, &(alloy_args){.in = {x}, .state = {rows}});
     return p->status ? none : rows;
 }

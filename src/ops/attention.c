@@ -1,32 +1,11 @@
-/* Causal softmax attention with grouped heads (arXiv:1706.03762, section 3.2.1; arXiv:2305.13245). How it runs, and in
- * which order it sums: attention_tile.c. */
-#include "ops/attention_tile.h"
+/* Causal softmax attention with grouped heads (arXiv:1706.03762, section 3.2.1; arXiv:2305.13245). */
+#include "ops/ops.h"
 #include "ops/pairs.h"
-
-struct options {
-    int64_t kv_heads, window; /* window 0: all */
-    float scale;
-};
-
-static void run(const alloy_args *a)
-{
-    const struct options *o = a->options;
-    alloy_attention_run(a->pass, &(alloy_attention_plan){.q = alloy_f32(a->in[0]),
-                                                         .y = alloy_f32(a->out[0]),
-                                                         .heads = a->in[0]->shape[1],
-                                                         .kv_heads = o->kv_heads,
-                                                         .d = a->in[0]->shape[2],
-                                                         .dv = a->out[0]->shape[2],
-                                                         .window = o->window,
-                                                         .scale = o->scale,
-                                                         .keys = a->state[0],
-                                                         .values = a->state[1]});
-}
 
 /* What is visible, twice: the pairs, and the rectangle of the published convention. */
 static void count(const alloy_args *a, alloy_cost *cost)
 {
-    const struct options *o = a->options;
+    const struct alloy_attention_options *o = a->options;
     alloy_count heads = a->in[0]->shape[1], d = a->in[0]->shape[2], dv = a->out[0]->shape[2],
                 width = o->kv_heads * (d + dv);
     for (int64_t i = 0; i < a->pass->span_count; i++) {
@@ -43,7 +22,17 @@ static void count(const alloy_args *a, alloy_cost *cost)
     }
 }
 
-static const alloy_op attention = {"attention", run, count};
+const alloy_op alloy_op_attention = {"attention", NULL, count};
+
+int64_t alloy_attention_tile_bytes(int64_t rows, int64_t d, int64_t dv, bool shared)
+{
+    return (int64_t)sizeof(float) * (rows * (d + 2 * dv + 6) + ALLOY_ATTENTION_BLOCK * (shared ? d : d + dv)) + 11 * 64;
+}
+
+bool alloy_attention_fits(int64_t d, int64_t dv)
+{
+    return alloy_attention_tile_bytes(1, d, dv, false) <= ALLOY_TASK_SCRATCH;
+}
 
 static int64_t head_width(alloy_state_part rows, int64_t kv_heads)
 {
@@ -51,7 +40,7 @@ static int64_t head_width(alloy_state_part rows, int64_t kv_heads)
 }
 
 alloy_tensor *alloy_attention(alloy_pass *p, alloy_tensor *q, alloy_state_part keys, alloy_state_part values,
-                              int64_t kv_heads, float scale, int64_t window)
+                              int64_t kv_heads, double scale, int64_t window)
 {
     if (alloy_pass_stopped(p, q) || !keys.state || !values.state)
         return NULL;
@@ -64,8 +53,8 @@ alloy_tensor *alloy_attention(alloy_pass *p, alloy_tensor *q, alloy_state_part k
         return alloy_pass_fail(p, ALLOY_UNSUPPORTED, "attention: heads of %lld and %lld", (long long)q->shape[2],
                                (long long)dv);
     alloy_tensor *y = alloy_tensor_new(p, 3, (int64_t[]){q->shape[0], q->shape[1], dv});
-    struct options options = {kv_heads, window, scale};
-    return y ? alloy_apply(p, &attention,
+    struct alloy_attention_options options = {kv_heads, window, scale};
+    return y ? alloy_apply(p, &alloy_op_attention,
                            &(alloy_args){.in = {q},
                                          .out = {y},
                                          .state = {keys, values},

@@ -1,54 +1,7 @@
-/* The gated delta rule, token by token (arXiv:2412.06464, eq. 10; the step is a row of the kernel table). State: [value
- * heads, K, V] fp32.
- *
- * Work is divided by (sequence, value head, block of value columns): columns are independent, and a block of state
- * stays in the L1 cache. */
-#include "ops/pass.h"
-#include "ops/state.h"
+/* The gated delta rule, token by token (arXiv:2412.06464, eq. 10). State: [value heads, K, V]. */
+#include "ops/ops.h"
 
-enum { COLUMNS_A_PIECE = 32, CHUNK = 64 };
-
-struct steps {
-    const alloy_args *args;
-    int64_t key_heads, value_heads, keys, columns, pieces; /* pieces: of a head's columns */
-};
-
-static void step(void *context, int64_t index, void *scratch)
-{
-    (void)scratch;
-    const struct steps *s = context;
-    const alloy_args *a = s->args;
-    int64_t column = index % s->pieces * COLUMNS_A_PIECE, head = index / s->pieces % s->value_heads,
-            i = index / s->pieces / s->value_heads;
-    const alloy_span *span = &a->pass->spans[i];
-    int64_t key_head = head / (s->value_heads / s->key_heads), scalar = span->first * s->value_heads + head;
-    int64_t key_at = (span->first * s->key_heads + key_head) * s->keys, value_at = scalar * s->columns + column;
-    alloy_delta_job job = {.state = alloy_state_fixed(a, 0, i) + head * s->keys * s->columns + column,
-                           .state_stride = s->columns,
-                           .keys = s->keys,
-                           .columns = s->columns - column < COLUMNS_A_PIECE ? s->columns - column : COLUMNS_A_PIECE,
-                           .tokens = span->count,
-                           .q = alloy_f32(a->in[0]) + key_at,
-                           .k = alloy_f32(a->in[1]) + key_at,
-                           .q_stride = s->key_heads * s->keys,
-                           .k_stride = s->key_heads * s->keys,
-                           .v = alloy_f32(a->in[2]) + value_at,
-                           .v_stride = s->value_heads * s->columns,
-                           .decay = alloy_f32(a->in[3]) + scalar,
-                           .beta = alloy_f32(a->in[4]) + scalar,
-                           .decay_stride = s->value_heads,
-                           .beta_stride = s->value_heads,
-                           .y = alloy_f32(a->out[0]) + value_at,
-                           .y_stride = s->value_heads * s->columns};
-    a->pass->kernels->delta_rule(&job);
-}
-
-static void run(const alloy_args *a)
-{
-    struct steps s = {a, a->in[0]->shape[1], a->in[2]->shape[1], a->in[0]->shape[2], a->in[2]->shape[2], 0};
-    s.pieces = (s.columns + COLUMNS_A_PIECE - 1) / COLUMNS_A_PIECE;
-    alloy_parallel(a->pass->team, a->pass->span_count * s.value_heads * s.pieces, step, &s);
-}
+enum { CHUNK = 64 };
 
 /* Tensor work of one sequence and head in the chunked form: pieces of 64 tokens, the last the rest. */
 static alloy_count chunked(alloy_count tokens, alloy_count k, alloy_count v, bool from_nothing)
@@ -85,7 +38,7 @@ static void count(const alloy_args *a, alloy_cost *cost)
     alloy_cost_cache(cost, ALLOY_CACHE_STATE, read, written, classic_read, written);
 }
 
-static const alloy_op delta_rule = {"delta_rule", run, count};
+const alloy_op alloy_op_delta_rule = {"delta_rule", NULL, count};
 
 alloy_tensor *alloy_delta_rule(alloy_pass *p, alloy_tensor *q, alloy_tensor *k, alloy_tensor *v, alloy_tensor *decay,
                                alloy_tensor *beta, const alloy_state *s, int part)
@@ -103,7 +56,7 @@ alloy_tensor *alloy_delta_rule(alloy_pass *p, alloy_tensor *q, alloy_tensor *k, 
         return alloy_shape_fail(p, "delta_rule", "part %d of the state does not keep %lld matrices of %lld x %lld",
                                 part, (long long)heads, (long long)q->shape[2], (long long)v->shape[2]);
     alloy_tensor *y = alloy_tensor_like(p, v);
-    return y ? alloy_apply(p, &delta_rule,
+    return y ? alloy_apply(p, &alloy_op_delta_rule,
                            &(alloy_args){.in = {q, k, v, decay, beta}, .out = {y}, .state = {{s, part}}})
              : NULL;
 }

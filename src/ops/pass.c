@@ -113,7 +113,7 @@ alloy_tensor *alloy_tensor_of(alloy_pass *p, alloy_dtype dtype, int ndim, const 
 
 alloy_tensor *alloy_tensor_new(alloy_pass *p, int ndim, const int64_t *shape)
 {
-    return alloy_tensor_of(p, ALLOY_F32, ndim, shape);
+    return alloy_tensor_of(p, p->reading == ALLOY_READ_RUN ? p->backend->dtype : ALLOY_F32, ndim, shape);
 }
 
 alloy_tensor *alloy_tensor_like(alloy_pass *p, const alloy_tensor *x)
@@ -140,15 +140,32 @@ static alloy_count elements(alloy_tensor *const *tensors, int most)
     return sum;
 }
 
+/* How the pass's backend runs an op; NULL when it cannot. */
+static alloy_run *run_of(alloy_pass *p, const alloy_op *op)
+{
+    size_t place = ((uintptr_t)op / sizeof *op) % ALLOY_RUNS;
+    if (p->runs->found[place].op != op) {
+        alloy_run *run = p->backend->find(op);
+        p->runs->found[place].run = run ? run : p->backend->fall_back;
+        p->runs->found[place].op = op;
+    }
+    return p->runs->found[place].run;
+}
+
 alloy_tensor *alloy_apply(alloy_pass *p, const alloy_op *op, const alloy_args *args)
 {
     if (p->status)
         return NULL;
     alloy_args call = *args;
     call.pass = p;
-    if (p->reading == ALLOY_READ_RUN && op->run) {
+    call.op = op;
+    if (p->reading == ALLOY_READ_RUN) {
+        alloy_run *run = run_of(p, op);
+        if (!run)
+            return alloy_pass_fail(p, ALLOY_UNSUPPORTED, "op %s: the backend %s has no run for it", op->name,
+                                   p->backend->name);
         ALLOY_COUNT_OP_BEGINS();
-        op->run(&call);
+        run(&call);
         ALLOY_COUNT_OP_ENDS(op->name);
     } else if (p->reading == ALLOY_READ_COUNT && op->count) {
         alloy_cost cost = {.explanation = p->explanation};

@@ -74,6 +74,23 @@ struct alloy_explanation {
 
 typedef struct alloy_rotary_table alloy_rotary_table;
 
+/* Where ops run. */
+typedef struct alloy_backend {
+    const char *name;
+    alloy_dtype dtype;                      /* of activations, and of what sequences keep where that is F64 */
+    alloy_run *(*find)(const alloy_op *op); /* NULL: it lacks the op */
+    alloy_run *fall_back;                   /* runs an op that it lacks on the CPU; args->op says which */
+} alloy_backend;
+
+/* Runs of a backend by their ops, so that each is looked up once. Zeroed: none yet. */
+enum { ALLOY_RUNS = 256 };
+typedef struct alloy_runs {
+    struct {
+        const alloy_op *op;
+        alloy_run *run;
+    } found[ALLOY_RUNS]; /* by hash; a collision takes the place */
+} alloy_runs;
+
 struct alloy_pass {
     alloy_reading reading;
     alloy_status status;
@@ -89,6 +106,8 @@ struct alloy_pass {
     alloy_tensor *ids; /* I64 [tokens] */
 
     /* Run. */
+    const alloy_backend *backend;
+    alloy_runs *runs; /* of the backend, found so far */
     const alloy_kernels *kernels;
     const alloy_team *team;
     alloy_residency *residency; /* what is read of weights is held there (below); NULL: nothing bounds it */
@@ -154,23 +173,19 @@ void *alloy_shape_fail(alloy_pass *p, const char *op, const char *format, ...) _
  * blame. */
 void *alloy_pass_not_finite(alloy_pass *p, const char *what);
 
-/* A weight widened to fp32 in the pass's arena; NULL (and the pass failed) when memory is short. */
-float *alloy_weight_widened(alloy_pass *p, const alloy_weight *weight);
-
-/* `count` of its elements from `first`, as if it were one row, each with its scale. */
-void alloy_weight_widen(const alloy_kernels *kernels, const alloy_weight *weight, int64_t first, int64_t count,
-                        float *out);
-
-/* These elements are about to be read, will be read soon (false: no more can be read ahead now), and were read.
- * residency NULL: nothing happens. */
-void alloy_weight_hold(alloy_residency *residency, const alloy_weight *weight, int64_t first, int64_t count,
-                       alloy_read_kind kind);
-bool alloy_weight_announce(alloy_residency *residency, const alloy_weight *weight, int64_t first, int64_t count);
-void alloy_weight_let_go(alloy_residency *residency, const alloy_weight *weight, int64_t first, int64_t count,
-                         alloy_read_kind kind);
-
 /* Rows `at` .. `at + rows - 1` of matrix `i` of a weight of three dimensions, as a weight. */
 alloy_weight alloy_weight_rows(const alloy_weight *whole, int64_t i, int64_t at, int64_t rows);
+
+/* Rows of scales of a matrix with so many rows. */
+static inline int64_t alloy_scale_rows(const alloy_scales *scales, int64_t rows)
+{
+    return (rows + scales->rows - 1) / scales->rows;
+}
+
+static inline const void *alloy_bytes_at(const void *data, int64_t bytes)
+{
+    return (const char *)data + bytes;
+}
 
 /* Bytes of its scales, where it is computed with; 0: it has none. */
 int64_t alloy_weight_scale_bytes(const alloy_weight *weight);
@@ -178,19 +193,6 @@ int64_t alloy_weight_scale_bytes(const alloy_weight *weight);
 /* Calls task(context, first, count, scratch) over [0, n) in pieces of about `piece`. */
 typedef void alloy_range_task(void *context, int64_t first, int64_t count, void *scratch);
 void alloy_pass_ranges(alloy_pass *p, int64_t n, int64_t piece, alloy_range_task *task, void *context);
-
-/* Products of many matrices at once (one linear, or the chosen experts of a layer), divided among the threads by rows
- * of weights. The jobs write different outputs. Where weights must not all stay in memory they are run in groups. */
-void alloy_run_linear_jobs(alloy_pass *p, const alloy_linear_job *jobs, int64_t count, alloy_read_kind kind);
-
-/* Rows first .. first + rows - 1 of a job's. */
-alloy_linear_job alloy_linear_job_rows(const alloy_linear_job *whole, int64_t first, int64_t rows);
-
-/* The weights and scales of a job will be read soon; false where no more can be read ahead now. */
-bool alloy_announce_linear_job(alloy_pass *p, const alloy_linear_job *job);
-
-/* What a job needs to know of a weight [O, I]. */
-alloy_linear_job alloy_linear_job_of(const alloy_weight *w, const float *x, int64_t n, float *y);
 
 /* Goes on to a site. */
 void alloy_pass_at(alloy_pass *p, alloy_site site);

@@ -1,8 +1,6 @@
 /* What routers share (routes.h). */
 #include "ops/routes.h"
 
-#include "kernels/counted.h"
-
 alloy_routes alloy_route(alloy_pass *p, const alloy_op *op, alloy_args args, int64_t experts, int64_t per_token)
 {
     int64_t tokens = args.in[0]->shape[0], shape[] = {tokens, per_token};
@@ -10,46 +8,4 @@ alloy_routes alloy_route(alloy_pass *p, const alloy_op *op, alloy_args args, int
     args.out[0] = routes.expert = alloy_tensor_of(p, ALLOY_I32, 2, shape);
     args.out[1] = routes.weight = alloy_tensor_new(p, 2, shape);
     return routes.expert && routes.weight && alloy_apply(p, op, &args) ? routes : none;
-}
-
-void alloy_sort_experts(int32_t *chosen, int64_t k)
-{
-    for (int64_t i = 1; i < k; i++)
-        for (int64_t j = i; j > 0 && chosen[j] < chosen[j - 1]; j--) {
-            int32_t other = chosen[j];
-            chosen[j] = chosen[j - 1];
-            chosen[j - 1] = other;
-        }
-}
-
-/* Insertion into a short sorted list: k is small. */
-void alloy_choose_experts(const float *ranks, int64_t experts, int64_t k, int32_t *chosen)
-{
-    int64_t have = 0;
-    for (int64_t e = 0; e < experts; e++) {
-        int64_t at = have;
-        ALLOY_COUNT_VECTOR(1); /* is it among the best? Keeping those in order is our own way to find them */
-        while (at > 0 && ranks[e] > ranks[chosen[at - 1]])
-            at--;
-        if (at == k)
-            continue;
-        have += have < k;
-        for (int64_t i = have - 1; i > at; i--)
-            chosen[i] = chosen[i - 1];
-        chosen[at] = (int32_t)e;
-    }
-    alloy_sort_experts(chosen, k);
-}
-
-void alloy_divide_by_sum(float *weight, int64_t k, float eps, float *ones)
-{
-    for (int64_t i = 0; i < k; i++)
-        ones[i] = 1;
-    ALLOY_COUNT_DOTS_OF(ALLOY_UNIT_NONE);
-    float sum = alloy_canonical_dot(weight, ones, k) + eps;
-    ALLOY_COUNT_DOTS_OF(ALLOY_UNIT_TENSOR);
-    for (int64_t i = 0; i < k; i++) {
-        weight[i] = weight[i] / sum;
-        ALLOY_COUNT_VECTOR(2); /* an add of the sum, and this */
-    }
 }

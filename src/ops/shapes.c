@@ -1,10 +1,10 @@
 /* Ops that move numbers without changing them: views, split, concat, rows picked from a batch, and a copy. None has a
  * cost: a kernel that reads or writes with strides would do without them. */
-#include "ops/pass.h"
+#include "ops/ops.h"
 
 #include <string.h>
 
-enum { ROWS_A_PIECE = 64, MOST_PARTS = ALLOY_MOST_OUTPUTS };
+enum { MOST_PARTS = ALLOY_MOST_OUTPUTS };
 
 static void no_cost(const alloy_args *a, alloy_cost *cost)
 {
@@ -14,7 +14,7 @@ static void no_cost(const alloy_args *a, alloy_cost *cost)
 
 /* ---- Views ------------------------------------------------------------------------------------------------------- */
 
-static const alloy_op view = {"view", NULL, NULL};
+const alloy_op alloy_op_view = {"view", NULL, NULL};
 
 alloy_tensor *alloy_view(alloy_pass *p, alloy_tensor *x, int ndim, const int64_t *shape)
 {
@@ -29,7 +29,7 @@ alloy_tensor *alloy_view(alloy_pass *p, alloy_tensor *x, int ndim, const int64_t
     if (alloy_tensor_size(y) != alloy_tensor_size(x))
         return alloy_shape_fail(p, "view", "%lld elements in place of %lld", (long long)alloy_tensor_size(y),
                                 (long long)alloy_tensor_size(x));
-    return alloy_apply(p, &view, &(alloy_args){.in = {x}, .out = {y}});
+    return alloy_apply(p, &alloy_op_view, &(alloy_args){.in = {x}, .out = {y}});
 }
 
 alloy_tensor *alloy_heads(alloy_pass *p, alloy_tensor *x, int64_t heads)
@@ -50,50 +50,8 @@ alloy_tensor *alloy_flatten(alloy_pass *p, alloy_tensor *x)
     return alloy_view(p, x, 2, (int64_t[]){x->shape[0], alloy_row_size(x)});
 }
 
-/* ---- Split and concat: the same copy in two directions. ---------------------------------------------------------- */
-
-struct parts {
-    int count;
-    int64_t groups;
-    int64_t width[MOST_PARTS]; /* floats of a part in one group */
-};
-
-struct copy {
-    const struct parts *parts;
-    alloy_tensor *whole, *const *part;
-    bool to_whole;
-};
-
-static void copy_rows(void *context, int64_t first, int64_t count, void *scratch)
-{
-    (void)scratch;
-    const struct copy *c = context;
-    for (int64_t t = first; t < first + count; t++) {
-        float *whole = alloy_f32(c->whole) + t * alloy_row_size(c->whole);
-        for (int64_t g = 0; g < c->parts->groups; g++)
-            for (int i = 0; i < c->parts->count; i++) {
-                int64_t width = c->parts->width[i];
-                float *part = alloy_f32(c->part[i]) + (t * c->parts->groups + g) * width;
-                memcpy(c->to_whole ? whole : part, c->to_whole ? part : whole, (size_t)width * sizeof *whole);
-                whole += width;
-            }
-    }
-}
-
-static void run_split(const alloy_args *a)
-{
-    struct copy copy = {a->options, a->in[0], a->out, false};
-    alloy_pass_ranges(a->pass, a->in[0]->shape[0], ROWS_A_PIECE, copy_rows, &copy);
-}
-
-static void run_concat(const alloy_args *a)
-{
-    struct copy copy = {a->options, a->out[0], a->in, true};
-    alloy_pass_ranges(a->pass, a->out[0]->shape[0], ROWS_A_PIECE, copy_rows, &copy);
-}
-
-static const alloy_op split = {"split", run_split, no_cost};
-static const alloy_op concat = {"concat", run_concat, no_cost};
+const alloy_op alloy_op_split = {"split", NULL, no_cost};
+const alloy_op alloy_op_concat = {"concat", NULL, no_cost};
 
 alloy_tensor *alloy_split(alloy_pass *p, alloy_tensor *x, int64_t groups, int count, const int64_t *widths,
                           alloy_tensor **parts)
@@ -102,7 +60,7 @@ alloy_tensor *alloy_split(alloy_pass *p, alloy_tensor *x, int64_t groups, int co
         parts[i] = NULL;
     if (alloy_pass_stopped(p, x))
         return NULL;
-    struct parts options = {.count = count, .groups = groups};
+    struct alloy_parts_options options = {.count = count, .groups = groups};
     int64_t sum = 0;
     for (int i = 0; i < count && i < MOST_PARTS; i++)
         sum += options.width[i] = widths[i];
@@ -113,7 +71,7 @@ alloy_tensor *alloy_split(alloy_pass *p, alloy_tensor *x, int64_t groups, int co
     for (int i = 0; i < count; i++)
         if (!(args.out[i] = alloy_tensor_new(p, 2, (int64_t[]){x->shape[0], groups * widths[i]})))
             return NULL;
-    if (!alloy_apply(p, &split, &args))
+    if (!alloy_apply(p, &alloy_op_split, &args))
         return NULL;
     memcpy(parts, args.out, (size_t)count * sizeof *parts);
     return parts[0];
@@ -121,7 +79,7 @@ alloy_tensor *alloy_split(alloy_pass *p, alloy_tensor *x, int64_t groups, int co
 
 alloy_tensor *alloy_concat(alloy_pass *p, int count, alloy_tensor **parts)
 {
-    struct parts options = {.count = count, .groups = 1};
+    struct alloy_parts_options options = {.count = count, .groups = 1};
     alloy_args args = {.options = &options, .options_size = sizeof options};
     if (count < 1 || count > MOST_PARTS)
         return alloy_shape_fail(p, "concat", "%d tensors, 1 to %d are possible", count, MOST_PARTS);
@@ -133,35 +91,20 @@ alloy_tensor *alloy_concat(alloy_pass *p, int count, alloy_tensor **parts)
         sum += options.width[i] = alloy_row_size(parts[i]);
     }
     args.out[0] = alloy_tensor_new(p, 2, (int64_t[]){parts[0]->shape[0], sum});
-    return args.out[0] ? alloy_apply(p, &concat, &args) : NULL;
+    return args.out[0] ? alloy_apply(p, &alloy_op_concat, &args) : NULL;
 }
 
-/* ---- Rows picked from a batch, and a copy ------------------------------------------------------------------------ */
-
-static void run_pick_rows(const alloy_args *a)
-{
-    int64_t width = alloy_row_size(a->in[0]);
-    for (int64_t i = 0; i < a->in[1]->shape[0]; i++)
-        memcpy(alloy_f32(a->out[0]) + i * width, alloy_f32(a->in[0]) + alloy_i64(a->in[1])[i] * width,
-               (size_t)width * sizeof(float));
-}
-
-static const alloy_op pick_rows = {"pick_rows", run_pick_rows, no_cost};
+const alloy_op alloy_op_pick_rows = {"pick_rows", NULL, no_cost};
 
 alloy_tensor *alloy_pick_rows(alloy_pass *p, alloy_tensor *x, alloy_tensor *rows)
 {
     if (alloy_pass_stopped(p, x) || !rows)
         return NULL;
     alloy_tensor *y = alloy_tensor_new(p, x->ndim, (int64_t[]){rows->shape[0], x->shape[1], x->shape[2], x->shape[3]});
-    return y ? alloy_apply(p, &pick_rows, &(alloy_args){.in = {x, rows}, .out = {y}}) : NULL;
+    return y ? alloy_apply(p, &alloy_op_pick_rows, &(alloy_args){.in = {x, rows}, .out = {y}}) : NULL;
 }
 
-static void run_copy(const alloy_args *a)
-{
-    memcpy(alloy_f32(a->out[0]), alloy_f32(a->in[0]), (size_t)alloy_tensor_size(a->in[0]) * sizeof(float));
-}
-
-static const alloy_op copy = {"copy", run_copy, NULL};
+const alloy_op alloy_op_copy = {"copy", NULL, NULL};
 
 alloy_tensor *alloy_copy_to(alloy_pass *p, alloy_tensor *to, alloy_tensor *x)
 {
@@ -170,5 +113,5 @@ alloy_tensor *alloy_copy_to(alloy_pass *p, alloy_tensor *to, alloy_tensor *x)
     if (!alloy_same_shape(to, x))
         return alloy_shape_fail(p, "copy", "rows of %lld for rows of %lld", (long long)alloy_row_size(x),
                                 (long long)alloy_row_size(to));
-    return alloy_apply(p, &copy, &(alloy_args){.in = {x}, .out = {to}});
+    return alloy_apply(p, &alloy_op_copy, &(alloy_args){.in = {x}, .out = {to}});
 }

@@ -1,35 +1,7 @@
 /* DeepSeek-V4's attention (alloy_shared_kv_attention): one head of rows that are keys and values at once, over a window
  * of tokens and the entries of a compressor, with sinks. */
-#include "ops/attention_tile.h"
+#include "ops/ops.h"
 #include "ops/pairs.h"
-
-/* in: q and, where entries are chosen, which and how many. state: rows of keys that are values, and entries or none. */
-struct options {
-    float scale;
-    int64_t window;
-};
-
-static void run(const alloy_args *a)
-{
-    const struct options *o = a->options;
-    const float *sinks = alloy_weight_widened(a->pass, a->weight[0]);
-    int64_t d = a->in[0]->shape[2];
-    if (sinks)
-        alloy_attention_run(a->pass, &(alloy_attention_plan){.q = alloy_f32(a->in[0]),
-                                                             .y = alloy_f32(a->out[0]),
-                                                             .heads = a->in[0]->shape[1],
-                                                             .kv_heads = 1,
-                                                             .d = d,
-                                                             .dv = d,
-                                                             .window = o->window,
-                                                             .scale = o->scale,
-                                                             .keys = a->state[0],
-                                                             .values = a->state[0],
-                                                             .entries = a->state[1],
-                                                             .chosen = a->in[1],
-                                                             .some = a->in[2],
-                                                             .sinks = sinks});
-}
 
 /* What the tokens of a span see. */
 struct visible {
@@ -40,7 +12,7 @@ struct visible {
 
 static void add_visible(struct visible *v, const alloy_args *a, const alloy_span *s)
 {
-    const struct options *o = a->options;
+    const struct alloy_shared_kv_attention_options *o = a->options;
     const alloy_tensor *chosen = a->in[1];
     alloy_count fresh = s->count, past = s->past, total = past + fresh, window = o->window;
     alloy_count pairs = alloy_window_pairs(total, window) - alloy_window_pairs(past, window);
@@ -80,7 +52,7 @@ static void count(const alloy_args *a, alloy_cost *cost)
         alloy_cost_cache(cost, ALLOY_CACHE_KV, v.entries * d, 0, v.classic_entries * d, 0);
 }
 
-static const alloy_op shared_kv_attention = {"shared_kv_attention", run, count};
+const alloy_op alloy_op_shared_kv_attention = {"shared_kv_attention", NULL, count};
 
 static int64_t row_width(alloy_state_part rows)
 {
@@ -89,7 +61,7 @@ static int64_t row_width(alloy_state_part rows)
 
 alloy_tensor *alloy_shared_kv_attention(alloy_pass *p, alloy_tensor *q, alloy_state_part kv,
                                         const alloy_state_part *entries, const alloy_chosen *chosen,
-                                        const alloy_weight *sinks, float scale, int64_t window)
+                                        const alloy_weight *sinks, double scale, int64_t window)
 {
     if (alloy_pass_stopped(p, q) || !kv.state || (entries && !entries->state) || (chosen && !chosen->entry))
         return NULL;
@@ -101,12 +73,12 @@ alloy_tensor *alloy_shared_kv_attention(alloy_pass *p, alloy_tensor *q, alloy_st
     if (!alloy_attention_fits(q->shape[2], q->shape[2]))
         return alloy_pass_fail(p, ALLOY_UNSUPPORTED, "shared_kv_attention: heads of %lld", (long long)q->shape[2]);
     alloy_tensor *y = alloy_tensor_like(p, q);
-    struct options options = {scale, window};
+    struct alloy_shared_kv_attention_options options = {scale, window};
     alloy_args args = {
         .in = {q}, .out = {y}, .weight = {sinks}, .state = {kv}, .options = &options, .options_size = sizeof options};
     if (entries)
         args.state[1] = *entries;
     if (chosen)
         args.in[1] = chosen->entry, args.in[2] = chosen->count;
-    return y ? alloy_apply(p, &shared_kv_attention, &args) : NULL;
+    return y ? alloy_apply(p, &alloy_op_shared_kv_attention, &args) : NULL;
 }

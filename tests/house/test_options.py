@@ -83,8 +83,8 @@ class TheTestCanFail(unittest.TestCase):
 
     def test_on_a_pointer_within(self):
         text = (
-            "struct inner {\n    int *x;\n};\nstruct options {\n    struct inner inner;\n};\nstatic void f(const struct options *o)\n"
-            "{ g(&(alloy_args){.options = o, .options_size = sizeof *o}); }\n"
+            "struct inner {\n    int *x;\n};\nstruct options {\n    struct inner inner;\n};\n"
+            "static void f(const struct options *o)\n{ g(&(alloy_args){.options = o, .options_size = sizeof *o}); }\n"
         )
         self.assertIn("inner: int *x", self.faults_of(text)[0])
 

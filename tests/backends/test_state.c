@@ -1,6 +1,6 @@
 /* What a sequence keeps: rows that stay when there are more, rings of one size, fixed parts that begin as zeros, and
  * copies that go their own way. */
-#include "ops/passes.h"
+#include "passes.h"
 
 enum { WIDTH = 6, FIXED = 10 };
 

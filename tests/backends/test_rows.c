@@ -1,6 +1,6 @@
 /* Ops that work row by row or element by element, each against its formula in fp64; those that only move numbers; and
  * shapes that do not fit. */
-#include "ops/passes.h"
+#include "passes.h"
 
 enum { ROWS = 37, HEADS = 3, WIDTH = 22 };
 

@@ -1,7 +1,7 @@
 /* What the tests of the ops share: a pass that computes, tensors and weights of random numbers, states, and comparison
  * with numbers worked out in more precision. */
-#ifndef ALLOY_TESTS_OPS_PASSES_H
-#define ALLOY_TESTS_OPS_PASSES_H
+#ifndef ALLOY_TESTS_BACKENDS_PASSES_H
+#define ALLOY_TESTS_BACKENDS_PASSES_H
 
 #include "support.h"
 
@@ -10,7 +10,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "base/status.h"
-#include "ops/pass.h"
+#include "backends/cpu/cpu.h"
 #include "ops/state.h"
 
 enum { MOST_SPANS = 4, MOST_WEIGHTS = 64 };
@@ -18,6 +18,7 @@ enum { MOST_SPANS = 4, MOST_WEIGHTS = 64 };
 /* A pass and what it needs. Set spans with set_spans before ops are called. */
 struct bench {
     alloy_pass pass;
+    alloy_runs runs;
     alloy_team team;
     alloy_span spans[MOST_SPANS];
     void *owned[MOST_WEIGHTS]; /* data of weights */
@@ -30,6 +31,8 @@ static inline struct bench *open_bench(int threads)
     assert_non_null(b);
     expect_ok(alloy_team_open(&b->team, threads));
     b->pass = (alloy_pass){.reading = ALLOY_READ_RUN,
+                           .backend = &alloy_cpu,
+                           .runs = &b->runs,
                            .arena = alloy_arena_new(),
                            .tables = alloy_arena_new(),
                            .spans = b->spans,

@@ -1,8 +1,8 @@
 /* Rotary positions: inverse frequencies against their formulas in long double, and the rotation against cos and sin of
  * long double angles. */
-#include "ops/passes.h"
+#include "passes.h"
 
-#include "ops/rotary_table.h"
+#include "backends/cpu/rotary_table.h"
 
 static const long double PI = 3.14159265358979323846264338327950288L;
 

@@ -1,6 +1,6 @@
 /* DeepSeek-V4's attention ops against their definitions in fp64: closed windows at any rate, entries that are all seen
  * or chosen, sinks, rotation of pairs; and the same bits however a sequence is cut into forwards. */
-#include "ops/passes.h"
+#include "passes.h"
 
 enum { TOKENS = 61, WIDTH = 10 };
 

@@ -10,7 +10,7 @@
  *
  * Work is divided by (sequence, tile of tokens, key-value head, tile of its heads). A tile's rows are all heads of the
  * group for some tokens, or some heads of one token where a group is too large. */
-#include "ops/attention_tile.h"
+#include "backends/cpu/attention_tile.h"
 
 #include <math.h>
 #include <string.h>
@@ -77,28 +77,17 @@ static void lay_out(struct tile *tile, void *scratch)
     tile->kernel_scratch = alloy_kernel_scratch(scratch);
 }
 
-/* Bytes of scratch that a tile of `rows` takes at most. */
-static int64_t tile_bytes(int64_t rows, int64_t d, int64_t dv, bool shared)
-{
-    return (int64_t)sizeof(float) * (rows * (d + 2 * dv + 6) + BLOCK * (shared ? d : d + dv)) + 11 * 64;
-}
-
-bool alloy_attention_fits(int64_t d, int64_t dv)
-{
-    return tile_bytes(1, d, dv, false) <= ALLOY_TASK_SCRATCH;
-}
-
 /* As many tokens with all heads of the group as fit well; else one, with as many heads as fit at all. */
 static void choose_sizes(struct tiling *g)
 {
     const alloy_attention_plan *plan = g->plan;
     bool shared = is_shared(plan);
     g->heads = g->group < MOST_ROWS ? g->group : MOST_ROWS;
-    while (g->heads > 1 && tile_bytes(g->heads, plan->d, plan->dv, shared) > ALLOY_TASK_SCRATCH)
+    while (g->heads > 1 && alloy_attention_tile_bytes(g->heads, plan->d, plan->dv, shared) > ALLOY_TASK_SCRATCH)
         g->heads = (g->heads + 1) / 2;
     g->head_tiles = (g->group + g->heads - 1) / g->heads;
     g->tokens = g->head_tiles > 1 ? 1 : MOST_ROWS / g->group;
-    while (g->tokens > 1 && tile_bytes(g->tokens * g->heads, plan->d, plan->dv, shared) > TILE_BYTES)
+    while (g->tokens > 1 && alloy_attention_tile_bytes(g->tokens * g->heads, plan->d, plan->dv, shared) > TILE_BYTES)
         g->tokens /= 2;
 }
 

@@ -1,5 +1,5 @@
 /* Reading weights that have scales: any range of elements, rows and matrices, is what whole rows are. */
-#include "ops/passes.h"
+#include "passes.h"
 
 enum { MATRICES = 3, ROWS = 7, COLUMNS = 38, TILE_ROWS = 3, MOST = MATRICES * ROWS * COLUMNS };
 

@@ -1,10 +1,9 @@
 /* The run of every softmax attention: grouped heads over a window or all positions, and, for DeepSeek-V4, over the
  * entries of a compressor, with sinks (attention_tile.c). */
-#ifndef ALLOY_OPS_ATTENTION_TILE_H
-#define ALLOY_OPS_ATTENTION_TILE_H
+#ifndef ALLOY_BACKENDS_CPU_ATTENTION_TILE_H
+#define ALLOY_BACKENDS_CPU_ATTENTION_TILE_H
 
-#include "ops/pass.h"
-#include "ops/state.h"
+#include "backends/cpu/cpu.h"
 
 typedef struct alloy_attention_plan {
     const float *q; /* [tokens, heads, d] */
@@ -17,9 +16,6 @@ typedef struct alloy_attention_plan {
     const alloy_tensor *chosen, *some; /* [tokens, most] entries and [tokens] how many; NULL: every closed entry */
     const float *sinks;                /* [heads]; NULL: none */
 } alloy_attention_plan;
-
-/* Can heads of these widths be tiled? */
-bool alloy_attention_fits(int64_t d, int64_t dv);
 
 void alloy_attention_run(alloy_pass *p, const alloy_attention_plan *plan);
 

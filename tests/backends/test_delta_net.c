@@ -1,6 +1,6 @@
 /* The ops of the delta net that keep something of a sequence, and its decay: the delta rule and the convolution against
  * their formulas in long double, and the same bits and states however a sequence is cut into forwards. */
-#include "ops/passes.h"
+#include "passes.h"
 
 enum { KEY_HEADS = 2, HEADS = 4, K = 12, V = 40, TOKENS = 90, CHANNELS = 10, MOST_TAPS = 6 };
 

@@ -1,7 +1,7 @@
 /* DeepSeek-V4's routers, clamped SwiGLU, grouped linear and hyper-connections against their definitions in fp64. */
-#include "ops/passes.h"
+#include "passes.h"
 
-#include "ops/routes.h"
+#include "backends/cpu/routes.h"
 
 enum { TOKENS = 37, EXPERTS = 11, CHOSEN = 4, HIDDEN = 18 };
 

@@ -1,6 +1,6 @@
 /* Attention against softmax attention as its definition has it, in fp64: windows, rings, groups, narrow caches; and the
  * same bits however a sequence is cut into forwards. */
-#include "ops/passes.h"
+#include "passes.h"
 
 #include "kernels/kernels.h"
 

@@ -1,7 +1,7 @@
 /* Routing and routed experts: which experts a token goes to, with what weights, and what they give. */
-#include "ops/passes.h"
+#include "passes.h"
 
-#include "ops/routes.h"
+#include "backends/cpu/routes.h"
 
 enum { MOST_EXPERTS = 16 };
 
