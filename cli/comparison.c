@@ -1,58 +1,37 @@
-/* The result of `alloy compare` (comparison.h). */
+/* What `alloy compare` prints (comparison.h). */
 #include "comparison.h"
 
 #include <math.h>
-#include <stdio.h>
 
-#include "base/memory.h"
-#include "base/status.h"
 #include "output.h"
 #include "table.h"
 
-alloy_status alloy_cli_comparison_open(alloy_cli_comparison *c, const alloy_model *model)
+static bool is_of_models(const alloy_comparison *c)
 {
-    const alloy_config *config = alloy_model_config(model);
-    c->modules = config->layers;
-    c->layers = alloy_memory_zeroed((size_t)config->num_hidden_layers, sizeof *c->layers);
-    return c->layers ? ALLOY_OK : ALLOY_NOMEM;
+    return c->dtype == ALLOY_DTYPE_NONE;
 }
 
-void alloy_cli_comparison_close(alloy_cli_comparison *c)
+static const char *verdict(bool passed)
 {
-    alloy_memory_free(c->layers);
-    c->layers = NULL;
+    return passed ? "pass" : "FAIL";
 }
 
-static bool greedy_passed(const alloy_cli_comparison *c)
+static bool greedy_passed(const alloy_comparison *c)
 {
-    return !c->has_greedy || c->greedy_equal == c->greedy_count;
-}
-
-/* The first layer that does not pass; layer_count: none. */
-static int64_t first_departure(const alloy_cli_comparison *c)
-{
-    int64_t i = 0;
-    while (i < c->layer_count && c->layers[i].passed)
-        i++;
-    return i;
-}
-
-static bool passed(const alloy_cli_comparison *c)
-{
-    return first_departure(c) == c->layer_count && (!c->has_logits || c->logits.passed) && greedy_passed(c);
+    return c->greedy_equal == c->greedy_count;
 }
 
 /* ---- For people -------------------------------------------------------------------------------------------------- */
 
-static void add_row(alloy_table *table, const alloy_cli_comparison *c, const alloy_cli_row *row)
+static void add_row(alloy_table *table, const alloy_comparison *c, const alloy_compared *row)
 {
     alloy_table_number(table, row->distance.largest, 'g', 3);
     alloy_table_number(table, row->distance.error, 'e', 2);
-    alloy_table_number(table, alloy_cli_distance_relative(&row->distance), 'e', 1);
-    if (!c->against_model)
+    alloy_table_number(table, row->relative, 'e', 1);
+    if (!is_of_models(c))
         alloy_table_number(table, row->theirs, 'e', 2);
     alloy_table_number(table, row->bound, 'e', 2);
-    alloy_table_cell(table, "%s", row->passed ? "pass" : "FAIL");
+    alloy_table_cell(table, "%s", verdict(row->passed));
 }
 
 /* A number that was compared; NaN and infinities by name. */
@@ -65,7 +44,7 @@ static void append_value(alloy_text *text, double value)
 }
 
 /* Where a row's largest error is. */
-static void print_place(const char *what, const alloy_cli_distance *d, const char *element)
+static void print_place(const char *what, const alloy_distance *d, const char *element)
 {
     alloy_text line = {0};
     if (d->error == 0)
@@ -83,7 +62,7 @@ static void print_place(const char *what, const alloy_cli_distance *d, const cha
     alloy_text_free(&line);
 }
 
-static void print_choices(const alloy_cli_choices *choices)
+static void print_choices(const alloy_choices *choices)
 {
     alloy_cli_print("likeliest token: equal at %lld of %lld positions", (long long)choices->equal,
                     (long long)choices->positions);
@@ -95,17 +74,17 @@ static void print_choices(const alloy_cli_choices *choices)
     alloy_cli_print("\n");
 }
 
-static void print_departure(const alloy_cli_comparison *c)
+static void print_departure(const alloy_comparison *c)
 {
-    int64_t layer = first_departure(c);
+    int64_t layer = c->first_departure;
     if (layer == c->layer_count)
         return;
-    alloy_cli_print("first layer that departs: %lld (%s, %s)\n", (long long)layer, c->modules[layer].mixer,
-                    c->modules[layer].ffn);
+    alloy_cli_print("first layer that departs: %lld (%s, %s)\n", (long long)layer, c->layers[layer].mixer,
+                    c->layers[layer].ffn);
     print_place("its output", &c->layers[layer].distance, "element");
 }
 
-static void print_ends(const alloy_cli_comparison *c)
+static void print_ends(const alloy_comparison *c)
 {
     if (c->has_logits) {
         print_place("logits", &c->logits.distance, "id");
@@ -113,22 +92,21 @@ static void print_ends(const alloy_cli_comparison *c)
     }
     if (c->has_greedy)
         alloy_cli_print("greedy: %lld of %lld ids equal: %s\n", (long long)c->greedy_equal, (long long)c->greedy_count,
-                        greedy_passed(c) ? "pass" : "FAIL");
+                        verdict(greedy_passed(c)));
     if (c->ends_differ)
         alloy_cli_print("logits and ids are not compared: those of the reference are of %lld layers, %lld were run\n",
                         (long long)c->reference_layers, (long long)c->layers_run);
 }
 
-static void print_table(const alloy_cli_comparison *c)
+static void print_table(const alloy_comparison *c)
 {
     alloy_table table;
-    alloy_table_open(&table, c->against_model
-                                 ? "layer|mixer|ffn|>largest|>difference|>relative|>bound|result"
-                                 : "layer|mixer|ffn|>largest|>error|>relative|>transformers|>bound|result");
+    alloy_table_open(&table, is_of_models(c) ? "layer|mixer|ffn|>largest|>difference|>relative|>bound|result"
+                                             : "layer|mixer|ffn|>largest|>error|>relative|>transformers|>bound|result");
     for (int64_t i = 0; i < c->layer_count; i++) {
         alloy_table_cell(&table, "%lld", (long long)i);
-        alloy_table_cell(&table, "%s", c->modules[i].mixer);
-        alloy_table_cell(&table, "%s", c->modules[i].ffn);
+        alloy_table_cell(&table, "%s", c->layers[i].mixer);
+        alloy_table_cell(&table, "%s", c->layers[i].ffn);
         add_row(&table, c, &c->layers[i]);
     }
     if (c->has_logits) {
@@ -140,7 +118,7 @@ static void print_table(const alloy_cli_comparison *c)
     alloy_cli_table_print(&table);
     print_ends(c);
     print_departure(c);
-    alloy_cli_print("%s\n", passed(c) ? "pass" : "FAIL");
+    alloy_cli_print("%s\n", verdict(c->passed));
 }
 
 /* ---- JSON -------------------------------------------------------------------------------------------------------- */
@@ -154,7 +132,7 @@ static void write_value(alloy_json_writer *w, const char *key, double value)
         alloy_json_field_text(w, key, isnan(value) ? "NaN" : value > 0 ? "Infinity" : "-Infinity");
 }
 
-static void write_farthest(alloy_json_writer *w, const alloy_cli_distance *d)
+static void write_farthest(alloy_json_writer *w, const alloy_distance *d)
 {
     alloy_json_write_key(w, "farthest");
     if (d->error == 0) {
@@ -169,35 +147,35 @@ static void write_farthest(alloy_json_writer *w, const alloy_cli_distance *d)
     alloy_json_write_object_end(w);
 }
 
-static void write_row(alloy_json_writer *w, const alloy_cli_comparison *c, const alloy_cli_row *row)
+static void write_row(alloy_json_writer *w, const alloy_comparison *c, const alloy_compared *row)
 {
-    const alloy_cli_distance *d = &row->distance;
+    const alloy_distance *d = &row->distance;
     alloy_json_field_double(w, "largest", d->largest);
     alloy_json_field_double(w, "error", d->error);
-    alloy_json_field_double(w, "relative_error", alloy_cli_distance_relative(d));
+    alloy_json_field_double(w, "relative_error", row->relative);
     alloy_json_field_int64(w, "not_finite", d->not_finite);
     write_farthest(w, d);
-    if (!c->against_model)
+    if (!is_of_models(c))
         alloy_json_field_double(w, "transformers_error", row->theirs);
     alloy_json_field_double(w, "bound", row->bound);
     alloy_json_field_bool(w, "passed", row->passed);
 }
 
-static void write_layers(alloy_json_writer *w, const alloy_cli_comparison *c)
+static void write_layers(alloy_json_writer *w, const alloy_comparison *c)
 {
     alloy_json_field_array(w, "layers");
     for (int64_t i = 0; i < c->layer_count; i++) {
         alloy_json_write_object(w);
         alloy_json_field_int64(w, "layer", i);
-        alloy_json_field_text(w, "mixer", c->modules[i].mixer);
-        alloy_json_field_text(w, "ffn", c->modules[i].ffn);
+        alloy_json_field_text(w, "mixer", c->layers[i].mixer);
+        alloy_json_field_text(w, "ffn", c->layers[i].ffn);
         write_row(w, c, &c->layers[i]);
         alloy_json_write_object_end(w);
     }
     alloy_json_write_array_end(w);
 }
 
-static void write_choices(alloy_json_writer *w, const alloy_cli_choices *choices)
+static void write_choices(alloy_json_writer *w, const alloy_choices *choices)
 {
     alloy_json_field_object(w, "likeliest");
     alloy_json_field_int64(w, "positions", choices->positions);
@@ -213,13 +191,13 @@ static void write_choices(alloy_json_writer *w, const alloy_cli_choices *choices
     alloy_json_write_object_end(w);
 }
 
-static alloy_status print_json(const alloy_cli_comparison *c)
+static alloy_status print_json(const alloy_comparison *c, const char *model, const char *reference)
 {
     alloy_cli_document document;
     alloy_json_writer *w = alloy_cli_document_open(&document, 2);
-    alloy_json_field_text(w, "model", c->model);
-    alloy_json_field_text(w, "reference", c->reference);
-    if (!c->against_model)
+    alloy_json_field_text(w, "model", model);
+    alloy_json_field_text(w, "reference", reference);
+    if (!is_of_models(c))
         alloy_json_field_text(w, "reference_dtype", alloy_dtype_name(c->dtype));
     alloy_json_field_int64(w, "reference_layers", c->reference_layers);
     alloy_json_field_int64(w, "layers_run", c->layers_run);
@@ -239,46 +217,19 @@ static alloy_status print_json(const alloy_cli_comparison *c)
         alloy_json_write_object_end(w);
     }
     alloy_json_write_key(w, "first_layer_that_departs");
-    if (first_departure(c) < c->layer_count)
-        alloy_json_write_int64(w, first_departure(c));
+    if (c->first_departure < c->layer_count)
+        alloy_json_write_int64(w, c->first_departure);
     else
         alloy_json_write_null(w);
-    alloy_json_field_bool(w, "passed", passed(c));
+    alloy_json_field_bool(w, "passed", c->passed);
     return alloy_cli_document_print(&document);
 }
 
-static alloy_status row_departs(const alloy_cli_comparison *c, const char *what, const alloy_cli_row *row)
+alloy_status alloy_cli_comparison_print(const alloy_comparison *c, const char *reference,
+                                        const alloy_cli_common *common)
 {
-    const alloy_cli_distance *d = &row->distance;
-    if (d->not_finite)
-        return alloy_fail(ALLOY_DIFFERENT, "%s departs from %s: %s not finite at token %lld, number %lld", c->model,
-                          c->reference, what, (long long)d->token, (long long)d->element);
-    return alloy_fail(ALLOY_DIFFERENT, "%s departs from %s: %s off by %.3g, %.3g would pass", c->model, c->reference,
-                      what, d->error, row->bound);
-}
-
-static alloy_status departure(const alloy_cli_comparison *c)
-{
-    int64_t layer = first_departure(c);
-    char what[40];
-    snprintf(what, sizeof what, "layer %lld is", (long long)layer);
-    if (layer < c->layer_count)
-        return row_departs(c, what, &c->layers[layer]);
-    if (c->has_logits && !c->logits.passed)
-        return row_departs(c, "logits are", &c->logits);
-    return alloy_fail(ALLOY_DIFFERENT, "%s departs from %s: greedy id %lld differs", c->model, c->reference,
-                      (long long)c->greedy_equal);
-}
-
-alloy_status alloy_cli_comparison_print(const alloy_cli_comparison *c, bool json)
-{
-    alloy_status status = ALLOY_OK;
-    if (json)
-        status = print_json(c);
-    else
-        print_table(c);
-    status = status ? status : alloy_cli_flush();
-    if (status)
-        return status;
-    return passed(c) ? ALLOY_OK : departure(c);
+    if (common->json)
+        return print_json(c, common->model, reference);
+    print_table(c);
+    return alloy_cli_flush();
 }

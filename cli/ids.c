@@ -3,45 +3,14 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
-#include "base/memory.h"
-#include "base/random.h"
 #include "base/status.h"
 #include "files/json.h"
-#include "files/safetensors.h"
 
 static const size_t MOST_BYTES = (size_t)1 << 31; /* what a tokenizer takes */
-
-alloy_status alloy_cli_ids_push(alloy_ids *ids, int64_t id)
-{
-    int64_t *grown = alloy_memory_grow(ids->ids, ids->count, &ids->capacity, sizeof *grown);
-    if (!grown)
-        return ALLOY_NOMEM;
-    ids->ids = grown;
-    ids->ids[ids->count++] = id;
-    return ALLOY_OK;
-}
-
-alloy_status alloy_cli_ids_draw(alloy_ids *ids, int64_t count, int64_t vocab_size, uint64_t seed, uint64_t stream)
-{
-    for (int64_t i = 0; i < count; i++) {
-        double uniform = alloy_random_uniform(seed, stream, (uint64_t)i);
-        alloy_status status = alloy_cli_ids_push(ids, (int64_t)(uniform * (double)vocab_size));
-        if (status)
-            return status;
-    }
-    return ALLOY_OK;
-}
-
-alloy_status alloy_cli_ids_fit(int64_t count, const alloy_model *model)
-{
-    if (count <= alloy_model_context(model))
-        return ALLOY_OK;
-    return alloy_fail(ALLOY_CONTEXT, "%lld token ids, the model's context is %lld", (long long)count,
-                      (long long)alloy_model_context(model));
-}
 
 /* ---- Texts ------------------------------------------------------------------------------------------------------- */
 
@@ -49,7 +18,7 @@ static alloy_status read_json_list(alloy_ids *ids, alloy_json *json)
 {
     alloy_json_array(json);
     while (alloy_json_next_item(json)) {
-        alloy_status status = alloy_cli_ids_push(ids, alloy_json_int64(json));
+        alloy_status status = alloy_ids_push(ids, alloy_json_int64(json));
         if (status)
             return status;
     }
@@ -113,7 +82,7 @@ static alloy_status parse_words(alloy_ids *ids, const char *text, size_t size, c
         if (!alloy_parse_int64(text + at, end - at, &id))
             return alloy_fail(ALLOY_RANGE, "%s: token id %s is beyond 64 bits", where,
                               alloy_printable(text + at, end - at));
-        alloy_status status = alloy_cli_ids_push(ids, id);
+        alloy_status status = alloy_ids_push(ids, id);
         if (status)
             return status;
         at = end;
@@ -136,33 +105,10 @@ alloy_status alloy_cli_ids_parse(alloy_ids *ids, const char *text, size_t size, 
 
 /* ---- Files ------------------------------------------------------------------------------------------------------- */
 
-static alloy_status take_tensor(alloy_ids *ids, const alloy_stored_tensor *tensor, const char *path)
+bool alloy_cli_is_file(const char *path)
 {
-    if (tensor->dtype != ALLOY_I64 && tensor->dtype != ALLOY_I32)
-        return alloy_fail(ALLOY_FORMAT, "%s: input_ids is %s, expected I64 or I32", path,
-                          alloy_dtype_name(tensor->dtype));
-    size_t size = tensor->dtype == ALLOY_I64 ? sizeof(int64_t) : sizeof(int32_t);
-    for (size_t at = 0; at < tensor->bytes; at += size) {
-        int64_t wide;
-        int32_t narrow;
-        memcpy(size == sizeof wide ? (void *)&wide : (void *)&narrow, tensor->data + at, size);
-        alloy_status status = alloy_cli_ids_push(ids, size == sizeof wide ? wide : narrow);
-        if (status)
-            return status;
-    }
-    return ALLOY_OK;
-}
-
-static alloy_status read_safetensors(alloy_ids *ids, const char *path)
-{
-    alloy_safetensors file;
-    alloy_status status = alloy_safetensors_open(&file, path, false);
-    if (status)
-        return status;
-    const alloy_stored_tensor *tensor = alloy_safetensors_find(&file, "input_ids", strlen("input_ids"));
-    status = tensor ? take_tensor(ids, tensor, path) : alloy_fail(ALLOY_FORMAT, "%s: holds no tensor input_ids", path);
-    alloy_safetensors_close(&file);
-    return status;
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
 bool alloy_cli_is_safetensors(const char *path)
@@ -175,7 +121,7 @@ bool alloy_cli_is_safetensors(const char *path)
 alloy_status alloy_cli_ids_read(alloy_ids *ids, const char *path)
 {
     if (alloy_cli_is_safetensors(path))
-        return read_safetensors(ids, path);
+        return alloy_ids_load(ids, path);
     alloy_text text = {0};
     alloy_status status = alloy_cli_read_file(&text, path);
     if (!status)

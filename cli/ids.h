@@ -4,7 +4,7 @@
 #ifndef ALLOY_CLI_IDS_H
 #define ALLOY_CLI_IDS_H
 
-#include "alloy/alloy.h"
+#include "alloy/compare.h"
 #include "base/text.h"
 
 /* Appends. ARG (a flag) or FORMAT (a file) for what is no list; `where` names it in the message. RANGE for numbers
@@ -17,14 +17,8 @@ alloy_status alloy_cli_ids_read(alloy_ids *ids, const char *path);
 /* Does a path end like the name of a safetensors file? */
 bool alloy_cli_is_safetensors(const char *path);
 
-/* Appends one. */
-alloy_status alloy_cli_ids_push(alloy_ids *ids, int64_t id);
-
-/* Appends `count` ids below `vocab_size`, drawn with (seed, stream). */
-alloy_status alloy_cli_ids_draw(alloy_ids *ids, int64_t count, int64_t vocab_size, uint64_t seed, uint64_t stream);
-
-/* CONTEXT where the model takes fewer. Asked of every list before anything is made for its tokens. */
-alloy_status alloy_cli_ids_fit(int64_t count, const alloy_model *model);
+/* Does a regular file stand at this path, through links? */
+bool alloy_cli_is_file(const char *path);
 
 /* Everything that standard input holds. */
 alloy_status alloy_cli_read_stdin(alloy_text *text);

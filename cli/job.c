@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "alloy/extend.h"
-#include "base/file.h"
 #include "base/status.h"
 #include "config/config.h"
 #include "ids.h"
@@ -49,7 +48,7 @@ alloy_status alloy_cli_open_tokenizer_in(alloy_tokenizer **tokenizer, const allo
 alloy_status alloy_cli_open_tokenizer(alloy_tokenizer **tokenizer, const alloy_cli_common *common, const char *where)
 {
     *tokenizer = NULL;
-    if (alloy_file_exists(where))
+    if (alloy_cli_is_file(where))
         return alloy_tokenizer_open(tokenizer, where);
     alloy_model_files files;
     alloy_status status = alloy_model_files_open(&files, where, common->follow_symlinks);
@@ -84,7 +83,7 @@ static bool is_config_alone(const alloy_cli_common *common)
 {
     alloy_model_files files;
     bool single, index;
-    if (alloy_file_exists(common->model))
+    if (alloy_cli_is_file(common->model))
         return true;
     if (alloy_model_files_open(&files, common->model, common->follow_symlinks))
         return false;
@@ -96,7 +95,7 @@ static bool is_config_alone(const alloy_cli_common *common)
 
 static alloy_status open_config(alloy_config **config, const alloy_cli_common *common)
 {
-    if (alloy_file_exists(common->model))
+    if (alloy_cli_is_file(common->model))
         return alloy_config_open(config, common->model);
     alloy_model_files files;
     alloy_status status = alloy_model_files_open(&files, common->model, common->follow_symlinks);
@@ -148,11 +147,10 @@ alloy_status alloy_cli_draw_ids(alloy_cli_job *job, int64_t most)
     if (alloy_cli_has_ids(job))
         return ALLOY_OK;
     int64_t count = tokens->given ? tokens->value : most < DRAWN_TOKENS ? most : DRAWN_TOKENS;
-    alloy_status status = alloy_cli_ids_fit(count, job->model);
+    alloy_status status = alloy_ids_fit(count, job->model);
     if (status)
         return status;
-    return alloy_cli_ids_draw(&job->ids, count, alloy_model_vocab_size(job->model), (uint64_t)job->common->seed.value,
-                              0);
+    return alloy_ids_draw(&job->ids, count, alloy_model_vocab_size(job->model), (uint64_t)job->common->seed.value, 0);
 }
 
 /* ---- The job ----------------------------------------------------------------------------------------------------- */
@@ -168,7 +166,7 @@ static alloy_status open_job(alloy_cli_job *job, alloy_cli_opens opens)
         return describe_model(job);
     alloy_status status = alloy_cli_open_model(&job->model, common, common->model);
     if (!status) /* before anything is made for them */
-        status = alloy_cli_ids_fit(job->ids.count, job->model);
+        status = alloy_ids_fit(job->ids.count, job->model);
     if (!status && opens == ALLOY_CLI_SESSION)
         status = alloy_cli_open_session(&job->session, job->model, common);
     return status;

@@ -1,23 +1,17 @@
 /* alloy logits: runs a list of ids and writes the logits of every token, and hidden states, as safetensors; and where
  * the tokens of layers with experts went, as JSON. */
-#include <stdio.h>
-
-#include "base/file_write.h"
-#include "base/memory.h"
+#include "alloy/compare.h"
 #include "base/status.h"
-#include "capture.h"
-#include "files/safetensors.h"
 #include "job.h"
 #include "output.h"
 #include "outputs.h"
+#include "progress.h"
 
 typedef struct logits_options {
     alloy_cli_common common;
     const char *out, *routing_out;
     bool hidden;
 } logits_options;
-
-enum { HIDDEN_NAME = 32 };
 
 static alloy_status read_input(alloy_cli_job *job)
 {
@@ -29,68 +23,7 @@ static alloy_status read_input(alloy_cli_job *job)
     return alloy_cli_read_ids(job);
 }
 
-/* logits [T, V], hidden.I [T, width], input_ids [T]; in the metadata what a reference says of itself (reference.h). */
-static alloy_status save(const logits_options *o, const alloy_cli_capture *c, const alloy_ids *ids)
-{
-    int64_t layers = c->hidden ? c->layers : 0;
-    alloy_saved_tensor *tensors = alloy_memory_zeroed((size_t)layers + 2, sizeof *tensors);
-    char(*names)[HIDDEN_NAME] = alloy_memory_new((size_t)layers, HIDDEN_NAME);
-    alloy_status status = tensors && names ? ALLOY_OK : ALLOY_NOMEM;
-    if (!status) {
-        uint64_t tokens = (uint64_t)c->tokens;
-        tensors[0] = (alloy_saved_tensor){.name = "logits",
-                                          .dtype = ALLOY_F32,
-                                          .ndim = 2,
-                                          .shape = {tokens, (uint64_t)c->vocab_size},
-                                          .data = c->logits};
-        tensors[1] = (alloy_saved_tensor){
-            .name = "input_ids", .dtype = ALLOY_I64, .ndim = 1, .shape = {tokens}, .data = ids->ids};
-        for (int64_t i = 0; i < layers; i++) {
-            snprintf(names[i], HIDDEN_NAME, "hidden.%lld", (long long)i);
-            tensors[2 + i] = (alloy_saved_tensor){.name = names[i],
-                                                  .dtype = ALLOY_F32,
-                                                  .ndim = 2,
-                                                  .shape = {tokens, (uint64_t)c->width},
-                                                  .data = alloy_cli_capture_layer(c, i)};
-        }
-        char num_layers[24];
-        snprintf(num_layers, sizeof num_layers, "%lld", (long long)c->layers);
-        const alloy_saved_metadata metadata[] = {{"format", "pt"}, {"dtype", "float32"}, {"num_layers", num_layers}};
-        status = alloy_safetensors_write(alloy_cli_output_path(o->out), tensors, layers + 2, metadata, 3);
-    }
-    alloy_memory_free(tensors);
-    alloy_memory_free(names);
-    return status;
-}
-
-/* {"LAYER": [tokens of each expert], ...}: what `alloy roofline --routing` reads. */
-static alloy_status save_routing(const char *path, const alloy_cli_capture *c)
-{
-    alloy_text text = {0};
-    alloy_json_writer w;
-    alloy_json_writer_open(&w, &text, 0);
-    alloy_json_write_object(&w);
-    for (int64_t i = 0; i < c->layers; i++) {
-        char layer[24];
-        if (!c->routing[i].tokens)
-            continue;
-        snprintf(layer, sizeof layer, "%lld", (long long)i);
-        alloy_json_write_key(&w, layer);
-        alloy_json_write_array(&w);
-        for (int64_t e = 0; e < c->routing[i].experts; e++)
-            alloy_json_write_int64(&w, c->routing[i].tokens[e]);
-        alloy_json_write_array_end(&w);
-    }
-    alloy_json_write_object_end(&w);
-    alloy_text_char(&text, '\n');
-    alloy_status status = alloy_text_status(&text);
-    if (!status)
-        status = alloy_file_replace(alloy_cli_output_path(path), alloy_text_get(&text), text.size);
-    alloy_text_free(&text);
-    return status;
-}
-
-static alloy_status report(const logits_options *o, const alloy_cli_capture *c)
+static alloy_status report(const logits_options *o, const alloy_capture *c)
 {
     if (!o->common.json) {
         alloy_cli_say("%s: logits [%lld, %lld]%s", o->out, (long long)c->tokens, (long long)c->vocab_size,
@@ -109,16 +42,20 @@ static alloy_status report(const logits_options *o, const alloy_cli_capture *c)
 static alloy_status run(alloy_cli_job *job)
 {
     const logits_options *o = job->options;
-    alloy_cli_capture capture = {0};
-    int what = (o->hidden ? ALLOY_CLI_CAPTURE_HIDDEN : 0) | (o->routing_out ? ALLOY_CLI_CAPTURE_ROUTING : 0);
-    alloy_status status = alloy_cli_capture_run(&capture, job->session, &job->ids, what, "prefill");
+    const alloy_capture_options options = {.size = sizeof options,
+                                           .hidden = o->hidden,
+                                           .routing = o->routing_out != NULL,
+                                           .progress = alloy_cli_progress_of,
+                                           .user = "tokens"};
+    alloy_capture *capture;
+    alloy_status status = alloy_capture_open(&capture, job->session, job->ids.ids, job->ids.count, &options);
     if (!status)
-        status = save(o, &capture, &job->ids);
+        status = alloy_capture_write(capture, alloy_cli_output_path(o->out));
     if (!status && o->routing_out)
-        status = save_routing(o->routing_out, &capture);
+        status = alloy_capture_write_routing(capture, alloy_cli_output_path(o->routing_out));
     if (!status)
-        status = report(o, &capture);
-    alloy_cli_capture_free(&capture);
+        status = report(o, capture);
+    alloy_capture_close(capture);
     return status;
 }
 

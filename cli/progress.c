@@ -3,9 +3,8 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
-
-#include "base/clock.h"
 
 enum { BAR_WIDTH = 30 };
 
@@ -17,6 +16,13 @@ static struct {
     const char *label;     /* of the bar that is running; NULL: none */
     double started, drawn; /* seconds */
 } bar;
+
+static double seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
 
 void alloy_cli_progress_show(bool show)
 {
@@ -40,7 +46,7 @@ void alloy_cli_progress(const char *label, const char *unit, int64_t done, int64
 {
     if (!bar.shown)
         return;
-    double now = alloy_seconds();
+    double now = seconds();
     if (bar.label != label) {
         bar.label = label;
         bar.started = bar.drawn = now;
@@ -54,6 +60,11 @@ void alloy_cli_progress(const char *label, const char *unit, int64_t done, int64
         return;
     bar.drawn = now;
     draw(unit, done, total);
+}
+
+void alloy_cli_progress_of(void *unit, const char *label, int64_t done, int64_t total)
+{
+    alloy_cli_progress(label, unit, done, total);
 }
 
 void alloy_cli_progress_clear(void)

@@ -12,6 +12,9 @@ void alloy_cli_progress_show(bool show);
 /* Shows or moves the bar: "prefill [#######       ]  50%  256/512 tokens". Redrawn ten times a second at most. */
 void alloy_cli_progress(const char *label, const char *unit, int64_t done, int64_t total);
 
+/* The same as an alloy_progress_function; `unit` is what is counted. */
+void alloy_cli_progress_of(void *unit, const char *label, int64_t done, int64_t total);
+
 /* Takes the bar away; called before anything else is printed there. */
 void alloy_cli_progress_clear(void);
 void alloy_cli_progress_die(void); /* the same from inside of a signal handler, where nothing follows */

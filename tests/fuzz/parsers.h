@@ -17,7 +17,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "cli/ids.h"
-#include "cli/reference.h"
+#include "compare/reference.h"
 #include "config/config.h"
 #include "config/generation.h"
 #include "files/model_files.h"
@@ -173,12 +173,12 @@ static inline void fuzz_reference(const uint8_t *bytes, size_t size)
     copied = true;
     fuzz_write(path, "expected.json", bytes, size);
     fuzz_path(path, "expected.safetensors");
-    alloy_cli_reference reference;
-    alloy_status status = alloy_cli_reference_open(&reference, path, true);
+    alloy_reference reference;
+    alloy_status status = alloy_reference_open(&reference, path, true);
     ONE_OF(status, ALLOY_FORMAT, ALLOY_RANGE, ALLOY_LIMIT);
     for (int64_t i = 0; !status && i < reference.hidden_error_count; i++)
         PROMISE(reference.hidden_error[i] >= 0 && reference.hidden_error[i] <= 1.7e308);
-    alloy_cli_reference_close(&reference);
+    alloy_reference_close(&reference);
 }
 
 /* ---- Chips, this machine, routing -------------------------------------------------------------------------------- */

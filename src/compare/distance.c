@@ -1,5 +1,5 @@
 /* Distances and choices (distance.h). */
-#include "distance.h"
+#include "compare/distance.h"
 
 #include <math.h>
 
@@ -11,8 +11,8 @@ static double distance_of(double actual, double expected)
     return actual == expected ? 0 : INFINITY;
 }
 
-void alloy_cli_distance_add(alloy_cli_distance *distance, int64_t token, const double *expected, const float *actual,
-                            int64_t count)
+void alloy_distance_add(alloy_distance *distance, int64_t token, const double *expected, const float *actual,
+                        int64_t count)
 {
     for (int64_t i = 0; i < count; i++) {
         double error = distance_of((double)actual[i], expected[i]);
@@ -29,20 +29,20 @@ void alloy_cli_distance_add(alloy_cli_distance *distance, int64_t token, const d
     }
 }
 
-bool alloy_cli_distance_within(const alloy_cli_distance *distance, double bound)
+bool alloy_distance_within(const alloy_distance *distance, double bound)
 {
     return isfinite(bound) && distance->not_finite == 0 && distance->error <= bound;
 }
 
-double alloy_cli_distance_relative(const alloy_cli_distance *distance)
+double alloy_distance_relative(const alloy_distance *distance)
 {
     if (distance->error == 0)
         return 0;
     return distance->largest == 0 ? INFINITY : distance->error / distance->largest;
 }
 
-void alloy_cli_choices_add(alloy_cli_choices *choices, int64_t token, const double *expected, const float *actual,
-                           int64_t count)
+void alloy_choices_add(alloy_choices *choices, int64_t token, const double *expected, const float *actual,
+                       int64_t count)
 {
     int64_t right = 0, chosen = 0;
     for (int64_t i = 1; i < count; i++) {

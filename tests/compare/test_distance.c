@@ -4,7 +4,7 @@
 #include <float.h>
 #include <math.h>
 
-#include "cli/distance.h"
+#include "compare/distance.h"
 
 /* Every number of these beside every other, and within a bound that a 1e9 in the reference makes as wide as it gets. */
 static void only_the_same_infinity_is_near_an_infinity(void **state)
@@ -16,16 +16,16 @@ static void only_the_same_infinity_is_near_an_infinity(void **state)
         for (int a = 0; a < COUNT; a++) {
             const double expected[] = {1, (double)numbers[e], 1e9};
             const float actual[] = {1, numbers[a], 1e9f};
-            alloy_cli_distance d = {0};
-            alloy_cli_distance_add(&d, 7, expected, actual, 3);
+            alloy_distance d = {0};
+            alloy_distance_add(&d, 7, expected, actual, 3);
             bool finite = isfinite(numbers[e]) && isfinite(numbers[a]), same = numbers[e] == numbers[a];
             assert_true(isfinite(d.largest));
             assert_int_equal(d.not_finite, !finite && !same);
-            if (alloy_cli_distance_within(&d, DBL_MAX) != (finite || same))
+            if (alloy_distance_within(&d, DBL_MAX) != (finite || same))
                 fail_msg("%g beside %g: not what was expected within any bound", (double)numbers[a], expected[1]);
-            assert_int_equal(alloy_cli_distance_within(&d, 0), same);
-            assert_false(alloy_cli_distance_within(&d, INFINITY));
-            assert_false(alloy_cli_distance_within(&d, NAN));
+            assert_int_equal(alloy_distance_within(&d, 0), same);
+            assert_false(alloy_distance_within(&d, INFINITY));
+            assert_false(alloy_distance_within(&d, NAN));
             if (!finite && !same) {
                 assert_int_equal(d.token, 7);
                 assert_int_equal(d.element, 1);
@@ -38,8 +38,8 @@ static void the_first_that_is_not_finite_is_kept(void **state)
     (void)state;
     const double expected[] = {0, NAN, INFINITY, 5};
     const float actual[] = {1e30f, 2, 3, NAN};
-    alloy_cli_distance d = {0};
-    alloy_cli_distance_add(&d, 0, expected, actual, 4);
+    alloy_distance d = {0};
+    alloy_distance_add(&d, 0, expected, actual, 4);
     assert_int_equal(d.not_finite, 3);
     assert_int_equal(d.element, 1);
     assert_true(isnan(d.expected) && d.actual == 2);
@@ -51,8 +51,8 @@ static void nan_is_no_choice(void **state)
     (void)state;
     const double expected[] = {NAN, 1, 3, NAN};
     const float actual[] = {0, 1, 3, 2};
-    alloy_cli_choices c = {0};
-    alloy_cli_choices_add(&c, 0, expected, actual, 4);
+    alloy_choices c = {0};
+    alloy_choices_add(&c, 0, expected, actual, 4);
     assert_int_equal(c.equal, 1);
     assert_int_equal(c.last, 2);
 }

@@ -1,9 +1,9 @@
 /* Runs of verify: every two values of two settings meet. */
 #include "support.h"
 
-#include "cli/plan.h"
+#include "compare/plan.h"
 
-static bool meet(const alloy_cli_plan *plan, int a, int value_a, int b, int value_b)
+static bool meet(const alloy_plan *plan, int a, int value_a, int b, int value_b)
 {
     for (int i = 0; i < plan->runs; i++)
         if (plan->run[i][a] == value_a && plan->run[i][b] == value_b)
@@ -11,9 +11,9 @@ static bool meet(const alloy_cli_plan *plan, int a, int value_a, int b, int valu
     return false;
 }
 
-static void check_plan(alloy_cli_plan *plan)
+static void check_plan(alloy_plan *plan)
 {
-    alloy_cli_plan_pairs(plan);
+    alloy_plan_pairs(plan);
     for (int a = 0; a < plan->settings; a++)
         for (int b = a + 1; b < plan->settings; b++)
             for (int x = 0; x < plan->values[a]; x++)
@@ -25,7 +25,7 @@ static void check_plan(alloy_cli_plan *plan)
 static void all_pairs_meet_in_few_runs(void **state)
 {
     (void)state;
-    alloy_cli_plan plan = {.settings = 5, .values = {4, 5, 2, 3, 3}};
+    alloy_plan plan = {.settings = 5, .values = {4, 5, 2, 3, 3}};
     check_plan(&plan);
     assert_true(plan.runs >= 20); /* 4 x 5 pairs of the two largest settings */
     assert_true(plan.runs <= 25);
@@ -34,12 +34,12 @@ static void all_pairs_meet_in_few_runs(void **state)
 static void one_value_and_many_values_are_covered(void **state)
 {
     (void)state;
-    alloy_cli_plan one = {.settings = 5, .values = {1, 1, 1, 1, 1}};
+    alloy_plan one = {.settings = 5, .values = {1, 1, 1, 1, 1}};
     check_plan(&one);
     assert_int_equal(one.runs, 1);
-    alloy_cli_plan many = {.settings = 5, .values = {4, 5, 2, 3, 1}};
+    alloy_plan many = {.settings = 5, .values = {4, 5, 2, 3, 1}};
     check_plan(&many);
-    alloy_cli_plan wide = {.settings = 3, .values = {7, 7, 2}};
+    alloy_plan wide = {.settings = 3, .values = {7, 7, 2}};
     check_plan(&wide);
 }
 

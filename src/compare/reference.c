@@ -1,5 +1,5 @@
 /* A file of reference tensors (reference.h). */
-#include "reference.h"
+#include "compare/reference.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -9,12 +9,11 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "files/json.h"
-#include "ids.h"
 #include "kernels/kernels.h"
 
 enum { MOST_JSON = 1 << 20 };
 
-static alloy_status take_ids(const alloy_cli_reference *r, const char *name, alloy_ids *ids, bool required)
+static alloy_status take_ids(const alloy_reference *r, const char *name, alloy_ids *ids, bool required)
 {
     const alloy_stored_tensor *tensor = alloy_safetensors_find(&r->file, name, strlen(name));
     if (!tensor && !required)
@@ -24,14 +23,14 @@ static alloy_status take_ids(const alloy_cli_reference *r, const char *name, all
     for (size_t at = 0; at < tensor->bytes; at += sizeof(int64_t)) {
         int64_t id;
         memcpy(&id, tensor->data + at, sizeof id);
-        alloy_status status = alloy_cli_ids_push(ids, id);
+        alloy_status status = alloy_ids_push(ids, id);
         if (status)
             return status;
     }
     return ALLOY_OK;
 }
 
-const alloy_stored_tensor *alloy_cli_reference_tensor(const alloy_cli_reference *r, int64_t layer)
+const alloy_stored_tensor *alloy_reference_tensor(const alloy_reference *r, int64_t layer)
 {
     char name[32];
     if (layer < 0)
@@ -49,7 +48,7 @@ static double read_error(alloy_json *json)
     return error;
 }
 
-static alloy_status read_errors(alloy_cli_reference *r, alloy_json *json)
+static alloy_status read_errors(alloy_reference *r, alloy_json *json)
 {
     int64_t capacity = 0;
     alloy_json_array(json);
@@ -63,7 +62,7 @@ static alloy_status read_errors(alloy_cli_reference *r, alloy_json *json)
     return ALLOY_OK;
 }
 
-static alloy_status parse_json(alloy_cli_reference *r, const char *path, const alloy_text *text)
+static alloy_status parse_json(alloy_reference *r, const char *path, const alloy_text *text)
 {
     alloy_json json;
     alloy_json_string_view key;
@@ -83,7 +82,7 @@ static alloy_status parse_json(alloy_cli_reference *r, const char *path, const a
 }
 
 /* NAME.json beside NAME.safetensors, where there is one. */
-static alloy_status read_json(alloy_cli_reference *r, const char *path)
+static alloy_status read_json(alloy_reference *r, const char *path)
 {
     alloy_text name = {0}, text = {0};
     const char *dot = strrchr(path, '.'), *slash = strrchr(path, '/');
@@ -105,14 +104,14 @@ static alloy_status read_json(alloy_cli_reference *r, const char *path)
 
 /* ---- Metadata ---------------------------------------------------------------------------------------------------- */
 
-static alloy_status take_dtype(alloy_cli_reference *r)
+static alloy_status take_dtype(alloy_reference *r)
 {
     static const struct {
         const char *name;
         alloy_dtype dtype;
     } rows[] = {{"float64", ALLOY_F64}, {"float32", ALLOY_F32}, {"bfloat16", ALLOY_BF16}, {"float16", ALLOY_F16}};
     const char *name = alloy_safetensors_metadata(&r->file, "dtype", NULL);
-    const alloy_stored_tensor *any = r->logits ? r->logits : alloy_cli_reference_tensor(r, 0);
+    const alloy_stored_tensor *any = r->logits ? r->logits : alloy_reference_tensor(r, 0);
     r->dtype = any ? any->dtype : ALLOY_F64;
     if (!name)
         return ALLOY_OK;
@@ -125,7 +124,7 @@ static alloy_status take_dtype(alloy_cli_reference *r)
                       r->file.file.path, alloy_printable(name, strlen(name)));
 }
 
-static alloy_status take_num_layers(alloy_cli_reference *r)
+static alloy_status take_num_layers(alloy_reference *r)
 {
     const char *text = alloy_safetensors_metadata(&r->file, "num_layers", NULL);
     if (!text)
@@ -140,9 +139,9 @@ static alloy_status take_num_layers(alloy_cli_reference *r)
 
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
-alloy_status alloy_cli_reference_open(alloy_cli_reference *r, const char *path, bool map)
+alloy_status alloy_reference_open(alloy_reference *r, const char *path, bool map)
 {
-    *r = (alloy_cli_reference){.logits_error = NAN};
+    *r = (alloy_reference){.logits_error = NAN};
     alloy_status status = alloy_safetensors_open(&r->file, path, map);
     if (!status)
         status = take_ids(r, "input_ids", &r->input_ids, true);
@@ -152,24 +151,24 @@ alloy_status alloy_cli_reference_open(alloy_cli_reference *r, const char *path, 
         status = read_json(r, path);
     if (!status) {
         r->logits = alloy_safetensors_find(&r->file, "logits", strlen("logits"));
-        while (alloy_cli_reference_tensor(r, r->layers))
+        while (alloy_reference_tensor(r, r->layers))
             r->layers++;
         status = take_dtype(r);
     }
     if (!status)
         status = take_num_layers(r);
     if (status)
-        alloy_cli_reference_close(r);
+        alloy_reference_close(r);
     return status;
 }
 
-void alloy_cli_reference_close(alloy_cli_reference *r)
+void alloy_reference_close(alloy_reference *r)
 {
     alloy_safetensors_close(&r->file);
     alloy_ids_free(&r->input_ids);
     alloy_ids_free(&r->greedy);
     alloy_memory_free(r->hidden_error);
-    *r = (alloy_cli_reference){0};
+    *r = (alloy_reference){0};
 }
 
 /* ---- Its numbers ------------------------------------------------------------------------------------------------- */
@@ -179,7 +178,7 @@ static bool is_number(alloy_dtype dtype)
     return dtype == ALLOY_F64 || dtype == ALLOY_F32 || dtype == ALLOY_BF16 || dtype == ALLOY_F16;
 }
 
-alloy_status alloy_cli_reference_check(const alloy_cli_reference *r, const alloy_stored_tensor *tensor, int64_t count)
+alloy_status alloy_reference_check(const alloy_reference *r, const alloy_stored_tensor *tensor, int64_t count)
 {
     const char *path = alloy_printable_path(r->file.file.path);
     if (!is_number(tensor->dtype))
@@ -192,7 +191,7 @@ alloy_status alloy_cli_reference_check(const alloy_cli_reference *r, const alloy
     return ALLOY_OK;
 }
 
-void alloy_cli_reference_row(const alloy_stored_tensor *tensor, int64_t row, int64_t width, double *out)
+void alloy_reference_row(const alloy_stored_tensor *tensor, int64_t row, int64_t width, double *out)
 {
     enum { PIECE = 1024 };
     float piece[PIECE];

@@ -9,13 +9,13 @@
  *                        own float32 departs from it by
  *
  * The file may be larger than memory: it is mapped, and read a row at a time. */
-#ifndef ALLOY_CLI_REFERENCE_H
-#define ALLOY_CLI_REFERENCE_H
+#ifndef ALLOY_COMPARE_REFERENCE_H
+#define ALLOY_COMPARE_REFERENCE_H
 
-#include "alloy/alloy.h"
+#include "alloy/compare.h"
 #include "files/safetensors.h"
 
-typedef struct alloy_cli_reference {
+typedef struct alloy_reference {
     alloy_safetensors file;
     alloy_ids input_ids, greedy;
     const alloy_stored_tensor *logits; /* NULL: none */
@@ -25,20 +25,19 @@ typedef struct alloy_cli_reference {
     double logits_error;               /* of transformers; NAN: not known */
     double *hidden_error;              /* [hidden_error_count] */
     int64_t hidden_error_count;
-} alloy_cli_reference; /* {0} is closed */
+} alloy_reference; /* {0} is closed */
 
 /* `map`: map the file; else it is read into memory. */
-alloy_status alloy_cli_reference_open(alloy_cli_reference *reference, const char *path, bool map);
-void alloy_cli_reference_close(alloy_cli_reference *reference);
+alloy_status alloy_reference_open(alloy_reference *reference, const char *path, bool map);
+void alloy_reference_close(alloy_reference *reference);
 
 /* hidden.I; the logits for layer -1. NULL where there is none. */
-const alloy_stored_tensor *alloy_cli_reference_tensor(const alloy_cli_reference *reference, int64_t layer);
+const alloy_stored_tensor *alloy_reference_tensor(const alloy_reference *reference, int64_t layer);
 
 /* Can the tensor be compared with `count` numbers? FORMAT for another dtype, or naming both sizes. */
-alloy_status alloy_cli_reference_check(const alloy_cli_reference *reference, const alloy_stored_tensor *tensor,
-                                       int64_t count);
+alloy_status alloy_reference_check(const alloy_reference *reference, const alloy_stored_tensor *tensor, int64_t count);
 
 /* Row `row` of a tensor that was checked, `width` numbers each. */
-void alloy_cli_reference_row(const alloy_stored_tensor *tensor, int64_t row, int64_t width, double *out);
+void alloy_reference_row(const alloy_stored_tensor *tensor, int64_t row, int64_t width, double *out);
 
 #endif

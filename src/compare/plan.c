@@ -1,13 +1,12 @@
 /* Runs that cover all pairs (plan.h): greedy, over the whole product, which is small. */
-#include "plan.h"
+#include "compare/plan.h"
 
-#include <stdbool.h>
 #include <string.h>
 
-typedef bool covered_pairs[ALLOY_CLI_SETTINGS][ALLOY_CLI_MOST_VALUES][ALLOY_CLI_SETTINGS][ALLOY_CLI_MOST_VALUES];
+typedef bool covered_pairs[ALLOY_PLAN_SETTINGS][ALLOY_PLAN_VALUES][ALLOY_PLAN_SETTINGS][ALLOY_PLAN_VALUES];
 
 /* Pairs of this run that no run has covered; with `mark` they are covered from now on. */
-static int new_pairs(const alloy_cli_plan *plan, const int *run, covered_pairs covered, bool mark)
+static int new_pairs(const alloy_plan *plan, const int *run, covered_pairs covered, bool mark)
 {
     int count = 0;
     for (int a = 0; a < plan->settings; a++)
@@ -20,7 +19,7 @@ static int new_pairs(const alloy_cli_plan *plan, const int *run, covered_pairs c
 }
 
 /* The next combination of values, the last setting fastest; false after the last one. */
-static bool next_combination(const alloy_cli_plan *plan, int *run)
+static bool next_combination(const alloy_plan *plan, int *run)
 {
     for (int s = plan->settings - 1; s >= 0; s--) {
         if (++run[s] < plan->values[s])
@@ -30,12 +29,12 @@ static bool next_combination(const alloy_cli_plan *plan, int *run)
     return false;
 }
 
-void alloy_cli_plan_pairs(alloy_cli_plan *plan)
+void alloy_plan_pairs(alloy_plan *plan)
 {
     covered_pairs covered;
     memset(covered, 0, sizeof covered);
-    for (plan->runs = 0; plan->runs < ALLOY_CLI_MOST_RUNS; plan->runs++) {
-        int run[ALLOY_CLI_SETTINGS] = {0}, most = 0;
+    for (plan->runs = 0; plan->runs < ALLOY_VERIFY_RUNS; plan->runs++) {
+        int run[ALLOY_PLAN_SETTINGS] = {0}, most = 0;
         do {
             int count = new_pairs(plan, run, covered, false);
             if (count > most) {
