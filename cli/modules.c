@@ -30,6 +30,14 @@ static alloy_status print_json(void)
         alloy_json_write_object_end(w);
     }
     alloy_json_write_array_end(w);
+    alloy_json_field_array(w, "residuals");
+    for (int i = 0; alloy_residual_at(i); i++) {
+        alloy_json_write_object(w);
+        alloy_json_field_text(w, "name", alloy_residual_at(i)->name);
+        alloy_json_field_text(w, "summary", alloy_residual_at(i)->summary);
+        alloy_json_write_object_end(w);
+    }
+    alloy_json_write_array_end(w);
     return alloy_cli_document_print(&document);
 }
 
@@ -52,15 +60,22 @@ static alloy_status run(alloy_cli_job *job)
         alloy_table_cell(&table, "-");
         alloy_table_cell(&table, "%s", alloy_ffn_at(i)->summary ? alloy_ffn_at(i)->summary : "");
     }
+    for (int i = 0; alloy_residual_at(i); i++) {
+        alloy_table_cell(&table, "residual");
+        alloy_table_cell(&table, "%s", alloy_residual_at(i)->name);
+        alloy_table_cell(&table, "-");
+        alloy_table_cell(&table, "%s", alloy_residual_at(i)->summary ? alloy_residual_at(i)->summary : "");
+    }
     alloy_cli_table_print(&table);
     return ALLOY_OK;
 }
 
 const alloy_cli_command alloy_cli_modules = {
     .name = "modules",
-    .summary = "the mixers and FFNs that a config may name",
-    .about = "Lists what layer_types and ffn_types of a config may name: built-in modules, and those of plug-ins "
-             "given with --plugin.",
+    .summary = "the mixers, FFNs and residuals that a config may name",
+    .about =
+        "Lists what layer_types, ffn_types and residual_mode of a config may name: what is built in, and what plug-ins "
+        "given with --plugin bring.",
     .examples = "  alloy modules\n  alloy modules --plugin ./libmamba2.so --json\n",
     .options_size = sizeof(alloy_cli_common),
     .run = run,

@@ -1,4 +1,4 @@
-/* Alloy for those who extend it: a new token mixer, a new feed-forward, a new op.
+/* Alloy for those who extend it: a new token mixer, a new feed-forward, a new residual, a new op.
  *
  * A module (mixer or FFN) is one `const` struct: its name, its parameters, what it keeps between forwards, and its
  * forward, written once as calls of ops. The same forward is read in three ways: *run* computes numbers, *count*
@@ -21,7 +21,7 @@
  *
  * A module outside the library is a shared object that exports two symbols, written by ALLOY_PLUGIN below; `--plugin
  * FILE` or alloy_plugin_load opens it. examples/plugins/ holds one. Modules are looked up by the names in a config's
- * layer_types and ffn_types. */
+ * layer_types and ffn_types, a residual by its residual_mode. */
 #ifndef ALLOY_EXTEND_H
 #define ALLOY_EXTEND_H
 
@@ -126,6 +126,7 @@ struct alloy_config {
     /* DeepSeek-V4. */
     int64_t q_lora_rank, qk_rope_head_dim, o_groups, o_lora_rank, index_n_heads, index_head_dim, index_topk;
     int64_t compress_rate_csa, compress_rate_hca; /* tokens an entry */
+    const char *residual_mode;                    /* a residual by name; NULL: mhc if use_mhc, else pre_norm */
     bool use_mhc;
     int64_t hc_mult, hc_sinkhorn_iters;
     double hc_eps;
@@ -320,19 +321,73 @@ typedef struct alloy_ffn {
     void (*foresee)(alloy_pass *pass, const alloy_config *config, const void *weights);
 } alloy_ffn;
 
-/* Adds a module to the process's registry; the struct must outlive the process. ARG for a name that is taken or a
- * struct that is incomplete. */
+/* A layer is a list of slots. They run in order, with two values: the stream h [n, streams * hidden], which goes from
+ * layer to layer, and x [n, hidden], which lives from a READ to the next ADD. The same list says which parameters a
+ * layer has in a checkpoint: those of slot NAME are model.layers.I.NAME.*, those of a module have its attr_name.
+ *
+ *     {{ALLOY_SLOT_READ, "attn_hc"}, {ALLOY_SLOT_NORM, "input_layernorm"}, {ALLOY_SLOT_MIXER}, {ALLOY_SLOT_ADD},
+ *      {ALLOY_SLOT_READ, "ffn_hc"}, {ALLOY_SLOT_NORM, "post_attention_layernorm"}, {ALLOY_SLOT_FFN}, {ALLOY_SLOT_ADD},
+ *      {ALLOY_SLOT_END}}
+ *
+ * is the list of most families. A list has one mixer and one FFN, and at most ALLOY_MOST_SLOTS slots. */
+typedef enum alloy_slot_kind {
+    ALLOY_SLOT_END,         /* of the list */
+    ALLOY_SLOT_READ,        /* x = the residual's before(h); it has the residual's weights, and so needs a name */
+    ALLOY_SLOT_NORM,        /* x = norm(x); its weight is NAME.weight */
+    ALLOY_SLOT_MIXER,       /* x = mixer(x) */
+    ALLOY_SLOT_FFN,         /* x = ffn(x) */
+    ALLOY_SLOT_BESIDE,      /* x waits to be added to the x of the next ADD; x = what the module before was given */
+    ALLOY_SLOT_ADD,         /* h = the residual's after(h, x), with the weights of the READ before */
+    ALLOY_SLOT_NORM_STREAM, /* after an ADD, where there is one stream: h = norm(h); its weight is NAME.weight */
+} alloy_slot_kind;
+
+typedef struct alloy_slot {
+    alloy_slot_kind kind;
+    const char *name; /* in a checkpoint; NULL where the kind needs none */
+} alloy_slot;
+
+enum { ALLOY_MOST_SLOTS = 32 };
+
+/* How modules are joined to the stream: what the stream is, and the list of a layer's slots. Every function may be NULL
+ * for the plain residual's: one stream; begin, before and end give what they are given; after adds y to h. All are
+ * given the model's config. */
+typedef struct alloy_residual {
+    const char *name; /* the value of residual_mode */
+    const char *summary;
+    /* of the structs that params and head_params describe, pointers to alloy_weight only; 0: none */
+    size_t weights_size, head_weights_size;
+    bool norms_keep_f32; /* ALLOY_KEEPS_F32 for the norms of slots and the final one */
+    alloy_status (*check)(const alloy_config *config);
+    const alloy_slot *(*slots)(const alloy_config *config, int64_t layer); /* NULL: the list above */
+    void (*params)(alloy_params *params, const alloy_config *config);      /* of a READ */
+    void (*head_params)(alloy_params *params, const alloy_config *config); /* model.hc_head.* */
+    int64_t (*streams)(const alloy_config *config);
+    /* once: h = begin(embedding); logits = head(norm(end(h))) */
+    alloy_tensor *(*begin)(alloy_pass *pass, const alloy_config *config, alloy_tensor *x);
+    alloy_tensor *(*end)(alloy_pass *pass, const alloy_config *config, const void *weights, alloy_tensor *h);
+    /* what `before` computes and `after` needs goes by *carry, [n, ..] */
+    alloy_tensor *(*before)(alloy_pass *pass, const alloy_config *config, const void *weights, alloy_tensor *h,
+                            alloy_tensor **carry);
+    alloy_tensor *(*after)(alloy_pass *pass, const alloy_config *config, const void *weights, alloy_tensor *h,
+                           alloy_tensor *carry, alloy_tensor *y);
+} alloy_residual;
+
+/* Adds a module or a residual to the process's registry; the struct must outlive the process. ARG for a name that is
+ * taken or a struct that is incomplete. */
 ALLOY_API alloy_status alloy_register_mixer(const alloy_mixer *mixer);
 ALLOY_API alloy_status alloy_register_ffn(const alloy_ffn *ffn);
+ALLOY_API alloy_status alloy_register_residual(const alloy_residual *residual);
 
 /* Looks up; NULL with the thread's text set (FORMAT: the known names and the nearest one). The Hub's generic names are
  * known too. */
 ALLOY_API const alloy_mixer *alloy_mixer_by_name(const char *name);
 ALLOY_API const alloy_ffn *alloy_ffn_by_name(const char *name);
+ALLOY_API const alloy_residual *alloy_residual_by_name(const char *name);
 
 /* All of them, built in first; NULL past the end. */
 ALLOY_API const alloy_mixer *alloy_mixer_at(int index);
 ALLOY_API const alloy_ffn *alloy_ffn_at(int index);
+ALLOY_API const alloy_residual *alloy_residual_at(int index);
 
 /* Opens a shared object and lets it register its modules. A plug-in is code and runs with the rights of the process:
  * only a path that the user gave, with a '/' in it, of a regular file, which nobody but the user and root may write,
@@ -344,16 +399,17 @@ ALLOY_API alloy_status alloy_plugin_load(const char *path);
 enum { ALLOY_ABI_VERSION = 2 };
 
 typedef struct alloy_plugin_info {
-    uint32_t abi_version;                                /* ALLOY_ABI_VERSION */
-    uint32_t mixer_size, ffn_size, config_size, op_size; /* sizeof of the structs it was compiled with */
+    uint32_t abi_version; /* ALLOY_ABI_VERSION */
+    /* sizeof of the structs it was compiled with */
+    uint32_t mixer_size, ffn_size, config_size, op_size, residual_size;
     const char *name;
 } alloy_plugin_info;
 
 /* Written once in a plug-in: ALLOY_PLUGIN("mamba2") { return alloy_register_mixer(&mamba2); } */
 #define ALLOY_PLUGIN(plugin_name)                                                                                      \
-    __attribute__((visibility("default")))                                                                             \
-    const alloy_plugin_info alloy_plugin = {ALLOY_ABI_VERSION,           sizeof(alloy_mixer), sizeof(alloy_ffn),       \
-                                            sizeof(struct alloy_config), sizeof(alloy_op),    plugin_name};            \
+    __attribute__((visibility("default"))) const alloy_plugin_info alloy_plugin = {                                    \
+        ALLOY_ABI_VERSION, sizeof(alloy_mixer),    sizeof(alloy_ffn), sizeof(struct alloy_config),                     \
+        sizeof(alloy_op),  sizeof(alloy_residual), plugin_name};                                                       \
     __attribute__((visibility("default"))) alloy_status alloy_plugin_init(void);                                       \
     alloy_status alloy_plugin_init(void)
 

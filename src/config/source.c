@@ -132,6 +132,7 @@ const alloy_field alloy_config_fields[] = {
     {"compress_rope_theta", ALLOY_FIELD_NUMBER, ABOVE, AT(compress_rope_theta), 0, MOST_THETA, NULL},
 
     /* Residual streams. */
+    {"residual_mode", ALLOY_FIELD_STRING, COMMON | MODEL | NULLABLE, AT(config.residual_mode), 0, 0, NULL},
     BOOL(use_mhc, MODEL),
     WHOLE(hc_mult, MODEL, 1, 64),
     WHOLE(hc_sinkhorn_iters, MODEL, 1, 1000),

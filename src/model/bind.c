@@ -100,7 +100,7 @@ static int layout_of(const alloy_binding *b, int64_t layer, const char *attr_nam
     return params->new_layout;
 }
 
-/* Fills a module's struct of weights. */
+/* Fills a struct of weights. */
 static void *bind_module(alloy_binding *b, int64_t layer, const char *attr_name, size_t size,
                          const alloy_params *params)
 {
@@ -127,72 +127,50 @@ static void *bind_module(alloy_binding *b, int64_t layer, const char *attr_name,
     return weights;
 }
 
-/* The residual's weights around one module, or those of the head; NULL where it has none. */
-static void *bind_residual(alloy_binding *b, int64_t layer, const char *attr_name)
+static void *bind_slot(alloy_binding *b, int64_t layer, const alloy_slot *slots, int at)
 {
-    const alloy_residual *residual = b->model->residual;
-    void (*declare)(alloy_params *, const alloy_config *) = layer < 0 ? residual->head_params : residual->params;
-    alloy_params params;
-    if (b->status || !declare)
+    alloy_slot_params declared;
+    if (b->status || (b->status = alloy_slot_declare(&b->model->config, layer, slots, at, &declared)) ||
+        declared.weights_size == 0)
         return NULL;
-    alloy_params_begin(&params);
-    declare(&params, &b->model->config);
-    b->status = params.status;
-    return bind_module(b, layer, attr_name, layer < 0 ? residual->head_weights_size : residual->weights_size, &params);
+    return bind_module(b, layer, declared.attr_name, declared.weights_size, &declared.params);
 }
 
-static const alloy_weight *bind_norm(alloy_binding *b, const char *name)
+/* What layers of described models share, each by what makes it alike: modules, and what stands around them. */
+struct alike {
+    alloy_kinds mixers, ffns, around;
+};
+
+/* The first layer whose slot of this kind is the same. What surrounds modules is alike in layers that have the same
+ * list and come after a layer of the same list, whose last output joins in them. Layer 0 is like no other: nothing
+ * joins before its first module (decoder.c). */
+static int64_t like_of(const alloy_model *m, struct alike *alike, alloy_slot_kind kind, int64_t i)
 {
-    const alloy_config *c = &b->model->config;
-    return bind_weight(
-        b,
-        &(alloy_param_spec){.name = name, .ndim = 1, .shape = {c->hidden_size, 1, 1, 1}, .flags = alloy_norm_flags(c)});
+    const alloy_model_layer *layer = &m->layers[i];
+    if (m->weights)
+        return i;
+    if (kind == ALLOY_SLOT_MIXER)
+        return alloy_first_like(&alike->mixers, layer->mixer, layer->mixer_config, i);
+    if (kind == ALLOY_SLOT_FFN)
+        return alloy_first_like(&alike->ffns, layer->ffn, layer->ffn_config, i);
+    return i == 0 ? 0 : alloy_first_like(&alike->around, layer->list, m->layers[i - 1].list, i);
 }
 
-static const alloy_weight *bind_norm_at(alloy_binding *b, int64_t layer, const char *attr_name)
-{
-    char name[ALLOY_LONGEST_OWN_NAME];
-    alloy_name_in_model(layer, attr_name, "weight", name);
-    return bind_norm(b, name);
-}
-
-static void *bind_mixer(alloy_binding *b, int64_t i)
+static void bind_layer(alloy_binding *b, struct alike *alike, int64_t i)
 {
     const alloy_model_layer *layer = &b->model->layers[i];
-    if (layer->mixer_like != i)
-        return b->model->layers[layer->mixer_like].mixer_weights;
-    alloy_params params;
-    if (b->status || (b->status = alloy_mixer_params(&b->model->config.layers[i], &params)))
-        return NULL;
-    return bind_module(b, i, layer->mixer->attr_name, layer->mixer->weights_size, &params);
-}
-
-static void *bind_ffn(alloy_binding *b, int64_t i)
-{
-    const alloy_model_layer *layer = &b->model->layers[i];
-    if (layer->ffn_like != i)
-        return b->model->layers[layer->ffn_like].ffn_weights;
-    alloy_params params;
-    if (b->status || (b->status = alloy_ffn_params(&b->model->config.layers[i], &params)))
-        return NULL;
-    return bind_module(b, i, layer->ffn->attr_name, layer->ffn->weights_size, &params);
-}
-
-/* mixers, ffns: those of a described model so far. */
-static void bind_layer(alloy_binding *b, alloy_kinds *mixers, alloy_kinds *ffns, int64_t i)
-{
-    alloy_model_layer *layer = &b->model->layers[i];
-    bool shared = !b->model->weights;
-    /* residuals and norms are alike everywhere, but for the first layer, whose records are its own (decoder.c) */
-    const alloy_model_layer *like = shared && i > 1 ? &b->model->layers[1] : NULL;
-    layer->input_norm = like ? like->input_norm : bind_norm_at(b, i, "input_layernorm");
-    layer->post_attention_norm = like ? like->post_attention_norm : bind_norm_at(b, i, "post_attention_layernorm");
-    layer->mixer_residual = like ? like->mixer_residual : bind_residual(b, i, ALLOY_MIXER_RESIDUAL);
-    layer->ffn_residual = like ? like->ffn_residual : bind_residual(b, i, ALLOY_FFN_RESIDUAL);
-    layer->mixer_like = shared ? alloy_first_like(mixers, layer->mixer, layer->mixer_config, i) : i;
-    layer->ffn_like = shared ? alloy_first_like(ffns, layer->ffn, layer->ffn_config, i) : i;
-    layer->mixer_weights = bind_mixer(b, i);
-    layer->ffn_weights = bind_ffn(b, i);
+    for (int k = 0; layer->list[k].kind != ALLOY_SLOT_END; k++) {
+        alloy_slot_kind kind = layer->list[k].kind;
+        int64_t first = like_of(b->model, alike, kind, i);
+        const alloy_model_layer *like = &b->model->layers[first];
+        layer->slots[k].like = first;
+        if (first == i)
+            layer->slots[k].weights = bind_slot(b, i, layer->list, k);
+        else if (kind == ALLOY_SLOT_MIXER || kind == ALLOY_SLOT_FFN)
+            layer->slots[k].weights = alloy_module_slot(like, kind)->weights;
+        else
+            layer->slots[k].weights = like->slots[k].weights;
+    }
 }
 
 /* ---- Embedding and head ------------------------------------------------------------------------------------------ */
@@ -211,8 +189,8 @@ static void bind_ends(alloy_binding *b)
     table.name = head;
     m->head = tied && !alloy_bind_has(b, head) ? m->embedding : bind_weight(b, &table);
     m->config.tie_word_embeddings = m->head == m->embedding; /* what is computed with, whatever the config says */
-    m->head_residual = bind_residual(b, -1, ALLOY_HEAD_RESIDUAL);
-    m->final_norm = bind_norm(b, "model.norm.weight");
+    for (int i = 0; i < ALLOY_END_SLOTS; i++)
+        m->ends[i] = (alloy_model_slot){bind_slot(b, -1, alloy_end_slots, i), -1};
 }
 
 /* ---- What is left over ------------------------------------------------------------------------------------------- */
@@ -292,11 +270,11 @@ static alloy_status judge(alloy_binding *b, bool allow_unused)
 alloy_status alloy_model_bind(alloy_model *model, const alloy_load_options *options)
 {
     alloy_binding b = {.model = model};
-    alloy_kinds mixers = {0}, ffns = {0};
+    struct alike alike = {0};
     b.naming = model->weights ? alloy_naming_of(model->weights) : alloy_naming_of_family(model->config.model_type);
     bind_ends(&b);
     for (int64_t i = 0; i < model->config.num_hidden_layers && !b.status; i++)
-        bind_layer(&b, &mixers, &ffns, i);
+        bind_layer(&b, &alike, i);
     if (model->weights && !b.status) {
         gather_unused(&b);
         b.status = judge(&b, options->allow_unused);

@@ -1,33 +1,44 @@
 /* The decoder: embedding, layers, final norm, head.
  *
- *     h = begin(embedding)
- *     x = norm(before(h)); y = module(x); h = after(h, y)     around each mixer and FFN
- *     logits = head(norm(end(h)))                             begin, before, after, end: the residual's (modules.h)
+ *     h = begin(embedding); each layer's slots in order (extend.h, alloy_slot); logits = head(norm(end(h)))
  *
- * The stream h lives in the pass's `tables` arena. A module's output waits beside it and joins the stream when the next
- * module is entered, so that the sum and the norm behind it are one step, and after the last layer only the rows whose
- * logits are wanted are summed. What a module makes is given back as soon as its output has joined.
+ * The stream h lives in the pass's `tables` arena. What a slot ADD adds waits beside it and joins the stream when a
+ * slot READ comes to it, so that the sum and the norms behind it are one step, and after the last layer only the rows
+ * whose logits are wanted are summed. What was made from READ to ADD is given back as soon as it has joined.
  *
- * In *count* each site also tells what it reads and writes of the tensors that stand between modules, and of modules
- * that are alike (those of described models share their weights) only the first is read; the record of the others says
- * whom they are like. */
+ * In *count* each site also tells what it reads and writes of the tensors that stand between modules, and of slots that
+ * are alike (those of described models share their weights) only the first is read; the record of the others says whom
+ * they are like. */
 #include "model/decoder.h"
-
-enum { LIKE_LAYER = 1 };
 
 struct stream {
     alloy_pass *p;
     const alloy_model *m;
+    const alloy_residual *residual;
     int64_t streams;
-    alloy_tensor *h;    /* [tokens, streams * hidden] */
-    alloy_tensor *rows; /* I64 [row_count], whose logits are wanted */
+    alloy_tensor *h;     /* [tokens, streams * hidden] */
+    alloy_tensor *rows;  /* I64 [row_count], whose logits are wanted */
+    alloy_tensor *x;     /* [tokens, hidden], in hand */
+    alloy_tensor *given; /* x as the last module got it */
+    alloy_tensor *aside; /* of slots BESIDE, to be added to x; or NULL */
     struct {
         alloy_tensor *y; /* [tokens, hidden], not yet in h; NULL: nothing waits */
         alloy_tensor *carry;
-        alloy_arena_mark mark; /* what its module made begins here */
-        alloy_site site;
-        const void *residual; /* weights around its module */
+        alloy_arena_mark mark;    /* what was made since READ begins here */
+        alloy_site site;          /* of its last module */
+        bool told;                /* in count: that it joins has been told at another layer */
+        const void *residual;     /* weights of its READ */
+        const alloy_weight *norm; /* of the stream, once it has joined; or NULL */
     } output;
+};
+
+/* A slot, as the walk stands at it. */
+struct place {
+    const alloy_model_layer *layer;
+    const alloy_model_slot *slot;
+    const alloy_state *state; /* of the layer */
+    alloy_site site;          /* of its module */
+    bool told;                /* in count, of what surrounds modules: layer slot->like has told this slot's records */
 };
 
 /* What crosses a module's border in both accountings. */
@@ -56,26 +67,24 @@ static void keep(struct stream *s, alloy_tensor *h, alloy_arena_mark mark)
     alloy_arena_cut(s->p->arena, mark);
 }
 
+static alloy_tensor *norm(struct stream *s, alloy_tensor *x, const alloy_weight *weight)
+{
+    const alloy_config *c = &s->m->config;
+    return alloy_rms_norm(s->p, x, weight, c->rms_norm_eps, c->rms_norm_unit_offset);
+}
+
 /* The stream with the output that waits, on all rows or those picked. With one stream this belongs to the norm that
  * follows, and after the last layer (only x of the final norm is written) the sum is not written at all. */
 static alloy_tensor *sum(struct stream *s, alloy_tensor *h, alloy_tensor *carry, alloy_tensor *y, bool last)
 {
     if (s->streams > 1)
         alloy_pass_at(s->p, alloy_site_at(ALLOY_SITE_RESIDUAL, s->output.site.layer, s->output.site.module));
-    alloy_tensor *joined = s->m->residual->after(s->p, &s->m->config, s->output.residual, h, carry, y);
+    alloy_tensor *joined = s->residual->after ? s->residual->after(s->p, &s->m->config, s->output.residual, h, carry, y)
+                                              : alloy_add(s->p, h, y);
     if (joined)
         alloy_pass_between(s->p, (alloy_between){.read = alloy_tensor_size(h) + alloy_tensor_size(y),
                                                  .written = last && s->streams == 1 ? 0 : alloy_tensor_size(joined)});
-    return joined;
-}
-
-/* In count: is what surrounds the modules of this layer like what was read around those of layer LIKE_LAYER? Of a
- * described model all layers are, but for the first (nothing joins before it) and, where an output joins at its own
- * site, the last (only some rows join). */
-static bool like_before(const struct stream *s, int64_t layer)
-{
-    return s->p->reading == ALLOY_READ_COUNT && !s->m->weights && !s->p->model.every_layer && layer > LIKE_LAYER &&
-           (s->streams == 1 || layer < s->m->config.num_hidden_layers - 1);
+    return s->output.norm ? norm(s, joined, s->output.norm) : joined;
 }
 
 /* What waits joins the stream, in count unless `told` already. Was there anything? */
@@ -91,93 +100,148 @@ static bool join(struct stream *s, bool told)
     return true;
 }
 
-/* The record of a site that is like one before, and x as it would be. */
-static alloy_tensor *enter_like_before(struct stream *s, alloy_site site)
+/* ---- Slots ------------------------------------------------------------------------------------------------------- */
+
+/* The walk comes to a site around modules. Are its records told? Tells so. */
+static bool come_to(struct stream *s, const struct place *at, alloy_site_kind kind)
 {
-    alloy_pass *p = s->p;
-    alloy_pass_like(p, LIKE_LAYER);
-    if (s->streams > 1) {
-        p->site.kind = ALLOY_SITE_NORM;
-        alloy_pass_like(p, LIKE_LAYER);
-    }
-    p->site = site;
-    return alloy_tensor_new(p, 2, (int64_t[]){p->tokens, s->m->config.hidden_size});
+    alloy_pass_at(s->p, alloy_site_at(kind, at->site.layer, at->site.module));
+    if (at->told)
+        alloy_pass_like(s->p, at->slot->like);
+    return at->told;
 }
 
-/* What the module at `site` sees: `before`, then the layer's norm. */
-static alloy_tensor *enter(struct stream *s, alloy_site site, const void *residual, const alloy_weight *norm)
+static void read_stream(struct stream *s, const struct place *at)
 {
-    const alloy_config *c = &s->m->config;
+    const alloy_residual *r = s->residual;
     alloy_pass *p = s->p;
     alloy_site_kind around = s->streams > 1 ? ALLOY_SITE_RESIDUAL : ALLOY_SITE_NORM;
-    alloy_pass_at(p, alloy_site_at(around, site.layer, site.module));
-    bool joined = join(s, like_before(s, s->streams == 1 ? site.layer : s->output.site.layer));
-    s->output.mark = alloy_arena_here(p->arena);
-    s->output.site = site;
-    s->output.residual = residual;
+    alloy_pass_at(p, alloy_site_at(around, at->site.layer, at->site.module));
+    bool joined = join(s, s->streams == 1 ? at->told : s->output.told);
+    if (!s->aside)
+        s->output.mark = alloy_arena_here(p->arena);
+    s->output.residual = at->slot->weights;
     s->output.carry = NULL;
-    alloy_pass_at(p, alloy_site_at(around, site.layer, site.module));
-    if (like_before(s, site.layer))
-        return enter_like_before(s, site);
-    alloy_tensor *x = s->m->residual->before(p, c, residual, s->h, &s->output.carry);
-    if (x)
+    if (come_to(s, at, around)) {
+        s->x = alloy_tensor_new(p, 2, (int64_t[]){p->tokens, s->m->config.hidden_size});
+        return;
+    }
+    s->x = r->before ? r->before(p, &s->m->config, at->slot->weights, s->h, &s->output.carry) : s->h;
+    if (s->x)
         alloy_pass_between(p, (alloy_between){.read = joined && s->streams == 1 ? 0 : alloy_tensor_size(s->h),
-                                              .written = alloy_tensor_size(x),
+                                              .written = alloy_tensor_size(s->x),
                                               .classic_read = alloy_tensor_size(s->h),
-                                              .classic_written = alloy_tensor_size(x)});
-    alloy_pass_at(p, alloy_site_at(ALLOY_SITE_NORM, site.layer, site.module));
-    x = alloy_rms_norm(p, x, norm, c->rms_norm_eps, c->rms_norm_unit_offset);
-    alloy_pass_at(p, site);
-    return x;
-}
-
-static void leave(struct stream *s, const alloy_tensor *x, alloy_tensor *y)
-{
-    s->output.y = y;
-    if (y && s->p->site.like == s->p->site.layer)
-        alloy_pass_between(s->p, through(alloy_tensor_size(x), alloy_tensor_size(y)));
+                                              .classic_written = alloy_tensor_size(s->x)});
 }
 
 /* In count: has this module been read, in layer `like`? Tells so. What it would make has the shape of x. */
-static bool read_before(struct stream *s, int64_t like)
+static bool read_before(struct stream *s, const struct place *at)
 {
     alloy_pass *p = s->p;
-    if (p->reading != ALLOY_READ_COUNT || p->model.every_layer || like == p->site.layer)
+    if (p->reading != ALLOY_READ_COUNT || p->model.every_layer || at->slot->like == at->site.layer)
         return false;
-    alloy_pass_like(p, like);
+    alloy_pass_like(p, at->slot->like);
     return true;
 }
 
-static void mix(struct stream *s, int64_t i, const alloy_state *state)
+static void run_module(struct stream *s, const struct place *at, alloy_slot_kind kind)
 {
-    const alloy_model_layer *layer = &s->m->layers[i];
-    alloy_site site = alloy_site_at(ALLOY_SITE_MIXER, i, layer->mixer->name);
-    alloy_tensor *y = NULL, *x = enter(s, site, layer->mixer_residual, layer->input_norm);
-    if (x && s->p->residency && layer->ffn->foresee)
-        layer->ffn->foresee(s->p, layer->ffn_config, layer->ffn_weights);
-    if (x)
-        y = read_before(s, layer->mixer_like)
-                ? alloy_tensor_like(s->p, x)
-                : layer->mixer->forward(s->p, layer->mixer_config, layer->mixer_weights, state, x);
-    leave(s, x, y);
+    const alloy_model_layer *layer = at->layer;
+    const alloy_ffn *ffn = layer->ffn;
+    alloy_pass *p = s->p;
+    bool mixes = kind == ALLOY_SLOT_MIXER;
+    s->given = s->x;
+    s->output.site = alloy_site_at(mixes ? ALLOY_SITE_MIXER : ALLOY_SITE_FFN, at->site.layer, at->site.module);
+    alloy_pass_at(p, s->output.site);
+    if (!s->x)
+        return;
+    if (mixes && p->residency && ffn->foresee)
+        ffn->foresee(p, layer->ffn_config, alloy_module_slot(layer, ALLOY_SLOT_FFN)->weights);
+    if (read_before(s, at))
+        s->x = alloy_tensor_like(p, s->given);
+    else if (mixes)
+        s->x = layer->mixer->forward(p, layer->mixer_config, at->slot->weights, at->state, s->given);
+    else
+        s->x = ffn->forward(p, layer->ffn_config, at->slot->weights, s->given);
+    if (s->x && p->site.like == p->site.layer)
+        alloy_pass_between(p, through(alloy_tensor_size(s->given), alloy_tensor_size(s->x)));
 }
 
-static void feed_forward(struct stream *s, int64_t i)
+/* x and what waits beside it, in place of x. */
+static void add_aside(struct stream *s, const struct place *at)
+{
+    if (s->aside && !come_to(s, at, s->streams > 1 ? ALLOY_SITE_RESIDUAL : ALLOY_SITE_NORM)) {
+        alloy_pass_between(s->p, (alloy_between){.read = alloy_tensor_size(s->aside)});
+        s->x = alloy_add(s->p, s->aside, s->x);
+    }
+    s->aside = NULL;
+}
+
+static void step(struct stream *s, const struct place *at, alloy_slot_kind kind)
+{
+    switch (kind) {
+    case ALLOY_SLOT_READ:
+        read_stream(s, at);
+        break;
+    case ALLOY_SLOT_NORM:
+        if (!come_to(s, at, ALLOY_SITE_NORM))
+            s->x = norm(s, s->x, alloy_norm_weight(at->slot));
+        break;
+    case ALLOY_SLOT_MIXER:
+    case ALLOY_SLOT_FFN:
+        run_module(s, at, kind);
+        break;
+    case ALLOY_SLOT_BESIDE:
+        add_aside(s, at);
+        s->aside = s->x;
+        s->x = s->given;
+        break;
+    case ALLOY_SLOT_ADD:
+        add_aside(s, at);
+        s->output.y = s->x;
+        s->output.told = at->told;
+        s->output.norm = NULL;
+        break;
+    case ALLOY_SLOT_NORM_STREAM:
+        s->output.norm = alloy_norm_weight(at->slot);
+        break;
+    case ALLOY_SLOT_END:
+        break;
+    }
+}
+
+/* In count: has what surrounds the modules here been told at layer `like`? Where an output joins at a site of its own,
+ * not in the last layer: only some rows join there. */
+static bool is_told(const struct stream *s, int64_t layer, int64_t like)
+{
+    return s->p->reading == ALLOY_READ_COUNT && !s->p->model.every_layer && like != layer &&
+           (s->streams == 1 || layer < s->m->config.num_hidden_layers - 1);
+}
+
+static void run_layer(struct stream *s, int64_t i, const alloy_state *state)
 {
     const alloy_model_layer *layer = &s->m->layers[i];
-    alloy_site site = alloy_site_at(ALLOY_SITE_FFN, i, layer->ffn->name);
-    alloy_tensor *y = NULL, *x = enter(s, site, layer->ffn_residual, layer->post_attention_norm);
-    if (x)
-        y = read_before(s, layer->ffn_like) ? alloy_tensor_like(s->p, x)
-                                            : layer->ffn->forward(s->p, layer->ffn_config, layer->ffn_weights, x);
-    leave(s, x, y);
+    for (int k = 0; layer->list[k].kind != ALLOY_SLOT_END; k++) {
+        const alloy_model_slot *slot = &layer->slots[k];
+        bool mixes = alloy_slot_module(layer->list, k) == ALLOY_SLOT_MIXER;
+        struct place at = {layer,
+                           slot,
+                           state,
+                           {.layer = i, .module = mixes ? layer->mixer->name : layer->ffn->name},
+                           is_told(s, i, slot->like)};
+        step(s, &at, layer->list[k].kind);
+    }
 }
+
+/* ---- Around the layers ------------------------------------------------------------------------------------------- */
 
 static void embed(struct stream *s)
 {
     alloy_arena_mark mark = alloy_arena_here(s->p->arena);
     alloy_pass_at(s->p, alloy_site_at(ALLOY_SITE_EMBEDDING, -1, ""));
-    alloy_tensor *x = alloy_embedding(s->p, s->m->embedding), *h = s->m->residual->begin(s->p, &s->m->config, x);
+    alloy_tensor *x = alloy_embedding(s->p, s->m->embedding), *h = x;
+    if (s->residual->begin)
+        h = s->residual->begin(s->p, &s->m->config, x);
     if (h)
         alloy_pass_between(s->p,
                            (alloy_between){.written = alloy_tensor_size(h), .classic_written = alloy_tensor_size(x)});
@@ -198,24 +262,24 @@ static alloy_tensor *last_rows(struct stream *s)
 /* One stream of those rows. Where there were several, this is a step of its own, the final norm with it. */
 static alloy_tensor *collapsed(struct stream *s, alloy_tensor *h)
 {
-    if (s->streams == 1)
+    if (!s->residual->end)
         return h;
-    alloy_pass_at(s->p, alloy_site_at(ALLOY_SITE_RESIDUAL, -1, ""));
-    alloy_tensor *x = s->m->residual->end(s->p, &s->m->config, s->m->head_residual, h);
-    if (x)
+    if (s->streams > 1)
+        alloy_pass_at(s->p, alloy_site_at(ALLOY_SITE_RESIDUAL, -1, ""));
+    alloy_tensor *x = s->residual->end(s->p, &s->m->config, s->m->ends[ALLOY_END_RESIDUAL].weights, h);
+    if (x && s->streams > 1)
         alloy_pass_between(s->p, through(alloy_tensor_size(h), alloy_tensor_size(x)));
     return x;
 }
 
 static void head(struct stream *s, const alloy_decode *d)
 {
-    const alloy_config *c = &s->m->config;
     alloy_pass *p = s->p;
     alloy_pass_at(p, s->streams > 1 ? alloy_site_at(ALLOY_SITE_RESIDUAL, s->output.site.layer, s->output.site.module)
                                     : alloy_site_at(ALLOY_SITE_NORM, -1, ""));
     alloy_tensor *x = collapsed(s, last_rows(s));
     alloy_pass_at(p, alloy_site_at(ALLOY_SITE_FINAL_NORM, -1, ""));
-    alloy_tensor *normed = alloy_rms_norm(p, x, s->m->final_norm, c->rms_norm_eps, c->rms_norm_unit_offset);
+    alloy_tensor *normed = norm(s, x, alloy_norm_weight(&s->m->ends[ALLOY_END_NORM]));
     if (normed)
         alloy_pass_between(p, (alloy_between){.written = s->streams > 1 ? 0 : alloy_tensor_size(x),
                                               .classic_read = alloy_tensor_size(x),
@@ -230,14 +294,14 @@ static void head(struct stream *s, const alloy_decode *d)
 
 void alloy_decoder_forward(alloy_pass *p, const alloy_model *m, const alloy_decode *d)
 {
-    struct stream s = {.p = p, .m = m, .streams = m->residual->streams(&m->config)};
+    struct stream s = {
+        .p = p, .m = m, .residual = m->residual, .streams = alloy_residual_streams(m->residual, &m->config)};
     alloy_arena_mark beginning = alloy_arena_here(p->arena);
     if (!take_lasting(&s, d))
         return;
     embed(&s);
     for (int64_t i = 0; i < m->config.num_hidden_layers && !p->status; i++) {
-        mix(&s, i, &d->states[i]);
-        feed_forward(&s, i);
+        run_layer(&s, i, &d->states[i]);
         if (d->each_layer && !p->status) {
             join(&s, false);
             d->each_layer(d->user, i, s.h);

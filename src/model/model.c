@@ -8,7 +8,7 @@
 #include "model/bind.h"
 #include "model/finite.h"
 
-int64_t alloy_first_like(alloy_kinds *kinds, const void *module, const alloy_config *view, int64_t i)
+int64_t alloy_first_like(alloy_kinds *kinds, const void *module, const void *view, int64_t i)
 {
     for (int k = 0; k < kinds->count; k++)
         if (kinds->kind[k].module == module && kinds->kind[k].view == view)
@@ -19,6 +19,25 @@ int64_t alloy_first_like(alloy_kinds *kinds, const void *module, const alloy_con
         kinds->kind[kinds->count++].layer = i;
     }
     return i;
+}
+
+alloy_model_slot *alloy_module_slot(const alloy_model_layer *layer, alloy_slot_kind kind)
+{
+    int i = 0;
+    while (layer->list[i].kind != kind)
+        i++;
+    return &layer->slots[i];
+}
+
+static alloy_status take_slots(alloy_model *m, int64_t i)
+{
+    alloy_model_layer *layer = &m->layers[i];
+    size_t count = 0;
+    layer->list = alloy_slots_of(m->residual, &m->config, i);
+    while (layer->list[count].kind != ALLOY_SLOT_END)
+        count++;
+    layer->slots = alloy_arena_take_zeroed(m->arena, count, sizeof *layer->slots);
+    return layer->slots ? ALLOY_OK : ALLOY_NOMEM;
 }
 
 static alloy_status take_state(alloy_model *m, int64_t i, int64_t like)
@@ -58,6 +77,8 @@ static alloy_status take_modules(alloy_model *m)
         layer->mixer_config = config->mixer_config;
         layer->ffn_config = config->ffn_config;
         status = take_state(m, i, alloy_first_like(&mixers, layer->mixer, layer->mixer_config, i));
+        if (!status)
+            status = take_slots(m, i);
         if (status)
             return status;
     }

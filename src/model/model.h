@@ -13,31 +13,47 @@
 #include "modules/modules.h"
 #include "ops/state.h"
 
+/* What a slot holds (parameters.h says which struct). */
+typedef struct alloy_model_slot {
+    void *weights; /* a struct of pointers; NULL: it has none */
+    int64_t like;  /* the first layer whose slot here has the same struct: the layer itself in opened models */
+} alloy_model_slot;
+
 typedef struct alloy_model_layer {
     const alloy_mixer *mixer;
     const alloy_ffn *ffn;
     const alloy_config *mixer_config, *ffn_config;
-    void *mixer_weights, *ffn_weights;                    /* the modules' own structs */
-    const alloy_weight *input_norm, *post_attention_norm; /* [hidden] */
-    void *mixer_residual, *ffn_residual;                  /* the residual's structs; NULL: it has no weights */
+    const alloy_slot *list;        /* to ALLOY_SLOT_END */
+    alloy_model_slot *slots;       /* [of the list] */
     const alloy_state_spec *state; /* of all layers with this mixer and this view of the config */
-    int64_t mixer_like, ffn_like;  /* the first layer that has the same weights struct: itself in opened models */
 } alloy_model_layer;
 
-/* Modules of layers, by what makes them alike. Models of thousands of layers have a handful of kinds; what is more than
+/* The slot of a layer's mixer or FFN: there is one of each. */
+alloy_model_slot *alloy_module_slot(const alloy_model_layer *layer, alloy_slot_kind kind);
+
+/* What stands around the layers, as slots of a list: the residual's end, and the final norm. */
+extern const alloy_slot alloy_end_slots[];
+enum { ALLOY_END_RESIDUAL, ALLOY_END_NORM, ALLOY_END_SLOTS };
+
+/* The weight of a slot of kind NORM or NORM_STREAM. */
+static inline const alloy_weight *alloy_norm_weight(const alloy_model_slot *slot)
+{
+    return *(const alloy_weight *const *)slot->weights;
+}
+
+/* Things of layers, by what makes them alike. Models of thousands of layers have a handful of kinds; what is more than
  * the list holds is taken apart. */
 enum { ALLOY_MOST_KINDS = 64 };
 typedef struct alloy_kinds {
     struct {
-        const void *module;
-        const alloy_config *view;
+        const void *module, *view;
         int64_t layer; /* the first */
     } kind[ALLOY_MOST_KINDS];
     int count;
 } alloy_kinds; /* {0}: none yet */
 
-/* The first layer with the same module and view of the config, `i` itself where there is none. */
-int64_t alloy_first_like(alloy_kinds *kinds, const void *module, const alloy_config *view, int64_t i);
+/* The first layer with the same two, as a module and its view of the config; `i` itself where there is none. */
+int64_t alloy_first_like(alloy_kinds *kinds, const void *module, const void *view, int64_t i);
 
 struct alloy_model {
     alloy_config config;  /* num_hidden_layers: those that are run */
@@ -47,10 +63,10 @@ struct alloy_model {
     alloy_residency *residency; /* of the weights; NULL: no limit */
     alloy_arena *arena;         /* owns all below */
     const alloy_residual *residual;
-    alloy_model_layer *layers;                         /* [config.num_hidden_layers] */
-    const alloy_weight *embedding, *final_norm, *head; /* [vocab, hidden], [hidden], [vocab, hidden]; tied: the same */
-    void *head_residual;                               /* the residual's struct; NULL: it has no weights */
-    uint64_t bound_bytes;                              /* of the files' tensors that the model uses */
+    alloy_model_layer *layers;            /* [config.num_hidden_layers] */
+    const alloy_weight *embedding, *head; /* [vocab, hidden]; tied: the same */
+    alloy_model_slot ends[ALLOY_END_SLOTS];
+    uint64_t bound_bytes; /* of the files' tensors that the model uses */
     const alloy_weight *
         *bound; /* [bound_count] every weight of numbers (not of indices) that is bound, in the order of the model */
     int64_t bound_count, bound_capacity;

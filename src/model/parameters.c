@@ -77,7 +77,7 @@ static bool is_of_other_layout(const alloy_params *params, const alloy_param_spe
     return spec->layout != ALLOY_EVERY_LAYOUT && spec->layout != params->new_layout;
 }
 
-/* `weights`: the module's struct in an open model; NULL: there is no model. */
+/* What a slot declares. `weights`: its struct in an open model; NULL: there is no model. */
 static alloy_status give_module(const struct walk *walk, alloy_site site, const char *attr_name,
                                 const alloy_params *params, const void *weights)
 {
@@ -94,34 +94,6 @@ static alloy_status give_module(const struct walk *walk, alloy_site site, const 
     return status;
 }
 
-static alloy_status give_norm(const struct walk *walk, alloy_site_kind kind, int64_t layer, const char *module,
-                              const char *name, const alloy_weight *weight)
-{
-    char full[ALLOY_LONGEST_OWN_NAME];
-    alloy_name_in_model(layer, name, "weight", full);
-    return give(walk, full,
-                (alloy_parameter){.site = alloy_site_at(kind, layer, module),
-                                  .ndim = 1,
-                                  .shape = {walk->config->hidden_size, 1, 1, 1},
-                                  .flags = alloy_norm_flags(walk->config),
-                                  .expert = -1,
-                                  .weight = weight});
-}
-
-/* The residual's weights at one place; `layer` -1: of the head. */
-static alloy_status give_residual(const struct walk *walk, int64_t layer, const char *module, const char *attr_name,
-                                  const void *weights)
-{
-    const alloy_residual *residual = alloy_residual_of(walk->config);
-    void (*declare)(alloy_params *, const alloy_config *) = layer < 0 ? residual->head_params : residual->params;
-    alloy_params params;
-    if (!declare)
-        return ALLOY_OK;
-    alloy_params_begin(&params);
-    declare(&params, walk->config);
-    return give_module(walk, alloy_site_at(ALLOY_SITE_RESIDUAL, layer, module), attr_name, &params, weights);
-}
-
 static alloy_status give_table(const struct walk *walk, alloy_site_kind kind, const char *name,
                                const alloy_weight *weight)
 {
@@ -134,55 +106,96 @@ static alloy_status give_table(const struct walk *walk, alloy_site_kind kind, co
                                   .weight = weight});
 }
 
-int alloy_norm_flags(const alloy_config *config)
+/* ---- Slots ------------------------------------------------------------------------------------------------------- */
+
+const alloy_slot alloy_end_slots[] = {
+    [ALLOY_END_RESIDUAL] = {ALLOY_SLOT_READ, "hc_head"},
+    [ALLOY_END_NORM] = {ALLOY_SLOT_NORM, "norm"},
+    [ALLOY_END_SLOTS] = {ALLOY_SLOT_END, NULL},
+};
+
+typedef void declare_function(alloy_params *params, const alloy_config *config);
+
+/* params NULL: there are none. */
+static alloy_status declare(alloy_slot_params *out, alloy_site_kind kind, const char *attr_name, size_t weights_size,
+                            declare_function *params, const alloy_config *config)
+{
+    out->site.kind = kind;
+    out->attr_name = attr_name;
+    out->weights_size = weights_size;
+    if (params)
+        params(&out->params, config);
+    return out->params.status;
+}
+
+static void norm_params(alloy_params *params, const alloy_config *config)
 {
     int init = config->rms_norm_unit_offset ? ALLOY_INIT_ZEROS : ALLOY_INIT_ONES;
-    return alloy_residual_of(config)->norms_keep_f32 ? init | ALLOY_KEEPS_F32 : init;
+    alloy_param(params, "weight", 0, ALLOY_SHAPE(config->hidden_size),
+                alloy_residual_of(config)->norms_keep_f32 ? init | ALLOY_KEEPS_F32 : init);
 }
 
-alloy_status alloy_mixer_params(const alloy_layer *layer, alloy_params *params)
+/* Outside the layers. */
+static alloy_status declare_end(const alloy_config *config, const alloy_slot *slot, alloy_slot_params *out)
 {
-    alloy_params_begin(params);
-    const alloy_mixer *mixer = alloy_mixer_by_name(layer->mixer);
-    if (!mixer)
-        return alloy_last_status();
-    mixer->params(params, layer->mixer_config);
-    return params->status;
+    const alloy_residual *residual = alloy_residual_of(config);
+    if (slot->kind == ALLOY_SLOT_NORM)
+        return declare(out, ALLOY_SITE_FINAL_NORM, slot->name, sizeof(const alloy_weight *), norm_params, config);
+    return declare(out, ALLOY_SITE_RESIDUAL, slot->name, residual->head_weights_size, residual->head_params, config);
 }
 
-alloy_status alloy_ffn_params(const alloy_layer *layer, alloy_params *params)
+alloy_status alloy_slot_declare(const alloy_config *config, int64_t layer, const alloy_slot *slots, int at,
+                                alloy_slot_params *out)
 {
-    alloy_params_begin(params);
-    const alloy_ffn *ffn = alloy_ffn_by_name(layer->ffn);
-    if (!ffn)
-        return alloy_last_status();
-    ffn->params(params, layer->ffn_config);
-    return params->status;
+    const alloy_slot *slot = &slots[at];
+    out->site = alloy_site_at(ALLOY_SITE_RESIDUAL, layer, "");
+    out->attr_name = "";
+    out->weights_size = 0;
+    alloy_params_begin(&out->params);
+    if (layer < 0)
+        return declare_end(config, slot, out);
+    const alloy_layer *modules = &config->layers[layer];
+    const alloy_residual *residual = alloy_residual_of(config);
+    const alloy_mixer *mixer;
+    const alloy_ffn *ffn;
+    out->site.module = alloy_slot_module(slots, at) == ALLOY_SLOT_MIXER ? modules->mixer : modules->ffn;
+    switch (slot->kind) {
+    case ALLOY_SLOT_READ:
+        return declare(out, ALLOY_SITE_RESIDUAL, slot->name, residual->weights_size, residual->params, config);
+    case ALLOY_SLOT_NORM:
+    case ALLOY_SLOT_NORM_STREAM:
+        return declare(out, ALLOY_SITE_NORM, slot->name, sizeof(const alloy_weight *), norm_params, config);
+    case ALLOY_SLOT_MIXER:
+        if (!(mixer = alloy_mixer_by_name(modules->mixer)))
+            return alloy_last_status();
+        return declare(out, ALLOY_SITE_MIXER, mixer->attr_name, mixer->weights_size, mixer->params,
+                       modules->mixer_config);
+    case ALLOY_SLOT_FFN:
+        if (!(ffn = alloy_ffn_by_name(modules->ffn)))
+            return alloy_last_status();
+        return declare(out, ALLOY_SITE_FFN, ffn->attr_name, ffn->weights_size, ffn->params, modules->ffn_config);
+    case ALLOY_SLOT_BESIDE:
+    case ALLOY_SLOT_ADD:
+    case ALLOY_SLOT_END:
+        break;
+    }
+    return ALLOY_OK;
 }
 
-static alloy_status give_layer(const struct walk *walk, int64_t i)
+/* ---- All of it --------------------------------------------------------------------------------------------------- */
+
+/* `held`: the slots of an open model; NULL: there is none. */
+static alloy_status give_slots(const struct walk *walk, int64_t layer, const alloy_slot *slots,
+                               const alloy_model_slot *held)
 {
-    static const alloy_model_layer nothing;
-    const alloy_layer *layer = &walk->config->layers[i];
-    const alloy_model_layer *held = walk->model ? &walk->model->layers[i] : &nothing;
-    alloy_params params;
-    alloy_status status = give_residual(walk, i, layer->mixer, ALLOY_MIXER_RESIDUAL, held->mixer_residual);
-    if (!status)
-        status = give_norm(walk, ALLOY_SITE_NORM, i, layer->mixer, "input_layernorm", held->input_norm);
-    if (!status)
-        status = alloy_mixer_params(layer, &params);
-    if (!status)
-        status = give_module(walk, alloy_site_at(ALLOY_SITE_MIXER, i, layer->mixer),
-                             alloy_mixer_by_name(layer->mixer)->attr_name, &params, held->mixer_weights);
-    if (!status)
-        status = give_residual(walk, i, layer->ffn, ALLOY_FFN_RESIDUAL, held->ffn_residual);
-    if (!status)
-        status = give_norm(walk, ALLOY_SITE_NORM, i, layer->ffn, "post_attention_layernorm", held->post_attention_norm);
-    if (!status)
-        status = alloy_ffn_params(layer, &params);
-    if (!status)
-        status = give_module(walk, alloy_site_at(ALLOY_SITE_FFN, i, layer->ffn),
-                             alloy_ffn_by_name(layer->ffn)->attr_name, &params, held->ffn_weights);
+    alloy_slot_params declared;
+    alloy_status status = ALLOY_OK;
+    for (int i = 0; slots[i].kind != ALLOY_SLOT_END && !status; i++) {
+        status = alloy_slot_declare(walk->config, layer, slots, i, &declared);
+        if (!status)
+            status =
+                give_module(walk, declared.site, declared.attr_name, &declared.params, held ? held[i].weights : NULL);
+    }
     return status;
 }
 
@@ -190,14 +203,13 @@ static alloy_status give_all(const struct walk *walk)
 {
     static const alloy_model nothing;
     const alloy_config *config = walk->config;
+    const alloy_residual *residual = alloy_residual_of(config);
     const alloy_model *held = walk->model ? walk->model : &nothing;
     alloy_status status = give_table(walk, ALLOY_SITE_EMBEDDING, "model.embed_tokens.weight", held->embedding);
     for (int64_t i = 0; i < config->num_hidden_layers && !status; i++)
-        status = give_layer(walk, i);
+        status = give_slots(walk, i, alloy_slots_of(residual, config, i), walk->model ? held->layers[i].slots : NULL);
     if (!status)
-        status = give_residual(walk, -1, "", ALLOY_HEAD_RESIDUAL, held->head_residual);
-    if (!status)
-        status = give_norm(walk, ALLOY_SITE_FINAL_NORM, -1, "", "norm", held->final_norm);
+        status = give_slots(walk, -1, alloy_end_slots, walk->model ? held->ends : NULL);
     bool has_head = walk->model ? held->head != held->embedding : !config->tie_word_embeddings;
     if (!status && has_head)
         status = give_table(walk, ALLOY_SITE_HEAD, "lm_head.weight", held->head);

@@ -1,10 +1,9 @@
-/* The parameters of a model, by name: what its modules declare, with the decoder's own (embedding, norms, head) around
+/* The parameters of a model, by name: what the slots of its layers declare, with the embedding and the head around
  * them.
  *
- * Names are those that save_pretrained writes for the family (names.h): model.embed_tokens.weight,
- * model.layers.I.input_layernorm.weight, model.layers.I.ATTR.NAME, model.layers.I.post_attention_layernorm.weight,
- * model.layers.I.mlp.NAME, model.norm.weight, lm_head.weight, and the residual's model.layers.I.attn_hc.NAME,
- * model.layers.I.ffn_hc.NAME and model.hc_head.NAME. */
+ * Names are those that save_pretrained writes for the family (names.h): model.embed_tokens.weight, then of each layer
+ * model.layers.I.NAME.weight and model.layers.I.ATTR.NAME for its norms and modules (extend.h, alloy_slot) and for the
+ * residual's weights, then model.hc_head.NAME, model.norm.weight, lm_head.weight. */
 #ifndef ALLOY_MODEL_PARAMETERS_H
 #define ALLOY_MODEL_PARAMETERS_H
 
@@ -42,16 +41,16 @@ alloy_status alloy_parameters_together(const alloy_config *config, alloy_paramet
  * call for all routed experts of a layer. */
 alloy_status alloy_parameters_bound(const alloy_model *model, alloy_parameter_function *each, void *user);
 
-/* attr_names of a residual's weights. */
-#define ALLOY_MIXER_RESIDUAL "attn_hc"
-#define ALLOY_FFN_RESIDUAL "ffn_hc"
-#define ALLOY_HEAD_RESIDUAL "hc_head"
+/* What a slot declares, and the struct of pointers that holds it. */
+typedef struct alloy_slot_params {
+    alloy_site site;
+    const char *attr_name;
+    size_t weights_size; /* 0: it has no weights */
+    alloy_params params;
+} alloy_slot_params;
 
-/* Flags of the norms before modules and of the final one. */
-int alloy_norm_flags(const alloy_config *config);
-
-/* What the modules of a layer declare. */
-alloy_status alloy_mixer_params(const alloy_layer *layer, alloy_params *params);
-alloy_status alloy_ffn_params(const alloy_layer *layer, alloy_params *params);
+/* Of slot `at` of a layer; layer -1: of alloy_end_slots. */
+alloy_status alloy_slot_declare(const alloy_config *config, int64_t layer, const alloy_slot *slots, int at,
+                                alloy_slot_params *out);
 
 #endif

@@ -1,37 +1,29 @@
-/* The registry of modules, and residuals: how a mixer or FFN is joined to the stream of hidden states.
+/* The registry of modules and residuals, and the list of a layer's slots (extend.h).
  *
- * A new built-in module is a file in mixers/ or ffns/ and a row in registry.c. Modules never include each other. */
+ * A new built-in module is a file in mixers/ or ffns/ and a row in registry.c, a new residual one in residuals/ and a
+ * row. Modules never include each other. */
 #ifndef ALLOY_MODULES_MODULES_H
 #define ALLOY_MODULES_MODULES_H
 
 #include "alloy/extend.h"
 
-/* How a module is joined to the residual stream. `h` is [n, streams, hidden] flattened to [n, streams * hidden]. Around
- * each module the decoder does
- *     x = before(h); y = module(norm(x)); h = after(h, y)
- * with weights of its own at each of them, and once
- *     h = begin(embedding); ... logits = head(norm(end(h)))
- * A residual whose `before` computes what its `after` needs keeps it in *carry. */
-typedef struct alloy_residual {
-    const char *name;
-    size_t weights_size, head_weights_size;                           /* pointers to alloy_weight only; 0: none */
-    bool norms_keep_f32;                                              /* the norms before modules and the final one */
-    void (*params)(alloy_params *params, const alloy_config *config); /* around one module; NULL: none */
-    void (*head_params)(alloy_params *params, const alloy_config *config); /* NULL: none */
-    int64_t (*streams)(const alloy_config *config);
-    alloy_tensor *(*begin)(alloy_pass *pass, const alloy_config *config, alloy_tensor *x); /* [n, hidden] */
-    alloy_tensor *(*end)(alloy_pass *pass, const alloy_config *config, const void *weights, alloy_tensor *h);
-    alloy_tensor *(*before)(alloy_pass *pass, const alloy_config *config, const void *weights, alloy_tensor *h,
-                            alloy_tensor **carry);
-    alloy_tensor *(*after)(alloy_pass *pass, const alloy_config *config, const void *weights, alloy_tensor *h,
-                           alloy_tensor *carry, alloy_tensor *y);
-} alloy_residual;
-
-/* The residual of a config. */
+/* The residual of a config: what residual_mode names, if anything of that name is registered, else by use_mhc. */
 const alloy_residual *alloy_residual_of(const alloy_config *config);
 
-/* Looks up each layer's modules and asks them to check their fields: FORMAT for an unknown type, RANGE for a bad field;
- * the text names the layer. */
+int64_t alloy_residual_streams(const alloy_residual *residual, const alloy_config *config);
+
+/* The slots of a layer, to ALLOY_SLOT_END. */
+const alloy_slot *alloy_slots_of(const alloy_residual *residual, const alloy_config *config, int64_t layer);
+
+/* Is it a list that can run? ARG names the residual and the slot. */
+alloy_status alloy_slots_check(const alloy_residual *residual, const alloy_slot *slots);
+
+/* ALLOY_SLOT_MIXER or _FFN: the module that slot `at` belongs to. It is the next of its READ .. ADD, or where there is
+ * none, the last before. */
+alloy_slot_kind alloy_slot_module(const alloy_slot *slots, int at);
+
+/* Looks up each layer's modules and asks them, and the residual, to check their fields: FORMAT for an unknown type,
+ * RANGE for a bad field; the text names the layer. */
 alloy_status alloy_modules_check(const alloy_config *config);
 
 /* Parameters that one module declares, in the order of its calls. */

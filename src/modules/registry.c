@@ -1,9 +1,10 @@
-/* The registry: modules that are built in, one row each, and those that plug-ins add. Lookups may run beside each
- * other; adding is done before models are opened, under a lock. */
+/* The registry: modules and residuals that are built in, one row each, and those that plug-ins add. Lookups may run
+ * beside each other; adding is done before models are opened, under a lock. */
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/names.h"
 #include "base/status.h"
 #include "base/text.h"
@@ -15,112 +16,156 @@ extern const alloy_mixer alloy_qwen3_attention, alloy_qwen3_attention_sliding, a
 extern const alloy_ffn alloy_qwen3_mlp, alloy_qwen3_moe, alloy_qwen3_5_moe, alloy_dsv4_moe, alloy_dsv4_hash_moe;
 extern const alloy_residual alloy_pre_norm, alloy_mhc;
 
-enum { MOST_MODULES = 256 };
+enum { MOST_ROWS = 256 };
 
-static const alloy_mixer *mixers[MOST_MODULES] = {
-    &alloy_qwen3_attention,    &alloy_qwen3_attention_sliding, &alloy_qwen3_5_gdn,
-    &alloy_llama_attention,    &alloy_llama_attention_sliding, &alloy_dsv4_sliding_attention,
-    &alloy_dsv4_hca_attention, &alloy_dsv4_csa_attention,
+/* Structs of one kind, each of which begins with its name. */
+struct registry {
+    const char *kind, *a_kind; /* "mixer", "a mixer" */
+    const char *key;           /* what a config calls the name */
+    const char *needs;
+    const void *rows[MOST_ROWS]; /* the last stays NULL */
 };
 
-static const alloy_ffn *ffns[MOST_MODULES] = {
-    &alloy_qwen3_mlp, &alloy_qwen3_moe, &alloy_qwen3_5_moe, &alloy_dsv4_moe, &alloy_dsv4_hash_moe,
+static struct registry mixers = {
+    .kind = "mixer",
+    .a_kind = "a mixer",
+    .key = "layer type",
+    .needs = "name, attr_name, params, forward and weights_size are needed",
+    .rows = {&alloy_qwen3_attention, &alloy_qwen3_attention_sliding, &alloy_qwen3_5_gdn, &alloy_llama_attention,
+             &alloy_llama_attention_sliding, &alloy_dsv4_sliding_attention, &alloy_dsv4_hca_attention,
+             &alloy_dsv4_csa_attention},
+};
+
+static struct registry ffns = {
+    .kind = "ffn",
+    .a_kind = "an ffn",
+    .key = "ffn type",
+    .needs = "name, attr_name, params, forward and weights_size are needed",
+    .rows = {&alloy_qwen3_mlp, &alloy_qwen3_moe, &alloy_qwen3_5_moe, &alloy_dsv4_moe, &alloy_dsv4_hash_moe},
+};
+
+static struct registry residuals = {
+    .kind = "residual",
+    .a_kind = "a residual",
+    .key = "residual mode",
+    .needs =
+        "name, the sizes of what params and head_params describe, and with streams begin, end, before and after are "
+        "needed",
+    .rows = {&alloy_pre_norm, &alloy_mhc},
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
+static const void *row_at(const struct registry *r, int index)
+{
+    return index >= 0 && index < MOST_ROWS ? r->rows[index] : NULL;
+}
+
+static const char *name_of(const void *row)
+{
+    return *(const char *const *)row;
+}
+
+static const void *find(const struct registry *r, const char *name)
+{
+    int i = 0;
+    while (r->rows[i] && strcmp(name_of(r->rows[i]), name) != 0)
+        i++;
+    return r->rows[i];
+}
+
+/* NULL and FORMAT: "unknown layer type "x", did you mean "y"?; known: a, b, c". */
+static const void *look_up(const struct registry *r, const char *name)
+{
+    const void *found = find(r, name);
+    const char *known[MOST_ROWS];
+    size_t count = 0;
+    alloy_text list = {0};
+    if (found)
+        return found;
+    for (; r->rows[count]; count++) {
+        known[count] = name_of(r->rows[count]);
+        alloy_text_format(&list, "%s%s", count ? ", " : "", known[count]);
+    }
+    const char *nearest = alloy_nearest_name(name, known, count);
+    alloy_fail(ALLOY_FORMAT, "unknown %s \"%s\"%s%s%s; known: %s", r->key, alloy_printable(name, strlen(name)),
+               nearest ? ", did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "", alloy_text_get(&list));
+    alloy_text_free(&list);
+    return NULL;
+}
+
+static alloy_status add(struct registry *r, const void *row, bool complete)
+{
+    const char *name = name_of(row);
+    alloy_status status = ALLOY_OK;
+    if (!name || !complete)
+        return alloy_fail(ALLOY_ARG, "%s %s: %s", r->kind, name ? name : "(no name)", r->needs);
+    pthread_mutex_lock(&lock);
+    int count = 0;
+    while (r->rows[count])
+        count++;
+    if (find(r, name))
+        status = alloy_fail(ALLOY_ARG, "%s %s: %s of this name exists", r->kind, name, r->a_kind);
+    else if (count == MOST_ROWS - 1)
+        status = alloy_fail(ALLOY_LIMIT, "%s %s: at most %d %ss", r->kind, name, MOST_ROWS - 1, r->kind);
+    else
+        r->rows[count] = row;
+    pthread_mutex_unlock(&lock);
+    return status;
+}
+
 const alloy_mixer *alloy_mixer_at(int index)
 {
-    return index >= 0 && index < MOST_MODULES ? mixers[index] : NULL;
+    return row_at(&mixers, index);
 }
 
 const alloy_ffn *alloy_ffn_at(int index)
 {
-    return index >= 0 && index < MOST_MODULES ? ffns[index] : NULL;
+    return row_at(&ffns, index);
 }
 
-/* FORMAT: "unknown mixer "x"; did you mean "y"? Known: a, b, c". */
-static void fail_unknown(const char *kind, const char *name, const char *const *known, size_t count)
+const alloy_residual *alloy_residual_at(int index)
 {
-    alloy_text list = {0};
-    for (size_t i = 0; i < count; i++)
-        alloy_text_format(&list, "%s%s", i ? ", " : "", known[i]);
-    const char *nearest = alloy_nearest_name(name, known, count);
-    alloy_fail(ALLOY_FORMAT, "unknown %s \"%s\"%s%s%s; known: %s", kind, alloy_printable(name, strlen(name)),
-               nearest ? ", did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "", alloy_text_get(&list));
-    alloy_text_free(&list);
+    return row_at(&residuals, index);
 }
 
 const alloy_mixer *alloy_mixer_by_name(const char *name)
 {
-    const char *known[MOST_MODULES];
-    size_t count = 0;
-    for (; count < MOST_MODULES && mixers[count]; count++) {
-        if (strcmp(mixers[count]->name, name) == 0)
-            return mixers[count];
-        known[count] = mixers[count]->name;
-    }
-    fail_unknown("layer type", name, known, count);
-    return NULL;
+    return look_up(&mixers, name);
 }
 
 const alloy_ffn *alloy_ffn_by_name(const char *name)
 {
-    const char *known[MOST_MODULES];
-    size_t count = 0;
-    for (; count < MOST_MODULES && ffns[count]; count++) {
-        if (strcmp(ffns[count]->name, name) == 0)
-            return ffns[count];
-        known[count] = ffns[count]->name;
-    }
-    fail_unknown("ffn type", name, known, count);
-    return NULL;
+    return look_up(&ffns, name);
 }
 
-static alloy_status fail_incomplete(const char *kind, const char *name)
+const alloy_residual *alloy_residual_by_name(const char *name)
 {
-    return alloy_fail(ALLOY_ARG, "%s %s: name, attr_name, params, forward and weights_size are needed", kind,
-                      name ? name : "(no name)");
+    return look_up(&residuals, name);
 }
 
-alloy_status alloy_register_mixer(const alloy_mixer *mixer)
+alloy_status alloy_register_mixer(const alloy_mixer *m)
 {
-    if (!mixer->name || !mixer->attr_name || !mixer->params || !mixer->forward || mixer->weights_size == 0)
-        return fail_incomplete("mixer", mixer->name);
-    alloy_status status = ALLOY_OK;
-    pthread_mutex_lock(&lock);
-    int i = 0;
-    for (; mixers[i] && !status; i++)
-        if (strcmp(mixers[i]->name, mixer->name) == 0)
-            status = alloy_fail(ALLOY_ARG, "mixer %s: a mixer of this name exists", mixer->name);
-    if (!status && i == MOST_MODULES - 1)
-        status = alloy_fail(ALLOY_LIMIT, "mixer %s: at most %d mixers", mixer->name, MOST_MODULES - 1);
-    if (!status)
-        mixers[i] = mixer;
-    pthread_mutex_unlock(&lock);
-    return status;
+    return add(&mixers, m, m->attr_name && m->params && m->forward && m->weights_size > 0);
 }
 
-alloy_status alloy_register_ffn(const alloy_ffn *ffn)
+alloy_status alloy_register_ffn(const alloy_ffn *f)
 {
-    if (!ffn->name || !ffn->attr_name || !ffn->params || !ffn->forward || ffn->weights_size == 0)
-        return fail_incomplete("ffn", ffn->name);
-    alloy_status status = ALLOY_OK;
-    pthread_mutex_lock(&lock);
-    int i = 0;
-    for (; ffns[i] && !status; i++)
-        if (strcmp(ffns[i]->name, ffn->name) == 0)
-            status = alloy_fail(ALLOY_ARG, "ffn %s: an ffn of this name exists", ffn->name);
-    if (!status && i == MOST_MODULES - 1)
-        status = alloy_fail(ALLOY_LIMIT, "ffn %s: at most %d ffns", ffn->name, MOST_MODULES - 1);
-    if (!status)
-        ffns[i] = ffn;
-    pthread_mutex_unlock(&lock);
-    return status;
+    return add(&ffns, f, f->attr_name && f->params && f->forward && f->weights_size > 0);
 }
 
+alloy_status alloy_register_residual(const alloy_residual *r)
+{
+    bool sizes = !r->params == !r->weights_size && !r->head_params == !r->head_weights_size;
+    return add(&residuals, r, sizes && (!r->streams || (r->begin && r->end && r->before && r->after)));
+}
+
+/* A config whose residual_mode is pre_norm may have use_mhc, which then decides. */
 const alloy_residual *alloy_residual_of(const alloy_config *config)
 {
+    const alloy_residual *named = config->residual_mode ? find(&residuals, config->residual_mode) : NULL;
+    if (named && named != &alloy_pre_norm)
+        return named;
     return config->use_mhc ? &alloy_mhc : &alloy_pre_norm;
 }
 
@@ -136,8 +181,17 @@ static alloy_status check_layer(const alloy_layer *layer)
 
 alloy_status alloy_modules_check(const alloy_config *config)
 {
+    const alloy_residual *residual = alloy_residual_of(config);
+    if (config->residual_mode && !find(&residuals, config->residual_mode))
+        alloy_warn("residual_mode: no residual \"%s\" is known: %s is used",
+                   alloy_printable(config->residual_mode, strlen(config->residual_mode)), residual->name);
+    alloy_status status = residual->check ? residual->check(config) : ALLOY_OK;
+    if (status)
+        return status;
     for (int64_t i = 0; i < config->num_hidden_layers; i++) {
-        alloy_status status = check_layer(&config->layers[i]);
+        status = check_layer(&config->layers[i]);
+        if (!status)
+            status = alloy_slots_check(residual, alloy_slots_of(residual, config, i));
         if (status) {
             char where[48];
             snprintf(where, sizeof where, "layer %lld", (long long)i);

@@ -10,7 +10,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 
-enum { LOOK_BACK = 4 }; /* rows between the two halves of a residual */
+enum { LOOK_BACK = 4 }; /* rows between what is before a module and what is after it */
 
 /* ---- Names ------------------------------------------------------------------------------------------------------- */
 
@@ -90,11 +90,11 @@ static bool same_site(const alloy_site *a, const alloy_site *b)
     return a->kind == b->kind && a->layer == b->layer && a->module == b->module;
 }
 
-/* The row of this site if it is one of the last few; -1. Only residuals come back to a row that is not the last. */
+/* The row of this site if it is one of the last few; -1. Residuals and norms come back to one after their module. */
 static int64_t find_row(const alloy_roofline *r, const alloy_site *site)
 {
-    int64_t last = r->row_count - 1, first = site->kind == ALLOY_SITE_RESIDUAL ? last - LOOK_BACK : last;
-    for (int64_t i = last; i >= 0 && i >= first; i--)
+    int64_t last = r->row_count - 1;
+    for (int64_t i = last; i >= 0 && i >= last - LOOK_BACK; i--)
         if (same_site(&r->rows[i].site, site))
             return i;
     return -1;
@@ -142,12 +142,13 @@ static void new_row(alloy_roofline *r, const alloy_site *site, int64_t work)
 static alloy_module_work *work_of(alloy_roofline *r, const alloy_site *site)
 {
     int64_t row = find_row(r, site);
-    if (row >= 0)
-        return &r->works[r->rows[row].work];
     if (site->like != site->layer) { /* `like` has been read before */
-        new_row(r, site, r->rows[r->places[place_of(r, site)][site->like]].work);
+        if (row < 0)
+            new_row(r, site, r->rows[r->places[place_of(r, site)][site->like]].work);
         return NULL;
     }
+    if (row >= 0)
+        return &r->works[r->rows[row].work];
     int64_t work = new_work(r);
     if (work < 0)
         return NULL;

@@ -33,7 +33,7 @@ static void touch_the_model(const char *folder, bool no_mmap)
     alloy_model *model;
     if (alloy_cli_open_model(&model, &common, folder) || truncate(path_in(folder, "model.safetensors"), 4096))
         _exit(99);
-    touch(model->final_norm->data);
+    touch(alloy_norm_weight(&model->ends[ALLOY_END_NORM])->data);
 }
 
 static void *touch_in_a_thread(void *data)
@@ -51,7 +51,8 @@ static void touch_the_third_of_three_models_in_a_thread(const char *folder, bool
         if (alloy_cli_open_model(&models[i], &common, i == 2 ? folder : MOBY))
             _exit(99);
     if (truncate(path_in(folder, "model.safetensors"), 4096) ||
-        pthread_create(&thread, NULL, touch_in_a_thread, (void *)models[2]->final_norm->data))
+        pthread_create(&thread, NULL, touch_in_a_thread,
+                       (void *)alloy_norm_weight(&models[2]->ends[ALLOY_END_NORM])->data))
         _exit(99);
     pthread_join(thread, NULL);
 }

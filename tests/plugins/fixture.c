@@ -23,7 +23,8 @@ enum { MIXER_SIZE = sizeof(alloy_mixer) };
 
 #ifndef FIXTURE_NO_INFO
 __attribute__((visibility("default"))) const alloy_plugin_info alloy_plugin = {
-    ABI, MIXER_SIZE, sizeof(alloy_ffn), sizeof(struct alloy_config), sizeof(alloy_op), "fixture"};
+    ABI,      MIXER_SIZE, sizeof(alloy_ffn), sizeof(struct alloy_config), sizeof(alloy_op), sizeof(alloy_residual),
+    "fixture"};
 #endif
 
 struct weights {

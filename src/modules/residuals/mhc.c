@@ -66,6 +66,7 @@ static alloy_tensor *end(alloy_pass *p, const alloy_config *c, const void *weigh
 
 const alloy_residual alloy_mhc = {
     .name = "mhc",
+    .summary = "manifold-constrained hyper-connections: hc_mult streams",
     .weights_size = sizeof(struct weights),
     .head_weights_size = sizeof(struct weights),
     .norms_keep_f32 = true,

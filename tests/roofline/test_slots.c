@@ -1,0 +1,48 @@
+/* What a count makes of lists of slots (model/lists.h): their norms and sums, however equal layers are folded. */
+#include "model/lists.h"
+
+#include "alloy/roofline.h"
+#include "described.h"
+
+static alloy_work total_of(const alloy_model *model, const int64_t *experts_read)
+{
+    alloy_roofline *r;
+    alloy_roofline_sequences one = {1, TOKENS, 0};
+    alloy_roofline_options options = {.accounting = ALLOY_EXACT,
+                                      .sequences = &one,
+                                      .sequences_count = 1,
+                                      .all_logits = true,
+                                      .routing = experts_read ? ALLOY_ROUTING_GIVEN : ALLOY_ROUTING_EVEN,
+                                      .experts_read = experts_read};
+    expect_ok(alloy_roofline_open(&r, model, &options));
+    alloy_work total = *alloy_roofline_total(r);
+    alloy_roofline_close(r);
+    return total;
+}
+
+/* Of lists that differ in norms and sums: 4 operations an element of a norm, and its weight is read; 1 of a sum. */
+static void a_count_follows_the_list(void **state)
+{
+    (void)state;
+    static const int64_t none[LAYERS];
+    alloy_work first = {0};
+    for (int i = 0; i < LISTS; i++) {
+        struct described d = describe_text(lists[i].config);
+        alloy_work once = total_of(d.model, NULL), each = total_of(d.model, none);
+        assert_memory_equal(&once, &each, sizeof once); /* equal layers are counted once, and only those */
+        first = i == 0 ? once : first;
+        int more = lists[i].norms - lists[0].norms;
+        assert_int_equal(once.tensor_flops - first.tensor_flops, 0);
+        assert_int_equal(once.vector_flops - first.vector_flops,
+                         (4 * more + lists[i].sums - lists[0].sums) * TOKENS * HIDDEN);
+        assert_int_equal(once.read[ALLOY_TRAFFIC_WEIGHTS] - first.read[ALLOY_TRAFFIC_WEIGHTS],
+                         more * HIDDEN * (int)sizeof(float));
+        forget(&d);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_count_follows_the_list)};
+    return cmocka_run_group_tests(tests, register_lists, NULL);
+}
