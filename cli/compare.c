@@ -1,4 +1,5 @@
-/* alloy compare: a model against a file of reference tensors, or against another model, layer by layer. */
+/* alloy compare: a model against a file of reference tensors, another model, or itself in double precision, layer by
+ * layer. */
 #include "base/status.h"
 #include "comparison.h"
 #include "ids.h"
@@ -9,6 +10,7 @@
 typedef struct compare_options {
     alloy_cli_common common;
     const char *reference;
+    bool oracle;
     alloy_cli_number tolerance;
 } compare_options;
 
@@ -16,6 +18,7 @@ static alloy_compare_options options_of(const compare_options *o)
 {
     return (alloy_compare_options){.size = sizeof(alloy_compare_options),
                                    .tolerance = o->tolerance.value,
+                                   .judged = o->tolerance.given,
                                    .no_mmap = o->common.no_mmap,
                                    .progress = alloy_cli_progress_of,
                                    .user = "tokens"};
@@ -57,16 +60,34 @@ static alloy_status against_model(alloy_cli_job *job, alloy_comparison **compari
     return status;
 }
 
+static alloy_status against_oracle(alloy_cli_job *job, alloy_comparison **comparison)
+{
+    const alloy_compare_options options = options_of(job->options);
+    alloy_status status = alloy_cli_draw_ids(job, alloy_model_context(job->model));
+    return status ? status : alloy_compare_oracle(comparison, job->session, job->ids.ids, job->ids.count, &options);
+}
+
+static alloy_status compare(alloy_cli_job *job, alloy_comparison **comparison)
+{
+    const compare_options *o = job->options;
+    if (!o->oracle == !o->reference)
+        return alloy_fail(ALLOY_ARG, "what to compare with: REFERENCE or --oracle, one of the two");
+    if (o->oracle)
+        return against_oracle(job, comparison);
+    bool against_file = alloy_cli_is_file(o->reference) || alloy_cli_is_safetensors(o->reference);
+    return against_file ? against_reference(job, comparison) : against_model(job, comparison);
+}
+
 static alloy_status run(alloy_cli_job *job)
 {
     const compare_options *o = job->options;
+    const char *reference = o->oracle ? "the oracle" : o->reference;
     alloy_comparison *comparison = NULL;
-    bool against_file = alloy_cli_is_file(o->reference) || alloy_cli_is_safetensors(o->reference);
-    alloy_status status = against_file ? against_reference(job, &comparison) : against_model(job, &comparison);
+    alloy_status status = compare(job, &comparison);
     if (!status)
-        status = alloy_cli_comparison_print(comparison, o->reference, job->common);
+        status = alloy_cli_comparison_print(comparison, reference, job->common);
     if (!status)
-        status = alloy_comparison_status(comparison, job->common->model, o->reference);
+        status = alloy_comparison_status(comparison, job->common->model, reference);
     alloy_comparison_close(comparison);
     return status;
 }
@@ -78,6 +99,7 @@ static const alloy_cli_place places[] = {
     {.name = "REFERENCE",
      .offset = OPTION(reference),
      .use = ALLOY_CLI_READS,
+     .optional = true,
      .help = "a safetensors file with input_ids, logits, hidden.I and greedy; or another model, which runs the ids of "
              "the flags"},
     {0},
@@ -86,12 +108,17 @@ static const alloy_cli_place places[] = {
 static const alloy_cli_option flags[] = {
     ALLOY_CLI_IDS_FLAGS,
     ALLOY_CLI_DRAW_FLAGS,
+    {.name = "oracle",
+     .kind = ALLOY_CLI_SWITCH,
+     .offset = OPTION(oracle),
+     .help = "in place of REFERENCE: the same model in double precision, which takes the same experts and entries"},
     {.name = "tolerance",
      .kind = ALLOY_CLI_NUMBER,
      .offset = OPTION(tolerance),
      .value = "X",
      .most = 1e9,
-     .help = "two models: the largest difference that passes (default: 0, identical)"},
+     .help = "two models: the largest difference that passes (default: 0, identical); with --oracle: the largest "
+             "error (default: any that is finite)"},
     ALLOY_CLI_CHUNK_FLAG,
     {0},
 };
@@ -107,8 +134,11 @@ const alloy_cli_command alloy_cli_compare = {
              "its error and layers within the larger of the two. Greedy ids must be equal. With --num-layers logits "
              "are compared when the reference is of as many layers. script/reference makes references of models that "
              "do not fit in memory. Two models are compared with each other in the same way, the second as the "
-             "reference. Exit code 1 when something departs.",
-    .examples = "  alloy compare tests/golden/qwen3 tests/golden/qwen3/expected.safetensors\n"
+             "reference. With --oracle the reference is the model itself, every op in double precision: what float32 "
+             "costs, of any composition and without another program; experts and entries that double precision would "
+             "have chosen otherwise are listed. Exit code 1 when something departs.",
+    .examples = "  alloy compare MODEL --oracle --tokens 100\n"
+                "  alloy compare tests/golden/qwen3 tests/golden/qwen3/expected.safetensors\n"
                 "  alloy compare MODEL first.safetensors --num-layers 2\n"
                 "  alloy compare MODEL OTHER --ids-file prompt.json --tolerance 1e-3\n",
     .places = places,

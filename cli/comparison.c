@@ -6,6 +6,8 @@
 #include "output.h"
 #include "table.h"
 
+enum { MOST_OTHERS = 10 }; /* choices that are printed for people */
+
 static bool is_of_models(const alloy_comparison *c)
 {
     return c->dtype == ALLOY_DTYPE_NONE;
@@ -98,6 +100,18 @@ static void print_ends(const alloy_comparison *c)
                         (long long)c->reference_layers, (long long)c->layers_run);
 }
 
+static void print_others(const alloy_comparison *c)
+{
+    alloy_cli_print("choices that double precision would make otherwise: %lld\n", (long long)c->other_count);
+    for (int64_t i = 0; i < c->other_count && i < MOST_OTHERS; i++) {
+        const alloy_oracle_choice *o = &c->others[i];
+        alloy_cli_print("  layer %lld, token %lld: %lld of %s, by a gap of %.3g\n", (long long)o->layer,
+                        (long long)o->token, (long long)o->others, o->op, o->gap);
+    }
+    if (c->other_count > MOST_OTHERS)
+        alloy_cli_print("  and %lld more (--json lists all)\n", (long long)(c->other_count - MOST_OTHERS));
+}
+
 static void print_table(const alloy_comparison *c)
 {
     alloy_table table;
@@ -117,6 +131,8 @@ static void print_table(const alloy_comparison *c)
     }
     alloy_cli_table_print(&table);
     print_ends(c);
+    if (c->has_others)
+        print_others(c);
     print_departure(c);
     alloy_cli_print("%s\n", verdict(c->passed));
 }
@@ -191,6 +207,21 @@ static void write_choices(alloy_json_writer *w, const alloy_choices *choices)
     alloy_json_write_object_end(w);
 }
 
+static void write_others(alloy_json_writer *w, const alloy_comparison *c)
+{
+    alloy_json_field_array(w, "chosen_otherwise");
+    for (int64_t i = 0; i < c->other_count; i++) {
+        alloy_json_write_object(w);
+        alloy_json_field_int64(w, "layer", c->others[i].layer);
+        alloy_json_field_int64(w, "token", c->others[i].token);
+        alloy_json_field_text(w, "op", c->others[i].op);
+        alloy_json_field_int64(w, "others", c->others[i].others);
+        alloy_json_field_double(w, "gap", c->others[i].gap);
+        alloy_json_write_object_end(w);
+    }
+    alloy_json_write_array_end(w);
+}
+
 static alloy_status print_json(const alloy_comparison *c, const char *model, const char *reference)
 {
     alloy_cli_document document;
@@ -216,6 +247,8 @@ static alloy_status print_json(const alloy_comparison *c, const char *model, con
         alloy_json_field_bool(w, "passed", greedy_passed(c));
         alloy_json_write_object_end(w);
     }
+    if (c->has_others)
+        write_others(w, c);
     alloy_json_write_key(w, "first_layer_that_departs");
     if (c->first_departure < c->layer_count)
         alloy_json_write_int64(w, c->first_departure);

@@ -259,6 +259,9 @@ typedef struct alloy_session_options {
     const char *cpu;
     int64_t chunk;        /* most tokens of one forward; longer batches are divided. 0: 512 */
     alloy_dtype kv_dtype; /* of keys and values in caches: F32 (also 0), BF16 or F16, rounded once when appended */
+    /* where ops run: "cpu" (also NULL), or "fp64": everything in double precision, slowly, for comparison. There
+     * kv_dtype is 0, and logits and hidden states are doubles (logits_f64, hidden_f64 below) */
+    const char *backend;
 } alloy_session_options;
 
 ALLOY_API alloy_status alloy_session_open(alloy_session **out, const alloy_model *model,
@@ -305,10 +308,16 @@ typedef void alloy_hidden_function(void *user, int64_t layer, int64_t sequence, 
  * and chunk. */
 typedef void alloy_routed_function(void *user, int64_t layer, int64_t experts, int64_t count, const int32_t *chosen);
 
+/* The same in double precision, of a session whose backend is "fp64". */
+typedef void alloy_hidden_f64_function(void *user, int64_t layer, int64_t sequence, int64_t first, int64_t rows,
+                                       int64_t width, const double *hidden);
+
 typedef struct alloy_forward_options {
     alloy_logits_rows logits;
-    alloy_hidden_function *hidden; /* may be NULL */
-    alloy_routed_function *routed; /* may be NULL */
+    alloy_hidden_function *hidden;         /* may be NULL */
+    alloy_routed_function *routed;         /* may be NULL */
+    double *logits_f64;                    /* of an "fp64" session, in place of `logits`; NULL where none are wanted */
+    alloy_hidden_f64_function *hidden_f64; /* likewise, in place of `hidden`; may be NULL */
     /* after each chunk; may be NULL; false stops with ALLOY_OK at `done` tokens */
     bool (*progress)(void *user, int64_t done, int64_t tokens);
     void *user;

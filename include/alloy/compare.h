@@ -80,6 +80,42 @@ ALLOY_API alloy_status alloy_capture_write(const alloy_capture *capture, const c
 /* Writes {"LAYER": [tokens of each expert], ...} of the layers that route: what `alloy roofline --routing` reads. */
 ALLOY_API alloy_status alloy_capture_write_routing(const alloy_capture *capture, const char *path);
 
+/* ---- The oracle ---------------------------------------------------------------------------------------------------
+ *
+ * A model's numbers beside those that it would have in double precision, whatever it is composed of: the error of its
+ * arithmetic, without a reference. Both runs take the same weights; FP8 and FP4 ones are what docs/files.md says. Where
+ * a run chooses experts or entries, the run in double precision follows the other one, so that an error is never a
+ * different choice; what it would have chosen is told.
+ *
+ * An op of a plug-in runs in F32 in both, on inputs rounded to it. */
+
+/* Rows of one layer's output, or of the logits (layer -1): `computed` in F32, `right` in double precision. Rows come in
+ * rising order within a layer; anything but ALLOY_OK stops with it. */
+typedef alloy_status alloy_oracle_rows_function(void *user, int64_t layer, int64_t first, int64_t rows, int64_t width,
+                                                const float *computed, const double *right);
+
+/* A top-k that double precision would have chosen otherwise. */
+typedef struct alloy_oracle_choice {
+    const char *op; /* "route_softmax", "choose_entries", ... */
+    int64_t layer, token;
+    int64_t others; /* so many of the k */
+    double gap; /* the best that it leaves out, less the worst that it takes in its place: what they are ranked by */
+} alloy_oracle_choice;
+
+typedef struct alloy_oracle_options {
+    size_t size; /* sizeof(alloy_oracle_options) */
+    alloy_oracle_rows_function *rows;
+    bool hidden;                                                   /* layers too, not the logits alone */
+    void (*choice)(void *user, const alloy_oracle_choice *choice); /* may be NULL */
+    alloy_progress_function *progress;                             /* may be NULL; by `progress_user` */
+    void *user, *progress_user;
+} alloy_oracle_options;
+
+/* Runs `ids` [count], one sequence, in `session` (of the backend "cpu") and in double precision. Memory: a chunk of
+ * every layer's output where `hidden`, and of the logits, in both. */
+ALLOY_API alloy_status alloy_oracle_run(alloy_session *session, const int64_t *ids, int64_t count,
+                                        const alloy_oracle_options *options);
+
 /* ---- Comparisons --------------------------------------------------------------------------------------------------
  *
  * docs/compare.md has the bounds and where they are from. */
@@ -124,15 +160,19 @@ typedef struct alloy_comparison {
     int64_t greedy_count, greedy_equal;   /* ids of greedy decoding; those before the first that differs */
     bool ends_differ;                     /* logits and greedy ids are of different numbers of layers: not compared */
     int64_t layers_run, reference_layers; /* layers before the logits of each */
-    bool passed;                          /* all of it */
+    bool has_others;                      /* the oracle's: */
+    alloy_oracle_choice *others;          /* [other_count] choices that double precision would make otherwise */
+    int64_t other_count;
+    bool passed; /* all of it */
 } alloy_comparison;
 
 typedef struct alloy_compare_options {
-    size_t size;                       /* sizeof (alloy_compare_options) */
-    double tolerance;                  /* two models: the largest difference that passes */
-    bool no_mmap;                      /* read the reference's file into memory instead of mapping it */
+    size_t size;      /* sizeof (alloy_compare_options) */
+    double tolerance; /* two models: the largest difference that passes; the oracle: the largest error, if `judged` */
+    bool no_mmap;     /* read the reference's file into memory instead of mapping it */
     alloy_progress_function *progress; /* may be NULL */
     void *user;
+    bool judged; /* the oracle: false: whatever is finite passes, for how far float32 may be is not known */
 } alloy_compare_options;
 
 /* Compares with a file of reference tensors, as tests/golden has and script/reference writes: input_ids [T]; logits
@@ -145,6 +185,10 @@ ALLOY_API alloy_status alloy_compare_reference(alloy_comparison **out, alloy_ses
 /* Compares two models on the same ids, `other` as the reference, and how both go on greedily. */
 ALLOY_API alloy_status alloy_compare_models(alloy_comparison **out, alloy_session *session, alloy_session *other,
                                             const int64_t *ids, int64_t count, const alloy_compare_options *options);
+
+/* Compares a model with itself in double precision (above): every layer and the logits. */
+ALLOY_API alloy_status alloy_compare_oracle(alloy_comparison **out, alloy_session *session, const int64_t *ids,
+                                            int64_t count, const alloy_compare_options *options);
 
 /* Have two models the shapes that alloy_compare_models needs? ARG where they have not. */
 ALLOY_API alloy_status alloy_compare_check(const alloy_model *model, const alloy_model *other);

@@ -179,6 +179,11 @@ static inline float *alloy_f32(const alloy_tensor *x)
     return (float *)alloy_tensor_memory(x);
 }
 
+static inline double *alloy_f64(const alloy_tensor *x)
+{
+    return (double *)alloy_tensor_memory(x);
+}
+
 static inline int32_t *alloy_i32(const alloy_tensor *x)
 {
     return (int32_t *)alloy_tensor_memory(x);

@@ -139,8 +139,10 @@ static alloy_status end(alloy_comparison *c, alloy_status status, alloy_comparis
 
 void alloy_comparison_close(alloy_comparison *c)
 {
-    if (c)
+    if (c) {
         alloy_memory_free(c->layers);
+        alloy_memory_free(c->others);
+    }
     alloy_memory_free(c);
 }
 
@@ -318,5 +320,77 @@ alloy_status alloy_compare_models(alloy_comparison **out, alloy_session *session
     alloy_capture_close(kept);
     alloy_ids_free(&mine);
     alloy_ids_free(&theirs);
+    return end(c, status, out);
+}
+
+/* ---- Against the oracle ------------------------------------------------------------------------------------------ */
+
+struct against_oracle {
+    alloy_comparison *comparison;
+    int64_t capacity;    /* of its others */
+    alloy_status status; /* of keep_other */
+};
+
+static alloy_status compare_right(void *user, int64_t layer, int64_t first, int64_t rows, int64_t width,
+                                  const float *computed, const double *right)
+{
+    const struct against_oracle *o = user;
+    alloy_comparison *c = o->comparison;
+    alloy_distance *distance = &(layer < 0 ? &c->logits : &c->layers[layer])->distance;
+    for (int64_t token = first; token < first + rows; token++, computed += width, right += width) {
+        alloy_distance_add(distance, token, right, computed, width);
+        if (layer < 0)
+            alloy_choices_add(&c->choices, token, right, computed, width);
+    }
+    return o->status;
+}
+
+static void keep_other(void *user, const alloy_oracle_choice *choice)
+{
+    struct against_oracle *o = user;
+    alloy_comparison *c = o->comparison;
+    alloy_oracle_choice *grown = alloy_memory_grow(c->others, c->other_count, &o->capacity, sizeof *grown);
+    if (!grown) {
+        o->status = ALLOY_NOMEM;
+        return;
+    }
+    c->others = grown;
+    c->others[c->other_count++] = *choice;
+}
+
+/* Without a bound whatever is finite passes. */
+static void judge_by_oracle(alloy_compared *row, const alloy_compare_options *options)
+{
+    row->theirs = NAN;
+    pass_within(row, options->judged ? options->tolerance : NAN);
+    if (!options->judged)
+        row->passed = row->distance.not_finite == 0;
+}
+
+alloy_status alloy_compare_oracle(alloy_comparison **out, alloy_session *session, const int64_t *ids, int64_t count,
+                                  const alloy_compare_options *given)
+{
+    alloy_compare_options options;
+    alloy_comparison *c = NULL;
+    *out = NULL;
+    alloy_status status = begin(&c, &options, given, session->model);
+    if (status)
+        return end(c, status, out);
+    c->dtype = ALLOY_F64;
+    c->tokens = count;
+    c->has_logits = c->has_others = true;
+    c->layer_count = c->layers_run = c->reference_layers = session->model->config.num_hidden_layers;
+    struct against_oracle oracle = {.comparison = c};
+    status = alloy_oracle_run(session, ids, count,
+                              &(alloy_oracle_options){.size = sizeof(alloy_oracle_options),
+                                                      .rows = compare_right,
+                                                      .hidden = true,
+                                                      .choice = keep_other,
+                                                      .progress = options.progress,
+                                                      .user = &oracle,
+                                                      .progress_user = options.user});
+    for (int64_t i = 0; i < c->layer_count; i++)
+        judge_by_oracle(&c->layers[i], &options);
+    judge_by_oracle(&c->logits, &options);
     return end(c, status, out);
 }

@@ -136,6 +136,6 @@ alloy_status alloy_cache_reserve(alloy_cache *cache, int64_t length)
 void alloy_cache_clear(alloy_cache *cache)
 {
     for (int64_t i = 0; i < cache->model->config.num_hidden_layers; i++)
-        alloy_state_clear(&cache->blocks[i], cache->model->layers[i].state);
+        alloy_state_clear(&cache->blocks[i], cache->model->layers[i].state, cache->rows_dtype);
     cache->length = 0;
 }

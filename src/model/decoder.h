@@ -13,7 +13,7 @@ typedef struct alloy_decode {
     const int64_t *ids;        /* [tokens]; NULL in count */
     const int64_t *rows;       /* [row_count] rows of the batch whose logits are wanted; NULL in count */
     int64_t row_count;
-    float *logits;                    /* [row_count, vocab]; NULL in count */
+    void *logits;                     /* [row_count, vocab] of the backend's dtype; NULL in count */
     alloy_layer_function *each_layer; /* may be NULL */
     void *user;
 } alloy_decode;

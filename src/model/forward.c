@@ -15,7 +15,7 @@ struct work {
     const alloy_sequence *sequences;
     int64_t count; /* sequences */
     const alloy_forward_options *options;
-    float *logits;            /* next row to be written */
+    void *logits;             /* next row to be written, of the backend's dtype; NULL: none */
     int64_t tokens, done;     /* in all; in finished passes */
     int64_t sequence, offset; /* the next token: number `offset` of sequence `sequence` */
 
@@ -51,10 +51,22 @@ static alloy_status check_sequence(const struct work *w, int64_t i)
     return ALLOY_OK;
 }
 
-static alloy_status check(struct work *w)
+static bool is_f64(const alloy_session *session)
 {
+    return session->backend->dtype == ALLOY_F64;
+}
+
+/* `floats`: the caller's room for logits in F32. */
+static alloy_status check(struct work *w, const float *floats)
+{
+    const alloy_forward_options *o = w->options;
     if (w->count < 1)
         return alloy_fail(ALLOY_ARG, "no sequences");
+    if (is_f64(w->session) ? floats || o->hidden : o->logits_f64 || o->hidden_f64)
+        return alloy_fail(ALLOY_ARG, "a session of backend %s gives logits and hidden states in %s",
+                          w->session->backend->name, alloy_dtype_name(w->session->backend->dtype));
+    if (!w->logits && o->logits != ALLOY_LOGITS_NONE)
+        return alloy_fail(ALLOY_ARG, "logits are asked for, but there is no room for them");
     alloy_status status = alloy_weights_check(w->session->model->weights);
     for (int64_t i = 0; i < w->count && !status; i++) {
         status = check_sequence(w, i);
@@ -142,8 +154,12 @@ static void show_layer(void *user, int64_t layer, const alloy_tensor *h)
         int64_t sequence = w->span_sequence[i], width = alloy_row_size(h);
         const alloy_span *span = &w->spans[i];
         int64_t begin = sequence == w->sequence ? w->offset - span->count : w->sequences[sequence].count - span->count;
-        w->options->hidden(w->options->user, layer, sequence, begin, span->count, width,
-                           alloy_f32(h) + span->first * width);
+        if (h->dtype == ALLOY_F64)
+            w->options->hidden_f64(w->options->user, layer, sequence, begin, span->count, width,
+                                   alloy_f64(h) + span->first * width);
+        else
+            w->options->hidden(w->options->user, layer, sequence, begin, span->count, width,
+                               alloy_f32(h) + span->first * width);
     }
 }
 
@@ -167,13 +183,17 @@ static alloy_status run_pass(struct work *w, int64_t tokens)
                        .routed = w->options->routed,
                        .routed_user = w->options->user,
                        .watch = s->watch,
-                       .watch_user = s->watch_user};
+                       .watch_user = s->watch_user,
+                       .observe = s->observe,
+                       .observe_user = s->observe_user,
+                       .follow = s->follow,
+                       .follow_user = s->follow_user};
     alloy_decode decode = {.states = w->states,
                            .ids = w->ids,
                            .rows = w->rows,
                            .row_count = w->rows_wanted,
                            .logits = w->logits,
-                           .each_layer = w->options->hidden ? show_layer : NULL,
+                           .each_layer = w->options->hidden || w->options->hidden_f64 ? show_layer : NULL,
                            .user = w};
     alloy_arena_mark mark = alloy_arena_here(s->arena), tables = alloy_arena_here(s->tables);
     if (pass.residency)
@@ -191,14 +211,16 @@ static bool finish_pass(struct work *w, int64_t tokens)
 {
     for (int64_t i = 0; i < w->span_count; i++)
         w->sequences[w->span_sequence[i]].cache->length += w->spans[i].count;
-    w->logits += w->logits ? w->rows_wanted * w->session->model->config.vocab_size : 0;
+    size_t row =
+        (size_t)w->session->model->config.vocab_size * (size_t)alloy_dtype_bits(w->session->backend->dtype) / 8;
+    w->logits = w->logits ? (char *)w->logits + (size_t)w->rows_wanted * row : NULL;
     w->done += tokens;
     return !w->options->progress || w->options->progress(w->options->user, w->done, w->tokens);
 }
 
-static alloy_status run(struct work *w)
+static alloy_status run(struct work *w, const float *floats)
 {
-    alloy_status status = check(w);
+    alloy_status status = check(w, floats);
     if (!status)
         status = make_room(w);
     while (!status && w->done < w->tokens) {
@@ -222,9 +244,9 @@ alloy_status alloy_forward(alloy_session *session, const alloy_sequence *sequenc
     struct work w = {.session = session,
                      .sequences = sequences,
                      .count = count,
-                     .logits = logits,
+                     .logits = is_f64(session) ? (void *)(options ? options->logits_f64 : NULL) : logits,
                      .options = options ? options : &defaults};
-    alloy_status status = run(&w);
+    alloy_status status = run(&w, logits);
     free_room(&w);
     return status;
 }

@@ -1,23 +1,43 @@
 /* Sessions (alloy.h, session.h). */
 #include "model/session.h"
 
+#include <string.h>
+
+#include "backends/fp64/fp64.h"
 #include "base/memory.h"
 #include "base/status.h"
 
 enum { DEFAULT_CHUNK = 512, MOST_CHUNK = 1 << 20 };
 
+static const alloy_backend *backend_named(const char *name)
+{
+    static const alloy_backend *const backends[] = {&alloy_cpu, &alloy_fp64};
+    for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
+        if (strcmp(backends[i]->name, name) == 0)
+            return backends[i];
+    alloy_fail(ALLOY_ARG, "unknown backend \"%s\"; known: cpu, fp64", alloy_printable(name, strlen(name)));
+    return NULL;
+}
+
 static alloy_status fill(alloy_session *s, const alloy_model *model, const alloy_session_options *options)
 {
     s->model = model;
-    s->backend = &alloy_cpu;
+    s->backend = options->backend ? backend_named(options->backend) : &alloy_cpu;
+    if (!s->backend)
+        return alloy_last_status();
     s->chunk = options->chunk ? options->chunk : DEFAULT_CHUNK;
     s->kv_dtype = options->kv_dtype ? options->kv_dtype : ALLOY_F32;
     if (!model->weights)
         return alloy_fail(ALLOY_ARG, "this model has no weights: it was described by a config alone");
     if (s->chunk < 1 || s->chunk > MOST_CHUNK)
         return alloy_fail(ALLOY_RANGE, "chunk: %lld tokens, expected 1 to %d", (long long)s->chunk, MOST_CHUNK);
+    if (s->backend->dtype == ALLOY_F64 && options->kv_dtype)
+        return alloy_fail(ALLOY_ARG, "kv_dtype: %s, but the backend %s keeps F64", alloy_dtype_name(s->kv_dtype),
+                          s->backend->name);
     if (s->kv_dtype != ALLOY_F32 && s->kv_dtype != ALLOY_BF16 && s->kv_dtype != ALLOY_F16)
         return alloy_fail(ALLOY_ARG, "kv_dtype: %s, expected F32, BF16 or F16", alloy_dtype_name(s->kv_dtype));
+    if (s->backend->dtype == ALLOY_F64)
+        s->kv_dtype = ALLOY_F64;
     s->kernels = alloy_kernels_wanted(options->cpu);
     if (!s->kernels)
         return alloy_last_status();

@@ -16,8 +16,13 @@ struct alloy_session {
     int64_t chunk;               /* most tokens of one pass */
     alloy_dtype kv_dtype;        /* of caches: F32, BF16, F16 */
     alloy_arena *arena, *tables; /* of the pass that runs */
-    alloy_site_function *watch;  /* of its passes; NULL */
+    /* Of its passes; NULL. */
+    alloy_site_function *watch;
     void *watch_user;
+    alloy_observe_function *observe;
+    void *observe_user;
+    alloy_follow_function *follow;
+    void *follow_user;
 };
 
 #endif

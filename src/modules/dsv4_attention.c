@@ -99,7 +99,7 @@ alloy_tensor *alloy_dsv4_attend(alloy_pass *p, const alloy_config *c, const stru
     q = alloy_rotary_pairs(p, alloy_rms_norm(p, q, NULL, c->rms_norm_eps, false), rope, rotated, false);
     alloy_tensor *kv = alloy_rms_norm(p, alloy_linear(p, x, w->kv_proj, NULL), w->kv_norm, c->rms_norm_eps, false);
     kv = alloy_rotary_pairs(p, alloy_heads(p, kv, 1), rope, rotated, false);
-    float scale = (float)(1 / sqrt((double)c->head_dim));
+    double scale = 1 / sqrt((double)c->head_dim);
     alloy_tensor *y = alloy_shared_kv_attention(p, q, alloy_append(p, s, ALLOY_DSV4_WINDOW, kv), entries, chosen,
                                                 w->sinks, scale, c->sliding_window);
     y = alloy_flatten(p, alloy_rotary_pairs(p, y, rope, rotated, true));

@@ -112,7 +112,7 @@ static alloy_tensor *attend(alloy_pass *p, const alloy_config *c, const struct a
     }
     q = positioned(p, c, alloy_heads(p, q, heads), w->q_norm);
     k = positioned(p, c, k, w->k_norm);
-    float scale = (float)(1 / sqrt((double)c->head_dim));
+    double scale = 1 / sqrt((double)c->head_dim);
     alloy_tensor *y =
         alloy_attention(p, q, alloy_append(p, s, KEYS, k), alloy_append(p, s, VALUES, v), kv_heads, scale, window);
     y = alloy_flatten(p, y);

@@ -40,10 +40,10 @@ alloy_tensor *alloy_linear(alloy_pass *p, alloy_tensor *x, const alloy_weight *w
     return y ? alloy_apply(p, &alloy_op_linear, &(alloy_args){.in = {x}, .out = {y}, .weight = {w, bias}}) : NULL;
 }
 
-alloy_tensor *alloy_linear_into(alloy_pass *p, alloy_tensor *x, const alloy_weight *w, float *data)
+alloy_tensor *alloy_linear_into(alloy_pass *p, alloy_tensor *x, const alloy_weight *w, void *data)
 {
     if (alloy_pass_stopped(p, x) || !fits(p, x, w, NULL))
         return NULL;
-    alloy_tensor *y = alloy_tensor_over(p, data, ALLOY_F32, 2, (int64_t[]){x->shape[0], w->shape[0]});
+    alloy_tensor *y = alloy_tensor_over(p, data, alloy_pass_dtype(p), 2, (int64_t[]){x->shape[0], w->shape[0]});
     return y ? alloy_apply(p, &alloy_op_linear, &(alloy_args){.in = {x}, .out = {y}, .weight = {w}}) : NULL;
 }

@@ -1,6 +1,7 @@
 /* Passes: tensors, errors, the reading of an op (pass.h). */
 #include "ops/pass.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -58,6 +59,16 @@ void *alloy_pass_not_finite(alloy_pass *p, const char *what)
     return alloy_pass_fail(p, ALLOY_RANGE, "%s is not finite", what);
 }
 
+bool alloy_tensor_is_finite(const alloy_pass *p, const alloy_tensor *x)
+{
+    if (x->dtype == ALLOY_F32)
+        return p->kernels->all_finite(alloy_f32(x), alloy_tensor_size(x));
+    for (int64_t i = 0; i < alloy_tensor_size(x); i++)
+        if (!isfinite(alloy_f64(x)[i]))
+            return false;
+    return true;
+}
+
 /* What an allocation gave: its failure, whose text is set, is the pass's. */
 static void *taken(alloy_pass *p, void *memory)
 {
@@ -111,9 +122,14 @@ alloy_tensor *alloy_tensor_of(alloy_pass *p, alloy_dtype dtype, int ndim, const 
     return x->buffer->memory ? x : NULL;
 }
 
+alloy_dtype alloy_pass_dtype(const alloy_pass *p)
+{
+    return p->reading == ALLOY_READ_RUN ? p->backend->dtype : ALLOY_F32;
+}
+
 alloy_tensor *alloy_tensor_new(alloy_pass *p, int ndim, const int64_t *shape)
 {
-    return alloy_tensor_of(p, p->reading == ALLOY_READ_RUN ? p->backend->dtype : ALLOY_F32, ndim, shape);
+    return alloy_tensor_of(p, alloy_pass_dtype(p), ndim, shape);
 }
 
 alloy_tensor *alloy_tensor_like(alloy_pass *p, const alloy_tensor *x)
@@ -167,6 +183,8 @@ alloy_tensor *alloy_apply(alloy_pass *p, const alloy_op *op, const alloy_args *a
         ALLOY_COUNT_OP_BEGINS();
         run(&call);
         ALLOY_COUNT_OP_ENDS(op->name);
+        if (p->observe && !p->status)
+            p->observe(p->observe_user, &call);
     } else if (p->reading == ALLOY_READ_COUNT && op->count) {
         alloy_cost cost = {.explanation = p->explanation};
         cost.tensors_read = elements(call.in, ALLOY_MOST_INPUTS);

@@ -74,6 +74,13 @@ struct alloy_explanation {
 
 typedef struct alloy_rotary_table alloy_rotary_table;
 
+/* In run: sees each op when it has run. */
+typedef void alloy_observe_function(void *user, const alloy_args *args);
+
+/* In run, of the fp64 backend: an op that chooses has filled out[0] (and of entries out[1]) by `ranks`, [tokens,
+ * candidates]; what stands there when this returns is the choice. */
+typedef void alloy_follow_function(void *user, const alloy_args *args, const double *ranks, int64_t candidates);
+
 /* Where ops run. */
 typedef struct alloy_backend {
     const char *name;
@@ -113,7 +120,11 @@ struct alloy_pass {
     alloy_residency *residency; /* what is read of weights is held there (below); NULL: nothing bounds it */
     alloy_site_function *watch; /* NULL: nobody times it */
     void *watch_user;
-    alloy_rotary_table *rotary;    /* tables made so far in this pass */
+    alloy_rotary_table *rotary;      /* tables made so far in this pass */
+    alloy_observe_function *observe; /* NULL: nobody looks */
+    void *observe_user;
+    alloy_follow_function *follow; /* NULL: each run chooses by itself */
+    void *follow_user;
     alloy_routed_function *routed; /* NULL: nobody asks */
     void *routed_user;
 
@@ -157,6 +168,9 @@ static inline bool alloy_same_shape(const alloy_tensor *a, const alloy_tensor *b
 void *alloy_pass_take(alloy_pass *p, int64_t count, size_t size);
 void *alloy_pass_take_zeroed(alloy_pass *p, int64_t count, size_t size);
 
+/* The dtype of activations: the backend's, F32 in count. */
+alloy_dtype alloy_pass_dtype(const alloy_pass *p);
+
 /* A new tensor of another dtype. */
 alloy_tensor *alloy_tensor_of(alloy_pass *p, alloy_dtype dtype, int ndim, const int64_t *shape);
 
@@ -168,6 +182,9 @@ alloy_tensor *alloy_tensor_like(alloy_pass *p, const alloy_tensor *x);
 
 /* "linear(model.layers.0.mlp.up_proj.weight): x has rows of 64, the weight takes 128": the pass fails with ARG. */
 void *alloy_shape_fail(alloy_pass *p, const char *op, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Are all numbers of x finite? */
+bool alloy_tensor_is_finite(const alloy_pass *p, const alloy_tensor *x);
 
 /* The pass fails with RANGE: `what` ("a logit") is NaN or infinite. Who runs the pass tells which weight is to
  * blame. */
@@ -218,7 +235,8 @@ alloy_tensor *alloy_pick_rows(alloy_pass *p, alloy_tensor *x, alloy_tensor *rows
 /* The elements of x, into a tensor that is there already; returns that. */
 alloy_tensor *alloy_copy_to(alloy_pass *p, alloy_tensor *to, alloy_tensor *x);
 
-/* alloy_linear without bias, into memory of the caller's: `data` [n, O], NULL in count. For logits, which are large. */
-alloy_tensor *alloy_linear_into(alloy_pass *p, alloy_tensor *x, const alloy_weight *w, float *data);
+/* alloy_linear without bias, into memory of the caller's: `data` [n, O] of the backend's dtype, NULL in count. For
+ * logits, which are large. */
+alloy_tensor *alloy_linear_into(alloy_pass *p, alloy_tensor *x, const alloy_weight *w, void *data);
 
 #endif

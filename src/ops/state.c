@@ -38,10 +38,16 @@ static size_t row_bytes(const alloy_part_spec *part, alloy_dtype rows_dtype)
     return (size_t)part->width * (size_t)alloy_dtype_bits(rows_dtype) / 8;
 }
 
-static alloy_status reserve_fixed(alloy_state_store *store, const alloy_part_spec *part)
+/* Fixed parts are in F32 whatever rows are, but in F64 where rows are. */
+static size_t fixed_bytes(const alloy_part_spec *part, alloy_dtype rows_dtype)
+{
+    return (size_t)part->width * (rows_dtype == ALLOY_F64 ? sizeof(double) : sizeof(float));
+}
+
+static alloy_status reserve_fixed(alloy_state_store *store, const alloy_part_spec *part, alloy_dtype rows_dtype)
 {
     if (!store->data)
-        store->data = alloy_memory_zeroed((size_t)part->width, sizeof(float));
+        store->data = alloy_memory_zeroed(fixed_bytes(part, rows_dtype), 1);
     return store->data ? ALLOY_OK : ALLOY_NOMEM;
 }
 
@@ -89,7 +95,7 @@ alloy_status alloy_state_reserve(alloy_state_block *block, const alloy_state_spe
     for (int i = 0; i < spec->count; i++) {
         const alloy_part_spec *part = &spec->part[i];
         alloy_status status = part->kind == ALLOY_STATE_FIXED
-                                  ? reserve_fixed(&block->store[i], part)
+                                  ? reserve_fixed(&block->store[i], part, rows_dtype)
                                   : reserve_rows(&block->store[i], part, rows_dtype, length, chunk);
         if (status)
             return status;
@@ -107,25 +113,25 @@ bool alloy_state_bytes_at(const alloy_state_spec *spec, alloy_dtype rows_dtype, 
         size_t rows = fixed ? 1 : (size_t)(length / part->rate), bytes;
         if (part->window > 0 && !alloy_size_add((size_t)part->window - 1, (size_t)chunk, &rows))
             return false;
-        size_t row = fixed ? (size_t)part->width * sizeof(float) : row_bytes(part, rows_dtype);
+        size_t row = fixed ? fixed_bytes(part, rows_dtype) : row_bytes(part, rows_dtype);
         if (!alloy_size_multiply(rows, row, &bytes) || !alloy_size_add(*out, bytes, out))
             return false;
     }
     return true;
 }
 
-void alloy_state_clear(alloy_state_block *block, const alloy_state_spec *spec)
+void alloy_state_clear(alloy_state_block *block, const alloy_state_spec *spec, alloy_dtype rows_dtype)
 {
     for (int i = 0; i < spec->count; i++)
         if (spec->part[i].kind == ALLOY_STATE_FIXED && block->store[i].data)
-            memset(block->store[i].data, 0, (size_t)spec->part[i].width * sizeof(float));
+            memset(block->store[i].data, 0, fixed_bytes(&spec->part[i], rows_dtype));
 }
 
 static size_t store_bytes(const alloy_state_store *store, const alloy_part_spec *part, alloy_dtype rows_dtype)
 {
     if (!store->data)
         return 0;
-    return part->kind == ALLOY_STATE_FIXED ? (size_t)part->width * sizeof(float)
+    return part->kind == ALLOY_STATE_FIXED ? fixed_bytes(part, rows_dtype)
                                            : (size_t)store->capacity * row_bytes(part, rows_dtype);
 }
 

@@ -33,7 +33,7 @@ struct alloy_state_spec {
 };
 
 typedef struct alloy_state_store {
-    void *data;       /* rows: [capacity, width] of the cache's dtype; fixed: [width] fp32 */
+    void *data;       /* rows: [capacity, width] of the cache's dtype; fixed: [width] F32, or F64 where rows are */
     int64_t capacity; /* rows allocated */
 } alloy_state_store;
 
@@ -46,7 +46,7 @@ typedef struct alloy_state_block {
 struct alloy_state {
     const alloy_state_spec *spec;
     alloy_state_block *const *blocks; /* [spans]; NULL in count */
-    alloy_dtype rows_dtype;           /* F32, BF16 or F16 */
+    alloy_dtype rows_dtype;           /* F32, BF16 or F16; F64 of the backend fp64 */
 };
 
 static inline const alloy_part_spec *alloy_part_spec_of(alloy_state_part part)
@@ -76,7 +76,7 @@ bool alloy_state_bytes_at(const alloy_state_spec *spec, alloy_dtype rows_dtype, 
                           size_t *out);
 
 /* Begins anew: fixed parts are zeros. Keeps the memory. */
-void alloy_state_clear(alloy_state_block *block, const alloy_state_spec *spec);
+void alloy_state_clear(alloy_state_block *block, const alloy_state_spec *spec, alloy_dtype rows_dtype);
 
 /* Copies all of `from` into `to`, an empty block. */
 alloy_status alloy_state_copy(alloy_state_block *to, const alloy_state_block *from, const alloy_state_spec *spec,

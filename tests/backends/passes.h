@@ -152,7 +152,7 @@ static inline double silu64(double x)
     return x / (1 + exp(-x));
 }
 
-static inline void expect_near(float actual, double expected, double bound, const char *what, int64_t at)
+static inline void expect_near(double actual, double expected, double bound, const char *what, int64_t at)
 {
     if (!is_near((double)actual, expected, bound))
         fail_msg("%s: number %lld is %.9g, expected %.9g, error %.3g of at most %.3g", what, (long long)at,

@@ -107,7 +107,7 @@ static void fixed_parts_begin_as_zeros_and_do_again(void **state)
     alloy_state_spec spec;
     alloy_state_block block = {0};
     declare(&spec);
-    alloy_state_clear(&block, &spec); /* nothing there yet */
+    alloy_state_clear(&block, &spec, ALLOY_F32); /* nothing there yet */
     expect_ok(alloy_state_reserve(&block, &spec, ALLOY_F32, 1, 1));
     float *fixed = block.store[2].data;
     expect_equal_bits(fixed, zeros, FIXED, "new");
@@ -116,7 +116,7 @@ static void fixed_parts_begin_as_zeros_and_do_again(void **state)
     expect_ok(alloy_state_reserve(&block, &spec, ALLOY_F32, 2, 1));
     assert_ptr_equal(block.store[2].data, fixed);
     assert_true(fixed[FIXED - 1] == 3);
-    alloy_state_clear(&block, &spec);
+    alloy_state_clear(&block, &spec, ALLOY_F32);
     expect_equal_bits(fixed, zeros, FIXED, "cleared");
     alloy_state_free(&block);
 }

@@ -292,6 +292,30 @@ static void a_reference_with_nothing_to_compare_is_refused(void **state)
     forget(&answer);
 }
 
+static void the_oracle_is_the_model_in_double_precision(void **state)
+{
+    (void)state;
+    struct answer answer = run(plainly, "compare", GOLDEN "qwen3_moe", "--oracle", "--tokens", "40", "--json");
+    expect_code(&answer, ALLOY_OK);
+    expect_in(answer.out, "\"reference\": \"the oracle\"");
+    expect_in(answer.out, "\"reference_dtype\": \"F64\"");
+    expect_in(answer.out, "\"chosen_otherwise\": []");
+    expect_in(answer.out, "\"equal\": 40");
+    forget(&answer);
+    answer = run(plainly, "compare", GOLDEN "dsv4", "--oracle", "--ids", "1,2,3,4,5,6,7,8,9", "--tolerance", "0");
+    expect_code(&answer, ALLOY_DIFFERENT);
+    expect_in(answer.out, "choices that double precision would make otherwise: 0");
+    expect_in(answer.err, "departs from the oracle");
+    forget(&answer);
+    answer = run(plainly, "compare", GOLDEN "qwen3");
+    expect_code(&answer, ALLOY_ARG);
+    expect_in(answer.err, "REFERENCE or --oracle");
+    forget(&answer);
+    answer = run(plainly, "compare", GOLDEN "qwen3", GOLDEN "qwen3", "--oracle");
+    expect_code(&answer, ALLOY_ARG);
+    forget(&answer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -302,6 +326,7 @@ int main(void)
         cmocka_unit_test(bounds_that_cannot_be_read_are_io),
         cmocka_unit_test(the_dtype_of_the_reference_is_its_bound),
         cmocka_unit_test(logits_of_as_many_layers_are_compared),
+        cmocka_unit_test(the_oracle_is_the_model_in_double_precision),
         cmocka_unit_test(metadata_that_says_nothing_is_refused),
         cmocka_unit_test(a_reference_with_nothing_to_compare_is_refused),
     };

@@ -123,7 +123,7 @@ static alloy_tensor *forward(alloy_pass *p, const alloy_config *c, const void *w
     alloy_tensor *qkv[3];
     alloy_split(p, alloy_conv1d_silu(p, in.qkv, w->conv1d, s, TAIL), 1, 3, (int64_t[]){keys(c), keys(c), values(c)},
                 qkv);
-    float scale = (float)(1 / sqrt((double)c->linear_key_head_dim));
+    double scale = 1 / sqrt((double)c->linear_key_head_dim);
     alloy_tensor *q = alloy_l2_norm(p, alloy_heads(p, qkv[0], c->linear_num_key_heads), L2_NORM_EPS, scale);
     alloy_tensor *k = alloy_l2_norm(p, alloy_heads(p, qkv[1], c->linear_num_key_heads), L2_NORM_EPS, 1);
     alloy_tensor *v = alloy_heads(p, qkv[2], c->linear_num_value_heads);
