@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "base/options.h"
 #include "base/status.h"
+#include "compare/capture.h"
 #include "model/session.h"
 
 /* What one op chose: the tensors out[0] and, of entries, out[1]. */
@@ -177,7 +178,7 @@ static alloy_status open_oracle(struct oracle *o, int64_t count)
     status = status ? status : alloy_cache_open(&o->right_cache, o->right, count);
     if (status)
         return status;
-    o->width = m->residual->streams(&m->config) * m->config.hidden_size;
+    o->width = alloy_hidden_width(m);
     size_t layers = o->options->hidden ? (size_t)m->config.num_hidden_layers : 0;
     o->hidden = alloy_memory_new(layers * chunk, (size_t)o->width * sizeof *o->hidden);
     o->logits = alloy_memory_new(chunk, (size_t)m->config.vocab_size * sizeof *o->logits);
