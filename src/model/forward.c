@@ -9,7 +9,7 @@
 #include "model/finite.h"
 #include "model/session.h"
 
-/* A forward in work. Arrays of the batch's size are made once, so that passes allocate nothing. */
+/* A forward in work. Arrays of the batch's size are the session's, so that passes and later forwards allocate nothing. */
 struct work {
     alloy_session *session;
     const alloy_sequence *sequences;
@@ -19,13 +19,8 @@ struct work {
     int64_t tokens, done;     /* in all; in finished passes */
     int64_t sequence, offset; /* the next token: number `offset` of sequence `sequence` */
 
-    /* The pass that runs. */
-    alloy_span *spans;      /* [count] */
-    int64_t *span_sequence; /* [count] number of the span's sequence */
-    int64_t span_count, rows_wanted;
-    int64_t *ids, *rows;        /* [chunk] */
-    alloy_state *states;        /* [layers] */
-    alloy_state_block **blocks; /* [layers, count] */
+    const alloy_forward_room *room;  /* the session's */
+    int64_t span_count, rows_wanted; /* of the pass that runs */
 };
 
 static alloy_status check_sequence(const struct work *w, int64_t i)
@@ -75,41 +70,52 @@ static alloy_status check(struct work *w, const float *floats)
     return status;
 }
 
-static alloy_status make_room(struct work *w)
+void alloy_forward_room_free(alloy_forward_room *room)
 {
-    size_t layers = (size_t)w->session->model->config.num_hidden_layers, count = (size_t)w->count,
-           chunk = (size_t)w->session->chunk;
-    w->spans = alloy_memory_new(count, sizeof *w->spans);
-    w->span_sequence = alloy_memory_new(count, sizeof *w->span_sequence);
-    w->ids = alloy_memory_new(chunk, sizeof *w->ids);
-    w->rows = alloy_memory_new(chunk, sizeof *w->rows);
-    w->states = alloy_memory_zeroed(layers, sizeof *w->states);
-    w->blocks = alloy_memory_new(layers * count, sizeof(alloy_state_block *));
-    return w->spans && w->span_sequence && w->ids && w->rows && w->states && w->blocks ? ALLOY_OK : ALLOY_NOMEM;
+    alloy_memory_free(room->spans);
+    alloy_memory_free(room->span_sequence);
+    alloy_memory_free(room->ids);
+    alloy_memory_free(room->rows);
+    alloy_memory_free(room->states);
+    alloy_memory_free(room->blocks);
+    *room = (alloy_forward_room){0};
 }
 
-static void free_room(struct work *w)
+alloy_status alloy_forward_room_grow(alloy_session *session, int64_t sequences)
 {
-    alloy_memory_free(w->spans);
-    alloy_memory_free(w->span_sequence);
-    alloy_memory_free(w->ids);
-    alloy_memory_free(w->rows);
-    alloy_memory_free(w->states);
-    alloy_memory_free(w->blocks);
+    alloy_forward_room *room = &session->room;
+    size_t layers = (size_t)session->model->config.num_hidden_layers, count = (size_t)sequences,
+           chunk = (size_t)session->chunk;
+    if (sequences <= room->count)
+        return ALLOY_OK;
+    alloy_forward_room_free(room);
+    room->spans = alloy_memory_new(count, sizeof *room->spans);
+    room->span_sequence = alloy_memory_new(count, sizeof *room->span_sequence);
+    room->ids = alloy_memory_new(chunk, sizeof *room->ids);
+    room->rows = alloy_memory_new(chunk, sizeof *room->rows);
+    room->states = alloy_memory_zeroed(layers, sizeof *room->states);
+    room->blocks = alloy_memory_new(layers * count, sizeof(alloy_state_block *));
+    if (!room->spans || !room->span_sequence || !room->ids || !room->rows || !room->states || !room->blocks) {
+        alloy_forward_room_free(room);
+        return ALLOY_NOMEM;
+    }
+    room->count = sequences;
+    return ALLOY_OK;
 }
 
 /* Adds the next `count` tokens of the sequence in turn to the pass, which has `filled` rows. */
 static void add_span(struct work *w, int64_t filled, int64_t count)
 {
     const alloy_sequence *s = &w->sequences[w->sequence];
-    w->span_sequence[w->span_count] = w->sequence;
-    w->spans[w->span_count++] = (alloy_span){.first = filled, .count = count, .past = s->cache->length, .repeat = 1};
+    w->room->span_sequence[w->span_count] = w->sequence;
+    w->room->spans[w->span_count++] =
+        (alloy_span){.first = filled, .count = count, .past = s->cache->length, .repeat = 1};
     bool ends = w->offset + count == s->count;
     for (int64_t t = 0; t < count; t++) {
-        w->ids[filled + t] = s->ids[w->offset + t];
+        w->room->ids[filled + t] = s->ids[w->offset + t];
         if (w->options->logits == ALLOY_LOGITS_ALL ||
             (w->options->logits == ALLOY_LOGITS_LAST && ends && t == count - 1))
-            w->rows[w->rows_wanted++] = filled + t;
+            w->room->rows[w->rows_wanted++] = filled + t;
     }
     w->offset = ends ? 0 : w->offset + count;
     w->sequence += ends;
@@ -133,16 +139,16 @@ static alloy_status reserve(struct work *w)
 {
     const alloy_model *m = w->session->model;
     for (int64_t i = 0; i < w->span_count; i++) {
-        alloy_cache *cache = w->sequences[w->span_sequence[i]].cache;
-        alloy_status status = alloy_cache_reserve(cache, cache->length + w->spans[i].count);
+        alloy_cache *cache = w->sequences[w->room->span_sequence[i]].cache;
+        alloy_status status = alloy_cache_reserve(cache, cache->length + w->room->spans[i].count);
         if (status)
             return status;
     }
     for (int64_t l = 0; l < m->config.num_hidden_layers; l++) {
-        alloy_state_block **blocks = w->blocks + l * w->count;
+        alloy_state_block **blocks = w->room->blocks + l * w->count;
         for (int64_t i = 0; i < w->span_count; i++)
-            blocks[i] = &w->sequences[w->span_sequence[i]].cache->blocks[l];
-        w->states[l] = (alloy_state){m->layers[l].state, blocks, w->session->kv_dtype};
+            blocks[i] = &w->sequences[w->room->span_sequence[i]].cache->blocks[l];
+        w->room->states[l] = (alloy_state){m->layers[l].state, blocks, w->session->kv_dtype};
     }
     return ALLOY_OK;
 }
@@ -151,8 +157,8 @@ static void show_layer(void *user, int64_t layer, const alloy_tensor *h)
 {
     const struct work *w = user;
     for (int64_t i = 0; i < w->span_count; i++) {
-        int64_t sequence = w->span_sequence[i], width = alloy_row_size(h);
-        const alloy_span *span = &w->spans[i];
+        int64_t sequence = w->room->span_sequence[i], width = alloy_row_size(h);
+        const alloy_span *span = &w->room->spans[i];
         int64_t begin = sequence == w->sequence ? w->offset - span->count : w->sequences[sequence].count - span->count;
         if (h->dtype == ALLOY_F64)
             w->options->hidden_f64(w->options->user, layer, sequence, begin, span->count, width,
@@ -173,7 +179,7 @@ static alloy_status run_pass(struct work *w, int64_t tokens)
                        .arena = s->arena,
                        .tables = s->tables,
                        .tokens = tokens,
-                       .spans = w->spans,
+                       .spans = w->room->spans,
                        .span_count = w->span_count,
                        .backend = s->backend,
                        .runs = &s->runs,
@@ -188,9 +194,9 @@ static alloy_status run_pass(struct work *w, int64_t tokens)
                        .observe_user = s->observe_user,
                        .follow = s->follow,
                        .follow_user = s->follow_user};
-    alloy_decode decode = {.states = w->states,
-                           .ids = w->ids,
-                           .rows = w->rows,
+    alloy_decode decode = {.states = w->room->states,
+                           .ids = w->room->ids,
+                           .rows = w->room->rows,
                            .row_count = w->rows_wanted,
                            .logits = w->logits,
                            .each_layer = w->options->hidden || w->options->hidden_f64 ? show_layer : NULL,
@@ -210,7 +216,7 @@ static alloy_status run_pass(struct work *w, int64_t tokens)
 static bool finish_pass(struct work *w, int64_t tokens)
 {
     for (int64_t i = 0; i < w->span_count; i++)
-        w->sequences[w->span_sequence[i]].cache->length += w->spans[i].count;
+        w->sequences[w->room->span_sequence[i]].cache->length += w->room->spans[i].count;
     size_t row =
         (size_t)w->session->model->config.vocab_size * (size_t)alloy_dtype_bits(w->session->backend->dtype) / 8;
     w->logits = w->logits ? (char *)w->logits + (size_t)w->rows_wanted * row : NULL;
@@ -222,13 +228,13 @@ static alloy_status run(struct work *w, const float *floats)
 {
     alloy_status status = check(w, floats);
     if (!status)
-        status = make_room(w);
+        status = alloy_forward_room_grow(w->session, w->count);
     while (!status && w->done < w->tokens) {
         int64_t tokens = take_tokens(w);
         status = run_pass(w, tokens);
         if (status) {
             for (int64_t i = 0; i < w->span_count; i++)
-                alloy_cache_clear(w->sequences[w->span_sequence[i]].cache);
+                alloy_cache_clear(w->sequences[w->room->span_sequence[i]].cache);
             break;
         }
         if (!finish_pass(w, tokens))
@@ -244,9 +250,8 @@ alloy_status alloy_forward(alloy_session *session, const alloy_sequence *sequenc
     struct work w = {.session = session,
                      .sequences = sequences,
                      .count = count,
+                     .room = &session->room,
                      .logits = is_f64(session) ? (void *)(options ? options->logits_f64 : NULL) : logits,
                      .options = options ? options : &defaults};
-    alloy_status status = run(&w, logits);
-    free_room(&w);
-    return status;
+    return run(&w, logits);
 }

@@ -68,6 +68,7 @@ void alloy_session_close(alloy_session *s)
     if (!s)
         return;
     alloy_team_close(&s->team);
+    alloy_forward_room_free(&s->room);
     alloy_arena_free(s->arena);
     alloy_arena_free(s->tables);
     alloy_memory_free(s);

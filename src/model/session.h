@@ -7,6 +7,16 @@
 #include "base/threads.h"
 #include "model/model.h"
 
+/* Arrays of a forward, which stay for the next one: a step of decoding allocates nothing. */
+typedef struct alloy_forward_room {
+    int64_t count;              /* most sequences that there is room for */
+    alloy_span *spans;          /* [count] of the pass that runs */
+    int64_t *span_sequence;     /* [count] number of the span's sequence */
+    int64_t *ids, *rows;        /* [chunk] */
+    alloy_state *states;        /* [layers] */
+    alloy_state_block **blocks; /* [layers, count] */
+} alloy_forward_room;           /* {0} is empty */
+
 struct alloy_session {
     const alloy_model *model;
     const alloy_backend *backend;
@@ -16,6 +26,7 @@ struct alloy_session {
     int64_t chunk;               /* most tokens of one pass */
     alloy_dtype kv_dtype;        /* of caches: F32, BF16, F16 */
     alloy_arena *arena, *tables; /* of the pass that runs */
+    alloy_forward_room room;
     /* Of its passes; NULL. */
     alloy_site_function *watch;
     void *watch_user;
@@ -24,5 +35,9 @@ struct alloy_session {
     alloy_follow_function *follow;
     void *follow_user;
 };
+
+/* Makes room for `count` sequences; NOMEM. */
+alloy_status alloy_forward_room_grow(alloy_session *session, int64_t count);
+void alloy_forward_room_free(alloy_forward_room *room);
 
 #endif

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 
 #include "base/memory.h"
+#include "model/cache.h"
 
 enum { TOKENS = 70, MOST_ALLOCATIONS = 100000 };
 
@@ -131,9 +132,45 @@ static void a_session_goes_on_after_nomem(void **state)
     alloy_model_close(model);
 }
 
+/* What sequences keep is reserved before, as a server does; from then on a token takes no memory. */
+static void steps_of_decoding_allocate_nothing(void **state)
+{
+    (void)state;
+    static const char *const folders[] = {"qwen3", "qwen3_moe", "qwen3_5", "dsv4"};
+    enum { STEPS = 200, PROMPT = 8 };
+    for (size_t f = 0; f < sizeof folders / sizeof *folders; f++)
+        for (int threads = 1; threads <= 2; threads++) {
+            char folder[4096];
+            snprintf(folder, sizeof folder, "%s/tests/golden/%s", ALLOY_SOURCE_DIR, folders[f]);
+            struct run run = {0};
+            float *logits = malloc(4096 * sizeof *logits);
+            int64_t ids[PROMPT + STEPS];
+            fill_ids(ids, PROMPT + STEPS, 3);
+            expect_ok(alloy_model_open(&run.model, folder, NULL));
+            expect_ok(alloy_session_open(&run.session, run.model,
+                                         &(alloy_session_options){.threads = threads, .chunk = PROMPT}));
+            expect_ok(alloy_cache_open(&run.cache, run.session, 0));
+            expect_ok(alloy_cache_reserve(run.cache, PROMPT + STEPS));
+            expect_ok(alloy_forward(run.session, &(alloy_sequence){run.cache, ids, PROMPT}, 1, logits, NULL));
+            alloy_memory_fail_after(0);
+            alloy_status status = ALLOY_OK;
+            int step = 0;
+            for (; step < STEPS && !status; step++)
+                status =
+                    alloy_forward(run.session, &(alloy_sequence){run.cache, ids + PROMPT + step, 1}, 1, logits, NULL);
+            alloy_memory_fail_after(-1);
+            if (status)
+                fail_msg("%s, %d threads: step %d of decoding needs memory: %s", folders[f], threads, step,
+                         alloy_error());
+            free(logits);
+            end_run(&run);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(steps_of_decoding_allocate_nothing),
         cmocka_unit_test(a_dense_model_ends_in_nomem_anywhere),
         cmocka_unit_test(a_hybrid_does),
         cmocka_unit_test(routed_experts_do),
