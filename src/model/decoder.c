@@ -105,8 +105,10 @@ static bool join(struct stream *s, bool told)
 /* The walk comes to a site around modules. Are its records told? Tells so. */
 static bool come_to(struct stream *s, const struct place *at, alloy_site_kind kind)
 {
-    alloy_pass_at(s->p, alloy_site_at(kind, at->site.layer, at->site.module));
-    if (at->told)
+    const alloy_site *now = &s->p->site;
+    if (now->kind != kind || now->layer != at->site.layer || now->module != at->site.module)
+        alloy_pass_at(s->p, alloy_site_at(kind, at->site.layer, at->site.module));
+    if (at->told && now->like == now->layer)
         alloy_pass_like(s->p, at->slot->like);
     return at->told;
 }
@@ -221,14 +223,12 @@ static bool is_told(const struct stream *s, int64_t layer, int64_t like)
 static void run_layer(struct stream *s, int64_t i, const alloy_state *state)
 {
     const alloy_model_layer *layer = &s->m->layers[i];
+    /* what surrounds the modules of a layer is like that of one other, from the first slot on */
+    struct place at = {.layer = layer, .state = state, .site = {.layer = i}, .told = is_told(s, i, layer->slots->like)};
     for (int k = 0; layer->list[k].kind != ALLOY_SLOT_END; k++) {
-        const alloy_model_slot *slot = &layer->slots[k];
         bool mixes = alloy_slot_module(layer->list, k) == ALLOY_SLOT_MIXER;
-        struct place at = {layer,
-                           slot,
-                           state,
-                           {.layer = i, .module = mixes ? layer->mixer->name : layer->ffn->name},
-                           is_told(s, i, slot->like)};
+        at.slot = &layer->slots[k];
+        at.site.module = mixes ? layer->mixer->name : layer->ffn->name;
         step(s, &at, layer->list[k].kind);
     }
 }

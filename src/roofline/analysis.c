@@ -93,8 +93,9 @@ static bool same_site(const alloy_site *a, const alloy_site *b)
 /* The row of this site if it is one of the last few; -1. Residuals and norms come back to one after their module. */
 static int64_t find_row(const alloy_roofline *r, const alloy_site *site)
 {
-    int64_t last = r->row_count - 1;
-    for (int64_t i = last; i >= 0 && i >= last - LOOK_BACK; i--)
+    bool comes_back = site->kind == ALLOY_SITE_RESIDUAL || site->kind == ALLOY_SITE_NORM;
+    int64_t last = r->row_count - 1, first = comes_back ? last - LOOK_BACK : last;
+    for (int64_t i = last; i >= 0 && i >= first; i--)
         if (same_site(&r->rows[i].site, site))
             return i;
     return -1;
