@@ -7,7 +7,6 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "job.h"
-#include "model/model.h"
 #include "output.h"
 #include "progress.h"
 #include "signals.h"
@@ -140,7 +139,7 @@ static void print_text(const convert_options *o, const conversion *c, const allo
     alloy_cli_print("%s: %lld tensors, %lld rounded or widened, %lld as they were; %lld that a text model does not use "
                     "left out\n",
                     o->out, (long long)c->tensors, (long long)(c->tensors - c->kept), (long long)c->kept,
-                    (long long)model->skipped);
+                    (long long)alloy_model_skipped(model));
     if (worst && worst->sum.rms_error > 0)
         alloy_cli_print("largest error for its size: %s, RMS %.3g of the RMS of its values\n",
                         alloy_printable(worst->name, strlen(worst->name)), share(worst->sum.rms_error, worst->sum.rms));
@@ -154,7 +153,7 @@ static alloy_status print_json(const convert_options *o, const conversion *c, co
     alloy_json_writer *w = alloy_cli_document_open(&document, 2);
     const row *worst = worst_of(c);
     alloy_json_field_text(w, "folder", o->out);
-    alloy_json_field_int64(w, "skipped_tensors", model->skipped);
+    alloy_json_field_int64(w, "skipped_tensors", alloy_model_skipped(model));
     alloy_json_field_int64(w, "kept_tensors", c->kept);
     alloy_json_field_double(w, "largest_relative_rms_error", worst ? share(worst->sum.rms_error, worst->sum.rms) : 0);
     alloy_json_field_array(w, "tensors");

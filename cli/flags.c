@@ -1,7 +1,6 @@
 /* The flags of every command, and of every command that opens a model. */
 #include <string.h>
 
-#include "base/threads.h"
 #include "command.h"
 
 #define COMMON ALLOY_CLI_COMMON

@@ -2,13 +2,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "base/status.h"
-#include "config/generation.h"
 #include "generated.h"
 #include "ids.h"
 #include "job.h"
-#include "model/model.h"
 #include "output.h"
 #include "progress.h"
 #include "signals.h"
@@ -53,13 +50,14 @@ static alloy_status open_tokenizer(alloy_cli_job *job)
 {
     const generate_options *o = job->options;
     const alloy_model *model = job->model;
+    const alloy_model_files *files = alloy_model_opened_files(model);
     bool needed = !job->common->ids || o->stop.count > 0, exists;
-    alloy_status status = alloy_model_files_has(&model->files, "tokenizer.json", &exists);
+    alloy_status status = alloy_model_files_has(files, "tokenizer.json", &exists);
     if (!status && (needed || exists))
-        status = alloy_cli_open_tokenizer_in(&job->tokenizer, &model->files);
+        status = alloy_cli_open_tokenizer_in(&job->tokenizer, files);
     if (!status && job->tokenizer && alloy_tokenizer_vocab_size(job->tokenizer) > alloy_model_vocab_size(model))
-        alloy_warn("the tokenizer has %lld ids and the model %lld: those above cannot be computed",
-                   (long long)alloy_tokenizer_vocab_size(job->tokenizer), (long long)alloy_model_vocab_size(model));
+        alloy_cli_say("warning: the tokenizer has %lld ids and the model %lld: those above cannot be computed",
+                      (long long)alloy_tokenizer_vocab_size(job->tokenizer), (long long)alloy_model_vocab_size(model));
     return status;
 }
 
@@ -125,7 +123,8 @@ static alloy_status read_sampling(const generate_options *o, const alloy_model *
     options->max_new_tokens = o->max_new_tokens.value;
     if (o->sample) {
         alloy_generation_config *file;
-        alloy_status status = alloy_generation_config_open(&file, &model->files, alloy_model_vocab_size(model));
+        alloy_status status =
+            alloy_generation_config_open(&file, alloy_model_opened_files(model), alloy_model_vocab_size(model));
         if (status)
             return status;
         settings = file_sampling(file);

@@ -4,98 +4,30 @@
 #include "alloy/extend.h"
 #include "base/memory.h"
 #include "job.h"
-#include "model/model.h"
-#include "model/parameters.h"
 #include "output.h"
 #include "table.h"
-
-/* What one layer, or all of the model, is made of. */
-typedef struct amounts {
-    alloy_count parameters, active; /* active: that one token meets */
-    alloy_count cache_per_token;    /* bytes */
-    alloy_count cache_fixed;        /* bytes of a sequence however long: full windows, recurrent states */
-} amounts;
 
 typedef struct facts {
     const alloy_cli_job *job;
     const alloy_model *model;
     const alloy_config *config;
-    amounts *layers; /* [num_hidden_layers] */
-    amounts total;   /* embedding, norms and head included */
+    alloy_amounts *layers; /* [num_hidden_layers] */
+    alloy_amounts total;
     bool has_weights;
-    uint64_t tensors[ALLOY_DTYPE_COUNT]; /* of the files, by dtype */
-    uint64_t tensor_bytes[ALLOY_DTYPE_COUNT];
-    uint64_t file_bytes;
+    alloy_stored stored; /* of has_weights */
 } facts;
-
-/* ---- Gathering --------------------------------------------------------------------------------------------------- */
-
-/* A token goes to so many experts of a layer: so many of those that come together are active. Buffers are no
- * parameters. */
-static alloy_status add_parameter(void *user, const alloy_parameter *p)
-{
-    facts *f = user;
-    alloy_count elements = 1;
-    if (p->flags & ALLOY_BUFFER)
-        return ALLOY_OK;
-    for (int i = 0; i < p->ndim; i++)
-        elements *= p->shape[i];
-    int64_t met = p->expert < 0 ? p->copies : f->config->layers[p->site.layer].ffn_config->num_experts_per_tok;
-    amounts add = {.parameters = p->copies * elements, .active = (met < p->copies ? met : p->copies) * elements};
-    amounts *to[] = {&f->total, p->site.layer >= 0 ? &f->layers[p->site.layer] : NULL};
-    for (int i = 0; i < 2 && to[i]; i++) {
-        to[i]->parameters += add.parameters;
-        to[i]->active += add.active;
-    }
-    return ALLOY_OK;
-}
-
-static void add_state(facts *f, int64_t layer, int64_t row_bytes)
-{
-    const alloy_state_spec *spec = f->model->layers[layer].state;
-    amounts *a = &f->layers[layer];
-    for (int i = 0; i < spec->count; i++) {
-        const alloy_part_spec *part = &spec->part[i];
-        alloy_count width = part->width;
-        if (part->kind == ALLOY_STATE_FIXED)
-            a->cache_fixed += width * (int64_t)sizeof(float);
-        else if (part->window > 0)
-            a->cache_fixed += width * row_bytes * part->window;
-        else
-            a->cache_per_token += width * row_bytes / part->rate;
-    }
-    f->total.cache_per_token += a->cache_per_token;
-    f->total.cache_fixed += a->cache_fixed;
-}
-
-static alloy_status add_files(facts *f)
-{
-    alloy_weights *weights = f->model->weights;
-    for (int64_t i = 0; i < alloy_weights_count(weights); i++) {
-        const alloy_stored_tensor *tensor;
-        alloy_status status = alloy_weights_at(weights, i, &tensor);
-        if (status)
-            return status;
-        f->tensors[tensor->dtype]++;
-        f->tensor_bytes[tensor->dtype] += tensor->bytes;
-        f->file_bytes += tensor->bytes;
-    }
-    return ALLOY_OK;
-}
 
 static alloy_status gather(facts *f)
 {
-    const alloy_session_options session = alloy_cli_session_options(f->job->common);
-    f->config = &f->model->config;
-    f->layers = alloy_memory_zeroed((size_t)f->config->num_hidden_layers, sizeof *f->layers);
+    f->config = alloy_model_config(f->model);
+    f->layers = alloy_memory_new((size_t)f->config->num_hidden_layers, sizeof *f->layers);
     if (!f->layers)
         return ALLOY_NOMEM;
-    for (int64_t i = 0; i < f->config->num_hidden_layers; i++)
-        add_state(f, i, alloy_dtype_bits(session.kv_dtype) / 8);
-    alloy_status status = alloy_parameters_together(f->config, add_parameter, f);
+    alloy_status status =
+        alloy_model_amounts(f->model, alloy_cli_session_options(f->job->common).kv_dtype, &f->total, f->layers);
     /* Of a model that is cut short the files of the other layers need not exist. */
-    f->has_weights = f->model->weights && !f->job->common->num_layers.given;
-    return !status && f->has_weights ? add_files(f) : status;
+    f->has_weights = alloy_model_tensors(f->model) > 0 && !f->job->common->num_layers.given;
+    return !status && f->has_weights ? alloy_model_stored(f->model, &f->stored) : status;
 }
 
 /* Bytes of a cache that holds the whole context. */
@@ -116,7 +48,7 @@ static bool alike(const facts *f, int64_t i, int64_t j)
 /* Layers i to end - 1 are alike. */
 static void add_layers_row(const facts *f, alloy_table *table, int64_t i, int64_t end)
 {
-    const amounts *a = &f->layers[i];
+    const alloy_amounts *a = &f->layers[i];
     if (end == i + 1)
         alloy_table_cell(table, "%lld", (long long)i);
     else
@@ -148,19 +80,19 @@ static void print_layers(const facts *f)
 
 static void print_weights(const facts *f)
 {
-    int64_t files = alloy_weights_file_count(f->model->weights);
-    alloy_cli_print("weights     %s in %lld %s:", alloy_cli_bytes((double)f->file_bytes), (long long)files,
+    int64_t files = f->stored.files;
+    alloy_cli_print("weights     %s in %lld %s:", alloy_cli_bytes((double)f->stored.bytes), (long long)files,
                     files == 1 ? "file" : "files");
     bool first = true;
     for (int d = 0; d < ALLOY_DTYPE_COUNT; d++)
-        if (f->tensors[d]) {
-            alloy_cli_print("%s %llu tensors of %s, %s", first ? "" : ";", (unsigned long long)f->tensors[d],
-                            alloy_dtype_name((alloy_dtype)d), alloy_cli_bytes((double)f->tensor_bytes[d]));
+        if (f->stored.tensors_of[d]) {
+            alloy_cli_print("%s %llu tensors of %s, %s", first ? "" : ";", (unsigned long long)f->stored.tensors_of[d],
+                            alloy_dtype_name((alloy_dtype)d), alloy_cli_bytes((double)f->stored.bytes_of[d]));
             first = false;
         }
     alloy_cli_print(
         "\nskipped     %lld tensors that a text model does not use (vision tower, multi-token prediction)\n",
-        (long long)f->model->skipped);
+        (long long)alloy_model_skipped(f->model));
     alloy_cli_print("a token     reads %s of weights\n",
                     alloy_cli_bytes((double)alloy_model_bytes_per_token(f->model)));
 }
@@ -189,7 +121,7 @@ static void print_text(const facts *f)
 
 /* ---- JSON -------------------------------------------------------------------------------------------------------- */
 
-static void write_amounts(alloy_json_writer *w, const amounts *a)
+static void write_amounts(alloy_json_writer *w, const alloy_amounts *a)
 {
     alloy_json_field_count(w, "parameters", a->parameters);
     alloy_json_field_count(w, "active_parameters", a->active);
@@ -200,16 +132,16 @@ static void write_amounts(alloy_json_writer *w, const amounts *a)
 static void write_weights(alloy_json_writer *w, const facts *f)
 {
     alloy_json_field_object(w, "weights");
-    alloy_json_field_int64(w, "files", alloy_weights_file_count(f->model->weights));
-    alloy_json_field_uint64(w, "bytes", f->file_bytes);
+    alloy_json_field_int64(w, "files", f->stored.files);
+    alloy_json_field_uint64(w, "bytes", f->stored.bytes);
     alloy_json_field_uint64(w, "bytes_per_token", alloy_model_bytes_per_token(f->model));
-    alloy_json_field_int64(w, "skipped_tensors", f->model->skipped);
+    alloy_json_field_int64(w, "skipped_tensors", alloy_model_skipped(f->model));
     alloy_json_field_object(w, "dtypes");
     for (int d = 0; d < ALLOY_DTYPE_COUNT; d++)
-        if (f->tensors[d]) {
+        if (f->stored.tensors_of[d]) {
             alloy_json_field_object(w, alloy_dtype_name((alloy_dtype)d));
-            alloy_json_field_uint64(w, "tensors", f->tensors[d]);
-            alloy_json_field_uint64(w, "bytes", f->tensor_bytes[d]);
+            alloy_json_field_uint64(w, "tensors", f->stored.tensors_of[d]);
+            alloy_json_field_uint64(w, "bytes", f->stored.bytes_of[d]);
             alloy_json_write_object_end(w);
         }
     alloy_json_write_object_end(w);

@@ -1,12 +1,8 @@
 /* alloy init: random weights for a config. */
 #include <stddef.h>
 
-#include "base/file.h"
 #include "base/status.h"
-#include "config/config.h"
-#include "config/rewrite.h"
 #include "job.h"
-#include "model/init.h"
 #include "output.h"
 #include "progress.h"
 
@@ -20,17 +16,6 @@ static void show_progress(void *user, uint64_t done, uint64_t bytes)
 {
     (void)user;
     alloy_cli_progress("init", "MB", (int64_t)(done / 1000000), (int64_t)(bytes / 1000000));
-}
-
-/* What the user wrote is what lies beside the weights, but for the dtype, which says what they are. */
-static alloy_status make_config(const alloy_text *given, alloy_dtype dtype, alloy_text *out)
-{
-    alloy_config_change changes[2];
-    if (dtype != ALLOY_DTYPE_NONE)
-        return alloy_config_rewrite(out, "config.json", alloy_text_get(given), given->size, changes,
-                                    alloy_config_change_dtype(changes, 0, dtype));
-    alloy_text_append(out, alloy_text_get(given), given->size);
-    return alloy_text_status(out);
 }
 
 static alloy_status tell(const init_options *o)
@@ -49,27 +34,16 @@ static alloy_status tell(const init_options *o)
 static alloy_status run(alloy_cli_job *job)
 {
     const init_options *o = job->options;
-    alloy_config *config = NULL;
-    alloy_text name = {0}, bytes = {0}, text = {0};
-    alloy_init_options init = {.seed = (uint64_t)o->seed.value,
-                               .dtype = alloy_cli_dtype(o->dtype),
-                               .max_shard_size = (uint64_t)o->max_shard_size.value,
-                               .config = &text,
-                               .force = o->common.force,
-                               .progress = show_progress};
-    alloy_status status = o->out ? alloy_config_read(o->config, o->common.follow_symlinks, &name, &bytes)
-                                 : alloy_fail(ALLOY_ARG, "--out FOLDER is needed");
-    if (!status)
-        status = alloy_config_parse(&config, name.bytes, alloy_text_get(&bytes), bytes.size);
-    if (!status)
-        status = make_config(&bytes, init.dtype, &text);
-    if (!status)
-        status = alloy_model_init(config, o->out, &init);
+    const alloy_init_options options = {.size = sizeof options,
+                                        .seed = (uint64_t)o->seed.value,
+                                        .dtype = alloy_cli_dtype(o->dtype),
+                                        .max_shard_size = (uint64_t)o->max_shard_size.value,
+                                        .force = o->common.force,
+                                        .follow_symlinks = o->common.follow_symlinks,
+                                        .progress = show_progress};
+    alloy_status status =
+        o->out ? alloy_init(o->config, o->out, &options) : alloy_fail(ALLOY_ARG, "--out FOLDER is needed");
     alloy_cli_progress_clear();
-    alloy_config_close(config);
-    alloy_text_free(&name);
-    alloy_text_free(&bytes);
-    alloy_text_free(&text);
     return status ? status : tell(o);
 }
 

@@ -5,12 +5,9 @@
 
 #include "alloy/extend.h"
 #include "base/status.h"
-#include "config/config.h"
 #include "ids.h"
-#include "model/model.h"
 #include "output.h"
 #include "table.h"
-#include "tokenizer/tokenizer.h"
 
 enum { DRAWN_TOKENS = 200 };
 
@@ -30,7 +27,7 @@ alloy_status alloy_cli_open_model(alloy_model **model, const alloy_cli_common *c
     if (status)
         return status;
     alloy_cli_detail("%s: %lld layers, %lld tensors", where, (long long)alloy_model_config(*model)->num_hidden_layers,
-                     (long long)alloy_weights_count((*model)->weights));
+                     (long long)alloy_model_tensors(*model));
     return ALLOY_OK;
 }
 
@@ -41,7 +38,7 @@ alloy_status alloy_cli_open_tokenizer_in(alloy_tokenizer **tokenizer, const allo
     alloy_status status = alloy_model_files_has(files, "tokenizer.json", &exists);
     if (!status && !exists)
         status = alloy_fail(ALLOY_IO, "%s: there is no tokenizer.json; ids (--ids 1,2,3) need none",
-                            alloy_printable_path(files->path));
+                            alloy_printable_path(alloy_model_files_folder(files)));
     return status ? status : alloy_tokenizer_open_in(tokenizer, files);
 }
 
@@ -50,10 +47,10 @@ alloy_status alloy_cli_open_tokenizer(alloy_tokenizer **tokenizer, const alloy_c
     *tokenizer = NULL;
     if (alloy_cli_is_file(where))
         return alloy_tokenizer_open(tokenizer, where);
-    alloy_model_files files;
-    alloy_status status = alloy_model_files_open(&files, where, common->follow_symlinks);
-    status = status ? status : alloy_cli_open_tokenizer_in(tokenizer, &files);
-    alloy_model_files_close(&files);
+    alloy_model_files *files;
+    alloy_status status = alloy_model_files_find(&files, where, common->follow_symlinks);
+    status = status ? status : alloy_cli_open_tokenizer_in(tokenizer, files);
+    alloy_model_files_release(files);
     return status;
 }
 
@@ -81,15 +78,15 @@ alloy_status alloy_cli_open_session(alloy_session **session, const alloy_model *
 /* Has MODEL a config and no weights? What cannot be opened at all is left to who opens it. */
 static bool is_config_alone(const alloy_cli_common *common)
 {
-    alloy_model_files files;
+    alloy_model_files *files;
     bool single, index;
     if (alloy_cli_is_file(common->model))
         return true;
-    if (alloy_model_files_open(&files, common->model, common->follow_symlinks))
+    if (alloy_model_files_find(&files, common->model, common->follow_symlinks))
         return false;
-    bool alone = !alloy_model_files_has(&files, "model.safetensors", &single) && !single &&
-                 !alloy_model_files_has(&files, "model.safetensors.index.json", &index) && !index;
-    alloy_model_files_close(&files);
+    bool alone = !alloy_model_files_has(files, "model.safetensors", &single) && !single &&
+                 !alloy_model_files_has(files, "model.safetensors.index.json", &index) && !index;
+    alloy_model_files_release(files);
     return alone;
 }
 
@@ -97,10 +94,10 @@ static alloy_status open_config(alloy_config **config, const alloy_cli_common *c
 {
     if (alloy_cli_is_file(common->model))
         return alloy_config_open(config, common->model);
-    alloy_model_files files;
-    alloy_status status = alloy_model_files_open(&files, common->model, common->follow_symlinks);
-    status = status ? status : alloy_config_open_in(config, &files);
-    alloy_model_files_close(&files);
+    alloy_model_files *files;
+    alloy_status status = alloy_model_files_find(&files, common->model, common->follow_symlinks);
+    status = status ? status : alloy_config_open_in(config, files);
+    alloy_model_files_release(files);
     return status;
 }
 

@@ -4,7 +4,6 @@
 
 #include "base/text.h"
 #include "command.h"
-#include "files/model_files.h"
 
 struct alloy_cli_job {
     const void *options;            /* the command's struct */

@@ -7,7 +7,6 @@
 #include "base/names.h"
 #include "base/status.h"
 #include "job.h"
-#include "kernels/kernels.h"
 #include "output.h"
 #include "outputs.h"
 #include "signals.h"

@@ -9,10 +9,7 @@
 #include "base/file_write.h"
 #include "base/status.h"
 #include "base/text.h"
-#include "files/model_files.h"
-#include "files/folder_write.h"
 #include "output.h"
-#include "roofline/host.h"
 
 enum { MOST_NAME = 64 };
 
@@ -77,11 +74,11 @@ static alloy_status each_value(check *c, const alloy_cli_command *command, const
 /* The folder of a name in the Hub's cache. What is not there is left to who opens it. */
 static alloy_status add_hub_folder(check *c, const char *name, const char *what)
 {
-    alloy_model_files files;
-    if (alloy_model_files_open(&files, name, true))
+    alloy_model_files *files;
+    if (alloy_model_files_find(&files, name, true))
         return ALLOY_OK;
-    alloy_status status = alloy_file_set_read(&c->set, files.path, what);
-    alloy_model_files_close(&files);
+    alloy_status status = alloy_file_set_read(&c->set, alloy_model_files_folder(files), what);
+    alloy_model_files_release(files);
     return status;
 }
 
@@ -109,13 +106,13 @@ static alloy_status add_read(void *context, const named *value)
 /* The standard streams, where they are files, and what is known of this machine. */
 static alloy_status add_own(check *c)
 {
-    alloy_text folder = {0};
+    char *folder = alloy_host_folder();
     alloy_status status = alloy_file_set_descriptor(&c->set, STDIN_FILENO, false, "standard input");
     status = status ? status : alloy_file_set_descriptor(&c->set, STDOUT_FILENO, true, "standard output");
     status = status ? status : alloy_file_set_descriptor(&c->set, STDERR_FILENO, true, "standard error");
-    if (!status && alloy_host_folder(&folder) == ALLOY_OK)
-        status = alloy_file_set_read(&c->set, folder.bytes, "figures of this machine");
-    alloy_text_free(&folder);
+    if (!status && folder)
+        status = alloy_file_set_read(&c->set, folder, "figures of this machine");
+    alloy_free(folder);
     return status;
 }
 

@@ -4,103 +4,94 @@
 #include <string.h>
 
 #include "alloy/extend.h"
-#include "base/file.h"
 #include "base/file_write.h"
-#include "base/memory.h"
 #include "base/status.h"
 #include "output.h"
 
 /* ---- Reports ----------------------------------------------------------------------------------------------------- */
-
-/* Several chips are compared; a level that was asked for brings their reports too. */
-static void write_text(const alloy_cli_roofline_options *o, const alloy_report *report, alloy_text *out)
-{
-    bool compares = report->request->chip_count > 1;
-    if (compares)
-        alloy_report_comparison(report, out);
-    if (compares && o->level.given)
-        alloy_text_char(out, '\n');
-    if (!compares || o->level.given)
-        alloy_report_text(report, out);
-}
 
 static bool is_stdout(const char *path)
 {
     return path && strcmp(path, "-") == 0;
 }
 
-static void print_document(const alloy_cli_roofline_options *o, const alloy_report *report, alloy_text *out)
+static alloy_status print_form(const alloy_report *report, alloy_report_form form, bool is_text)
+{
+    char *text;
+    size_t size;
+    alloy_status status = alloy_report_write(report, form, &text, &size);
+    if (!status)
+        is_text ? alloy_cli_print_lines(text, size) : alloy_cli_write(text, size);
+    alloy_free(text);
+    return status;
+}
+
+/* Several chips are compared; a level that was asked for brings their reports too. */
+static alloy_status print_text(const alloy_cli_roofline_options *o, const alloy_report *report, bool compares)
+{
+    alloy_status status = compares ? print_form(report, ALLOY_REPORT_COMPARISON, true) : ALLOY_OK;
+    if (!status && compares && o->level.given)
+        alloy_cli_print("\n");
+    return !status && (!compares || o->level.given) ? print_form(report, ALLOY_REPORT_TEXT, true) : status;
+}
+
+static alloy_status print_document(const alloy_cli_roofline_options *o, const alloy_report *report, bool compares)
 {
     if (o->common.json)
-        alloy_report_json(report, out);
-    else if (o->csv)
-        alloy_report_csv(report, out);
-    else if (is_stdout(o->html))
-        alloy_report_html(report, out);
-    else if (is_stdout(o->svg))
-        alloy_report_svg(report, out);
-    else
-        write_text(o, report, out);
+        return print_form(report, ALLOY_REPORT_JSON, false);
+    if (o->csv)
+        return print_form(report, ALLOY_REPORT_CSV, false);
+    if (is_stdout(o->html))
+        return print_form(report, ALLOY_REPORT_HTML, false);
+    return is_stdout(o->svg) ? print_form(report, ALLOY_REPORT_SVG, false) : print_text(o, report, compares);
 }
 
 /* What --html and --svg name, beside what is printed. */
-static alloy_status write_file(const char *path, const alloy_report *report,
-                               void (*write)(const alloy_report *report, alloy_text *out))
+static alloy_status write_file(const char *path, const alloy_report *report, alloy_report_form form)
 {
-    alloy_text text = {0};
+    char *text;
+    size_t size;
     if (!path || is_stdout(path))
         return ALLOY_OK;
-    write(report, &text);
-    alloy_status status = alloy_text_status(&text);
+    alloy_status status = alloy_report_write(report, form, &text, &size);
     if (!status)
-        status = alloy_file_replace(path, alloy_text_get(&text), text.size);
+        status = alloy_file_replace(path, text, size);
     if (!status)
         alloy_cli_say("written: %s", alloy_printable_path(path));
-    alloy_text_free(&text);
+    alloy_free(text);
     return status;
 }
 
 /* Documents are made in memory, a kilobyte or two a row; a config of a kilobyte may name 100,000 layers. */
-static alloy_status check_rows(const alloy_cli_roofline_options *o, const alloy_report *report)
+static alloy_status check_rows(const alloy_cli_roofline_options *o, const alloy_report_request *request,
+                               const alloy_report *report)
 {
     static const int64_t MOST_ROWS = 100000;
     bool all_modules = o->common.json || o->html || o->svg;
-    int level =
-        all_modules && report->request->level < ALLOY_LEVEL_MODULES ? ALLOY_LEVEL_MODULES : report->request->level;
-    int64_t rows = 0;
-    for (int64_t i = 0; i < report->result_count; i++)
-        for (int l = ALLOY_LEVEL_MODULES; l <= level; l++)
-            rows += alloy_roofline_row_count(report->results[i].roofline, (alloy_roofline_level)l);
+    int level = all_modules && request->level < ALLOY_LEVEL_MODULES ? ALLOY_LEVEL_MODULES : request->level;
+    int64_t rows = alloy_report_row_count(report, level);
     if (rows <= MOST_ROWS)
         return ALLOY_OK;
     return alloy_fail(ALLOY_LIMIT,
                       "num_hidden_layers is %lld: a report of %lld rows of modules and ops, at most %lld are written "
                       "(--num-layers N, one forward by --at, or text of --level 2)",
-                      (long long)alloy_model_config(report->request->model)->num_hidden_layers, (long long)rows,
+                      (long long)alloy_model_config(request->model)->num_hidden_layers, (long long)rows,
                       (long long)MOST_ROWS);
 }
 
 static alloy_status print_report(const alloy_cli_roofline_options *o, const alloy_report_request *request)
 {
     alloy_report *report;
-    alloy_text text = {0};
     alloy_status status = alloy_report_open(&report, request);
     if (status)
         return status;
-    status = check_rows(o, report);
+    status = check_rows(o, request, report);
     if (!status)
-        status = write_file(o->html, report, alloy_report_html);
+        status = write_file(o->html, report, ALLOY_REPORT_HTML);
     if (!status)
-        status = write_file(o->svg, report, alloy_report_svg);
-    if (!status) {
-        print_document(o, report, &text);
-        status = alloy_text_status(&text);
-    }
-    bool is_text = !o->common.json && !o->csv && !is_stdout(o->html) && !is_stdout(o->svg);
+        status = write_file(o->svg, report, ALLOY_REPORT_SVG);
     if (!status)
-        is_text ? alloy_cli_print_lines(alloy_text_get(&text), text.size)
-                : alloy_cli_write(alloy_text_get(&text), text.size);
-    alloy_text_free(&text);
+        status = print_document(o, report, request->chip_count > 1);
     alloy_report_close(report);
     return status;
 }
@@ -112,7 +103,8 @@ static alloy_status run_on(const alloy_cli_job *job, const alloy_cli_chips *chip
 {
     const alloy_cli_roofline_options *o = job->options;
     bool whole = o->level.given || o->common.json || o->csv || o->html || o->svg;
-    alloy_report_request request = {.model = job->model,
+    alloy_report_request request = {.size = sizeof request,
+                                    .model = job->model,
                                     .name = o->common.model,
                                     .both = o->accounting && strcmp(o->accounting, "both") == 0,
                                     .level = o->level.given ? (int)o->level.value : ALLOY_LEVEL_KINDS,

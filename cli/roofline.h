@@ -2,10 +2,9 @@
 #ifndef ALLOY_CLI_ROOFLINE_H
 #define ALLOY_CLI_ROOFLINE_H
 
+#include "alloy/report.h"
 #include "files/json_fields.h"
 #include "job.h"
-#include "roofline/report.h"
-#include "roofline/routing_file.h"
 
 typedef struct alloy_cli_roofline_options {
     alloy_cli_common common; /* kv_dtype: of the roofline's own flag */
@@ -35,7 +34,7 @@ typedef struct alloy_cli_chips {
     alloy_text *labels;       /* [count] */
     alloy_chip **files;       /* [count] those that were read from files; else NULL */
     alloy_host *host;         /* this machine, if it is among them */
-    int64_t count, capacity;
+    int64_t count;
 } alloy_cli_chips;
 
 /* What --hardware names: built-in chips, files, this machine; H100 without any. */

@@ -1,12 +1,12 @@
 /* The chips that `alloy roofline` is asked about, and the list of all. */
 #include <string.h>
 
-#include "base/file.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "ids.h"
 #include "output.h"
 #include "roofline.h"
-#include "roofline/figures.h"
+#include "base/figures.h"
 #include "table.h"
 
 static const char DEFAULT[] = "H100";
@@ -17,7 +17,7 @@ static const char DEFAULT[] = "H100";
 static bool is_file(const char *name)
 {
     size_t size = strlen(name);
-    return strchr(name, '/') || (size > 5 && strcmp(name + size - 5, ".json") == 0) || alloy_file_exists(name);
+    return strchr(name, '/') || (size > 5 && strcmp(name + size - 5, ".json") == 0) || alloy_cli_is_file(name);
 }
 
 static alloy_status find_host(const alloy_cli_roofline_options *o, alloy_cli_chips *chips, alloy_report_chip *out)
@@ -52,19 +52,14 @@ static alloy_status find_chip(const alloy_cli_roofline_options *o, alloy_cli_chi
 
 static alloy_status make_room(alloy_cli_chips *chips)
 {
-    if (chips->count < chips->capacity)
-        return ALLOY_OK;
-    int64_t capacity = chips->capacity ? 2 * chips->capacity : 8;
-    void *items = alloy_memory_resize(chips->items, (size_t)capacity, sizeof *chips->items);
+    size_t count = (size_t)chips->count + 1;
+    void *items = alloy_memory_resize(chips->items, count, sizeof *chips->items);
     chips->items = items ? items : chips->items;
-    void *labels = alloy_memory_resize(chips->labels, (size_t)capacity, sizeof *chips->labels);
+    void *labels = alloy_memory_resize(chips->labels, count, sizeof *chips->labels);
     chips->labels = labels ? labels : chips->labels;
-    void *files = alloy_memory_resize(chips->files, (size_t)capacity, sizeof *chips->files);
+    void *files = alloy_memory_resize(chips->files, count, sizeof *chips->files);
     chips->files = files ? files : chips->files;
-    if (!items || !labels || !files)
-        return ALLOY_NOMEM;
-    chips->capacity = capacity;
-    return ALLOY_OK;
+    return items && labels && files ? ALLOY_OK : ALLOY_NOMEM;
 }
 
 /* The last chip once more would be a line or a column twice. */
@@ -104,7 +99,7 @@ static alloy_status add_chip(const alloy_cli_roofline_options *o, alloy_cli_chip
 /* Names between commas; a file's name that has one is given alone. */
 static alloy_status add_chips(const alloy_cli_roofline_options *o, alloy_cli_chips *chips, const char *names)
 {
-    if (alloy_file_exists(names))
+    if (alloy_cli_is_file(names))
         return add_chip(o, chips, names, strlen(names));
     alloy_status status;
     do {

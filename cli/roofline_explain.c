@@ -95,9 +95,9 @@ static alloy_status say_formulas(const alloy_cli_roofline_options *o, const allo
 static void say_point(const alloy_report_point *point, struct lines *lines)
 {
     alloy_text text = {0};
-    alloy_text_format(&text, "%s of ", point->mode);
-    alloy_report_sequences(point, &text);
-    alloy_text_string(&text, " (new + cached tokens):");
+    char *lengths = alloy_report_point_text(point, true);
+    alloy_text_format(&text, "%s of %s (new + cached tokens):", point->mode, lengths ? lengths : "");
+    alloy_free(lengths);
     say(lines, alloy_text_get(&text));
     alloy_text_free(&text);
 }

@@ -2,12 +2,10 @@
 #include <string.h>
 
 #include "base/status.h"
-#include "model/model.h"
 #include "output.h"
 #include "progress.h"
 #include "roofline.h"
-#include "roofline/figures.h"
-#include "roofline/formats.h"
+#include "base/figures.h"
 #include "table.h"
 
 enum { PERCENT = 100 };
@@ -252,7 +250,7 @@ alloy_status alloy_cli_measure(const alloy_cli_job *job)
     alloy_host host;
     alloy_report_point *points;
     int64_t count;
-    if (!job->model->weights)
+    if (alloy_model_tensors(job->model) == 0)
         return alloy_fail(ALLOY_ARG, "--measure runs the model: %s has no weights (alloy init makes some)",
                           o->common.model);
     alloy_status status = open_points(o, &points, &count);

@@ -2,11 +2,11 @@
  * --efficiency. */
 #include <string.h>
 
-#include "base/file.h"
+#include "alloy/extend.h"
 #include "base/status.h"
+#include "ids.h"
 #include "output.h"
 #include "roofline.h"
-#include "roofline/analysis.h"
 
 /* ---- Routing ----------------------------------------------------------------------------------------------------- */
 
@@ -30,7 +30,7 @@ static alloy_status read_routing(const char *routing, const alloy_model *model, 
         if (alloy_parse_double(exponent, strlen(exponent), &options->zipf) && options->zipf >= 0 &&
             options->zipf <= ALLOY_MOST_ZIPF)
             return ALLOY_OK;
-    } else if (strchr(routing, '/') || alloy_file_exists(routing)) {
+    } else if (strchr(routing, '/') || alloy_cli_is_file(routing)) {
         alloy_status status = alloy_routing_file_read(given, model, routing);
         options->routing = ALLOY_ROUTING_GIVEN;
         options->experts_read = given->experts_read;
@@ -51,18 +51,17 @@ static void compare_point(const char *file, const alloy_routing_file *given, int
         layer++;
     if (layer == layers)
         return;
-    alloy_text name = {0};
-    alloy_report_point_name(point, &name);
+    char *name = alloy_report_point_text(point, false);
     alloy_cli_say("%s: layer %lld routes %.15g tokens, %s has %.15g: its experts are those of the file's tokens",
-                  alloy_printable_path(file), (long long)layer, given->tokens[layer], alloy_text_get(&name), tokens);
-    alloy_text_free(&name);
+                  alloy_printable_path(file), (long long)layer, given->tokens[layer], name ? name : "", tokens);
+    alloy_free(name);
 }
 
 void alloy_cli_routing_compare(const alloy_cli_roofline_options *o, const alloy_model *model,
                                const alloy_routing_file *given, const alloy_report_point *points, int64_t point_count)
 {
     for (int64_t i = 0; given->experts_read && i < point_count; i++)
-        compare_point(o->routing, given, model->config.num_hidden_layers, &points[i]);
+        compare_point(o->routing, given, alloy_model_config(model)->num_hidden_layers, &points[i]);
 }
 
 /* ---- Options ----------------------------------------------------------------------------------------------------- */

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "alloy/alloy.h"
-#include "base/mapping.h"
 #include "output.h"
 
 static volatile sig_atomic_t interrupted;

@@ -24,7 +24,8 @@
  *              size, the number of threads and the instruction set (docs/numerics.md).
  *   Text       UTF-8, with a length; it may hold NULs. Paths and names are NUL-terminated.
  *   Versions   Option structs begin zeroed: `alloy_load_options options = {0};`. Zero means the default of every
- *              field. */
+ *              field. Those whose first field is `size` are given it: compare.h says what that is for. What is marked
+ *              experimental may change in any version. */
 #ifndef ALLOY_ALLOY_H
 #define ALLOY_ALLOY_H
 
@@ -153,6 +154,28 @@ ALLOY_API void alloy_config_close(alloy_config *config);
  * the first layers that a model was opened with. */
 ALLOY_API alloy_status alloy_config_write(const alloy_config *config, const char *path);
 
+/* ---- Folders of models ---------------------------------------------------------------------------------------------
+ *
+ * Experimental. What takes a `where` finds the folder by itself; these are for those who ask what it holds first. */
+
+typedef struct alloy_model_files alloy_model_files; /* a folder, open */
+
+/* Finds a folder, or "user/name" in the Hub's cache. Files of it are opened only where its links stay in it and in that
+ * cache, unless `follow_symlinks`. IO where there is none; TRUST for a revision that is a path. */
+ALLOY_API alloy_status alloy_model_files_find(alloy_model_files **out, const char *where, bool follow_symlinks);
+ALLOY_API void alloy_model_files_release(alloy_model_files *files);
+ALLOY_API const char *alloy_model_files_folder(const alloy_model_files *files); /* as it was found */
+
+/* Does anything stand under that name? IO when the system does not tell. */
+ALLOY_API alloy_status alloy_model_files_has(const alloy_model_files *files, const char *name, bool *has);
+
+/* alloy_config_open of its config.json. */
+ALLOY_API alloy_status alloy_config_open_in(alloy_config **out, const alloy_model_files *files);
+
+/* Can a model be written to `folder`? Before anything is computed. IO when not, and for a folder that holds any of
+ * `names` (ends with NULL; NULL: config.json and the like) or weights, unless `force`; ARG for an empty name. */
+ALLOY_API alloy_status alloy_folder_check(const char *folder, const char *const *names, bool force);
+
 /* ---- Models ------------------------------------------------------------------------------------------------------ */
 
 typedef struct alloy_model alloy_model; /* a config and its weights, in place */
@@ -178,6 +201,7 @@ ALLOY_API void alloy_model_close(alloy_model *model);
 
 ALLOY_API const alloy_config *alloy_model_config(const alloy_model *model);
 ALLOY_API const char *alloy_model_folder(const alloy_model *model); /* the folder that it was opened from */
+ALLOY_API const alloy_model_files *alloy_model_opened_files(const alloy_model *model); /* likewise */
 ALLOY_API int64_t alloy_model_vocab_size(const alloy_model *model);
 ALLOY_API int64_t alloy_model_context(const alloy_model *model); /* max_position_embeddings, tokens */
 
@@ -196,6 +220,58 @@ ALLOY_API void alloy_model_weight_memory(const alloy_model *model, alloy_weight_
 
 /* Bytes of weights that one decoded token reads when routing picks `num_experts_per_tok` experts a layer. */
 ALLOY_API uint64_t alloy_model_bytes_per_token(const alloy_model *model);
+
+/* What a layer, or all of a model, is made of. Experimental, as all down to Converting. */
+typedef struct alloy_amounts {
+    alloy_count parameters, active; /* active: that one token meets */
+    alloy_count cache_per_token;    /* bytes */
+    alloy_count cache_fixed;        /* bytes of a sequence however long: full windows, recurrent states */
+} alloy_amounts;
+
+/* Of the whole model, embedding, norms and head included, and of each layer: `layers` has room for num_hidden_layers.
+ * `kv_dtype` as in alloy_session_options. The model may be described only. */
+ALLOY_API alloy_status alloy_model_amounts(const alloy_model *model, alloy_dtype kv_dtype, alloy_amounts *total,
+                                           alloy_amounts *layers);
+
+/* What a model's files hold, also what it does not use. */
+typedef struct alloy_stored {
+    int64_t files;
+    uint64_t bytes;                         /* of all tensors */
+    uint64_t tensors_of[ALLOY_DTYPE_COUNT]; /* by dtype */
+    uint64_t bytes_of[ALLOY_DTYPE_COUNT];
+} alloy_stored;
+
+/* Opens shards that no layer needed so far. ARG for a model that is described only. */
+ALLOY_API alloy_status alloy_model_stored(const alloy_model *model, alloy_stored *out);
+ALLOY_API int64_t alloy_model_tensors(const alloy_model *model); /* in its files; 0: described only */
+
+/* Tensors that no text model uses (vision towers, multi-token prediction). */
+ALLOY_API int64_t alloy_model_skipped(const alloy_model *model);
+
+/* The file and the byte of it that lie at `address`, of what the library has mapped. A mapped page that cannot be read
+ * (its file was cut short, its disk failed) raises SIGBUS in the thread that touches it; a program that handles that
+ * asks here, which takes no lock and allocates nothing. `path` gets a printable form, cut to `size` bytes with its
+ * NUL. */
+ALLOY_API bool alloy_mapping_find(const void *address, char *path, size_t size, uint64_t *offset);
+
+/* ---- New models -------------------------------------------------------------------------------------------------- */
+
+typedef struct alloy_init_options {
+    size_t size; /* sizeof (alloy_init_options) */
+    uint64_t seed;
+    alloy_dtype dtype;                                           /* F32, BF16, F16; 0: the config's, else F32 */
+    uint64_t max_shard_size;                                     /* bytes; 0: 5 * 10^9 */
+    bool force;                                                  /* replace a model that the folder holds */
+    bool follow_symlinks;                                        /* to the config, as in alloy_load_options */
+    void (*progress)(void *user, uint64_t done, uint64_t bytes); /* may be NULL */
+    void *user;
+} alloy_init_options;
+
+/* Writes a model of random weights for a config.json, or that of a folder: model.safetensors or shards and their index,
+ * named as save_pretrained names them, beside the config as its author wrote it (its dtype where another is asked for).
+ * Each element is a function of (seed, name of its parameter, place in it) alone. Errors of the folder as
+ * alloy_convert's. */
+ALLOY_API alloy_status alloy_init(const char *config, const char *folder, const alloy_init_options *options);
 
 /* ---- Converting ----------------------------------------------------------------------------------------------------
  *
@@ -264,10 +340,15 @@ typedef struct alloy_session_options {
     const char *backend;
 } alloy_session_options;
 
+enum { ALLOY_MOST_THREADS = 1024 };
+
 ALLOY_API alloy_status alloy_session_open(alloy_session **out, const alloy_model *model,
                                           const alloy_session_options *options);
 ALLOY_API void alloy_session_close(alloy_session *session);
 ALLOY_API const alloy_model *alloy_session_model(const alloy_session *session);
+
+/* Is there an instruction set of that name, on whatever machine? Else ARG. */
+ALLOY_API alloy_status alloy_kernels_check(const char *cpu);
 ALLOY_API const char *alloy_session_cpu(const alloy_session *session); /* "avx2" */
 ALLOY_API int alloy_session_threads(const alloy_session *session);
 
@@ -365,6 +446,8 @@ ALLOY_API void alloy_ids_free(alloy_ids *ids);
 /* Opens a tokenizer.json, or that of a model's folder. At most 512 MiB. FORMAT for what is not sound or not
  * supported. */
 ALLOY_API alloy_status alloy_tokenizer_open(alloy_tokenizer **out, const char *path);
+ALLOY_API alloy_status alloy_tokenizer_open_in(alloy_tokenizer **out,
+                                               const alloy_model_files *files); /* experimental */
 ALLOY_API void alloy_tokenizer_close(alloy_tokenizer *tokenizer);
 
 enum {
@@ -437,6 +520,30 @@ typedef struct alloy_sampling {
     double frequency_penalty; /* taken from logits of ids in the output once for each time they occur. -1000..1000 */
     uint64_t seed;
 } alloy_sampling;
+
+/* generation_config.json: how a model's makers would have it sampled. alloy_generate follows its end-of-sequence ids
+ * alone. Absent settings take the defaults of transformers (temperature 1, top_k 50, top_p 1). Experimental. */
+typedef struct alloy_generation_config {
+    bool do_sample;               /* false: greedy, and the next four have nothing to do */
+    double temperature;           /* 0..1000000 */
+    int64_t top_k;                /* 0: all. 0..2^24 */
+    double top_p;                 /* above 0, at most 1 */
+    double min_p;                 /* 0..1; 0: all */
+    double repetition_penalty;    /* above 0, at most 1000; 1: none */
+    int64_t max_length;           /* tokens of prompt and output; 0: absent */
+    int64_t max_new_tokens;       /* 0: absent */
+    int64_t bos_token_id;         /* -1: absent */
+    int64_t pad_token_id;         /* -1: absent */
+    const int64_t *eos_token_ids; /* [eos_token_count] */
+    int64_t eos_token_count;      /* 0: absent, the config's count */
+} alloy_generation_config;
+
+/* Reads that of a model's folder; all defaults where it has none, and an error where there is one that cannot be read,
+ * since its end-of-sequence ids decide where outputs end. These must be below `vocab_size` (0: not checked). FORMAT,
+ * RANGE and LIMIT as alloy_config_open; settings that Alloy does not have are ignored with one warning. */
+ALLOY_API alloy_status alloy_generation_config_open(alloy_generation_config **out, const alloy_model_files *files,
+                                                    int64_t vocab_size);
+ALLOY_API void alloy_generation_config_close(alloy_generation_config *config);
 
 /* Why an output ended. */
 typedef enum alloy_finish {

@@ -146,6 +146,10 @@ typedef struct alloy_host_options {
  * may be NULL. */
 ALLOY_API alloy_status alloy_host_measure(alloy_host *host, const alloy_host_options *options);
 
+/* The folder of that file, freed with alloy_free: $XDG_CACHE_HOME/alloy, or below ~/.cache; NULL where there is neither
+ * to name, and where memory is short. */
+ALLOY_API char *alloy_host_folder(void);
+
 /* ---- The roofline ---------------------------------------------------------------------------------------------------
  *
  * What a forward has to compute and to move, from a config and lengths alone: the model's own forward read in *count*
@@ -187,6 +191,8 @@ typedef enum alloy_routing {
  * steps. */
 typedef enum alloy_delta { ALLOY_DELTA_AUTO, ALLOY_DELTA_CHUNK, ALLOY_DELTA_STEP } alloy_delta;
 
+enum { ALLOY_MOST_ZIPF = 10 };
+
 typedef struct alloy_roofline_options {
     const alloy_roofline_sequences *sequences; /* [sequences_count] */
     int64_t sequences_count;
@@ -195,13 +201,17 @@ typedef struct alloy_roofline_options {
      * dtype; of weights the files', else the config's; of keys and values as activations; of indexer keys as these */
     const char *weight_dtype, *activation_dtype, *kv_dtype, *indexer_dtype;
     alloy_routing routing;
-    double zipf;                 /* 0.0..10.0 */
+    double zipf;                 /* 0..ALLOY_MOST_ZIPF */
     const int64_t *experts_read; /* GIVEN: [layers] different experts that the layer's tokens went to */
     alloy_delta delta;
     bool all_logits; /* the head on every token; else on the last of each sequence. Classic: always every token */
     bool op_fusion;  /* tensors inside modules touch memory too (an engine of one kernel an op); exact only */
     bool ops;        /* keep each op as a row: level 4 */
 } alloy_roofline_options;
+
+/* The format of one of these names; ARG that lists them for one that is none. `what` is named in the text
+ * ("kv_dtype"). */
+ALLOY_API alloy_status alloy_format_by_name(const char *what, const char *name, alloy_peak *out);
 
 /* What traffic is made of. */
 typedef enum alloy_traffic {

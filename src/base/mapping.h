@@ -2,7 +2,7 @@
  *
  * A mapped page that lies beyond the end of its file (the file was cut short) or that its disk cannot deliver raises
  * SIGBUS in the thread that touches it. The library installs no handler; a program that installs one asks
- * alloy_mapping_find there, which takes no lock, allocates nothing and may run in any thread at any moment.
+ * alloy_mapping_find (alloy.h) there, which takes no lock, allocates nothing and may run in any thread at any moment.
  *
  * Invariant: a mapping is on the list from before its pages are first touched until after they are last touched. The
  * list is changed under a lock and read without one: what is taken off it is freed only when nobody is reading. */
@@ -24,9 +24,5 @@ void alloy_mapping_remove(alloy_mapping *mapping);                              
 
 /* Is a part of this file mapped? */
 bool alloy_mapping_holds(uint64_t device, uint64_t inode);
-
-/* The file and the byte of it that lie at `address`. `path` gets a printable form, cut to `size` bytes with its NUL.
- * Safe in a signal handler. */
-bool alloy_mapping_find(const void *address, char *path, size_t size, uint64_t *offset);
 
 #endif

@@ -17,7 +17,7 @@
 
 /* Each worker has two scratch buffers of ALLOY_SCRATCH_BYTES: one for the task, one for a kernel that the task calls
  * (alloy_kernel_scratch). */
-enum { ALLOY_MOST_THREADS = 1024, ALLOY_SCRATCH_BYTES = 512 * 1024 };
+enum { ALLOY_SCRATCH_BYTES = 512 * 1024 };
 
 /* A team of workers with their scratch buffers: the caller, who is number 0, and a thread for each of the others. One
  * parallel loop at a time; calls from one thread at a time. Teams do not know of each other. */

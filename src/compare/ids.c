@@ -4,7 +4,7 @@
 #include "alloy/compare.h"
 #include "base/random.h"
 #include "base/status.h"
-#include "files/safetensors.h"
+#include "compare/reference.h"
 #include "tokenizer/ids.h"
 
 alloy_status alloy_ids_push(alloy_ids *ids, int64_t id)
@@ -30,11 +30,8 @@ alloy_status alloy_ids_fit(int64_t count, const alloy_model *model)
                       (long long)alloy_model_context(model));
 }
 
-static alloy_status take_tensor(alloy_ids *ids, const alloy_stored_tensor *tensor, const char *path)
+alloy_status alloy_ids_take(alloy_ids *ids, const alloy_stored_tensor *tensor)
 {
-    if (tensor->dtype != ALLOY_I64 && tensor->dtype != ALLOY_I32)
-        return alloy_fail(ALLOY_FORMAT, "%s: input_ids is %s, expected I64 or I32", path,
-                          alloy_dtype_name(tensor->dtype));
     size_t size = tensor->dtype == ALLOY_I64 ? sizeof(int64_t) : sizeof(int32_t);
     for (size_t at = 0; at < tensor->bytes; at += size) {
         int64_t wide;
@@ -53,7 +50,13 @@ alloy_status alloy_ids_load(alloy_ids *ids, const char *path)
     if (status)
         return status;
     const alloy_stored_tensor *tensor = alloy_safetensors_find(&file, "input_ids", strlen("input_ids"));
-    status = tensor ? take_tensor(ids, tensor, path) : alloy_fail(ALLOY_FORMAT, "%s: holds no tensor input_ids", path);
+    if (!tensor)
+        status = alloy_fail(ALLOY_FORMAT, "%s: holds no tensor input_ids", path);
+    else if (tensor->dtype != ALLOY_I64 && tensor->dtype != ALLOY_I32)
+        status =
+            alloy_fail(ALLOY_FORMAT, "%s: input_ids is %s, expected I64 or I32", path, alloy_dtype_name(tensor->dtype));
+    else
+        status = alloy_ids_take(ids, tensor);
     alloy_safetensors_close(&file);
     return status;
 }

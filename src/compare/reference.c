@@ -20,14 +20,7 @@ static alloy_status take_ids(const alloy_reference *r, const char *name, alloy_i
         return ALLOY_OK;
     if (!tensor || tensor->dtype != ALLOY_I64)
         return alloy_fail(ALLOY_FORMAT, "%s: no reference: it needs a tensor %s of I64", r->file.file.path, name);
-    for (size_t at = 0; at < tensor->bytes; at += sizeof(int64_t)) {
-        int64_t id;
-        memcpy(&id, tensor->data + at, sizeof id);
-        alloy_status status = alloy_ids_push(ids, id);
-        if (status)
-            return status;
-    }
-    return ALLOY_OK;
+    return alloy_ids_take(ids, tensor);
 }
 
 const alloy_stored_tensor *alloy_reference_tensor(const alloy_reference *r, int64_t layer)

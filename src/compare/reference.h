@@ -27,6 +27,9 @@ typedef struct alloy_reference {
     int64_t hidden_error_count;
 } alloy_reference; /* {0} is closed */
 
+/* Appends the ids of a tensor of I64 or I32. */
+alloy_status alloy_ids_take(alloy_ids *ids, const alloy_stored_tensor *tensor);
+
 /* `map`: map the file; else it is read into memory. */
 alloy_status alloy_reference_open(alloy_reference *reference, const char *path, bool map);
 void alloy_reference_close(alloy_reference *reference);

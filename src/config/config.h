@@ -9,9 +9,6 @@
 /* The bytes of a config.json, or of that of a folder, and its path for messages. */
 alloy_status alloy_config_read(const char *where, bool follow_symlinks, alloy_text *path, alloy_text *bytes);
 
-/* alloy_config_open of a model's folder. */
-alloy_status alloy_config_open_in(alloy_config **out, const alloy_model_files *files);
-
 /* The text of an `alloy` config that means the same, appended to `out`: what alloy_config_write writes. */
 alloy_status alloy_config_to_json(const alloy_config *config, alloy_text *out);
 

@@ -35,11 +35,8 @@ typedef struct alloy_folder_writer {
     int lock, target_lock;    /* -1: none */
 } alloy_folder_writer;
 
-/* Can a model be written there? Before anything is computed. IO when not, and for a folder that holds any of `names` or
- * weights, unless `force`; ARG for an empty name. names NULL: a folder is taken when it holds a model. */
-alloy_status alloy_folder_check(const char *folder, const char *const *names, bool force);
-
-/* Checks again and prepares; `folder` and `names` outlive it. On failure *w is closed. */
+/* Checks again, as alloy_folder_check (alloy.h) does, and prepares; `folder` and `names` outlive it. On failure *w is
+ * closed. */
 alloy_status alloy_folder_open(alloy_folder_writer *w, const char *folder, const char *const *names, bool force);
 
 /* The files in `path` are whole, config.json among them or not: makes them the folder's. Closes, also when it fails. */

@@ -360,3 +360,27 @@ void alloy_model_files_close(alloy_model_files *files)
     alloy_memory_free(files->blobs);
     *files = (alloy_model_files){0};
 }
+
+alloy_status alloy_model_files_find(alloy_model_files **out, const char *where, bool follow_symlinks)
+{
+    *out = NULL;
+    alloy_model_files *files = alloy_memory_zeroed(1, sizeof *files);
+    alloy_status status = files ? alloy_model_files_open(files, where, follow_symlinks) : ALLOY_NOMEM;
+    if (status)
+        alloy_memory_free(files);
+    else
+        *out = files;
+    return status;
+}
+
+void alloy_model_files_release(alloy_model_files *files)
+{
+    if (files)
+        alloy_model_files_close(files);
+    alloy_memory_free(files);
+}
+
+const char *alloy_model_files_folder(const alloy_model_files *files)
+{
+    return files->path;
+}

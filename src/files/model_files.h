@@ -29,14 +29,14 @@
 
 enum { ALLOY_CONFIG_BYTES = 4 * 1024 * 1024 }; /* most bytes of config.json and its like */
 
-typedef struct alloy_model_files {
+struct alloy_model_files {
     char *path;  /* as it was found, for messages; NULL: closed */
     char *real;  /* without links */
     char *blobs; /* of the Hub's cache, without links; NULL for another folder */
     int folder;  /* descriptor of `real` */
     int blobs_folder;
     bool follow_symlinks;
-} alloy_model_files; /* {0} is closed */
+}; /* {0} is closed */
 
 /* Finds the folder of MODEL. IO when there is none, saying where it was looked for; TRUST for a revision that is a
  * path. On failure *files is {0}. */
@@ -49,9 +49,6 @@ alloy_status alloy_file_name_check(const char *name, size_t size, const char *wh
 
 /* folder/name, for messages. */
 alloy_status alloy_model_files_path(const alloy_model_files *files, const char *name, alloy_text *path);
-
-/* Does anything stand under that name? IO when the system does not tell. */
-alloy_status alloy_model_files_has(const alloy_model_files *files, const char *name, bool *has);
 
 /* Opens a file of the model, checked as above: IO when it is not there or no regular file, TRUST when it is no name or
  * its links lead out of the folder; the rest as alloy_file_open, alloy_file_read and alloy_file_copy. */

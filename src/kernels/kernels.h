@@ -209,9 +209,6 @@ typedef struct alloy_kernels {
     void (*copy)(float *y, const float *x, int64_t n); /* y[i] = x[i], its bits */
 } alloy_kernels;
 
-/* Is there an instruction set of that name, on whatever machine? Else ARG. */
-alloy_status alloy_kernels_check(const char *name);
-
 /* The best table this processor runs, or the one named ("generic", "avx2", "avx512"); NULL name: the best. NULL with
  * the thread's text set: an unknown name (ARG), or one that this build or this processor lacks (UNSUPPORTED). */
 const alloy_kernels *alloy_kernels_get(const char *name);

@@ -232,11 +232,12 @@ static alloy_status write_all(const struct writer *w, const char *folder, const 
     return status;
 }
 
-alloy_status alloy_model_init(const alloy_config *config, const char *folder, const alloy_init_options *options)
+alloy_status alloy_model_init(const alloy_config *config, const alloy_text *text, const char *folder,
+                              const alloy_init_options *options)
 {
     struct writer w = {
         .config = config, .options = options, .dtype = dtype_of(config, options->dtype), .arena = alloy_arena_new()};
-    const alloy_text *written = options->config && !has_config(folder, options->config) ? options->config : NULL;
+    const alloy_text *written = text && !has_config(folder, text) ? text : NULL;
     alloy_status status = w.arena ? alloy_modules_check(config) : ALLOY_NOMEM;
     if (!status)
         status = check_extent(config);

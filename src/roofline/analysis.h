@@ -7,8 +7,6 @@
 #include "model/count.h"
 #include "roofline/formats.h"
 
-enum { ALLOY_MOST_ZIPF = 10 }; /* exponent of a routing */
-
 /* Options made sure of: sizes of elements, and how routing is modelled. */
 typedef struct alloy_roofline_terms {
     alloy_accounting accounting;

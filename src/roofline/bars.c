@@ -4,7 +4,7 @@
 #include "base/memory.h"
 #include "roofline/analysis.h"
 #include "roofline/chart.h"
-#include "roofline/figures.h"
+#include "base/figures.h"
 #include "roofline/markup.h"
 
 /* ---- Layers ------------------------------------------------------------------------------------------------------ */

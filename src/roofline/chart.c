@@ -11,7 +11,7 @@
 
 #include "base/memory.h"
 #include "roofline/analysis.h"
-#include "roofline/figures.h"
+#include "base/figures.h"
 #include "roofline/markup.h"
 
 /* ---- Results ----------------------------------------------------------------------------------------------------- */

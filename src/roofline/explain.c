@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "roofline/analysis.h"
-#include "roofline/figures.h"
+#include "base/figures.h"
 
 enum { MOST_NAMES = 32 };
 

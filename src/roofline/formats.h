@@ -4,10 +4,6 @@
 
 #include "alloy/alloy.h"
 
-/* "bf16", "f16", "float32", ...: ARG that lists the names for one that is none. `what` is named in the text
- * ("kv_dtype"). */
-alloy_status alloy_format_by_name(const char *what, const char *name, alloy_peak *out);
-
 /* Bits of one element. */
 int alloy_format_bits(alloy_peak format);
 

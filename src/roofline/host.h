@@ -32,9 +32,6 @@ void alloy_host_complete(alloy_host *host);
 
 /* ---- host_file.c ------------------------------------------------------------------------------------------------- */
 
-/* $XDG_CACHE_HOME/alloy, or below ~/.cache; ALLOY_IO, the text not set, where there is neither to name. */
-alloy_status alloy_host_folder(alloy_text *path);
-
 /* $XDG_CACHE_HOME/alloy/host-HASH.json, or below ~/.cache; the hash is of what the figures depend on: processor,
  * cpu and threads of `host`, and the version. ALLOY_IO, the text not set, where there is no such folder to name. */
 alloy_status alloy_host_file(const alloy_host *host, alloy_text *path);

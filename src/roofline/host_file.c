@@ -81,26 +81,31 @@ enum {
 
 /* ---- Its name ---------------------------------------------------------------------------------------------------- */
 
-alloy_status alloy_host_folder(alloy_text *path)
+char *alloy_host_folder(void)
 {
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     bool has_cache = cache && *cache == '/'; /* others are to be ignored, the specification says */
+    alloy_text path = {0};
     if (!has_cache && !(home && *home == '/'))
-        return ALLOY_IO;
-    alloy_text_clear(path);
-    alloy_text_format(path, "%s%s/alloy", has_cache ? cache : home, has_cache ? "" : "/.cache");
-    return alloy_text_status(path);
+        return NULL;
+    alloy_text_format(&path, "%s%s/alloy", has_cache ? cache : home, has_cache ? "" : "/.cache");
+    if (path.failed)
+        alloy_text_free(&path);
+    return path.bytes;
 }
 
 alloy_status alloy_host_file(const alloy_host *host, alloy_text *path)
 {
     alloy_text about = {0};
-    alloy_status status = alloy_host_folder(path);
-    if (status)
-        return status;
+    char *folder = alloy_host_folder();
+    if (!folder)
+        return ALLOY_IO;
+    alloy_text_clear(path);
+    alloy_text_string(path, folder);
+    alloy_free(folder);
     alloy_text_format(&about, "%s|%d|%s|%d|%s", host->processor, alloy_processors(), host->cpu, host->threads,
                       alloy_version());
-    status = alloy_text_status(&about);
+    alloy_status status = alloy_text_status(&about);
     alloy_text_format(path, "/host-%016" PRIx64 ".json", alloy_hash(&fixed_key, about.bytes, about.size));
     alloy_text_free(&about);
     return status ? status : alloy_text_status(path);

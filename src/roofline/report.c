@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/options.h"
 #include "base/status.h"
 #include "roofline/analysis.h"
 
@@ -197,11 +198,14 @@ alloy_status alloy_report_open(alloy_report **out, const alloy_report_request *r
     alloy_report *report = alloy_memory_zeroed(1, sizeof *report);
     if (!report)
         return ALLOY_NOMEM;
-    report->request = request;
-    report->analyses = alloy_memory_zeroed((size_t)request->point_count, sizeof *report->analyses);
-    report->results = alloy_memory_zeroed((size_t)(request->point_count * request->chip_count),
-                                          ACCOUNTINGS * sizeof *report->results);
-    alloy_status status = report->analyses && report->results ? add_results(report) : ALLOY_NOMEM;
+    const alloy_report_request *q = report->request = &report->taken;
+    alloy_status status = alloy_options_take(&report->taken, sizeof report->taken, request, "alloy_report_request");
+    if (!status) {
+        report->analyses = alloy_memory_zeroed((size_t)q->point_count, sizeof *report->analyses);
+        report->results =
+            alloy_memory_zeroed((size_t)(q->point_count * q->chip_count), ACCOUNTINGS * sizeof *report->results);
+        status = report->analyses && report->results ? add_results(report) : ALLOY_NOMEM;
+    }
     if (status) {
         alloy_report_close(report);
         return status;
@@ -224,4 +228,48 @@ void alloy_report_close(alloy_report *report)
     alloy_memory_free(report->analyses);
     alloy_memory_free(report->results);
     alloy_memory_free(report);
+}
+
+/* ---- Documents --------------------------------------------------------------------------------------------------- */
+
+int64_t alloy_report_row_count(const alloy_report *report, int level)
+{
+    int64_t rows = 0;
+    for (int64_t i = 0; i < report->result_count; i++)
+        for (int l = ALLOY_LEVEL_MODULES; l <= level; l++)
+            rows += alloy_roofline_row_count(report->results[i].roofline, (alloy_roofline_level)l);
+    return rows;
+}
+
+alloy_status alloy_report_write(const alloy_report *report, alloy_report_form form, char **text, size_t *size)
+{
+    static void (*const writers[])(const alloy_report *, alloy_text *) = {
+        [ALLOY_REPORT_TEXT] = alloy_report_text, [ALLOY_REPORT_COMPARISON] = alloy_report_comparison,
+        [ALLOY_REPORT_JSON] = alloy_report_json, [ALLOY_REPORT_CSV] = alloy_report_csv,
+        [ALLOY_REPORT_HTML] = alloy_report_html, [ALLOY_REPORT_SVG] = alloy_report_svg};
+    alloy_text out = {0};
+    *text = NULL;
+    *size = 0;
+    if ((unsigned)form >= sizeof writers / sizeof *writers)
+        return alloy_fail(ALLOY_ARG, "form %d of a report is not known", (int)form);
+    writers[form](report, &out);
+    if (out.failed) {
+        alloy_text_free(&out);
+        return alloy_text_status(&(alloy_text){.failed = true});
+    }
+    *text = out.bytes;
+    *size = out.size;
+    return ALLOY_OK;
+}
+
+char *alloy_report_point_text(const alloy_report_point *point, bool lengths)
+{
+    alloy_text text = {0};
+    if (lengths)
+        alloy_report_sequences(point, &text);
+    else
+        alloy_report_point_name(point, &text);
+    if (text.failed)
+        alloy_text_free(&text);
+    return text.bytes;
 }

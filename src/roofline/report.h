@@ -6,45 +6,9 @@
 #ifndef ALLOY_ROOFLINE_REPORT_H
 #define ALLOY_ROOFLINE_REPORT_H
 
-#include "alloy/alloy.h"
+#include "alloy/report.h"
 #include "base/text.h"
 #include "roofline/differences.h"
-
-/* One forward: lengths, and what users call it. */
-typedef struct alloy_report_point {
-    const char *mode;                    /* "prefill", "mini-prefill", "decode"; "ragged" where sequences differ */
-    alloy_roofline_sequences *sequences; /* [sequences_count] */
-    int64_t sequences_count;
-} alloy_report_point;
-
-typedef struct alloy_report_chip {
-    const char *label; /* as it was asked for */
-    const alloy_chip *chip;
-    bool steps_delta; /* its engine runs the delta rule token by token: this machine */
-} alloy_report_chip;
-
-/* An estimate beside the bound: the shares of the peaks that are reached, and the time that each op adds. */
-typedef struct alloy_efficiency {
-    bool given;
-    double compute, memory; /* 1e-6 to 1 */
-    double overhead;        /* seconds an op */
-} alloy_efficiency;
-
-typedef struct alloy_report_request {
-    const alloy_model *model;
-    const char *name;               /* of the model, as it was given */
-    alloy_roofline_options options; /* but its sequences */
-    bool both;                      /* both accountings, and where they differ; options.accounting is not read */
-    int level;                      /* alloy_roofline_level: rows down to this one */
-    const char *compute_dtype;      /* NULL: that of the activations */
-    int64_t page;                   /* tokens a page of the cache; 0: 1 */
-    alloy_efficiency efficiency;
-    bool times_only;                  /* memory is not asked for: alloy_report_comparison alone */
-    const alloy_report_point *points; /* [point_count] */
-    int64_t point_count;
-    const alloy_report_chip *chips; /* [chip_count] */
-    int64_t chip_count;
-} alloy_report_request;
 
 /* One point on one chip by one accounting. */
 typedef struct alloy_report_result {
@@ -61,16 +25,13 @@ typedef struct alloy_report_result {
     double estimate;                     /* seconds; 0 without an efficiency */
 } alloy_report_result;
 
-typedef struct alloy_report {
-    const alloy_report_request *request;
-    alloy_report_result *results; /* [result_count] by chip, point, accounting */
+struct alloy_report {
+    alloy_report_request taken;
+    const alloy_report_request *request; /* it */
+    alloy_report_result *results;        /* [result_count] by chip, point, accounting */
     int64_t result_count;
     struct alloy_report_analysis *analyses; /* [point_count] */
-} alloy_report;
-
-/* The request and all it points to must outlive the report. */
-alloy_status alloy_report_open(alloy_report **out, const alloy_report_request *request);
-void alloy_report_close(alloy_report *report);
+};
 
 /* "4096+0,32x1+8192": new and cached tokens, as --sequences takes them. */
 void alloy_report_sequences(const alloy_report_point *point, alloy_text *out);

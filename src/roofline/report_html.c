@@ -9,7 +9,7 @@
 #include <math.h>
 
 #include "roofline/chart.h"
-#include "roofline/figures.h"
+#include "base/figures.h"
 #include "roofline/markup.h"
 #include "roofline/analysis.h"
 

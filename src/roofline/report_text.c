@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "base/table.h"
-#include "roofline/figures.h"
+#include "base/figures.h"
 #include "roofline/report.h"
 
 enum { LINE = 100, NAME = 12 };

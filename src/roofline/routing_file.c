@@ -1,6 +1,6 @@
-/* The routing of a run as a file (routing_file.h). Which layers route, and among how many experts, is asked of the
+/* The routing of a run as a file (alloy/report.h). Which layers route, and among how many experts, is asked of the
  * model's own forward. */
-#include "roofline/routing_file.h"
+#include "alloy/report.h"
 
 #include "base/file.h"
 #include "base/memory.h"

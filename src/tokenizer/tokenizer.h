@@ -46,9 +46,6 @@ struct alloy_tokenizer {
 /* Reads a tokenizer.json into *tokenizer, whose sets are open and which is otherwise zero; `name` is for messages. */
 alloy_status alloy_tokenizer_load(alloy_tokenizer *tokenizer, const char *name, const char *text, size_t size);
 
-/* alloy_tokenizer_open of a model's folder. */
-alloy_status alloy_tokenizer_open_in(alloy_tokenizer **out, const alloy_model_files *files);
-
 /* ---- For load.c: the parts, each in its own file. `json` is the part's value, which is not null, as text. -------- */
 
 typedef struct alloy_part {

@@ -13,8 +13,9 @@
 #include "cli/roofline.h"
 #include "cli/table.h"
 #include "files/json_fields.h"
-#include "roofline/figures.h"
+#include "base/figures.h"
 #include "roofline/markup.h"
+#include "roofline/report.h"
 
 /* ---- Formatters -------------------------------------------------------------------------------------------------- */
 
@@ -374,7 +375,8 @@ static bool check_random_report(const alloy_model *model, uint64_t seed)
     for (int i = 0; i < 2; i++)
         sequences[i] = (alloy_roofline_sequences){any_length(&d, 1), any_length(&d, 1), any_length(&d, 0)};
     const alloy_report_point points[2] = {{"mini-prefill", &sequences[0], 1}, {"decode", &sequences[1], 1}};
-    alloy_report_request request = {.model = model,
+    alloy_report_request request = {.size = sizeof(alloy_report_request),
+                                    .model = model,
                                     .name = "random",
                                     .both = draw(&d, 2),
                                     .points = points,

@@ -298,7 +298,7 @@ static void expect_new_model_counts(const char *config, alloy_dtype dtype)
     char *folder = test_folder();
     alloy_config *c;
     expect_ok(alloy_config_open(&c, write_text(folder, "config.json", config)));
-    expect_ok(alloy_model_init(c, folder, &(alloy_init_options){.seed = 1, .dtype = dtype}));
+    expect_ok(alloy_model_init(c, NULL, folder, &(alloy_init_options){.seed = 1, .dtype = dtype}));
     alloy_config_close(c);
     expect_run_counts(folder, ALLOY_F32, "fp32");
     remove_folder(folder);

@@ -13,7 +13,7 @@
 #include "fuzz/targets.h"
 #include "fuzz/tokenizer_target.h"
 
-#include "alloy/roofline.h"
+#include "alloy/report.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "cli/ids.h"
@@ -24,7 +24,6 @@
 #include "files/weights.h"
 #include "modules/plugin_file.h"
 #include "roofline/host.h"
-#include "roofline/routing_file.h"
 
 /* ---- Files ------------------------------------------------------------------------------------------------------- */
 

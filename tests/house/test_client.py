@@ -13,6 +13,7 @@ from test_rooms import INCLUDE, sources
 
 # Text, JSON and tables, shared with the library: one line of error text a thread, memory that tests can make fail.
 HELPERS = {
+    "base/figures.h": "figures as reports have them",
     "base/memory.h": "arrays that grow, and tests that let each allocation fail",
     "base/names.h": "the nearest flag and command",
     "base/printable.h": "text from files in a form that acts on no terminal",
@@ -23,30 +24,11 @@ HELPERS = {
     "files/json_fields.h": "the document of --json",
 }
 
-# What the public headers lack so far, with what would take its place.
+# What the public headers lack so far.
 INSIDES = {
     "base/file.h": "reading a whole file to a limit",
-    "base/file_set.h": "which files a run reads and writes: only the command asks",
+    "base/file_set.h": "which files a run reads and writes: only the command asks, by the rules of file_write.h",
     "base/file_write.h": "replacing a file whole, also a FIFO",
-    "base/log.h": "a warning about a tokenizer wider than its model",
-    "base/mapping.h": "which file a page belongs to, for the handler of SIGBUS",
-    "base/threads.h": "the most threads a flag may ask for",
-    "config/config.h": "reading a config.json, from a folder too",
-    "config/generation.h": "the settings of --sample",
-    "config/rewrite.h": "init writes the dtype into the config that it copies",
-    "files/folder_write.h": "can a model be written there",
-    "files/model_files.h": "the folder of a name in the Hub's cache, and what it has",
-    "kernels/kernels.h": "is --cpu one that this machine has",
-    "model/init.h": "init",
-    "model/model.h": "the struct: its weights and layers",
-    "model/parameters.h": "info counts parameters",
-    "roofline/analysis.h": "the largest exponent of --routing zipf:S",
-    "roofline/figures.h": "figures as reports have them",
-    "roofline/formats.h": "names of formats",
-    "roofline/host.h": "where the figures of this machine are kept",
-    "roofline/report.h": "reports",
-    "roofline/routing_file.h": "files of --routing",
-    "tokenizer/tokenizer.h": "the tokenizer of an open folder",
 }
 
 ALLOWED = HELPERS | INSIDES

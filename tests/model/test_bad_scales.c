@@ -162,7 +162,7 @@ static void s21_rows_that_fp4_cannot_hold_are_told(void **state)
         snprintf(old, sizeof old, "%d", cases[i].hidden);
         memcpy(strstr(text, "160"), old, 3);
         expect_ok(alloy_config_parse(&config, "config.json", text, strlen(text)));
-        expect_ok(alloy_model_init(config, folder, &(alloy_init_options){.seed = 1}));
+        expect_ok(alloy_model_init(config, NULL, folder, &(alloy_init_options){.seed = 1}));
         begin_copy(&copy, folder);
         remove_tensor(&copy, UP);
         bool blocks = cases[i].packing == &mxfp4;

@@ -61,7 +61,7 @@ static void draw_model(const char *folder, const char *config, alloy_dtype dtype
     mkdir(folder, 0777);
     write_text(folder, "config.json", config);
     expect_ok(alloy_config_open(&parsed, folder));
-    expect_ok(alloy_model_init(parsed, folder, &(alloy_init_options){.seed = 7, .dtype = dtype}));
+    expect_ok(alloy_model_init(parsed, NULL, folder, &(alloy_init_options){.seed = 7, .dtype = dtype}));
     alloy_config_close(parsed);
 }
 

@@ -252,7 +252,7 @@ static void long_sequences_do_not_depend_on_pieces(void **state)
     char *folder = test_folder();
     alloy_config *config;
     expect_ok(alloy_config_parse(&config, "config.json", text, strlen(text)));
-    expect_ok(alloy_model_init(config, folder, &(alloy_init_options){.seed = 4}));
+    expect_ok(alloy_model_init(config, NULL, folder, &(alloy_init_options){.seed = 4}));
     write_text(folder, "config.json", text);
     alloy_model *model = open_model(folder);
     expect_pieces(model, ids, ALLOY_TEST_SANITIZED ? 700 : LONG, pieces, 2);

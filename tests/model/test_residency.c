@@ -47,7 +47,8 @@ static char *new_model(const char *config_text, uint64_t max_shard_size)
     char *folder = test_folder();
     alloy_config *config;
     expect_ok(alloy_config_parse(&config, "config.json", config_text, strlen(config_text)));
-    expect_ok(alloy_model_init(config, folder, &(alloy_init_options){.seed = 4, .max_shard_size = max_shard_size}));
+    expect_ok(
+        alloy_model_init(config, NULL, folder, &(alloy_init_options){.seed = 4, .max_shard_size = max_shard_size}));
     write_text(folder, "config.json", config_text);
     alloy_config_close(config);
     return folder;

@@ -114,7 +114,7 @@ static char *make_model(const char *text)
     char *plain_folder = test_folder(), *folder = test_folder();
     uint32_t random = 1;
     expect_ok(alloy_config_parse(&config, "config.json", text, strlen(text)));
-    expect_ok(alloy_model_init(config, plain_folder, &(alloy_init_options){.seed = 3, .dtype = ALLOY_F32}));
+    expect_ok(alloy_model_init(config, NULL, plain_folder, &(alloy_init_options){.seed = 3, .dtype = ALLOY_F32}));
     begin_copy(&copy, plain_folder);
     for (int64_t i = 0; i < copy.count; i++) {
         alloy_saved_tensor *t = &copy.tensors[i];

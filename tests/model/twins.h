@@ -28,7 +28,7 @@ static inline void begin_twins(struct twins *twins, const char *config_text, uin
     alloy_config *config;
     *twins = (struct twins){.drawn = test_folder(), .seed = seed};
     expect_ok(alloy_config_parse(&config, "config.json", config_text, strlen(config_text)));
-    expect_ok(alloy_model_init(config, twins->drawn, &(alloy_init_options){.seed = seed}));
+    expect_ok(alloy_model_init(config, NULL, twins->drawn, &(alloy_init_options){.seed = seed}));
     alloy_config_close(config);
     begin_copy(&twins->packed, twins->drawn);
     begin_copy(&twins->wide, twins->drawn);

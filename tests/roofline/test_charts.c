@@ -34,7 +34,8 @@ static void open_report(struct fixture *f, const char *path, const char *name)
     f->chips[1] = (alloy_report_chip){"mine", &f->hostile, false};
     expect_ok(alloy_config_open(&f->config, path));
     expect_ok(alloy_model_describe(&f->model, f->config));
-    f->request = (alloy_report_request){.model = f->model,
+    f->request = (alloy_report_request){.size = sizeof(alloy_report_request),
+                                        .model = f->model,
                                         .name = name,
                                         .both = true,
                                         .level = ALLOY_LEVEL_KINDS,

@@ -4,7 +4,7 @@
 #include "base/memory.h"
 #include "roofline/analysis.h"
 #include "roofline/differences.h"
-#include "roofline/figures.h"
+#include "base/figures.h"
 #include "roofline/report.h"
 
 #define CONFIGS ALLOY_SOURCE_DIR "/examples/configs/"
@@ -184,7 +184,8 @@ static void results_come_by_chip_point_and_accounting(void **state)
     alloy_roofline_sequences decode = {1, 1, 100}, prefill = {1, 100, 0};
     alloy_report_point points[] = {{"prefill", &prefill, 1}, {"decode", &decode, 1}};
     alloy_report_chip chips[] = {{"one", alloy_chip_by_name("H100"), false}, {"two", alloy_chip_by_name("A100"), true}};
-    alloy_report_request request = {.model = model,
+    alloy_report_request request = {.size = sizeof(alloy_report_request),
+                                    .model = model,
                                     .name = "readme",
                                     .both = true,
                                     .level = ALLOY_LEVEL_TOTAL,
@@ -243,7 +244,8 @@ static void memory_may_end_anywhere(void **state)
     alloy_roofline_sequences one = {1, 3, 5};
     alloy_report_point point = {"mini-prefill", &one, 1};
     alloy_report_chip chip = {"H100", alloy_chip_by_name("H100"), false};
-    alloy_report_request request = {.model = model,
+    alloy_report_request request = {.size = sizeof(alloy_report_request),
+                                    .model = model,
                                     .name = "tiny",
                                     .both = true,
                                     .level = ALLOY_LEVEL_OPS,
@@ -262,10 +264,21 @@ static void memory_may_end_anywhere(void **state)
     assert_true(n > 20);
     void (*const writers[])(const alloy_report *, alloy_text *) = {alloy_report_text, alloy_report_json,
                                                                    alloy_report_csv, alloy_report_comparison};
+    static const alloy_report_form forms[] = {ALLOY_REPORT_TEXT, ALLOY_REPORT_JSON, ALLOY_REPORT_CSV,
+                                              ALLOY_REPORT_COMPARISON};
     for (int w = 0; w < 4; w++) {
         alloy_text whole = {0};
         writers[w](report, &whole);
         expect_ok(alloy_text_status(&whole));
+        char *document;
+        size_t size;
+        expect_ok(alloy_report_write(report, forms[w], &document, &size));
+        expect_bytes(document, size, alloy_text_get(&whole));
+        alloy_free(document);
+        alloy_memory_fail_after(3);
+        expect_failure(alloy_report_write(report, forms[w], &document, &size), ALLOY_NOMEM, "");
+        alloy_memory_fail_after(-1);
+        assert_null(document);
         bool ends = false;
         for (int64_t m = 0; !ends; m += 7) {
             alloy_text text = {0};
@@ -279,6 +292,11 @@ static void memory_may_end_anywhere(void **state)
         }
         alloy_text_free(&whole);
     }
+    expect_failure(alloy_report_write(report, (alloy_report_form)6, &(char *){0}, &(size_t){0}), ALLOY_ARG, "form 6");
+    request.size = 7;
+    alloy_report *refused;
+    expect_failure(alloy_report_open(&refused, &request), ALLOY_ARG, "alloy_report_request", "size is 7");
+    assert_null(refused);
     alloy_report_close(report);
     alloy_model_close(model);
     alloy_config_close(config);

@@ -1,6 +1,6 @@
 /* Figures as text, the same in every report: "10.18 TFLOPs", "3.77 GB", "10.30 ms", "702 us". */
-#ifndef ALLOY_ROOFLINE_FIGURES_H
-#define ALLOY_ROOFLINE_FIGURES_H
+#ifndef ALLOY_BASE_FIGURES_H
+#define ALLOY_BASE_FIGURES_H
 
 #include "base/text.h"
 

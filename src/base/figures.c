@@ -1,5 +1,5 @@
 /* Figures as text (figures.h). */
-#include "roofline/figures.h"
+#include "base/figures.h"
 
 #include <math.h>
 
