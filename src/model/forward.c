@@ -9,7 +9,7 @@
 #include "model/finite.h"
 #include "model/session.h"
 
-/* A forward in work. Arrays of the batch's size are the session's, so that passes and later forwards allocate nothing. */
+/* A forward in work. Arrays of the batch's size are the session's: passes and later forwards allocate nothing. */
 struct work {
     alloy_session *session;
     const alloy_sequence *sequences;
