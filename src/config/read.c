@@ -160,12 +160,17 @@ static void read_field(alloy_config_reader *reader, alloy_source *source, int ro
                         (long long)before, (long long)source->config.num_experts);
 }
 
+int alloy_source_row_named(const alloy_json_string_view *key)
+{
+    for (size_t i = 0; i < sizeof aliases / sizeof *aliases; i++)
+        if (alloy_json_key_is(key, aliases[i][0]))
+            return alloy_source_row(aliases[i][1]);
+    return alloy_field_find(alloy_config_fields, alloy_config_field_count, key);
+}
+
 static int row_of(const alloy_config_reader *reader, const alloy_json_string_view *key)
 {
-    int row = alloy_field_find(alloy_config_fields, alloy_config_field_count, key);
-    for (size_t i = 0; row < 0 && i < sizeof aliases / sizeof *aliases; i++)
-        if (alloy_json_key_is(key, aliases[i][0]))
-            row = alloy_source_row(aliases[i][1]);
+    int row = alloy_source_row_named(key);
     return row >= 0 && reader->has[row] ? row : -1;
 }
 

@@ -118,6 +118,9 @@ typedef struct alloy_config_root {
 /* The number of a row; the key must be in the table. */
 int alloy_source_row(const char *key);
 
+/* The row of the field that has this name, or has it as another spelling; -1: none. */
+int alloy_source_row_named(const alloy_json_string_view *key);
+
 /* Has the file, or the family, a value for it? */
 bool alloy_source_has(const alloy_source *source, const char *key);
 alloy_field_state alloy_source_state(const alloy_source *source, const char *key);

@@ -190,7 +190,7 @@ static alloy_status write_extra(alloy_json_writer *writer, const alloy_config_ro
     alloy_status status = ALLOY_OK;
     for (int64_t i = 0; i < extra->count && !status; i++) {
         /* A field that its family lacks and Alloy has would mean something now. */
-        if (translated && alloy_field_find(alloy_config_fields, alloy_config_field_count, &extra->fields[i].key) >= 0)
+        if (translated && alloy_source_row_named(&extra->fields[i].key) >= 0)
             continue;
         write_key(writer, &extra->fields[i].key);
         status = copy_value(writer, &extra->fields[i].value);

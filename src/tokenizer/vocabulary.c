@@ -79,9 +79,9 @@ static alloy_status size_table(alloy_vocabulary *vocabulary, size_t count)
 /* The token table, from the entries. */
 static alloy_status place_tokens(alloy_vocabulary *vocabulary)
 {
-    const struct alloy_vocabulary_entry *entry, *end = vocabulary->entries + vocabulary->entry_count;
     int64_t most = 2 * vocabulary->entry_count + SPARE_IDS;
-    for (entry = vocabulary->entries; entry < end; entry++) {
+    for (int64_t i = 0; i < vocabulary->entry_count; i++) {
+        const struct alloy_vocabulary_entry *entry = &vocabulary->entries[i];
         if (entry->id >= most)
             return alloy_fail(ALLOY_FORMAT, "token \"%s\": id %u is far beyond the number of tokens, %lld",
                               alloy_printable(vocabulary->text.bytes + entry->at, entry->size), entry->id,
@@ -93,7 +93,8 @@ static alloy_status place_tokens(alloy_vocabulary *vocabulary)
     vocabulary->tokens = alloy_memory_zeroed((size_t)vocabulary->count, sizeof *vocabulary->tokens);
     if (!vocabulary->tokens)
         return ALLOY_NOMEM;
-    for (entry = vocabulary->entries; entry < end; entry++) {
+    for (int64_t i = 0; i < vocabulary->entry_count; i++) {
+        const struct alloy_vocabulary_entry *entry = &vocabulary->entries[i];
         alloy_vocabulary_token *token = &vocabulary->tokens[entry->id];
         const char *text = vocabulary->text.bytes;
         if (token->flags != 0)

@@ -82,6 +82,23 @@ static void a_family_is_saved_as_what_it_means(void **state)
     alloy_config_close(c);
 }
 
+/* What a family lacks and ignores must not mean something in the config that is saved, by whatever name Alloy reads it. */
+static void a_field_that_a_family_ignores_is_not_saved(void **state)
+{
+    (void)state;
+    static const char *const ignored[] = {"num_experts", "n_routed_experts", "num_local_experts", "q_lora_rank"};
+    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++) {
+        char text[256];
+        snprintf(text, sizeof text, "{\"model_type\": \"qwen3\", \"num_hidden_layers\": 1, \"%s\": 8}", ignored[i]);
+        alloy_config *c = parse(text);
+        char *saved = to_json(c);
+        if (strstr(saved, "experts") || strstr(saved, "q_lora_rank"))
+            fail_msg("%s is saved: %s", ignored[i], saved);
+        free(saved);
+        alloy_config_close(c);
+    }
+}
+
 /* Of a family, of a multimodal model (whose own it is, not its text's), and again of what was saved. */
 static void quantisation_is_saved_as_it_was_written(void **state)
 {
@@ -152,6 +169,7 @@ int main(void)
         cmocka_unit_test(every_sample_comes_back),
         cmocka_unit_test(an_alloy_config_keeps_its_form),
         cmocka_unit_test(a_family_is_saved_as_what_it_means),
+        cmocka_unit_test(a_field_that_a_family_ignores_is_not_saved),
         cmocka_unit_test(quantisation_is_saved_as_it_was_written),
         cmocka_unit_test(a_file_is_written_whole),
         cmocka_unit_test(only_whole_configs_are_saved),
