@@ -1,5 +1,6 @@
 """A residual that a plug-in brings (residual.c): new weights under its names, the same bits under every setting of
 `alloy verify`, conversion, and a count that is exact."""
+
 import json
 import os
 import subprocess
@@ -11,11 +12,22 @@ ALLOY = os.environ["ALLOY"]
 PLUGIN = os.environ["PLUGIN"]
 LAYERS, HIDDEN, TOKENS = 3, 48, 20
 CONFIG = {
-    "model_type": "alloy", "vocab_size": 256, "hidden_size": HIDDEN,
-    "layer_types": ["qwen3_5_gdn", "qwen3_attention", "qwen3_attention"], "ffn_types": ["qwen3_mlp"] * LAYERS,
-    "intermediate_size": 80, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16,
-    "linear_num_key_heads": 2, "linear_num_value_heads": 2, "linear_key_head_dim": 16, "linear_value_head_dim": 16,
-    "max_position_embeddings": 256, "initializer_range": 0.1, "dtype": "float32",
+    "model_type": "alloy",
+    "vocab_size": 256,
+    "hidden_size": HIDDEN,
+    "layer_types": ["qwen3_5_gdn", "qwen3_attention", "qwen3_attention"],
+    "ffn_types": ["qwen3_mlp"] * LAYERS,
+    "intermediate_size": 80,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 2,
+    "linear_key_head_dim": 16,
+    "linear_value_head_dim": 16,
+    "max_position_embeddings": 256,
+    "initializer_range": 0.1,
+    "dtype": "float32",
 }
 IDS = ",".join(str(7 * i % 256) for i in range(TOKENS))
 
@@ -30,7 +42,7 @@ def alloy(*arguments, plugin=True, code=0):
 
 def header(folder):
     data = (folder / "model.safetensors").read_bytes()
-    return json.loads(data[8:8 + int.from_bytes(data[:8], "little")])
+    return json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
 
 
 class Residual(unittest.TestCase):
@@ -52,9 +64,18 @@ class Residual(unittest.TestCase):
 
     def test_its_weights_have_their_names_and_types(self):
         gated, plain = header(self.folders["gated"]), header(self.folders["plain"])
-        added = {f"model.layers.{i}.{name}" for i in range(LAYERS) for name in (
-            "mixer_gate.gate.weight", "mixer_gate.gate.bias", "ffn_gate.gate.weight", "ffn_gate.gate.bias",
-            "mixer_output_norm.weight", "pre_feedforward_norm.weight")}
+        added = {
+            f"model.layers.{i}.{name}"
+            for i in range(LAYERS)
+            for name in (
+                "mixer_gate.gate.weight",
+                "mixer_gate.gate.bias",
+                "ffn_gate.gate.weight",
+                "ffn_gate.gate.bias",
+                "mixer_output_norm.weight",
+                "pre_feedforward_norm.weight",
+            )
+        }
         removed = {f"model.layers.{i}.post_attention_layernorm.weight" for i in range(LAYERS)}
         self.assertEqual(set(gated) - set(plain), added)
         self.assertEqual(set(plain) - set(gated), removed)
@@ -63,8 +84,10 @@ class Residual(unittest.TestCase):
     def test_it_runs_and_its_bits_depend_on_no_setting(self):
         verified = alloy("verify", self.folders["gated"], "--ids", IDS)
         self.assertTrue(all(run["identical"] for run in verified["runs"]), verified)
-        gated, plain = (alloy("generate", self.folders[name], "--ids", "1,2,3", "-n", 8)["outputs"][0]["ids"]
-                        for name in ("gated", "plain"))
+        gated, plain = (
+            alloy("generate", self.folders[name], "--ids", "1,2,3", "-n", 8)["outputs"][0]["ids"]
+            for name in ("gated", "plain")
+        )
         self.assertEqual(len(gated), 8)
         self.assertNotEqual(gated, plain)
 
@@ -80,8 +103,7 @@ class Residual(unittest.TestCase):
     def test_its_count_is_exact(self):
         totals = {}
         for name, folder in self.folders.items():
-            report = alloy("roofline", folder, "--at", f"prefill:{TOKENS}", "--accounting", "exact",
-                           "--logits", "all")
+            report = alloy("roofline", folder, "--at", f"prefill:{TOKENS}", "--accounting", "exact", "--logits", "all")
             totals[name] = report["results"][0]["total"]
         modules, rows = 2 * LAYERS, TOKENS * HIDDEN
         flops = totals["gated"]["flops"] - totals["plain"]["flops"]
