@@ -36,8 +36,8 @@ struct alloy_session {
     void *follow_user;
 };
 
-/* Makes room for `count` sequences; NOMEM. */
-alloy_status alloy_forward_room_grow(alloy_session *session, int64_t count);
+/* Makes room for so many sequences; NOMEM. */
+alloy_status alloy_forward_room_grow(alloy_session *session, int64_t sequences);
 void alloy_forward_room_free(alloy_forward_room *room);
 
 #endif
