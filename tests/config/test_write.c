@@ -82,7 +82,8 @@ static void a_family_is_saved_as_what_it_means(void **state)
     alloy_config_close(c);
 }
 
-/* What a family lacks and ignores must not mean something in the config that is saved, by whatever name Alloy reads it. */
+/* What a family lacks and ignores must not mean something in the config that is saved, by whatever name Alloy reads
+ * it. */
 static void a_field_that_a_family_ignores_is_not_saved(void **state)
 {
     (void)state;
