@@ -384,7 +384,7 @@ static void take_class(struct parser *p, alloy_code_set *set, int depth)
 
 /* ---- Items, quantifiers, groups ---------------------------------------------------------------------------------- */
 
-static void take_alternation(struct parser *p, int depth);
+static bool take_alternation(struct parser *p, int depth);
 
 /* Is what was written since `from` one set of characters? */
 static bool is_one_set(const alloy_text *text, size_t from)
@@ -392,7 +392,8 @@ static bool is_one_set(const alloy_text *text, size_t from)
     return text->size == from + 3 && text->bytes[from] == ALLOY_REGEX_SET_MARK;
 }
 
-/* A group, with p->at behind its "("; tells whether it has a width of its own. */
+/* A group, with p->at behind its "("; tells whether it may be repeated. To the tokenizers library (?:...) is what stands
+ * in it, so it may not where that is an anchor or a look around; other groups may. */
 static bool take_group(struct parser *p, int depth)
 {
     static const struct {
@@ -408,6 +409,7 @@ static bool take_group(struct parser *p, int depth)
     }
     while (kind < sizeof kinds / sizeof *kinds && !take(p, kinds[kind].opens))
         kind++;
+    bool vanishes = kind == 0;
     if (kind == sizeof kinds / sizeof *kinds) {
         if (ahead(p, "?") || ahead(p, "*"))
             fail(p, "this kind of group is not supported");
@@ -417,14 +419,14 @@ static bool take_group(struct parser *p, int depth)
         p->ignore_case = kinds[kind].opens[1] == 'i';
     emit(p, kinds[kind].becomes);
     size_t before = p->parts->text.size;
-    take_alternation(p, depth);
+    bool repeatable = take_alternation(p, depth);
     if (kinds[kind].looks && !is_one_set(&p->parts->text, before))
         p->parts->looks_far = true;
     if (!take(p, ")"))
         fail(p, "a group without its )");
     emit(p, ")");
     p->ignore_case = ignore_case;
-    return !kinds[kind].looks;
+    return !kinds[kind].looks && (repeatable || !vanishes);
 }
 
 /* \A, \z, \Z, \b, \B with p->at at the letter; false: none of them. */
@@ -582,19 +584,26 @@ static void take_quantifier(struct parser *p, bool allowed)
         emit(p, "+");
 }
 
-static void take_alternation(struct parser *p, int depth)
+/* Tells whether it may be repeated, as what a group holds: not where an alternative is one item that may not. */
+static bool take_alternation(struct parser *p, int depth)
 {
+    int items = 0; /* of the alternative */
+    bool repeatable = true, last = true;
     p->last_letter = 0;
     while (p->at < p->size && !ahead(p, ")")) {
         if (take(p, "|")) {
             emit(p, "|");
             p->last_letter = 0;
+            repeatable = repeatable && (items != 1 || last);
+            items = 0;
             continue;
         }
-        bool repeatable = take_item(p, depth);
-        take_quantifier(p, repeatable);
+        last = take_item(p, depth);
+        take_quantifier(p, last);
+        items++;
     }
     p->last_letter = 0;
+    return repeatable && (items != 1 || last);
 }
 
 alloy_status alloy_regex_parse(alloy_regex_parts *parts, const char *pattern, size_t size)

@@ -108,6 +108,28 @@ static void t11_t13_regular_expressions_are_compiled_with_care(void **state)
     refuse(ALLOY_FORMAT, PARTS(.pretokenizer = SPLIT("{\"Regex\":\"\\\\C\"}", "Isolated")), "pre_tokenizer", "escape");
 }
 
+/* What Oniguruma, which the tokenizers library asks, repeats and what not: (?:...) is what stands in it, and none of its
+ * alternatives may be an anchor or a look around alone. */
+static void t11_what_has_no_width_is_not_repeated(void **state)
+{
+    (void)state;
+    static const char *const unsound[] = {"(?<=b){2}", "(?:(?<=b)){2}", "(?:a|(?<=b)){2}",   "(?:a|$)*",
+                                          "(?:$)*",    "(?:a|(?=b))*",  "(?:a|(?:b|$))*",    "(?:a|(?<=b)|c)?",
+                                          "(?:^|b)+",  "(?:a|(?:$))+",  "(?:(?=a)|b){2,3}?", "(?:a|\\\\b)*"};
+    static const char *const sound_ones[] = {"(?:a|b(?<=b)){2}", "(?:a|){2}",   "(?:(?:a|$)c)*",  "(a|(?<=b)){2}",
+                                             "((?<=b)){2}",      "(?:)*",       "(?:^a)*",        "(?i:a|(?<=b))*",
+                                             "(?>a|$)*",         "(?:^\\\\b)*", "(?:a|(?>b|$))*", "(?:a|(?!b)c)+"};
+    char part[256];
+    for (size_t i = 0; i < sizeof unsound / sizeof *unsound; i++) {
+        snprintf(part, sizeof part, SPLIT("{\"Regex\":\"%s\"}", "Isolated"), unsound[i]);
+        refuse(ALLOY_FORMAT, PARTS(.pretokenizer = part), "without width");
+    }
+    for (size_t i = 0; i < sizeof sound_ones / sizeof *sound_ones; i++) {
+        snprintf(part, sizeof part, SPLIT("{\"Regex\":\"%s\"}", "Isolated"), sound_ones[i]);
+        alloy_tokenizer_close(sound((struct parts){.pretokenizer = part}));
+    }
+}
+
 static void t12_large_regular_expressions_are_refused(void **state)
 {
     (void)state;
@@ -289,6 +311,7 @@ int main(void)
         cmocka_unit_test(t7_ten_million_merges_are_too_many),
         cmocka_unit_test(t9_byte_tokens_are_bytes),
         cmocka_unit_test(t11_t13_regular_expressions_are_compiled_with_care),
+        cmocka_unit_test(t11_what_has_no_width_is_not_repeated),
         cmocka_unit_test(t12_large_regular_expressions_are_refused),
         cmocka_unit_test(t10_a_regular_expression_that_explodes_is_stopped),
         cmocka_unit_test(t14_templates_name_tokens_that_exist),
