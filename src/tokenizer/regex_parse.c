@@ -392,7 +392,7 @@ static bool is_one_set(const alloy_text *text, size_t from)
     return text->size == from + 3 && text->bytes[from] == ALLOY_REGEX_SET_MARK;
 }
 
-/* A group, with p->at behind its "("; tells whether it may be repeated. To the tokenizers library (?:...) is what stands
+/* A group, with p->at after its "("; tells whether it may be repeated. To the tokenizers library (?:...) is what stands
  * in it, so it may not where that is an anchor or a look around; other groups may. */
 static bool take_group(struct parser *p, int depth)
 {

@@ -108,7 +108,7 @@ static void t11_t13_regular_expressions_are_compiled_with_care(void **state)
     refuse(ALLOY_FORMAT, PARTS(.pretokenizer = SPLIT("{\"Regex\":\"\\\\C\"}", "Isolated")), "pre_tokenizer", "escape");
 }
 
-/* What Oniguruma, which the tokenizers library asks, repeats and what not: (?:...) is what stands in it, and none of its
+/* What Oniguruma (the tokenizers library) repeats and what not: (?:...) is what stands in it, and none of its
  * alternatives may be an anchor or a look around alone. */
 static void t11_what_has_no_width_is_not_repeated(void **state)
 {
