@@ -182,7 +182,8 @@ alloy_tensor *alloy_apply(alloy_pass *p, const alloy_op *op, const alloy_args *a
                                    p->backend->name);
         ALLOY_COUNT_OP_BEGINS();
         run(&call);
-        ALLOY_COUNT_OP_ENDS(op->name);
+        if (op->count) /* the others do no work, and count tells nothing of them */
+            ALLOY_COUNT_OP_ENDS(op->name);
         if (p->observe && !p->status)
             p->observe(p->observe_user, &call);
     } else if (p->reading == ALLOY_READ_COUNT && op->count) {
