@@ -401,6 +401,10 @@ typedef struct alloy_forward_options {
     alloy_hidden_f64_function *hidden_f64; /* likewise, in place of `hidden`; may be NULL */
     /* after each chunk; may be NULL; false stops with ALLOY_OK at `done` tokens */
     bool (*progress)(void *user, int64_t done, int64_t tokens);
+    /* A sequence has failed, with this status and the thread's text: it ends alone. Its cache is empty unless nothing
+     * of it has run, its rows of logits are not set, and the others go on with the bits of running alone. NULL: the
+     * first failure is that of the call. */
+    void (*failed)(void *user, int64_t sequence, alloy_status status);
     void *user;
 } alloy_forward_options;
 
@@ -550,10 +554,11 @@ typedef enum alloy_finish {
     ALLOY_FINISH_NONE = 0,  /* it has not */
     ALLOY_FINISH_STOP,      /* an end-of-sequence id or a stop text */
     ALLOY_FINISH_LENGTH,    /* max_new_tokens, or the context is full */
-    ALLOY_FINISH_CANCELLED, /* a callback returned false */
+    ALLOY_FINISH_CANCELLED, /* alloy_engine_cancel, or a callback returned false */
+    ALLOY_FINISH_FAILED,    /* its request failed */
 } alloy_finish;
 
-/* "stop", "length", "cancelled"; "" for none. */
+/* "stop", "length", "cancelled", "failed"; "" for none. */
 ALLOY_API const char *alloy_finish_name(alloy_finish finish);
 
 /* An id and the natural logarithm of its probability, before penalties and temperature. */
@@ -578,10 +583,13 @@ typedef struct alloy_prompt {
     int64_t count;      /* at least 1 */
 } alloy_prompt;
 
+enum { ALLOY_MOST_RETURN_SEQUENCES = 1024 };
+
 typedef struct alloy_generate_options {
     alloy_sampling sampling;
-    int64_t max_new_tokens;       /* of each output; 0: until the context is full */
-    int64_t num_return_sequences; /* outputs of each prompt, which is computed once; 0: 1. At most 1024 */
+    int64_t max_new_tokens; /* of each output; 0: until the context is full */
+    /* outputs of each prompt, which is computed once; 0: 1. At most ALLOY_MOST_RETURN_SEQUENCES */
+    int64_t num_return_sequences;
     /* [stop_count] texts that end an output and are not part of its text. UTF-8, 1 to 1024 bytes, at most 64; a
      * tokenizer is needed */
     const char *const *stop;
@@ -617,10 +625,10 @@ typedef struct alloy_usage {
     int64_t cached_tokens;     /* of these, taken from a cache */
     int64_t computed_tokens;   /* of these, computed */
     int64_t completion_tokens; /* new ids */
-    int64_t decode_tokens;     /* new ids that were fed back through the model */
-    int64_t decode_steps;      /* forwards that this took: one serves all outputs */
-    double prefill_seconds;
-    double decode_seconds;
+    int64_t decode_tokens;     /* new ids that were fed back through the model in steps without tokens of prompts */
+    int64_t decode_steps;      /* such steps: one serves all outputs */
+    double prefill_seconds;    /* of steps that computed tokens of prompts */
+    double decode_seconds;     /* of the others */
 } alloy_usage;
 
 typedef struct alloy_generation alloy_generation;
@@ -638,6 +646,73 @@ ALLOY_API void alloy_generation_close(alloy_generation *generation);
 ALLOY_API int64_t alloy_generation_count(const alloy_generation *generation);
 ALLOY_API const alloy_output *alloy_generation_output(const alloy_generation *generation, int64_t index);
 ALLOY_API const alloy_usage *alloy_generation_usage(const alloy_generation *generation);
+
+/* ---- Requests (experimental) ----------------------------------------------------------------------------------------
+ *
+ * An engine serves requests that come and go: each has its own settings, ends by itself, and fails alone. A step runs
+ * what is waiting as one ragged batch: the newest id of each output, and tokens of new prompts, up to a chunk in all.
+ * What a request gets is what it would get alone, to the bit.
+ *
+ *     alloy_engine_open(&engine, session, &(alloy_engine_options){.size = sizeof(alloy_engine_options)});
+ *     alloy_engine_submit(&request, engine, &(alloy_prompt){ids, count}, &options);
+ *     while (alloy_engine_live(engine) > 0) {
+ *         alloy_engine_step(engine, &events, &count);
+ *         for (int64_t i = 0; i < count; i++)
+ *             take(&events[i]);
+ *     }
+ *     alloy_request_close(request);
+ *     alloy_engine_close(engine);
+ *
+ * An engine and its requests are used by one thread at a time, and nothing else uses the session between the first
+ * submit and the last step. After the first id of an output a step allocates nothing, except that lists of more than
+ * 4,096 ids and texts grow by doubling. */
+
+typedef struct alloy_engine alloy_engine;
+typedef struct alloy_request alloy_request;
+
+typedef struct alloy_engine_options {
+    size_t size;                      /* sizeof(alloy_engine_options) */
+    const alloy_tokenizer *tokenizer; /* gives texts; NULL: ids only. Must stay open */
+} alloy_engine_options;
+
+/* What a step did for a request. Until the engine's next call, or the request is closed. */
+typedef struct alloy_event {
+    alloy_request *request;
+    void *user;          /* of the options that it was submitted with */
+    alloy_piece piece;   /* a new token; piece.output counts from 0 in the request, and is -1 where it has failed */
+    alloy_status status; /* not OK: the request has failed, and alloy_request_status says why */
+} alloy_event;
+
+/* UNSUPPORTED for a session whose backend is "fp64". `options` may be NULL. */
+ALLOY_API alloy_status alloy_engine_open(alloy_engine **out, alloy_session *session,
+                                         const alloy_engine_options *options);
+ALLOY_API void alloy_engine_close(alloy_engine *engine); /* cancels what is not over; requests stay the caller's */
+
+/* A new request, whose prompt's first tokens are computed in the next step. Ids, end-of-sequence ids and stop texts are
+ * copied; progress and stream of the options are not called. The errors of alloy_generate; those that run are not
+ * touched. `options` may be NULL. The request is the caller's, who closes it. */
+ALLOY_API alloy_status alloy_engine_submit(alloy_request **out, alloy_engine *engine, const alloy_prompt *prompt,
+                                           const alloy_generate_options *options);
+
+/* One step; *events has *count of them: the new tokens, those of one request in the order of its outputs, and the
+ * requests that failed. None where nothing is waiting. */
+ALLOY_API void alloy_engine_step(alloy_engine *engine, const alloy_event **events, int64_t *count);
+
+/* Ends a request now: its outputs are ALLOY_FINISH_CANCELLED, and keep what they have. Nothing where it is over. */
+ALLOY_API void alloy_engine_cancel(alloy_engine *engine, alloy_request *request);
+
+ALLOY_API int64_t alloy_engine_live(const alloy_engine *engine);             /* requests that are not over */
+ALLOY_API const alloy_usage *alloy_engine_usage(const alloy_engine *engine); /* of all requests */
+
+/* ALLOY_OK, or how it failed, with the thread's text set: RANGE (logits that are not finite), LIMIT (no memory for its
+ * cache), NOMEM, IO. */
+ALLOY_API alloy_status alloy_request_status(const alloy_request *request);
+ALLOY_API int64_t alloy_request_count(const alloy_request *request); /* outputs */
+
+/* An output as it is now, until the engine's next step; NULL outside 0 .. count - 1. */
+ALLOY_API const alloy_output *alloy_request_output(alloy_request *request, int64_t index);
+ALLOY_API const alloy_usage *alloy_request_usage(const alloy_request *request); /* seconds: of steps that it was in */
+ALLOY_API void alloy_request_close(alloy_request *request); /* cancels it if it is not over; NULL is fine */
 
 #ifdef __cplusplus
 }

@@ -4,20 +4,27 @@
 #include "base/memory.h"
 #include "base/status.h"
 
+/* Room for so many ids is taken at once: steps of most outputs then allocate nothing. */
+enum { IDS_AT_FIRST = 4096 };
+
 const char *alloy_finish_name(alloy_finish finish)
 {
-    static const char *const names[] = {"", "stop", "length", "cancelled"};
+    static const char *const names[] = {"", "stop", "length", "cancelled", "failed"};
     return (unsigned)finish < sizeof names / sizeof *names ? names[finish] : "";
 }
 
 alloy_status alloy_output_open(alloy_growing_output *output, const alloy_output_rules *rules, int64_t most)
 {
-    *output = (alloy_growing_output){.most = most};
+    *output = (alloy_growing_output){.most = most, .capacity = most < IDS_AT_FIRST ? most : IDS_AT_FIRST};
+    output->ids = alloy_memory_new((size_t)output->capacity, sizeof *output->ids);
+    if (!output->ids)
+        return ALLOY_NOMEM;
     return rules->tokenizer ? alloy_decoder_open(&output->decoder, rules->tokenizer, true) : ALLOY_OK;
 }
 
 void alloy_output_close(alloy_growing_output *output)
 {
+    alloy_cache_close(output->cache);
     alloy_memory_free(output->ids);
     alloy_memory_free(output->logprobs);
     alloy_memory_free(output->likeliest);
@@ -119,7 +126,7 @@ alloy_piece alloy_output_show(alloy_growing_output *output, const alloy_output_r
     return piece;
 }
 
-void alloy_output_finish_view(alloy_growing_output *output, const alloy_output_rules *rules)
+const alloy_output *alloy_output_view(alloy_growing_output *output, const alloy_output_rules *rules)
 {
     output->view = (alloy_output){
         .ids = output->ids,
@@ -131,4 +138,5 @@ void alloy_output_finish_view(alloy_growing_output *output, const alloy_output_r
         .likeliest = output->likeliest,
         .likeliest_count = rules->likeliest_count,
     };
+    return &output->view;
 }

@@ -1,8 +1,7 @@
-/* One output while it grows: its ids, its text, its log-probabilities.
+/* One output while it grows: its cache, its ids, its text, its log-probabilities.
  *
  * Invariants: `shown` <= text.size; what lies between may belong to a stop text that has begun; `shown` stands between
- * characters. After the output has finished nothing is appended. The public view (alloy_output) points into this and is
- * made once, at the end. */
+ * characters. After the output has finished nothing is appended. The public view (alloy_output) points into this. */
 #ifndef ALLOY_GENERATE_OUTPUT_H
 #define ALLOY_GENERATE_OUTPUT_H
 
@@ -11,7 +10,7 @@
 #include "generate/sample.h"
 #include "generate/stop.h"
 
-/* What all outputs of a call share. */
+/* What all outputs of a request share. */
 typedef struct alloy_output_rules {
     const alloy_tokenizer *tokenizer; /* NULL: no text */
     const int64_t *eos_ids;           /* [eos_count]; none where eos is ignored */
@@ -21,8 +20,9 @@ typedef struct alloy_output_rules {
 } alloy_output_rules;
 
 typedef struct alloy_growing_output {
-    alloy_output view; /* made by alloy_output_finish_view */
-    int64_t *ids;      /* [count] of room [capacity] */
+    alloy_output view;  /* made by alloy_output_view */
+    alloy_cache *cache; /* of its sequence; NULL: the prompt is not computed yet, or the output has ended */
+    int64_t *ids;       /* [count] of room [capacity] */
     int64_t count, capacity;
     int64_t most;    /* ids that it may have */
     float *logprobs; /* [count] of room [logprob_capacity]; NULL unless kept */
@@ -51,7 +51,7 @@ alloy_status alloy_output_end(alloy_growing_output *output, const alloy_output_r
 /* The text that can be shown now and was not yet. */
 alloy_piece alloy_output_show(alloy_growing_output *output, const alloy_output_rules *rules);
 
-/* Makes the public view. */
-void alloy_output_finish_view(alloy_growing_output *output, const alloy_output_rules *rules);
+/* What it is now, until it grows. */
+const alloy_output *alloy_output_view(alloy_growing_output *output, const alloy_output_rules *rules);
 
 #endif

@@ -21,7 +21,7 @@ static alloy_status require(const char *name, double value, double least, double
     return alloy_fail(ALLOY_RANGE, "%s is %g, expected %g to %g", name, value, least, most);
 }
 
-alloy_status alloy_sampling_check(const alloy_sampling *s)
+static alloy_status check(const alloy_sampling *s)
 {
     if (s->top_k < 0)
         return alloy_fail(ALLOY_RANGE, "top_k is %lld, expected 0 (all) or more", (long long)s->top_k);
@@ -56,36 +56,40 @@ static bool ranks(const alloy_sampler *sampler)
     return sampler->sampling.top_k < sampler->vocab_size || sampler->sampling.top_p < 1;
 }
 
-alloy_status alloy_sampler_open(alloy_sampler *sampler, const alloy_sampling *sampling, const alloy_kernels *kernels,
-                                int64_t vocab_size)
+void alloy_sampler_open(alloy_sampler *sampler, const alloy_kernels *kernels, int64_t vocab_size)
 {
-    *sampler = (alloy_sampler){0};
-    alloy_status status = alloy_sampling_check(sampling);
+    *sampler = (alloy_sampler){.kernels = kernels, .vocab_size = vocab_size};
+}
+
+/* `array`, or where it is NULL a new one of [vocab_size] elements, all zero. */
+static void *room(const alloy_sampler *sampler, void *array, size_t size)
+{
+    return array ? array : alloy_memory_zeroed((size_t)sampler->vocab_size, size);
+}
+
+alloy_status alloy_sampler_set(alloy_sampler *sampler, const alloy_sampling *sampling)
+{
+    alloy_status status = check(sampling);
     if (status)
         return status;
-    size_t vocab = (size_t)vocab_size;
-    *sampler =
-        (alloy_sampler){.kernels = kernels, .vocab_size = vocab_size, .sampling = with_defaults(*sampling, vocab_size)};
-    sampler->scores = alloy_memory_new(vocab, sizeof *sampler->scores);
-    sampler->weights = alloy_memory_new(vocab, sizeof *sampler->weights);
-    bool sound = sampler->scores && sampler->weights;
-    if (sound && penalises(&sampler->sampling)) {
-        sampler->occurrences = alloy_memory_zeroed(vocab, sizeof *sampler->occurrences);
-        sampler->seen = alloy_memory_zeroed(vocab, sizeof *sampler->seen);
-        sound = sampler->occurrences && sampler->seen;
+    sampler->sampling = with_defaults(*sampling, sampler->vocab_size);
+    sampler->penalises = penalises(&sampler->sampling);
+    sampler->scores = room(sampler, sampler->scores, sizeof *sampler->scores);
+    sampler->weights = room(sampler, sampler->weights, sizeof *sampler->weights);
+    if (sampler->penalises) {
+        sampler->occurrences = room(sampler, sampler->occurrences, sizeof *sampler->occurrences);
+        sampler->seen = room(sampler, sampler->seen, sizeof *sampler->seen);
     }
+    bool sound =
+        sampler->scores && sampler->weights && (!sampler->penalises || (sampler->occurrences && sampler->seen));
     if (sound && sampler->sampling.temperature > 0 && ranks(sampler))
-        sound = alloy_sampler_ranks(sampler) == ALLOY_OK;
-    if (sound)
-        return ALLOY_OK;
-    alloy_sampler_close(sampler);
-    return ALLOY_NOMEM;
+        return alloy_sampler_ranks(sampler);
+    return sound ? ALLOY_OK : ALLOY_NOMEM;
 }
 
 alloy_status alloy_sampler_ranks(alloy_sampler *sampler)
 {
-    if (!sampler->candidates)
-        sampler->candidates = alloy_memory_new((size_t)sampler->vocab_size, sizeof *sampler->candidates);
+    sampler->candidates = room(sampler, sampler->candidates, sizeof *sampler->candidates);
     return sampler->candidates ? ALLOY_OK : ALLOY_NOMEM;
 }
 
@@ -118,7 +122,7 @@ static void penalise(alloy_sampler *sampler, int64_t id)
 /* Each id of the history is treated once, however often it occurs: `penalise` forgets it. */
 static void apply_penalties(alloy_sampler *sampler, const alloy_history *history)
 {
-    if (!sampler->seen)
+    if (!sampler->penalises)
         return;
     for (int64_t i = 0; i < history->prompt_count; i++)
         sampler->seen[history->prompt[i]] = 1;
@@ -276,7 +280,7 @@ alloy_status alloy_sampler_next(alloy_sampler *sampler, const float *logits, con
         return not_finite(logits, sampler->vocab_size, history, "");
     memcpy(sampler->scores, logits, (size_t)sampler->vocab_size * sizeof *logits);
     apply_penalties(sampler, history);
-    if (sampler->seen && !sampler->kernels->all_finite(sampler->scores, sampler->vocab_size))
+    if (sampler->penalises && !sampler->kernels->all_finite(sampler->scores, sampler->vocab_size))
         return not_finite(sampler->scores, sampler->vocab_size, history, " after penalties");
     *id = largest(sampler->scores, sampler->vocab_size);
     if ((float)s->temperature == 0)

@@ -24,11 +24,12 @@ typedef struct alloy_sampler {
     const alloy_kernels *kernels;
     alloy_sampling sampling; /* sound; 0 replaced where it means "none" */
     int64_t vocab_size;
-    float *scores;        /* [vocab_size] logits after penalties */
-    float *weights;       /* [vocab_size] */
-    int64_t *occurrences; /* [vocab_size] of an id in the output; all zero between calls. NULL without penalties */
-    uint8_t *seen; /* [vocab_size] id occurs in prompt or output; all zero between calls. NULL without penalties */
-    alloy_candidate *candidates; /* [vocab_size]; NULL where nothing is ranked */
+    float *scores;        /* [vocab_size] logits after penalties; NULL: not needed yet */
+    float *weights;       /* [vocab_size], likewise */
+    bool penalises;       /* the settings have penalties */
+    int64_t *occurrences; /* [vocab_size] of an id in the output; all zero between calls. NULL: never needed yet */
+    uint8_t *seen; /* [vocab_size] id occurs in prompt or output; all zero between calls. NULL: never needed yet */
+    alloy_candidate *candidates; /* [vocab_size]; NULL: nothing was ranked yet */
 } alloy_sampler;                 /* {0} is closed */
 
 /* What has been read and written before the token to be drawn. */
@@ -40,12 +41,12 @@ typedef struct alloy_history {
     uint64_t sequence; /* number among the outputs of this prompt */
 } alloy_history;
 
-/* RANGE, naming the field, where a setting cannot be meant. */
-alloy_status alloy_sampling_check(const alloy_sampling *sampling);
-
-alloy_status alloy_sampler_open(alloy_sampler *sampler, const alloy_sampling *sampling, const alloy_kernels *kernels,
-                                int64_t vocab_size);
+void alloy_sampler_open(alloy_sampler *sampler, const alloy_kernels *kernels, int64_t vocab_size);
 void alloy_sampler_close(alloy_sampler *sampler);
+
+/* The settings of the next steps. RANGE, naming the field, for one that is invalid. Memory that settings need is taken
+ * once: NOMEM only at the first use of its kind. */
+alloy_status alloy_sampler_set(alloy_sampler *sampler, const alloy_sampling *sampling);
 
 /* The next id. `logits` [vocab_size] are left alone. */
 alloy_status alloy_sampler_next(alloy_sampler *sampler, const float *logits, const alloy_history *history, int64_t *id);

@@ -4,28 +4,49 @@
 
 #include <string.h>
 
+#include "base/memory.h"
 #include "base/status.h"
 #include "base/utf8.h"
 
+static alloy_status add_stop(alloy_stops *stops, const char *text)
+{
+    long long number = (long long)stops->count;
+    size_t size = text ? strlen(text) : 0;
+    if (size == 0)
+        return alloy_fail(ALLOY_ARG, "stop text %lld is empty", number);
+    if (size > ALLOY_LONGEST_STOP)
+        return alloy_fail(ALLOY_LIMIT, "stop text %lld has %zu bytes, at most %d are possible", number, size,
+                          ALLOY_LONGEST_STOP);
+    if (alloy_utf8_valid(text, size) != size)
+        return alloy_fail(ALLOY_ARG, "stop text \"%s\" is not UTF-8", alloy_printable(text, size));
+    char *copy = alloy_memory_copy(text, size);
+    if (!copy)
+        return ALLOY_NOMEM;
+    stops->sizes[stops->count] = size;
+    stops->texts[stops->count++] = copy;
+    return ALLOY_OK;
+}
+
 alloy_status alloy_stops_open(alloy_stops *stops, const char *const *texts, int64_t count)
 {
-    *stops = (alloy_stops){.texts = texts, .count = count};
+    alloy_status status = ALLOY_OK;
+    *stops = (alloy_stops){0};
     if (count < 0 || (count > 0 && !texts))
         return alloy_fail(ALLOY_ARG, "%lld stop texts were announced and none given", (long long)count);
     if (count > ALLOY_MOST_STOPS)
         return alloy_fail(ALLOY_LIMIT, "%lld stop texts, at most %d are possible", (long long)count, ALLOY_MOST_STOPS);
-    for (int64_t i = 0; i < count; i++) {
-        size_t size = texts[i] ? strlen(texts[i]) : 0;
-        if (size == 0)
-            return alloy_fail(ALLOY_ARG, "stop text %lld is empty", (long long)i);
-        if (size > ALLOY_LONGEST_STOP)
-            return alloy_fail(ALLOY_LIMIT, "stop text %lld has %zu bytes, at most %d are possible", (long long)i, size,
-                              ALLOY_LONGEST_STOP);
-        if (alloy_utf8_valid(texts[i], size) != size)
-            return alloy_fail(ALLOY_ARG, "stop text \"%s\" is not UTF-8", alloy_printable(texts[i], size));
-        stops->sizes[i] = size;
-    }
-    return ALLOY_OK;
+    for (int64_t i = 0; i < count && !status; i++)
+        status = add_stop(stops, texts[i]);
+    if (status)
+        alloy_stops_close(stops);
+    return status;
+}
+
+void alloy_stops_close(alloy_stops *stops)
+{
+    for (int64_t i = 0; i < stops->count; i++)
+        alloy_memory_free(stops->texts[i]);
+    stops->count = 0;
 }
 
 bool alloy_stops_find(const alloy_stops *stops, const char *text, size_t known, size_t size, size_t *at)

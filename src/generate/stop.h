@@ -15,13 +15,14 @@
 enum { ALLOY_MOST_STOPS = 64, ALLOY_LONGEST_STOP = 1024 };
 
 typedef struct alloy_stops {
-    const char *const *texts; /* [count], the user's */
-    int64_t count;
+    char *texts[ALLOY_MOST_STOPS];  /* [count] */
     size_t sizes[ALLOY_MOST_STOPS]; /* bytes */
-} alloy_stops;
+    int64_t count;
+} alloy_stops; /* {0} is closed, and has none */
 
-/* ARG for a stop text that is empty or not UTF-8, LIMIT for too many or too long ones. */
+/* Copies the texts. ARG for a stop text that is empty or not UTF-8, LIMIT for too many or too long ones. */
 alloy_status alloy_stops_open(alloy_stops *stops, const char *const *texts, int64_t count);
+void alloy_stops_close(alloy_stops *stops);
 
 /* Does a stop text end in text[known .. size)? text[0 .. known) holds none. *at: where the earliest begins. */
 bool alloy_stops_find(const alloy_stops *stops, const char *text, size_t known, size_t size, size_t *at);

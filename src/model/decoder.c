@@ -288,8 +288,8 @@ static void head(struct stream *s, const alloy_decode *d)
     alloy_tensor *logits = alloy_linear_into(p, normed, s->m->head, d->logits);
     if (logits)
         alloy_pass_between(p, through(alloy_tensor_size(x), alloy_tensor_size(logits)));
-    if (logits && d->logits && !alloy_tensor_is_finite(p, logits))
-        alloy_pass_not_finite(p, "a logit");
+    if (logits && d->logits)
+        alloy_pass_check_finite(p, logits, s->rows, "a logit");
 }
 
 void alloy_decoder_forward(alloy_pass *p, const alloy_model *m, const alloy_decode *d)

@@ -15,6 +15,7 @@ typedef struct alloy_forward_room {
     int64_t *ids, *rows;        /* [chunk] */
     alloy_state *states;        /* [layers] */
     alloy_state_block **blocks; /* [layers, count] */
+    bool *failed;               /* [count] sequences that have failed; [count] spans of the pass that have */
 } alloy_forward_room;           /* {0} is empty */
 
 struct alloy_session {
@@ -39,5 +40,9 @@ struct alloy_session {
 /* Makes room for so many sequences; NOMEM. */
 alloy_status alloy_forward_room_grow(alloy_session *session, int64_t sequences);
 void alloy_forward_room_free(alloy_forward_room *room);
+
+/* alloy_forward of which each sequence gives its last row of logits, or, where `wanted` [count] is false, none. */
+alloy_status alloy_forward_wanted(alloy_session *session, const alloy_sequence *sequences, int64_t count,
+                                  const bool *wanted, float *logits, const alloy_forward_options *options);
 
 #endif

@@ -53,19 +53,43 @@ void *alloy_shape_fail(alloy_pass *p, const char *op, const char *format, ...)
     return NULL;
 }
 
-void *alloy_pass_not_finite(alloy_pass *p, const char *what)
-{
-    p->not_finite = p->not_finite || p->status == ALLOY_OK;
-    return alloy_pass_fail(p, ALLOY_RANGE, "%s is not finite", what);
-}
-
-bool alloy_tensor_is_finite(const alloy_pass *p, const alloy_tensor *x)
+static bool is_finite(const alloy_pass *p, const alloy_tensor *x, int64_t first, int64_t count)
 {
     if (x->dtype == ALLOY_F32)
-        return p->kernels->all_finite(alloy_f32(x), alloy_tensor_size(x));
-    for (int64_t i = 0; i < alloy_tensor_size(x); i++)
+        return p->kernels->all_finite(alloy_f32(x) + first, count);
+    for (int64_t i = first; i < first + count; i++)
         if (!isfinite(alloy_f64(x)[i]))
             return false;
+    return true;
+}
+
+/* The sequence of a token has failed. */
+static void fail_token(alloy_pass *p, int64_t token)
+{
+    int64_t i = 0;
+    while (token >= p->spans[i].first + p->spans[i].count)
+        i++;
+    p->failed[i] = true;
+}
+
+bool alloy_pass_check_finite(alloy_pass *p, alloy_tensor *x, const alloy_tensor *rows, const char *what)
+{
+    int64_t width = alloy_row_size(x);
+    size_t bytes = (size_t)width * (size_t)alloy_dtype_bits(x->dtype) / 8;
+    if (is_finite(p, x, 0, alloy_tensor_size(x)))
+        return true;
+    if (!p->status)
+        p->not_finite = what;
+    if (!p->failed) {
+        alloy_pass_fail(p, ALLOY_RANGE, "%s is not finite", what);
+        return false;
+    }
+    for (int64_t i = 0; i < x->shape[0]; i++) {
+        if (is_finite(p, x, i * width, width))
+            continue;
+        fail_token(p, rows ? alloy_i64(rows)[i] : i);
+        memset((char *)alloy_tensor_memory(x) + (size_t)i * bytes, 0, bytes);
+    }
     return true;
 }
 

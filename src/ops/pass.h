@@ -101,7 +101,7 @@ typedef struct alloy_runs {
 struct alloy_pass {
     alloy_reading reading;
     alloy_status status;
-    bool not_finite; /* it failed because a number is NaN or infinite: alloy_pass_not_finite */
+    const char *not_finite; /* what it has found that is NaN or infinite ("a logit"); NULL: nothing */
     alloy_arena *arena;
     alloy_arena *tables;
     alloy_site site; /* set by the decoder, through alloy_pass_at */
@@ -111,6 +111,7 @@ struct alloy_pass {
     const alloy_span *spans; /* [span_count], rows in order */
     int64_t span_count;
     alloy_tensor *ids; /* I64 [tokens] */
+    bool *failed;      /* [span_count] set where numbers are not finite; NULL: such a number fails the pass */
 
     /* Run. */
     const alloy_backend *backend;
@@ -183,12 +184,12 @@ alloy_tensor *alloy_tensor_like(alloy_pass *p, const alloy_tensor *x);
 /* "linear(model.layers.0.mlp.up_proj.weight): x has rows of 64, the weight takes 128": the pass fails with ARG. */
 void *alloy_shape_fail(alloy_pass *p, const char *op, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* Are all numbers of x finite? */
-bool alloy_tensor_is_finite(const alloy_pass *p, const alloy_tensor *x);
-
-/* The pass fails with RANGE: `what` ("a logit") is NaN or infinite. Who runs the pass tells which weight is to
- * blame. */
-void *alloy_pass_not_finite(alloy_pass *p, const char *what);
+/* Looks for numbers of x [n, ..] that are NaN or infinite; `what` they are ("a logit"). A row with one is the end of
+ * its sequence (p->failed), and is all zeros from then on, so that the others go on; where nobody takes that, false:
+ * the pass has failed with RANGE. `rows` I64 [n]: which token each row belongs to; NULL: row t to token t. Who runs the
+ * pass says which weight is to blame. */
+#define ALLOY_ROUTER_LOGIT "a logit of a router"
+bool alloy_pass_check_finite(alloy_pass *p, alloy_tensor *x, const alloy_tensor *rows, const char *what);
 
 /* Rows `at` .. `at + rows - 1` of matrix `i` of a weight of three dimensions, as a weight. */
 alloy_weight alloy_weight_rows(const alloy_weight *whole, int64_t i, int64_t at, int64_t rows);

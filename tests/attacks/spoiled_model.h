@@ -11,8 +11,10 @@
 
 /* What is changed; the rest is NULL or 0. */
 struct spoil {
-    const char *fill; /* S20: every element of this tensor (F32 or BF16) becomes `value` */
+    const char *fill; /* S20: every element of this tensor (F32 or BF16) becomes `value`, or those of one row */
     float value;
+    bool one_row;
+    int64_t row;
     const char *retype; /* S21: this tensor becomes one of `dtype`, same shape, zeros */
     alloy_dtype dtype;
     const char *reshape; /* S22: this tensor loses the last row of its first dimension */
@@ -32,13 +34,15 @@ static inline void *spoiled_bytes(size_t size)
     return bytes;
 }
 
-static inline void *filled_with(const alloy_stored_tensor *tensor, float value)
+static inline void *filled_with(const alloy_stored_tensor *tensor, const struct spoil *spoil)
 {
     uint8_t *bytes = spoiled_bytes(tensor->bytes);
-    size_t element = tensor->dtype == ALLOY_F32 ? 4 : 2;
+    size_t element = tensor->dtype == ALLOY_F32 ? 4 : 2, row = tensor->bytes / (size_t)tensor->shape[0];
+    size_t at = spoil->one_row ? (size_t)spoil->row * row : 0, end = spoil->one_row ? at + row : tensor->bytes;
     assert_true(tensor->dtype == ALLOY_F32 || tensor->dtype == ALLOY_BF16);
-    for (size_t at = 0; at < tensor->bytes; at += element)
-        memcpy(bytes + at, (const uint8_t *)&value + 4 - element, element); /* BF16 is the upper half */
+    memcpy(bytes, tensor->data, tensor->bytes);
+    for (; at < end; at += element)
+        memcpy(bytes + at, (const uint8_t *)&spoil->value + 4 - element, element); /* BF16 is the upper half */
     return bytes;
 }
 
@@ -59,7 +63,7 @@ static inline bool spoil_tensor(const struct spoil *spoil, const alloy_stored_te
     if (is_meant(spoil->rename, tensor))
         saved->name = spoil->to;
     if (is_meant(spoil->fill, tensor))
-        saved->data = *owned = filled_with(tensor, spoil->value);
+        saved->data = *owned = filled_with(tensor, spoil);
     if (is_meant(spoil->reshape, tensor))
         saved->shape[0]--;
     if (is_meant(spoil->retype, tensor)) {

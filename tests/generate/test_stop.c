@@ -28,6 +28,7 @@ static struct shown feed(const char *const *stops, int64_t count, const char *co
         if (shown.stopped)
             break;
     }
+    alloy_stops_close(&open);
     return shown;
 }
 

@@ -310,12 +310,55 @@ static void p8_a_full_context_is_refused(void **state)
     fill_ids(ids, 11, 5);
     expect_refused(session, (alloy_sequence){cache, ids, 11}, ALLOY_CONTEXT, "context of 10");
     expect_ok(alloy_forward(session, &(alloy_sequence){cache, ids, 10}, 1, logits, NULL));
-    expect_refused(session, (alloy_sequence){cache, ids, 1}, ALLOY_CONTEXT, "1 tokens behind 10");
+    expect_refused(session, (alloy_sequence){cache, ids, 1}, ALLOY_CONTEXT, "1 tokens after 10");
     alloy_cache_close(cache);
     expect_failure(alloy_cache_open(&cache, session, -1), ALLOY_RANGE, "-1");
     assert_null(cache);
     alloy_session_close(session);
     alloy_model_close(model);
+}
+
+struct failures {
+    int64_t sequence[3];
+    int count;
+};
+
+static void take_failure(void *user, int64_t sequence, alloy_status status)
+{
+    struct failures *failures = user;
+    assert_true(failures->count < 3 && status != ALLOY_OK);
+    failures->sequence[failures->count++] = sequence;
+}
+
+/* Where the caller takes failures, the sound sequences run, and their rows of logits stand in their places. */
+static void bad_sequences_end_alone_where_the_caller_takes_failures(void **state)
+{
+    (void)state;
+    struct reference r;
+    begin(&r, CASES[0]);
+    alloy_session *session = open_session(r.model, 1, 16, NULL);
+    alloy_cache *good = open_cache(session), *large = open_cache(session), *last = open_cache(session), *full;
+    int64_t bad[2] = {1, 256};
+    struct failures failures = {0};
+    float *logits = malloc(4 * MOST_VOCAB * sizeof *logits);
+    expect_ok(alloy_cache_open(&full, session, 10));
+    const alloy_sequence sequences[] = {
+        {full, r.ids, 11}, {good, r.ids, TOKENS}, {large, bad, 2}, {last, r.ids, TOKENS}};
+    alloy_forward_options options = {.failed = take_failure, .user = &failures};
+    expect_ok(alloy_forward(session, sequences, 4, logits, &options));
+    assert_int_equal(failures.count, 2);
+    assert_int_equal(failures.sequence[0], 0);
+    assert_int_equal(failures.sequence[1], 2);
+    expect_same_bits(logits + r.vocab, r.logits + (TOKENS - 1) * r.vocab, r.vocab, "beside failures");
+    expect_same_bits(logits + 3 * r.vocab, r.logits + (TOKENS - 1) * r.vocab, r.vocab, "after failures");
+    assert_int_equal(alloy_cache_length(full), 0);
+    free(logits);
+    alloy_cache_close(full);
+    alloy_cache_close(good);
+    alloy_cache_close(large);
+    alloy_cache_close(last);
+    alloy_session_close(session);
+    end(&r);
 }
 
 static void shared_and_foreign_caches_are_refused(void **state)
@@ -448,6 +491,7 @@ int main(void)
         cmocka_unit_test(progress_can_stop_a_forward),
         cmocka_unit_test(p6_ids_outside_the_vocabulary_are_refused),
         cmocka_unit_test(p8_a_full_context_is_refused),
+        cmocka_unit_test(bad_sequences_end_alone_where_the_caller_takes_failures),
         cmocka_unit_test(shared_and_foreign_caches_are_refused),
         cmocka_unit_test(sessions_check_their_options),
         cmocka_unit_test(a_copy_goes_its_own_way),

@@ -24,11 +24,7 @@ static void route_rows(void *context, int64_t first, int64_t count, void *scratc
 
 void alloy_cpu_route_softmax(const alloy_args *a)
 {
-    const alloy_tensor *logits = a->in[0];
     alloy_args copy = *a;
-    if (!a->pass->kernels->all_finite(alloy_f32(logits), alloy_tensor_size(logits))) {
-        alloy_pass_not_finite(a->pass, "a logit of a router");
-        return;
-    }
-    alloy_pass_ranges(a->pass, logits->shape[0], ROWS_A_PIECE, route_rows, &copy);
+    if (alloy_pass_check_finite(a->pass, a->in[0], NULL, ALLOY_ROUTER_LOGIT))
+        alloy_pass_ranges(a->pass, a->in[0]->shape[0], ROWS_A_PIECE, route_rows, &copy);
 }

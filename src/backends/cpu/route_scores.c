@@ -48,14 +48,6 @@ static void finish(const struct routing *r, float *weight, float *scratch)
     }
 }
 
-static bool are_finite(const alloy_args *a, const float *logits, int64_t n)
-{
-    if (a->pass->kernels->all_finite(logits, n))
-        return true;
-    alloy_pass_not_finite(a->pass, "a logit of a router");
-    return false;
-}
-
 /* ---- By score ---------------------------------------------------------------------------------------------------- */
 
 static void route_rows(void *context, int64_t first, int64_t count, void *scratch)
@@ -81,7 +73,7 @@ void alloy_cpu_route_scores(const alloy_args *a)
                               .experts = alloy_row_size(a->in[0]),
                               .k = a->out[0]->shape[1],
                               .bias = alloy_weight_widened(a->pass, a->weight[0])};
-    if (routing.bias && are_finite(a, alloy_f32(a->in[0]), alloy_tensor_size(a->in[0])))
+    if (routing.bias && alloy_pass_check_finite(a->pass, a->in[0], NULL, ALLOY_ROUTER_LOGIT))
         alloy_pass_ranges(a->pass, a->in[0]->shape[0], ROWS_A_PIECE, route_rows, &routing);
 }
 
@@ -128,13 +120,13 @@ void alloy_cpu_route_by_id(const alloy_args *a)
 {
     int64_t tokens = a->in[0]->shape[0], k = a->out[0]->shape[1], rows = tokens * k;
     alloy_linear_job *jobs = alloy_pass_take(a->pass, rows, sizeof *jobs);
-    float *logits = alloy_pass_take(a->pass, rows, sizeof *logits);
+    alloy_tensor *logits = alloy_tensor_new(a->pass, 2, a->out[0]->shape);
     if (!jobs || !logits)
         return;
-    struct routing routing = {.args = a, .o = a->options, .k = k, .logits = logits};
-    look_up(&routing, jobs, logits);
+    struct routing routing = {.args = a, .o = a->options, .k = k, .logits = alloy_f32(logits)};
+    look_up(&routing, jobs, alloy_f32(logits));
     alloy_run_linear_jobs(a->pass, jobs, rows, ALLOY_READ_BY_CHOICE);
-    if (are_finite(a, logits, rows))
+    if (alloy_pass_check_finite(a->pass, logits, NULL, ALLOY_ROUTER_LOGIT))
         alloy_pass_ranges(a->pass, tokens, ROWS_A_PIECE, weigh_rows, &routing);
 }
 

@@ -22,16 +22,6 @@ int32_t alloy_fp64_choose(const double *ranks, int64_t n, int64_t k, int32_t *ch
     return have;
 }
 
-static bool are_finite(alloy_pass *p, const double *x, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++)
-        if (!isfinite(x[i])) {
-            alloy_pass_not_finite(p, "a logit of a router");
-            return false;
-        }
-    return true;
-}
-
 /* Chooses for all tokens, and takes another run's choice where the pass follows one. */
 static void choose_experts(const alloy_args *a, const double *ranks, int64_t experts)
 {
@@ -67,8 +57,8 @@ void alloy_fp64_route_softmax(const alloy_args *a)
 {
     const struct alloy_route_softmax_options *o = a->options;
     int64_t n = a->in[0]->shape[0], experts = alloy_row_size(a->in[0]);
-    double *scores = copy_of(a);
-    if (!scores || !are_finite(a->pass, scores, n * experts))
+    double *scores = alloy_pass_check_finite(a->pass, a->in[0], NULL, ALLOY_ROUTER_LOGIT) ? copy_of(a) : NULL;
+    if (!scores)
         return;
     choose_experts(a, alloy_f64(a->in[0]), experts);
     for (int64_t t = 0; t < n; t++)
@@ -90,8 +80,9 @@ void alloy_fp64_route_scores(const alloy_args *a)
     const struct alloy_route_scores_options *o = a->options;
     int64_t n = a->in[0]->shape[0], experts = alloy_row_size(a->in[0]);
     const double *bias = alloy_fp64_weight(a->pass, a->weight[0]);
-    double *scores = copy_of(a), *ranks = alloy_pass_take(a->pass, n * experts, sizeof *ranks);
-    if (!bias || !scores || !ranks || !are_finite(a->pass, scores, n * experts))
+    double *scores = alloy_pass_check_finite(a->pass, a->in[0], NULL, ALLOY_ROUTER_LOGIT) ? copy_of(a) : NULL;
+    double *ranks = alloy_pass_take(a->pass, n * experts, sizeof *ranks);
+    if (!bias || !scores || !ranks)
         return;
     for (int64_t t = 0; t < n; t++)
         score(o->scoring, scores + t * experts, experts);
@@ -116,12 +107,13 @@ void alloy_fp64_route_by_id(const alloy_args *a)
 {
     const struct alloy_route_scores_options *o = a->options;
     int64_t n = a->in[0]->shape[0], experts = a->weight[0]->shape[0], k = a->out[0]->shape[1];
-    double *scores = alloy_pass_take(a->pass, n * experts, sizeof *scores);
-    if (!scores)
+    alloy_tensor *logits = alloy_tensor_new(a->pass, 2, (int64_t[]){n, experts});
+    if (!logits)
         return;
+    double *scores = alloy_f64(logits);
     alloy_fp64_multiply(a->pass, &(alloy_fp64_product){alloy_f64(a->in[0]), alloy_row_size(a->in[0]), n, a->weight[0],
                                                        0, experts, NULL, scores, experts});
-    if (!are_finite(a->pass, scores, n * experts))
+    if (!alloy_pass_check_finite(a->pass, logits, NULL, ALLOY_ROUTER_LOGIT))
         return;
     score(o->scoring, scores, n * experts);
     for (int64_t t = 0; t < n; t++) {
