@@ -174,7 +174,7 @@ def row(name: str, limit: int, result: dict) -> str:
 
 
 def check_conversion(alloy: str, model: pathlib.Path, limit: int) -> list[str]:
-    """What is wrong with a conversion under the limit; tests/model/test_residency.c compares its bytes."""
+    """What is wrong with a conversion under the limit; tests/engine/test_residency.c compares its bytes."""
     folder = model / f"converted-{os.getpid()}"
     _, rss, file = watched([alloy, "convert", model, "--out", folder, "-q", "--weight-memory", limit])
     shutil.rmtree(folder)

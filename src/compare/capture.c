@@ -10,7 +10,7 @@
 #include "base/status.h"
 #include "files/json.h"
 #include "files/safetensors.h"
-#include "model/session.h"
+#include "engine/session.h"
 
 /* ---- Handed on --------------------------------------------------------------------------------------------------- */
 

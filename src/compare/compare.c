@@ -12,7 +12,7 @@
 #include "compare/capture.h"
 #include "compare/distance.h"
 #include "compare/reference.h"
-#include "model/session.h"
+#include "engine/session.h"
 
 enum { GREEDY_TOKENS = 24 };
 

@@ -11,7 +11,7 @@
 #include "base/options.h"
 #include "base/status.h"
 #include "compare/capture.h"
-#include "model/session.h"
+#include "engine/session.h"
 
 /* What one op chose: the tensors out[0] and, of entries, out[1]. */
 struct choice {

@@ -9,7 +9,7 @@
 
 #include "alloy/extend.h"
 #include "base/arena.h"
-#include "base/residency.h"
+#include "files/residency.h"
 #include "base/threads.h"
 #include "kernels/kernels.h"
 

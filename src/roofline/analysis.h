@@ -4,7 +4,7 @@
 #define ALLOY_ROOFLINE_ANALYSIS_H
 
 #include "base/arena.h"
-#include "model/count.h"
+#include "engine/count.h"
 #include "roofline/formats.h"
 
 /* Options made sure of: sizes of elements, and how routing is modelled. */

@@ -6,7 +6,7 @@
 
 #include "base/status.h"
 #include "base/text.h"
-#include "model/parameters.h"
+#include "checkpoint/parameters.h"
 #include "roofline/analysis.h"
 
 enum { BYTE = 8 };

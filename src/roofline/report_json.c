@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "files/json_fields.h"
-#include "model/model.h"
+#include "checkpoint/model.h"
 #include "roofline/report.h"
 
 static const char *name_of(alloy_accounting accounting)

@@ -6,7 +6,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "files/json.h"
-#include "model/count.h"
+#include "engine/count.h"
 
 enum { MOST_BYTES = 64 * 1024 * 1024 };
 

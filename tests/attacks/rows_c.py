@@ -127,7 +127,7 @@ ROWS = [
         good=QWEN3, writes=True, check=lambda places, answer: once(answer, "auto_map")),
     field("C15", "max_position_embeddings", 10**9, "OK", "", commands=(
         *OF_WEIGHTS, "info {model}/config.json"), writes=True),
-    Row("C15", "the cache of such a context", test="model_contexts:c15_a_cache_of_so_many_is_refused_when_asked_for"),
+    Row("C15", "the cache of such a context", test="engine_contexts:c15_a_cache_of_so_many_is_refused_when_asked_for"),
     Row("C15", "tokens of the longest context", copied(QWEN3, fields(CONFIG, max_position_embeddings=10**9)),
         ("info {model}", ), "OK", "", prints="1\\.0.* TB|1024000000000", good=QWEN3, json=False),
 ]  # fmt: skip

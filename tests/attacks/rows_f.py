@@ -50,7 +50,7 @@ ROWS = [
     tested("F2", "a page that cannot be read", "cli_signals", "f2_f3_a_page_that_cannot_be_read_names_file_and_byte"),
     tested("F2", "many lost pages", "cli_signals", "f2_many_lost_pages_are_one_line_and_one_document"),
     tested("F3", "files that were read do not mind", "cli_signals", "f2_f3_a_page_that_cannot_be_read_names_file_and_byte"),
-    tested("F4", "a forward checks the files again", "model_open", "f4_a_forward_checks_the_files_again"),
+    tested("F4", "a forward checks the files again", "engine_open", "f4_a_forward_checks_the_files_again"),
     tested("F5", "a full disk leaves the earlier checkpoint", "files_safetensors", "f5_a_full_disk_leaves_the_earlier_checkpoint"),
     tested("F5", "a failed write leaves the old file", "base_file_write", "f5_a_failed_write_leaves_the_old_file_and_nothing_else"),
     tested("F6", "targets that cannot be replaced", "base_file_write", "w3_f6_targets_that_cannot_be_replaced_are_io"),

@@ -91,8 +91,8 @@ ROWS = [
           ("P3", "a lone surrogate", b"\xed\xa0\x80"), ("P4", "a NUL", b"te\0xt")]],
     Row("P4", "a NUL is kept", test="tokenizer_tokenizer:p2_p3_p4_text_that_is_not_utf8_reads_as_replacement_characters"),
     Row("P3", "ids of lone surrogates", test="cli_commands:p2_p3_p4_bad_utf8_and_nuls_are_read_alike"),
-    Row("P10", "a stream shows whole characters", test="generate_generate:p10_a_stream_shows_whole_characters_and_all_of_the_text"),
-    Row("P10", "a stop text inside a character", test="generate_stop:p10_characters_are_never_cut"),
+    Row("P10", "a stream shows whole characters", test="engine_generate:p10_a_stream_shows_whole_characters_and_all_of_the_text"),
+    Row("P10", "a stop text inside a character", test="engine_stop:p10_characters_are_never_cut"),
     Row("P10", "half a character at the end", copied(MOBY), (
         "detokenize {model} 126", "detokenize {model} --ids 126,126"), "OK", "", prints="\ufffd", good=MOBY, json=False),
 ]  # fmt: skip

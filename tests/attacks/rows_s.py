@@ -168,7 +168,7 @@ ROWS = [
     Row(
         "S17",
         "unaligned weights give the bits of aligned ones",
-        test="model_open:s17_unaligned_weights_give_the_bits_of_aligned_ones",
+        test="engine_open:s17_unaligned_weights_give_the_bits_of_aligned_ones",
     ),
     Row("S1", "the header's cases, one by one", test="files_safetensors_attacks:s1_to_s19_small_files"),
     Row(
@@ -179,6 +179,6 @@ ROWS = [
     Row(
         "S20",
         "logits that are not finite are never a token",
-        test="generate_sample:s20_logits_that_are_not_finite_are_never_a_token",
+        test="engine_sample:s20_logits_that_are_not_finite_are_never_a_token",
     ),
 ]

@@ -1,5 +1,5 @@
 /* The backend fp64: ops that no golden case has, and the way to the CPU of those that it lacks. All others are held to
- * transformers in double precision (tests/model/test_oracle.c). */
+ * transformers in double precision (tests/compare/test_oracle.c). */
 #include "passes.h"
 
 #include "backends/fp64/fp64.h"

@@ -7,7 +7,7 @@
 #include "cli/job.h"
 #include "cli/output.h"
 #include "cli/signals.h"
-#include "model/model.h"
+#include "checkpoint/model.h"
 
 static void copy_model(const char *from, const char *folder)
 {

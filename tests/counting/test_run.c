@@ -6,9 +6,9 @@
 
 #include "alloy/extend.h"
 #include "kernels/counted.h"
-#include "model/cache.h"
-#include "model/init.h"
-#include "model/model.h"
+#include "engine/cache.h"
+#include "checkpoint/init.h"
+#include "checkpoint/model.h"
 #include "roofline/analysis.h"
 
 enum { MOST_OPS = 4096, MOST_LAYERS = 16, MOST_EXPERTS = 64, MOST_TOKENS = 64, CONTEXT = 128 };

@@ -73,13 +73,13 @@ class TheTestCanFail(unittest.TestCase):
             return "\n".join(faults(root, allowed))
 
     def test_on_a_header_that_is_not_allowed(self):
-        text = '#include "alloy/alloy.h"\n#include "job.h"\n#include <stdio.h>\n#include "model/model.h"\n'
-        self.assertIn("model/model.h is included by job.c", self.faults_of(text, {}))
-        self.assertEqual("", self.faults_of(text, {"model/model.h": "its struct"}))
+        text = '#include "alloy/alloy.h"\n#include "job.h"\n#include <stdio.h>\n#include "checkpoint/model.h"\n'
+        self.assertIn("checkpoint/model.h is included by job.c", self.faults_of(text, {}))
+        self.assertEqual("", self.faults_of(text, {"checkpoint/model.h": "its struct"}))
         self.assertIn("nowhere.h", self.faults_of('#include "nowhere.h"\n', {}))
 
     def test_on_a_row_that_nobody_needs(self):
-        self.assertIn("take its row out", self.faults_of("", {"model/model.h": "its struct"}))
+        self.assertIn("take its row out", self.faults_of("", {"checkpoint/model.h": "its struct"}))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 /* Predicted beside measured: rows are those of the analysis, times are of what ran, and what cannot be measured is
  * refused. The host is made up, so that nothing here depends on this machine's speed. */
-#include "model/models.h"
+#include "engine/models.h"
 
-#include "model/model.h"
+#include "checkpoint/model.h"
 
 /* A machine of 1 GB/s and 1 GFLOP/s. */
 static alloy_host slow_host(void)

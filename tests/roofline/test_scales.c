@@ -1,8 +1,8 @@
 /* What a forward reads of weights in FP8 and FP4: each byte of the file once, scales included. */
-#include "model/twins.h"
+#include "engine/twins.h"
 
-#include "model/count.h"
-#include "model/model.h"
+#include "engine/count.h"
+#include "checkpoint/model.h"
 
 #define QWEN3                                                                                                          \
     "{\"model_type\": \"qwen3\", \"vocab_size\": 256, \"hidden_size\": 160, \"intermediate_size\": 200, "              \

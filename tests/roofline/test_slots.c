@@ -1,5 +1,5 @@
 /* What a count makes of lists of slots (model/lists.h): their norms and sums, however equal layers are folded. */
-#include "model/lists.h"
+#include "engine/lists.h"
 
 #include "alloy/roofline.h"
 #include "described.h"

@@ -1,0 +1,114 @@
+/* What the tests of the count reading share: sums over its records, and models that are described by a config alone. */
+#ifndef ALLOY_TESTS_COUNTS_H
+#define ALLOY_TESTS_COUNTS_H
+
+#include "described.h"
+#include "engine/models.h"
+
+#include "alloy/extend.h"
+#include "engine/count.h"
+
+enum { ELEMENT = 2 }; /* bytes: everything is bf16 but what stays fp32 */
+
+enum { CACHE_KINDS = ALLOY_CACHE_CONV + 1 };
+
+/* Sums over the records of one count. */
+struct totals {
+    alloy_site_kind only; /* of these sites, where `filtered` */
+    bool filtered;
+    const char *op; /* of this op only, where it is not NULL */
+    int64_t ops;
+    alloy_count tensor, vector, classic; /* FLOPs */
+    double weights, classic_weights;     /* elements */
+    double weight_bytes, classic_weight_bytes;
+    alloy_count state_read, state_written, classic_state; /* bytes: caches and states */
+    alloy_count between_read, between_written;            /* bytes: tensors between modules */
+    alloy_count ids;                                      /* bytes */
+    alloy_count read[CACHE_KINDS], written[CACHE_KINDS];  /* elements of caches, by alloy_cache_kind */
+    alloy_count f32_copies;                               /* elements, classic */
+};
+
+static inline void add_caches(struct totals *sum, const alloy_cost *cost)
+{
+    for (int i = 0; i < cost->caches; i++) {
+        int bytes = cost->cache[i].kind == ALLOY_CACHE_STATE ? 4 : ELEMENT;
+        sum->read[cost->cache[i].kind] += cost->cache[i].read;
+        sum->written[cost->cache[i].kind] += cost->cache[i].written;
+        sum->state_read += cost->cache[i].read * bytes;
+        sum->state_written += cost->cache[i].written * bytes;
+        sum->classic_state += (cost->cache[i].classic_read + cost->cache[i].classic_written) * ELEMENT;
+    }
+}
+
+static inline void add_weights(struct totals *sum, const alloy_cost *cost)
+{
+    for (int i = 0; i < cost->weights; i++) {
+        const alloy_weight *w = cost->weight[i].weight;
+        double elements = (double)cost->weight[i].elements, exact = w->keeps_f32 ? 4 : ELEMENT,
+               classic = cost->weight[i].classic_f32 ? 4 : ELEMENT;
+        if (w->dtype == ALLOY_I64)
+            exact = classic = 8;
+        sum->weights += elements * cost->weight[i].copies;
+        sum->classic_weights += elements * cost->weight[i].classic_copies;
+        sum->weight_bytes += elements * cost->weight[i].copies * exact;
+        sum->classic_weight_bytes += elements * cost->weight[i].classic_copies * classic;
+    }
+}
+
+static inline void add_record(void *user, const alloy_site *site, const char *op, const alloy_cost *cost)
+{
+    struct totals *sum = user;
+    if ((sum->filtered && site->kind != sum->only) || (sum->op && (!op || strcmp(sum->op, op) != 0)))
+        return;
+    assert_int_equal(site->like, site->layer); /* every layer is read */
+    if (!op) {
+        sum->between_read += cost->tensors_read * ELEMENT;
+        sum->between_written += cost->tensors_written * ELEMENT;
+        return;
+    }
+    sum->ops++;
+    sum->ids += cost->ids * 8;
+    sum->tensor += cost->tensor_flops;
+    sum->vector += cost->vector_flops;
+    sum->classic += cost->classic_flops;
+    sum->f32_copies += cost->classic_f32_copies;
+    add_weights(sum, cost);
+    add_caches(sum, cost);
+}
+
+/* Comparisons that print both sides. */
+static inline void expect_number(alloy_count actual, int64_t expected, const char *what)
+{
+    if (actual != expected)
+        fail_msg("%s: %lld, expected %lld", what, (long long)actual, (long long)expected);
+}
+
+static inline void expect_count(double actual, int64_t expected, const char *what)
+{
+    if (actual != (double)expected)
+        fail_msg("%s: %.3f, expected %lld", what, actual, (long long)expected);
+}
+
+/* ---- Counts of described models ---------------------------------------------------------------------------------- */
+
+/* `sum` says which sites. One sequence of `fresh` tokens behind `past`. */
+static inline void count_into(struct totals *sum, const alloy_model *model, int64_t fresh, int64_t past,
+                              bool all_logits)
+{
+    alloy_span span = {.count = fresh, .past = past, .repeat = 1};
+    alloy_count_request request = {
+        .spans = &span, .span_count = 1, .all_logits = all_logits, .model = {.every_layer = true}};
+    expect_ok(alloy_model_count(model, &request, add_record, sum));
+}
+
+/* The sites of one kind in a model of one layer. */
+static inline struct totals count_site(const char *text, alloy_site_kind site, int64_t fresh, int64_t past)
+{
+    struct totals sum = {.only = site, .filtered = true};
+    struct described d = describe_text(text);
+    count_into(&sum, d.model, fresh, past, false);
+    forget(&d);
+    return sum;
+}
+
+#endif
