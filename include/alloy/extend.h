@@ -203,9 +203,8 @@ typedef struct alloy_weight {
     const void *data;               /* any alignment; NULL when nothing is computed */
     /* of F8_E4M3 and F4; a weight of three dimensions is so many matrices, each with whole rows of scales of its own */
     alloy_scales scales;
-    bool keeps_f32;    /* stays in its own dtype when others are cast (ALLOY_KEEPS_F32) */
-    bool routes;       /* of a router (ALLOY_ROUTES) */
-    bool classic_free; /* ALLOY_CLASSIC_FREE */
+    bool keeps_f32; /* stays in its own dtype when others are cast (ALLOY_KEEPS_F32) */
+    bool routes;    /* of a router (ALLOY_ROUTES) */
 } alloy_weight;
 
 /* The routed experts of one layer, whether the file holds them one by one or stacked. */
@@ -251,11 +250,10 @@ enum {
     ALLOY_INIT_ONES = 2,
     ALLOY_INIT_LOG_UNIFORM = 3, /* log of uniform (0, 16]: A_log */
     ALLOY_INIT_MASK = 15,
-    ALLOY_KEEPS_F32 = 16,     /* transformers keeps it in fp32 whatever the model's dtype is */
-    ALLOY_ROUTES = 32,        /* of a router: the roofline counts its traffic apart */
-    ALLOY_BUFFER = 64,        /* kept in files, but not counted among the parameters: it is set, not trained */
-    ALLOY_CLASSIC_FREE = 128, /* the classic accounting does not count its being read */
-    ALLOY_LINEAR = 256,       /* alloy_param_linear */
+    ALLOY_KEEPS_F32 = 16, /* transformers keeps it in fp32 whatever the model's dtype is */
+    ALLOY_ROUTES = 32,    /* of a router: the roofline counts its traffic apart */
+    ALLOY_BUFFER = 64,    /* kept in files, but not counted among the parameters: it is set, not trained */
+    ALLOY_LINEAR = 128,   /* alloy_param_linear */
 };
 
 /* A shape: ALLOY_SHAPE(rows, columns). Ends with a 0. */
@@ -627,61 +625,47 @@ typedef enum alloy_cache_kind {
 /* Who listens to the formulas of a count (`alloy roofline --explain`); NULL in `alloy_cost` when nobody does. */
 typedef struct alloy_explanation alloy_explanation;
 
-/* The neutral record that an op emits in *count*; both accountings of the roofline are sums over records. Elements, not
- * bytes: dtypes are the reader's. Filled by the calls below; an op never touches its members. */
+/* The neutral record that an op emits in *count*: what has to be computed and moved, whoever does it. Elements, not
+ * bytes: dtypes are the reader's. Filled by the calls below; an op never touches its members. The roofline's exact
+ * accounting sums these records. Its classic one has formulas of its own for built-in ops (docs/roofline.md); an op of
+ * a plug-in counts there what it counts here, products and the rest together. */
 typedef struct alloy_cost {
-    alloy_count tensor_flops;  /* exact: matrix products, 2 a multiply-add */
-    alloy_count vector_flops;  /* exact: the rest, 1 an operation */
-    alloy_count classic_flops; /* what published conventions count */
-    alloy_count ids;           /* token ids read */
+    alloy_count tensor_flops; /* matrix products, 2 a multiply-add */
+    alloy_count vector_flops; /* the rest, 1 an operation */
+    alloy_count ids;          /* token ids read */
     int weights;
     struct {
         const alloy_weight *weight;
-        alloy_count elements;  /* of one copy */
-        double copies;         /* read, exact: an expected number of experts, else 1 */
-        double classic_copies; /* read in the classic accounting */
-        bool classic_f32;      /* 4 bytes an element there, whatever the weights' dtype is */
+        alloy_count elements; /* of one copy */
+        double copies;        /* read: an expected number of experts, else 1 */
     } weight[ALLOY_MOST_WEIGHTS];
     int caches; /* one row a kind */
     struct {
         alloy_cache_kind kind;
-        alloy_count read, written;                 /* exact, elements */
-        alloy_count classic_read, classic_written; /* elements */
+        alloy_count read, written; /* elements */
     } cache[ALLOY_MOST_CACHE_ROWS];
     alloy_count tensors_read, tensors_written; /* elements of in[] and out[], set by alloy_apply */
-    alloy_count classic_read, classic_written; /* elements that cross a module's border in the classic accounting */
-    alloy_count classic_f32_copies;            /* elements read and written as fp32 there (mHC's copy of the streams) */
     bool overflowed;                           /* more weights than the record has room for: the pass fails */
     alloy_explanation *explanation;
 } alloy_cost;
 
-typedef enum alloy_cost_unit { ALLOY_COST_TENSOR, ALLOY_COST_VECTOR, ALLOY_COST_CLASSIC } alloy_cost_unit;
+typedef enum alloy_cost_unit { ALLOY_COST_TENSOR, ALLOY_COST_VECTOR } alloy_cost_unit;
 
 /* Add FLOPs. The expression is kept as text too, so that --explain shows the code that counted and no second formula
  * can drift from it; alloy_cost_let gives the integer variables in it their values for that. */
 #define alloy_cost_tensor(cost, flops) alloy_cost_add((cost), ALLOY_COST_TENSOR, (flops), #flops)
 #define alloy_cost_vector(cost, flops) alloy_cost_add((cost), ALLOY_COST_VECTOR, (flops), #flops)
-#define alloy_cost_classic(cost, flops) alloy_cost_add((cost), ALLOY_COST_CLASSIC, (flops), #flops)
 #define alloy_cost_let(cost, ...)                                                                                      \
     alloy_cost_name((cost), #__VA_ARGS__, (const alloy_count[]){__VA_ARGS__},                                          \
                     (int)(sizeof((const alloy_count[]){__VA_ARGS__}) / sizeof(alloy_count)))
 ALLOY_API void alloy_cost_add(alloy_cost *cost, alloy_cost_unit unit, alloy_count flops, const char *formula);
 ALLOY_API void alloy_cost_name(alloy_cost *cost, const char *names, const alloy_count *values, int count);
 
-/* Reads `copies` copies of `elements` elements of a parameter; `classic_copies` in the classic accounting, where some
- * parameters are free (roofline's conventions). NULL adds nothing. At most ALLOY_MOST_WEIGHTS an op. */
-ALLOY_API void alloy_cost_weight(alloy_cost *cost, const alloy_weight *weight, alloy_count elements, double copies,
-                                 double classic_copies);
-
-/* A parameter that is fp32 in both accountings (A_log, dt_bias): one copy, read once. */
-ALLOY_API void alloy_cost_weight_f32(alloy_cost *cost, const alloy_weight *weight, alloy_count elements);
-
-/* Classic only: `elements` written and read again as fp32. */
-ALLOY_API void alloy_cost_classic_f32_copy(alloy_cost *cost, alloy_count elements);
+/* Reads `copies` copies of `elements` elements of a parameter. NULL adds nothing. At most ALLOY_MOST_WEIGHTS an op. */
+ALLOY_API void alloy_cost_weight(alloy_cost *cost, const alloy_weight *weight, alloy_count elements, double copies);
 
 /* Reads and writes elements of the layer's state. Calls of one kind add up. */
-ALLOY_API void alloy_cost_cache(alloy_cost *cost, alloy_cache_kind kind, alloy_count read, alloy_count written,
-                                alloy_count classic_read, alloy_count classic_written);
+ALLOY_API void alloy_cost_cache(alloy_cost *cost, alloy_cache_kind kind, alloy_count read, alloy_count written);
 
 /* Reads token ids, 8 bytes each. */
 ALLOY_API void alloy_cost_ids(alloy_cost *cost, alloy_count ids);

@@ -163,10 +163,8 @@ void alloy_bind_weight(alloy_binding *b, alloy_weight *w, const alloy_param_spec
 {
     char renamed[ALLOY_LONGEST_NAME];
     const char *name = alloy_name_in_files(b->naming, spec->name, renamed);
-    *w = (alloy_weight){.ndim = spec->ndim,
-                        .keeps_f32 = spec->flags & ALLOY_KEEPS_F32,
-                        .routes = spec->flags & ALLOY_ROUTES,
-                        .classic_free = spec->flags & ALLOY_CLASSIC_FREE};
+    *w = (alloy_weight){
+        .ndim = spec->ndim, .keeps_f32 = spec->flags & ALLOY_KEEPS_F32, .routes = spec->flags & ALLOY_ROUTES};
     for (int i = 0; i < ALLOY_MOST_DIMS; i++)
         w->shape[i] = i < spec->ndim ? spec->shape[i] : 1;
     size_t size = strlen(name) + 1;

@@ -63,9 +63,9 @@ alloy_status alloy_model_count(const alloy_model *model, const alloy_count_reque
     return states ? status : ALLOY_NOMEM;
 }
 
-static void add_weight_bytes(void *user, const alloy_site *site, const char *op, const alloy_cost *cost)
+static void add_weight_bytes(void *user, const alloy_site *site, const alloy_args *call, const alloy_cost *cost)
 {
-    (void)site, (void)op; /* between modules there are no weights */
+    (void)site, (void)call; /* between modules there are no weights */
     double *bytes = user;
     for (int i = 0; i < cost->weights; i++) {
         const alloy_weight *w = cost->weight[i].weight;

@@ -41,12 +41,6 @@ struct place {
     bool told;                /* in count, of what surrounds modules: layer slot->like has told this slot's records */
 };
 
-/* What crosses a module's border in both accountings. */
-static alloy_between through(alloy_count read, alloy_count written)
-{
-    return (alloy_between){read, written, read, written};
-}
-
 /* The tensors that live as long as the pass: ids, wanted rows and the stream. */
 static bool take_lasting(struct stream *s, const alloy_decode *d)
 {
@@ -82,8 +76,8 @@ static alloy_tensor *sum(struct stream *s, alloy_tensor *h, alloy_tensor *carry,
     alloy_tensor *joined = s->residual->after ? s->residual->after(s->p, &s->m->config, s->output.residual, h, carry, y)
                                               : alloy_add(s->p, h, y);
     if (joined)
-        alloy_pass_between(s->p, (alloy_between){.read = alloy_tensor_size(h) + alloy_tensor_size(y),
-                                                 .written = last && s->streams == 1 ? 0 : alloy_tensor_size(joined)});
+        alloy_pass_between(s->p, alloy_tensor_size(h) + alloy_tensor_size(y),
+                           last && s->streams == 1 ? 0 : alloy_tensor_size(joined));
     return s->output.norm ? norm(s, joined, s->output.norm) : joined;
 }
 
@@ -130,10 +124,7 @@ static void read_stream(struct stream *s, const struct place *at)
     }
     s->x = r->before ? r->before(p, &s->m->config, at->slot->weights, s->h, &s->output.carry) : s->h;
     if (s->x)
-        alloy_pass_between(p, (alloy_between){.read = joined && s->streams == 1 ? 0 : alloy_tensor_size(s->h),
-                                              .written = alloy_tensor_size(s->x),
-                                              .classic_read = alloy_tensor_size(s->h),
-                                              .classic_written = alloy_tensor_size(s->x)});
+        alloy_pass_between(p, joined && s->streams == 1 ? 0 : alloy_tensor_size(s->h), alloy_tensor_size(s->x));
 }
 
 /* In count: has this module been read, in layer `like`? Tells so. What it would make has the shape of x. */
@@ -166,14 +157,14 @@ static void run_module(struct stream *s, const struct place *at, alloy_slot_kind
     else
         s->x = ffn->forward(p, layer->ffn_config, at->slot->weights, s->given);
     if (s->x && p->site.like == p->site.layer)
-        alloy_pass_between(p, through(alloy_tensor_size(s->given), alloy_tensor_size(s->x)));
+        alloy_pass_between(p, alloy_tensor_size(s->given), alloy_tensor_size(s->x));
 }
 
 /* x and what waits beside it, in place of x. */
 static void add_aside(struct stream *s, const struct place *at)
 {
     if (s->aside && !come_to(s, at, s->streams > 1 ? ALLOY_SITE_RESIDUAL : ALLOY_SITE_NORM)) {
-        alloy_pass_between(s->p, (alloy_between){.read = alloy_tensor_size(s->aside)});
+        alloy_pass_between(s->p, alloy_tensor_size(s->aside), 0);
         s->x = alloy_add(s->p, s->aside, s->x);
     }
     s->aside = NULL;
@@ -243,8 +234,7 @@ static void embed(struct stream *s)
     if (s->residual->begin)
         h = s->residual->begin(s->p, &s->m->config, x);
     if (h)
-        alloy_pass_between(s->p,
-                           (alloy_between){.written = alloy_tensor_size(h), .classic_written = alloy_tensor_size(x)});
+        alloy_pass_between(s->p, 0, alloy_tensor_size(h));
     keep(s, h, mark);
 }
 
@@ -268,7 +258,7 @@ static alloy_tensor *collapsed(struct stream *s, alloy_tensor *h)
         alloy_pass_at(s->p, alloy_site_at(ALLOY_SITE_RESIDUAL, -1, ""));
     alloy_tensor *x = s->residual->end(s->p, &s->m->config, s->m->ends[ALLOY_END_RESIDUAL].weights, h);
     if (x && s->streams > 1)
-        alloy_pass_between(s->p, through(alloy_tensor_size(h), alloy_tensor_size(x)));
+        alloy_pass_between(s->p, alloy_tensor_size(h), alloy_tensor_size(x));
     return x;
 }
 
@@ -281,13 +271,11 @@ static void head(struct stream *s, const alloy_decode *d)
     alloy_pass_at(p, alloy_site_at(ALLOY_SITE_FINAL_NORM, -1, ""));
     alloy_tensor *normed = norm(s, x, alloy_norm_weight(&s->m->ends[ALLOY_END_NORM]));
     if (normed)
-        alloy_pass_between(p, (alloy_between){.written = s->streams > 1 ? 0 : alloy_tensor_size(x),
-                                              .classic_read = alloy_tensor_size(x),
-                                              .classic_written = alloy_tensor_size(x)});
+        alloy_pass_between(p, 0, s->streams > 1 ? 0 : alloy_tensor_size(x));
     alloy_pass_at(p, alloy_site_at(ALLOY_SITE_HEAD, -1, ""));
     alloy_tensor *logits = alloy_linear_into(p, normed, s->m->head, d->logits);
     if (logits)
-        alloy_pass_between(p, through(alloy_tensor_size(x), alloy_tensor_size(logits)));
+        alloy_pass_between(p, alloy_tensor_size(x), alloy_tensor_size(logits));
     if (logits && d->logits)
         alloy_pass_check_finite(p, logits, s->rows, "a logit");
 }

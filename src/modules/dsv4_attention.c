@@ -35,18 +35,15 @@ alloy_status alloy_dsv4_attention_check(const alloy_config *c)
     return ALLOY_OK;
 }
 
-/* A norm's weight as the published convention leaves it out. */
-enum { FREE_NORM = ALLOY_INIT_ONES | ALLOY_KEEPS_F32 | ALLOY_CLASSIC_FREE };
-
 void alloy_dsv4_attention_params(alloy_params *p, const alloy_config *c)
 {
     int64_t hidden = c->hidden_size, heads = c->num_attention_heads * c->head_dim, groups = c->o_groups;
 #define AT(field) offsetof(struct alloy_dsv4_attention_weights, field)
     alloy_param_linear(p, "q_a_proj.weight", AT(q_a_proj), c->q_lora_rank, hidden);
-    alloy_param(p, "q_a_norm.weight", AT(q_a_norm), ALLOY_SHAPE(c->q_lora_rank), FREE_NORM);
+    alloy_param(p, "q_a_norm.weight", AT(q_a_norm), ALLOY_SHAPE(c->q_lora_rank), ALLOY_INIT_ONES | ALLOY_KEEPS_F32);
     alloy_param_linear(p, "q_b_proj.weight", AT(q_b_proj), heads, c->q_lora_rank);
     alloy_param_linear(p, "kv_proj.weight", AT(kv_proj), c->head_dim, hidden);
-    alloy_param(p, "kv_norm.weight", AT(kv_norm), ALLOY_SHAPE(c->head_dim), FREE_NORM);
+    alloy_param(p, "kv_norm.weight", AT(kv_norm), ALLOY_SHAPE(c->head_dim), ALLOY_INIT_ONES | ALLOY_KEEPS_F32);
     alloy_param_linear(p, "o_a_proj.weight", AT(o_a_proj), groups * c->o_lora_rank, heads / groups);
     alloy_param_linear(p, "o_b_proj.weight", AT(o_b_proj), hidden, groups * c->o_lora_rank);
     alloy_param(p, "sinks", AT(sinks), ALLOY_SHAPE(c->num_attention_heads), ALLOY_INIT_ZEROS | ALLOY_KEEPS_F32);

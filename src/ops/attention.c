@@ -2,7 +2,6 @@
 #include "ops/ops.h"
 #include "ops/pairs.h"
 
-/* What is visible, twice: the pairs, and the rectangle of the published convention. */
 static void count(const alloy_args *a, alloy_cost *cost)
 {
     const struct alloy_attention_options *o = a->options;
@@ -10,15 +9,13 @@ static void count(const alloy_args *a, alloy_cost *cost)
                 width = o->kv_heads * (d + dv);
     for (int64_t i = 0; i < a->pass->span_count; i++) {
         const alloy_span *s = &a->pass->spans[i];
-        alloy_count repeat = s->repeat, q = s->count, past = s->past, total = q + past, window = o->window;
-        alloy_count keys = window && window < total ? window : total, fresh = window && window < q ? window : q;
+        alloy_count repeat = s->repeat, past = s->past, total = s->count + past, window = o->window;
         alloy_count pairs = alloy_window_pairs(total, window) - alloy_window_pairs(past, window);
-        alloy_cost_let(cost, heads, d, dv, q, past, total, window, keys, repeat, pairs);
+        alloy_cost_let(cost, heads, d, dv, repeat, pairs);
         alloy_cost_tensor(cost, 2 * (d + dv) * repeat * heads * pairs);
         alloy_cost_vector(cost, 5 * repeat * heads * pairs);
-        alloy_cost_classic(cost, 2 * (d + dv) * repeat * heads * q * keys);
         alloy_count kept = window && past > window - 1 ? window - 1 : past;
-        alloy_cost_cache(cost, ALLOY_CACHE_KV, repeat * width * kept, 0, repeat * width * (keys - fresh), 0);
+        alloy_cost_cache(cost, ALLOY_CACHE_KV, repeat * width * kept, 0);
     }
 }
 

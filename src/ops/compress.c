@@ -28,8 +28,8 @@ static void count(const alloy_args *a, alloy_cost *cost)
     }
     alloy_cost_let(cost, entries, rate, row);
     alloy_cost_vector(cost, 8 * entries * rate * row);
-    alloy_cost_weight(cost, a->weight[0], rate * row, entries > 0, 1);
-    alloy_cost_cache(cost, ALLOY_CACHE_STATE, read, written, 0, 0);
+    alloy_cost_weight(cost, a->weight[0], rate * row, entries > 0);
+    alloy_cost_cache(cost, ALLOY_CACHE_STATE, read, written);
 }
 
 const alloy_op alloy_op_compress = {"compress", NULL, count};

@@ -8,18 +8,15 @@ static void count(const alloy_args *a, alloy_cost *cost)
     alloy_cost_let(cost, n, channels, taps);
     alloy_cost_tensor(cost, 2 * n * taps * channels);
     alloy_cost_vector(cost, 4 * n * channels);
-    alloy_cost_classic(cost, 2 * n * taps * channels);
-    alloy_cost_weight(cost, a->weight[0], taps * channels, 1, 1);
-    alloy_count read = 0, written = 0, classic_read = 0, classic_written = 0;
+    alloy_cost_weight(cost, a->weight[0], taps * channels, 1);
+    alloy_count read = 0, written = 0;
     for (int64_t i = 0; i < a->pass->span_count; i++) {
         const alloy_span *s = &a->pass->spans[i];
         int64_t total = s->past + s->count, kept = alloy_taps_of(a->weight[0]) - 1;
         read += s->repeat * channels * (s->past < kept ? s->past : kept);
         written += s->repeat * channels * (total < kept ? total : kept);
-        classic_read += s->past > 0 ? s->repeat * channels * kept : 0;
-        classic_written += s->repeat * channels * kept;
     }
-    alloy_cost_cache(cost, ALLOY_CACHE_CONV, read, written, classic_read, classic_written);
+    alloy_cost_cache(cost, ALLOY_CACHE_CONV, read, written);
 }
 
 const alloy_op alloy_op_conv1d_silu = {"conv1d_silu", NULL, count};

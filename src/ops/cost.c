@@ -4,10 +4,7 @@
 
 void alloy_cost_add(alloy_cost *cost, alloy_cost_unit unit, alloy_count flops, const char *formula)
 {
-    alloy_count *sum = unit == ALLOY_COST_TENSOR   ? &cost->tensor_flops
-                       : unit == ALLOY_COST_VECTOR ? &cost->vector_flops
-                                                   : &cost->classic_flops;
-    *sum += flops;
+    *(unit == ALLOY_COST_TENSOR ? &cost->tensor_flops : &cost->vector_flops) += flops;
     if (cost->explanation)
         cost->explanation->term(cost->explanation->user, unit, flops, formula);
 }
@@ -18,8 +15,7 @@ void alloy_cost_name(alloy_cost *cost, const char *names, const alloy_count *val
         cost->explanation->let(cost->explanation->user, names, values, count);
 }
 
-void alloy_cost_weight(alloy_cost *cost, const alloy_weight *weight, alloy_count elements, double copies,
-                       double classic_copies)
+void alloy_cost_weight(alloy_cost *cost, const alloy_weight *weight, alloy_count elements, double copies)
 {
     if (!weight)
         return;
@@ -31,24 +27,9 @@ void alloy_cost_weight(alloy_cost *cost, const alloy_weight *weight, alloy_count
     cost->weight[i].weight = weight;
     cost->weight[i].elements = elements;
     cost->weight[i].copies = copies;
-    cost->weight[i].classic_copies = weight->classic_free ? 0 : classic_copies;
 }
 
-void alloy_cost_weight_f32(alloy_cost *cost, const alloy_weight *weight, alloy_count elements)
-{
-    int i = cost->weights;
-    alloy_cost_weight(cost, weight, elements, 1, 1);
-    if (cost->weights > i)
-        cost->weight[i].classic_f32 = true;
-}
-
-void alloy_cost_classic_f32_copy(alloy_cost *cost, alloy_count elements)
-{
-    cost->classic_f32_copies += elements;
-}
-
-void alloy_cost_cache(alloy_cost *cost, alloy_cache_kind kind, alloy_count read, alloy_count written,
-                      alloy_count classic_read, alloy_count classic_written)
+void alloy_cost_cache(alloy_cost *cost, alloy_cache_kind kind, alloy_count read, alloy_count written)
 {
     int i = 0;
     while (i < cost->caches && cost->cache[i].kind != kind)
@@ -57,8 +38,6 @@ void alloy_cost_cache(alloy_cost *cost, alloy_cache_kind kind, alloy_count read,
         cost->cache[cost->caches++].kind = kind; /* there are as many rows as kinds */
     cost->cache[i].read += read;
     cost->cache[i].written += written;
-    cost->cache[i].classic_read += classic_read;
-    cost->cache[i].classic_written += classic_written;
 }
 
 void alloy_cost_ids(alloy_cost *cost, alloy_count ids)

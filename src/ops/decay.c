@@ -8,8 +8,8 @@ static void count(const alloy_args *a, alloy_cost *cost)
     alloy_count n = a->in[0]->shape[0], heads = alloy_row_size(a->in[0]);
     alloy_cost_let(cost, n, heads);
     alloy_cost_vector(cost, 6 * n * heads);
-    alloy_cost_weight_f32(cost, a->weight[0], heads);
-    alloy_cost_weight_f32(cost, a->weight[1], heads);
+    alloy_cost_weight(cost, a->weight[0], heads, 1);
+    alloy_cost_weight(cost, a->weight[1], heads, 1);
 }
 
 const alloy_op alloy_op_decay = {"decay", NULL, count};

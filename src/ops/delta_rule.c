@@ -20,7 +20,7 @@ static bool in_chunks(alloy_delta form, alloy_count tokens)
 static void count(const alloy_args *a, alloy_cost *cost)
 {
     alloy_count heads = a->in[2]->shape[1], k = a->in[0]->shape[2], v = a->in[2]->shape[2];
-    alloy_count read = 0, written = 0, classic_read = 0;
+    alloy_count read = 0, written = 0;
     for (int64_t i = 0; i < a->pass->span_count; i++) {
         const alloy_span *s = &a->pass->spans[i];
         alloy_count sequences = heads * s->repeat, tokens = s->count, past = s->past;
@@ -29,13 +29,10 @@ static void count(const alloy_args *a, alloy_cost *cost)
             alloy_cost_tensor(cost, sequences * chunked(tokens, k, v, past == 0));
         else
             alloy_cost_vector(cost, sequences * tokens * (7 * k * v + 2 * v));
-        alloy_cost_classic(cost,
-                           sequences * tokens * (tokens > CHUNK ? 2 * CHUNK * (3 * k + 2 * v) + 4 * k * v : 7 * k * v));
         read += s->past > 0 ? sequences * k * v : 0;
         written += sequences * k * v;
-        classic_read += s->past > 0 ? sequences * k * v : 0;
     }
-    alloy_cost_cache(cost, ALLOY_CACHE_STATE, read, written, classic_read, written);
+    alloy_cost_cache(cost, ALLOY_CACHE_STATE, read, written);
 }
 
 const alloy_op alloy_op_delta_rule = {"delta_rule", NULL, count};

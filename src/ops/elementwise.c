@@ -12,48 +12,46 @@ enum {
     COST_MUL_SIGMOID = 4
 };
 
-static void count_with(const alloy_args *a, alloy_cost *cost, alloy_count exact, alloy_count classic)
+static void count_with(const alloy_args *a, alloy_cost *cost, alloy_count per_element)
 {
     alloy_count n = (alloy_count)a->in[0]->shape[0] * alloy_row_size(a->in[0]);
-    alloy_cost_let(cost, n, exact, classic);
-    alloy_cost_vector(cost, n * exact);
-    if (classic)
-        alloy_cost_classic(cost, n * classic);
+    alloy_cost_let(cost, n, per_element);
+    alloy_cost_vector(cost, n * per_element);
 }
 
 static void count_add(const alloy_args *a, alloy_cost *cost)
 {
-    count_with(a, cost, COST_ADD, COST_ADD);
+    count_with(a, cost, COST_ADD);
 }
 
 static void count_multiply(const alloy_args *a, alloy_cost *cost)
 {
-    count_with(a, cost, COST_MULTIPLY, COST_MULTIPLY);
+    count_with(a, cost, COST_MULTIPLY);
 }
 
 static void count_silu(const alloy_args *a, alloy_cost *cost)
 {
-    count_with(a, cost, COST_SILU, 0);
+    count_with(a, cost, COST_SILU);
 }
 
 static void count_sigmoid(const alloy_args *a, alloy_cost *cost)
 {
-    count_with(a, cost, COST_SIGMOID, 0);
+    count_with(a, cost, COST_SIGMOID);
 }
 
 static void count_swiglu(const alloy_args *a, alloy_cost *cost)
 {
-    count_with(a, cost, COST_SWIGLU, COST_SWIGLU);
+    count_with(a, cost, COST_SWIGLU);
 }
 
 static void count_clamped_swiglu(const alloy_args *a, alloy_cost *cost)
 {
-    count_with(a, cost, COST_CLAMPED_SWIGLU, COST_SWIGLU);
+    count_with(a, cost, COST_CLAMPED_SWIGLU);
 }
 
 static void count_mul_sigmoid(const alloy_args *a, alloy_cost *cost)
 {
-    count_with(a, cost, COST_MUL_SIGMOID, COST_MUL_SIGMOID);
+    count_with(a, cost, COST_MUL_SIGMOID);
 }
 
 /* One gate a token. */
@@ -62,7 +60,6 @@ static void count_token_gate(const alloy_args *a, alloy_cost *cost)
     alloy_count n = a->in[0]->shape[0], d = alloy_row_size(a->in[0]);
     alloy_cost_let(cost, n, d, COST_SIGMOID, COST_MULTIPLY);
     alloy_cost_vector(cost, n * COST_SIGMOID + n * d * COST_MULTIPLY);
-    alloy_cost_classic(cost, n * COST_SIGMOID + n * d * COST_MULTIPLY);
 }
 
 const alloy_op alloy_op_add = {"add", NULL, count_add};

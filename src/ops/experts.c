@@ -25,20 +25,18 @@ static void count(const alloy_args *a, alloy_cost *cost)
     const alloy_count_model *model = &a->pass->model;
     int64_t tokens = a->in[0]->shape[0], k = a->in[1]->shape[1];
     alloy_count rows = (alloy_count)tokens * k, hidden = alloy_row_size(a->in[0]);
-    alloy_count inner = a->experts->gate[0].shape[0], experts = o->experts;
+    alloy_count inner = a->experts->gate[0].shape[0];
     double read = model->experts_read
                       ? model->experts_read(model->user, a->pass->site.layer, o->experts, k, tokens, o->distinct)
                       : alloy_even_routing(o->experts, k, o->distinct);
-    cost->tensors_read = rows / k * hidden; /* x without the routes */
-    double classic_read = (double)(rows < experts ? rows : experts);
+    cost->tensors_read = rows / k * hidden;    /* x without the routes */
     alloy_count swiglu = o->limit > 0 ? 8 : 5; /* operations an element */
     alloy_cost_let(cost, rows, hidden, inner, swiglu);
     alloy_cost_tensor(cost, rows * 6 * hidden * inner);
     alloy_cost_vector(cost, swiglu * rows * inner + 2 * rows * hidden);
-    alloy_cost_classic(cost, rows * (6 * hidden * inner + 5 * inner));
-    alloy_cost_weight(cost, &a->experts->gate[0], hidden * inner, read, classic_read);
-    alloy_cost_weight(cost, &a->experts->up[0], hidden * inner, read, classic_read);
-    alloy_cost_weight(cost, &a->experts->down[0], hidden * inner, read, classic_read);
+    alloy_cost_weight(cost, &a->experts->gate[0], hidden * inner, read);
+    alloy_cost_weight(cost, &a->experts->up[0], hidden * inner, read);
+    alloy_cost_weight(cost, &a->experts->down[0], hidden * inner, read);
 }
 
 const alloy_op alloy_op_experts = {"experts", NULL, count};

@@ -6,8 +6,7 @@ static void count(const alloy_args *a, alloy_cost *cost)
     alloy_count n = a->in[0]->shape[0], rows = a->weight[0]->shape[0], k = a->weight[0]->shape[1];
     alloy_cost_let(cost, n, rows, k);
     alloy_cost_tensor(cost, 2 * n * rows * k);
-    alloy_cost_classic(cost, 2 * n * rows * k);
-    alloy_cost_weight(cost, a->weight[0], rows * k, 1, 1);
+    alloy_cost_weight(cost, a->weight[0], rows * k, 1);
 }
 
 const alloy_op alloy_op_grouped_linear = {"grouped_linear", NULL, count};

@@ -16,12 +16,9 @@ static void count_weights(const alloy_args *a, alloy_cost *cost)
     alloy_cost_vector(cost, 3 * n * width + 6 * n * streams);
     if (!head)
         alloy_cost_vector(cost, 6 * n * streams + (8 + 4 * iterations - 2) * n * streams * streams);
-    alloy_cost_classic(cost,
-                       4 * n * width + 2 * n * width * mixes + 4 * n * mixes + 4 * iterations * n * streams * streams);
-    alloy_cost_classic_f32_copy(cost, n * width);
-    alloy_cost_weight(cost, a->weight[0], mixes * width, 1, 1);
-    alloy_cost_weight(cost, a->weight[1], mixes, 1, 1);
-    alloy_cost_weight(cost, a->weight[2], head ? 1 : 3, 1, 1);
+    alloy_cost_weight(cost, a->weight[0], mixes * width, 1);
+    alloy_cost_weight(cost, a->weight[1], mixes, 1);
+    alloy_cost_weight(cost, a->weight[2], head ? 1 : 3, 1);
 }
 
 const alloy_op alloy_op_hyper_weights = {"hyper_weights", NULL, count_weights};
@@ -59,10 +56,8 @@ static void count_collapse(const alloy_args *a, alloy_cost *cost)
     alloy_count n = a->in[0]->shape[0], hidden = alloy_row_size(a->out[0]), streams = alloy_row_size(a->in[0]) / hidden;
     alloy_cost_let(cost, n, hidden, streams);
     alloy_cost_vector(cost, (2 * streams - 1) * n * hidden);
-    alloy_cost_classic(cost, 2 * n * streams * hidden);
 }
 
-/* The published convention leaves this side out. */
 static void count_expand(const alloy_args *a, alloy_cost *cost)
 {
     alloy_count n = a->in[0]->shape[0], hidden = alloy_row_size(a->in[2]), streams = alloy_row_size(a->in[0]) / hidden;

@@ -7,9 +7,7 @@ static void count_rms(const alloy_args *a, alloy_cost *cost)
     alloy_count per_element = a->in[1] ? 9 : a->weight[0] ? 4 : 3;
     alloy_cost_let(cost, n, per_element);
     alloy_cost_vector(cost, n * per_element);
-    if (a->pass->site.kind == ALLOY_SITE_FINAL_NORM)
-        alloy_cost_classic(cost, n * per_element); /* all other norms are free there */
-    alloy_cost_weight(cost, a->weight[0], alloy_last_dimension(a->in[0]), n > 0, 1); /* of entries there may be none */
+    alloy_cost_weight(cost, a->weight[0], alloy_last_dimension(a->in[0]), n > 0); /* of entries there may be none */
 }
 
 static void count_l2(const alloy_args *a, alloy_cost *cost)

@@ -218,7 +218,7 @@ alloy_tensor *alloy_apply(alloy_pass *p, const alloy_op *op, const alloy_args *a
         if (cost.overflowed)
             return alloy_pass_fail(p, ALLOY_ARG, "op %s counts more than %d weights", op->name, ALLOY_MOST_WEIGHTS);
         if (p->record)
-            p->record(p->record_user, &p->site, op->name, &cost);
+            p->record(p->record_user, &p->site, &call, &cost);
     }
     return p->status ? NULL : call.out[0];
 }
@@ -230,14 +230,11 @@ void alloy_pass_at(alloy_pass *p, alloy_site site)
         p->watch(p->watch_user, &p->site);
 }
 
-void alloy_pass_between(alloy_pass *p, alloy_between between)
+void alloy_pass_between(alloy_pass *p, alloy_count read, alloy_count written)
 {
     if (p->reading != ALLOY_READ_COUNT || !p->record || p->status)
         return;
-    alloy_cost cost = {.tensors_read = between.read,
-                       .tensors_written = between.written,
-                       .classic_read = between.classic_read,
-                       .classic_written = between.classic_written};
+    alloy_cost cost = {.tensors_read = read, .tensors_written = written};
     p->record(p->record_user, &p->site, NULL, &cost);
 }
 

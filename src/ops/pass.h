@@ -57,9 +57,9 @@ static inline alloy_site alloy_site_at(alloy_site_kind kind, int64_t layer, cons
     return (alloy_site){.kind = kind, .layer = layer, .module = module, .like = layer};
 }
 
-/* Receives each op's record, and with `op` NULL what the site reads and writes of the tensors that stand between
- * modules (tensors_read to classic_written). */
-typedef void alloy_record_function(void *user, const alloy_site *site, const char *op, const alloy_cost *cost);
+/* Receives each op's call and its record, and with `call` NULL what the site reads and writes of the tensors that stand
+ * between modules (tensors_read, tensors_written). */
+typedef void alloy_record_function(void *user, const alloy_site *site, const alloy_args *call, const alloy_cost *cost);
 
 /* In run: told when a site begins. */
 typedef void alloy_site_function(void *user, const alloy_site *site);
@@ -215,12 +215,8 @@ void alloy_pass_ranges(alloy_pass *p, int64_t n, int64_t piece, alloy_range_task
 /* Goes on to a site. */
 void alloy_pass_at(alloy_pass *p, alloy_site site);
 
-/* In count: the site reads and writes so many elements of the tensors that stand between modules, and so many in the
- * classic accounting. */
-typedef struct alloy_between {
-    alloy_count read, written, classic_read, classic_written;
-} alloy_between;
-void alloy_pass_between(alloy_pass *p, alloy_between between);
+/* In count: the site reads and writes so many elements of the tensors that stand between modules. */
+void alloy_pass_between(alloy_pass *p, alloy_count read, alloy_count written);
 
 /* In count: what happens at the site is what happened at that of layer `like`, and is not told again. */
 void alloy_pass_like(alloy_pass *p, int64_t like);

@@ -14,7 +14,6 @@ static void count(const alloy_args *a, alloy_cost *cost)
     alloy_cost_vector(cost, 5 * n * experts + n * experts);
     if (o->normalize)
         alloy_cost_vector(cost, 2 * n * k);
-    alloy_cost_classic(cost, 5 * n * experts + 2 * n * k);
 }
 
 const alloy_op alloy_op_route_softmax = {"route_softmax", NULL, count};

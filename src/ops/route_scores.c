@@ -24,8 +24,7 @@ static void count_by_score(const alloy_args *a, alloy_cost *cost)
     cost->tensors_written = 0; /* routes */
     alloy_cost_let(cost, n, experts, k);
     alloy_cost_vector(cost, 5 * n * experts + n * experts + 2 * n * k + n * k); /* scores, choice, division, factor */
-    alloy_cost_classic(cost, 5 * n * experts + 2 * n * k);
-    alloy_cost_weight(cost, a->weight[0], experts, 1, 1);
+    alloy_cost_weight(cost, a->weight[0], experts, 1);
 }
 
 const alloy_op alloy_op_route_scores = {"route_scores", NULL, count_by_score};
@@ -48,7 +47,6 @@ alloy_routes alloy_route_scores(alloy_pass *p, alloy_tensor *logits, const alloy
     return alloy_route(p, &alloy_op_route_scores, args, experts, k);
 }
 
-/* The published convention computes all logits. */
 static void count_by_id(const alloy_args *a, alloy_cost *cost)
 {
     alloy_count n = a->in[0]->shape[0], experts = a->weight[0]->shape[0], k = a->out[0]->shape[1],
@@ -57,9 +55,8 @@ static void count_by_id(const alloy_args *a, alloy_cost *cost)
     alloy_cost_let(cost, n, hidden, experts, k);
     alloy_cost_tensor(cost, 2 * n * hidden * k);
     alloy_cost_vector(cost, 5 * n * k + 2 * n * k + n * k);
-    alloy_cost_classic(cost, 2 * n * hidden * experts + 5 * n * experts + 2 * n * k);
-    alloy_cost_weight(cost, a->weight[0], experts * hidden, 1, 1);
-    alloy_cost_weight(cost, a->weight[1], n * k, 1, 1);
+    alloy_cost_weight(cost, a->weight[0], experts * hidden, 1);
+    alloy_cost_weight(cost, a->weight[1], n * k, 1);
 }
 
 const alloy_op alloy_op_route_by_id = {"route_by_id", NULL, count_by_id};

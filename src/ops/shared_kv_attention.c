@@ -5,9 +5,9 @@
 
 /* What the tokens of a span see. */
 struct visible {
-    alloy_count pairs, rectangle;         /* pairs of a token and a row; the published convention's */
-    alloy_count rows_read, classic_read;  /* rows of the window that are kept before them */
-    alloy_count entries, classic_entries; /* entries read: without the new ones, and the published convention's */
+    alloy_count pairs;     /* of a token and a row */
+    alloy_count rows_read; /* rows of the window that are kept before them */
+    alloy_count entries;   /* entries read: without the new ones */
 };
 
 static void add_visible(struct visible *v, const alloy_args *a, const alloy_span *s)
@@ -16,21 +16,17 @@ static void add_visible(struct visible *v, const alloy_args *a, const alloy_span
     const alloy_tensor *chosen = a->in[1];
     alloy_count fresh = s->count, past = s->past, total = past + fresh, window = o->window;
     alloy_count pairs = alloy_window_pairs(total, window) - alloy_window_pairs(past, window);
-    alloy_count seen = alloy_count_least(total, window), entries = 0, classic_entries = 0;
+    alloy_count entries = 0;
     if (a->state[1].state) {
         alloy_count rate = alloy_part_spec_of(a->state[1])->rate;
         alloy_count most = chosen ? chosen->shape[1] : 0;
         pairs += chosen ? alloy_chosen_pairs(total, rate, most) - alloy_chosen_pairs(past, rate, most)
                         : alloy_entry_pairs(total, rate) - alloy_entry_pairs(past, rate);
         entries = chosen ? alloy_count_least(past / rate, fresh * most) : past / rate;
-        classic_entries = chosen ? most : (total + rate - 1) / rate;
     }
     v->pairs += s->repeat * pairs;
-    v->rectangle += s->repeat * fresh * (seen + classic_entries);
     v->rows_read += s->repeat * alloy_count_least(past, window - 1);
-    v->classic_read += s->repeat * (seen - alloy_count_least(fresh, window));
     v->entries += s->repeat * entries;
-    v->classic_entries += s->repeat * classic_entries;
 }
 
 /* Softmax is 5 a pair, a sink an exp. A key is its value: it is read once. Chosen entries: no more than all of them,
@@ -41,15 +37,12 @@ static void count(const alloy_args *a, alloy_cost *cost)
     struct visible v = {0};
     for (int64_t i = 0; i < a->pass->span_count; i++)
         add_visible(&v, a, &a->pass->spans[i]);
-    alloy_count pairs = v.pairs, rectangle = v.rectangle;
-    alloy_cost_let(cost, n, heads, d, pairs, rectangle);
+    alloy_count pairs = v.pairs;
+    alloy_cost_let(cost, n, heads, d, pairs);
     alloy_cost_tensor(cost, 4 * heads * d * pairs);
     alloy_cost_vector(cost, 5 * heads * pairs + n * heads);
-    alloy_cost_classic(cost, 4 * heads * d * rectangle);
-    alloy_cost_weight(cost, a->weight[0], heads, 1, 1);
-    alloy_cost_cache(cost, ALLOY_CACHE_KV, v.rows_read * d, 0, v.classic_read * d, 0);
-    if (a->state[1].state)
-        alloy_cost_cache(cost, ALLOY_CACHE_KV, v.entries * d, 0, v.classic_entries * d, 0);
+    alloy_cost_weight(cost, a->weight[0], heads, 1);
+    alloy_cost_cache(cost, ALLOY_CACHE_KV, (v.rows_read + v.entries) * d, 0);
 }
 
 const alloy_op alloy_op_shared_kv_attention = {"shared_kv_attention", NULL, count};

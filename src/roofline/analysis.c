@@ -157,7 +157,7 @@ static alloy_module_work *work_of(alloy_roofline *r, const alloy_site *site)
     return r->status ? NULL : &r->works[work];
 }
 
-static void keep_op(alloy_roofline *r, alloy_module_work *to, const char *op, const alloy_cost *cost,
+static void keep_op(alloy_roofline *r, alloy_module_work *to, const alloy_args *call, const alloy_cost *cost,
                     const alloy_work *work)
 {
     void *grown = alloy_memory_grow(r->ops, r->op_count, &r->op_capacity, sizeof *r->ops);
@@ -167,11 +167,11 @@ static void keep_op(alloy_roofline *r, alloy_module_work *to, const char *op, co
     }
     r->ops = grown;
     const char *weight = cost->weights ? cost->weight[0].weight->name : NULL;
-    r->ops[r->op_count++] = (alloy_op_row){to - r->works, op ? op : "input and output", weight, *work};
+    r->ops[r->op_count++] = (alloy_op_row){to - r->works, call ? call->op->name : "input and output", weight, *work};
     to->ops++;
 }
 
-static void add_record(void *user, const alloy_site *given, const char *op, const alloy_cost *cost)
+static void add_record(void *user, const alloy_site *given, const alloy_args *call, const alloy_cost *cost)
 {
     alloy_roofline *r = user;
     alloy_site site = *given;
@@ -183,11 +183,11 @@ static void add_record(void *user, const alloy_site *given, const char *op, cons
     if (!to || r->status)
         return;
     alloy_work work = {0};
-    alloy_roofline_reduce(&r->terms, &site, op, cost, &work);
+    alloy_roofline_reduce(&r->terms, &site, call, cost, &work);
     alloy_work_add(&to->work, &work, 1);
-    to->op_count += op != NULL;
+    to->op_count += call != NULL;
     if (r->keeps_ops)
-        keep_op(r, to, op, cost, &work);
+        keep_op(r, to, call, cost, &work);
 }
 
 /* Ops in the order of their modules: those of a residual come in two parts. */

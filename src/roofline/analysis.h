@@ -21,7 +21,7 @@ typedef struct alloy_roofline_terms {
     const int64_t *experts_read; /* [layers] */
     alloy_span *spans;           /* [span_count], in the arena that they were resolved with */
     int64_t span_count;
-    int64_t tokens, sequences;
+    int64_t tokens, sequences, hidden;
 } alloy_roofline_terms;
 
 alloy_status alloy_roofline_resolve(alloy_roofline_terms *terms, const alloy_model *model,
@@ -34,10 +34,21 @@ alloy_status alloy_roofline_count(const alloy_model *model, alloy_roofline_terms
 /* Does this accounting have a row for what happens at the site? Classic has none for the norms of layers. */
 bool alloy_roofline_has_row(const alloy_roofline_terms *terms, const alloy_site *site);
 
-/* Adds one record (op NULL: what crosses the module's border) by the accounting. Bytes of an op that reads an expected
- * number of experts are rounded, half to even, so that ops sum to modules and modules to the total. */
-void alloy_roofline_reduce(const alloy_roofline_terms *terms, const alloy_site *site, const char *op,
+/* Adds one record (call NULL: what crosses the module's border) by the accounting. Bytes of an op that reads an
+ * expected number of experts are rounded, half to even, so that ops sum to modules and modules to the total. */
+void alloy_roofline_reduce(const alloy_roofline_terms *terms, const alloy_site *site, const alloy_args *call,
                            const alloy_cost *cost, alloy_work *sum);
+
+/* A record as published conventions have it (classic.c). */
+typedef struct alloy_classic {
+    alloy_cost cost;        /* FLOPs of both units are to be added */
+    bool f32_weights;       /* its weights have 4 bytes an element, whatever the others' dtype is */
+    alloy_count f32_copies; /* elements of an input that are written and read again as fp32 */
+} alloy_classic;
+
+/* Makes it of an exact record; false: the two are the same but for dtypes, and the formulas are the op's own. */
+bool alloy_roofline_classic(const alloy_roofline_terms *terms, const alloy_site *site, const alloy_args *call,
+                            const alloy_cost *exact, alloy_classic *out);
 
 /* Bits of an element of a parameter, and of its block scales in all. */
 int alloy_roofline_weight_bits(const alloy_roofline_terms *terms, const alloy_weight *weight);

@@ -82,12 +82,9 @@ static void append_with_numbers(const struct explain *e, alloy_text *out, const 
 
 static void term(void *user, alloy_cost_unit unit, alloy_count flops, const char *formula)
 {
-    static const char *const units[] = {
-        [ALLOY_COST_TENSOR] = "tensor FLOPs", [ALLOY_COST_VECTOR] = "vector FLOPs", [ALLOY_COST_CLASSIC] = "FLOPs"};
     struct explain *e = user;
-    if ((unit == ALLOY_COST_CLASSIC) != (e->terms->accounting == ALLOY_CLASSIC))
-        return;
-    alloy_text_format(&e->formulas, "    %s: %s = ", units[unit], formula);
+    const char *apart = unit == ALLOY_COST_TENSOR ? "tensor " : "vector ";
+    alloy_text_format(&e->formulas, "    %sFLOPs: %s = ", e->terms->accounting == ALLOY_EXACT ? apart : "", formula);
     append_with_numbers(e, &e->formulas, formula);
     alloy_text_string(&e->formulas, " = ");
     alloy_text_count(&e->formulas, flops, ',');
@@ -131,18 +128,17 @@ static void append_head(struct explain *e, alloy_text *text, const alloy_site *s
     alloy_text_format(text, "%s\n", alloy_roofline_name(e->model, site));
 }
 
-static void append_op(alloy_text *text, bool classic, const char *op, const alloy_cost *cost)
+static void append_op(alloy_text *text, const alloy_args *call, const alloy_cost *cost)
 {
-    alloy_text_format(text, "  %s", op ? op : "input and output");
+    alloy_text_format(text, "  %s", call ? call->op->name : "input and output");
     for (int i = 0; i < cost->weights; i++) {
         const alloy_weight *w = cost->weight[i].weight;
         alloy_text_format(text, "%s %s [", i ? "," : "", w->name);
         for (int d = 0; d < w->ndim; d++)
             alloy_text_format(text, "%s%lld", d ? ", " : "", (long long)w->shape[d]);
         alloy_text_char(text, ']');
-        double copies = classic ? cost->weight[i].classic_copies : cost->weight[i].copies;
-        if (copies != 1)
-            alloy_text_format(text, " x %.6g", copies);
+        if (cost->weight[i].copies != 1)
+            alloy_text_format(text, " x %.6g", cost->weight[i].copies);
     }
     alloy_text_char(text, '\n');
 }
@@ -153,23 +149,35 @@ static bool is_nothing(const alloy_work *work)
     return memcmp(work, &nothing, sizeof nothing) == 0;
 }
 
-static void add_record(void *user, const alloy_site *site, const char *op, const alloy_cost *cost)
+static void say_record(struct explain *e, const alloy_site *site, const alloy_args *call, const alloy_cost *cost)
 {
-    struct explain *e = user;
     alloy_text text = {0};
     alloy_work work = {0};
-    bool wanted = !*e->module || strcmp(e->module, alloy_roofline_name(e->model, site)) == 0;
-    if (wanted && site->like == site->layer && alloy_roofline_has_row(e->terms, site))
-        alloy_roofline_reduce(e->terms, site, op, cost, &work);
+    alloy_classic classic = {.cost = *cost};
+    alloy_cost silent = *cost;
+    size_t first =
+        e->formulas.size; /* classic may have formulas in place of the op's own, and tells them after these */
+    if (e->terms->accounting != ALLOY_CLASSIC || !alloy_roofline_classic(e->terms, site, call, cost, &classic))
+        first = 0;
+    silent.explanation = NULL;
+    alloy_roofline_reduce(e->terms, site, call, &silent, &work);
     if (!is_nothing(&work)) {
         append_head(e, &text, site);
-        append_op(&text, e->terms->accounting == ALLOY_CLASSIC, op, cost);
-        alloy_text_append(&text, alloy_text_get(&e->formulas), e->formulas.size);
+        append_op(&text, call, &classic.cost);
+        alloy_text_append(&text, alloy_text_get(&e->formulas) + first, e->formulas.size - first);
         append_traffic(&text, "reads", work.read);
         append_traffic(&text, "writes", work.written);
         say_lines(e, &text);
     }
     alloy_text_free(&text);
+}
+
+static void add_record(void *user, const alloy_site *site, const alloy_args *call, const alloy_cost *cost)
+{
+    struct explain *e = user;
+    bool wanted = !*e->module || strcmp(e->module, alloy_roofline_name(e->model, site)) == 0;
+    if (wanted && site->like == site->layer && alloy_roofline_has_row(e->terms, site))
+        say_record(e, site, call, cost);
     alloy_text_clear(&e->formulas);
     e->name_count = 0;
 }

@@ -142,17 +142,17 @@ struct tensors {
     alloy_count here, most, logits; /* elements */
 };
 
-static void add_tensors(void *user, const alloy_site *site, const char *op, const alloy_cost *cost)
+static void add_tensors(void *user, const alloy_site *site, const alloy_args *call, const alloy_cost *cost)
 {
     struct tensors *t = user;
     if (site->kind != t->site.kind || site->layer != t->site.layer)
         t->here = 0;
     t->site = *site;
     if (site->kind == ALLOY_SITE_HEAD) {
-        t->logits += op ? 0 : cost->tensors_written;
+        t->logits += call ? 0 : cost->tensors_written;
         return;
     }
-    t->here += op ? cost->tensors_written : cost->tensors_read;
+    t->here += call ? cost->tensors_written : cost->tensors_read;
     if (t->here > t->most)
         t->most = t->here;
 }

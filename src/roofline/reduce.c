@@ -48,14 +48,13 @@ alloy_count alloy_roofline_scale_bits(const alloy_roofline_terms *terms, const a
 }
 
 /* Bits of `copies` copies, a whole number or an expectation. */
-static alloy_count weight_bytes(const alloy_roofline_terms *terms, const alloy_cost *cost, int i)
+static alloy_count weight_bytes(const alloy_roofline_terms *terms, const alloy_cost *cost, int i, bool f32)
 {
     const alloy_weight *w = cost->weight[i].weight;
-    bool classic = terms->accounting == ALLOY_CLASSIC;
     alloy_count elements = cost->weight[i].elements, whole = (alloy_count)w->shape[0] * w->shape[1];
-    double copies = classic ? cost->weight[i].classic_copies : cost->weight[i].copies;
-    int element = classic && cost->weight[i].classic_f32 ? F32_BITS : alloy_roofline_weight_bits(terms, w);
-    alloy_count bits = elements * element, scales = alloy_roofline_scale_bits(terms, w);
+    double copies = cost->weight[i].copies;
+    alloy_count bits = elements * (f32 ? F32_BITS : alloy_roofline_weight_bits(terms, w)),
+                scales = alloy_roofline_scale_bits(terms, w);
     if (scales)
         bits += elements == whole ? scales : (scales * elements + whole - 1) / whole;
     double nearest = rint(copies);
@@ -64,11 +63,11 @@ static alloy_count weight_bytes(const alloy_roofline_terms *terms, const alloy_c
     return (alloy_count)rint((double)bits * copies / BYTE);
 }
 
-static void add_weights(const alloy_roofline_terms *terms, const alloy_cost *cost, alloy_work *sum)
+static void add_weights(const alloy_roofline_terms *terms, const alloy_cost *cost, bool f32, alloy_work *sum)
 {
     for (int i = 0; i < cost->weights; i++)
         sum->read[cost->weight[i].weight->routes ? ALLOY_TRAFFIC_ROUTER : ALLOY_TRAFFIC_WEIGHTS] +=
-            weight_bytes(terms, cost, i);
+            weight_bytes(terms, cost, i, f32);
 }
 
 static void add_caches(const alloy_roofline_terms *terms, const alloy_cost *cost, alloy_work *sum)
@@ -85,9 +84,8 @@ static void add_caches(const alloy_roofline_terms *terms, const alloy_cost *cost
                    : kind == ALLOY_CACHE_INDEXER           ? alloy_format_bits(terms->indexer)
                    : kind == ALLOY_CACHE_STATE && !classic ? F32_BITS
                                                            : activation;
-        sum->read[kinds[kind]] += bytes_of(bits * (classic ? cost->cache[i].classic_read : cost->cache[i].read));
-        sum->written[kinds[kind]] +=
-            bytes_of(bits * (classic ? cost->cache[i].classic_written : cost->cache[i].written));
+        sum->read[kinds[kind]] += bytes_of(bits * cost->cache[i].read);
+        sum->written[kinds[kind]] += bytes_of(bits * cost->cache[i].written);
     }
 }
 
@@ -100,26 +98,29 @@ static void add_tensors(const alloy_roofline_terms *terms, const alloy_site *sit
         bytes_of(bits * written);
 }
 
-static void reduce_classic(const alloy_roofline_terms *terms, const alloy_site *site, const alloy_cost *cost,
-                           alloy_work *sum)
+static void reduce_classic(const alloy_roofline_terms *terms, const alloy_site *site, const alloy_args *call,
+                           const alloy_cost *exact, alloy_work *sum)
 {
-    sum->tensor_flops += cost->classic_flops;
-    add_weights(terms, cost, sum);
-    add_caches(terms, cost, sum);
-    add_tensors(terms, site, cost->classic_read, cost->classic_written, sum);
-    sum->read[ALLOY_TRAFFIC_ACTIVATIONS] += cost->classic_f32_copies * (F32_BITS / BYTE);
-    sum->written[ALLOY_TRAFFIC_ACTIVATIONS] += cost->classic_f32_copies * (F32_BITS / BYTE);
+    alloy_classic classic;
+    alloy_roofline_classic(terms, site, call, exact, &classic);
+    sum->tensor_flops += classic.cost.tensor_flops + classic.cost.vector_flops;
+    add_weights(terms, &classic.cost, classic.f32_weights, sum);
+    add_caches(terms, &classic.cost, sum);
+    if (!call)
+        add_tensors(terms, site, classic.cost.tensors_read, classic.cost.tensors_written, sum);
+    sum->read[ALLOY_TRAFFIC_ACTIVATIONS] += classic.f32_copies * (F32_BITS / BYTE);
+    sum->written[ALLOY_TRAFFIC_ACTIVATIONS] += classic.f32_copies * (F32_BITS / BYTE);
 }
 
-static void reduce_exact(const alloy_roofline_terms *terms, const alloy_site *site, const char *op,
+static void reduce_exact(const alloy_roofline_terms *terms, const alloy_site *site, const alloy_args *call,
                          const alloy_cost *cost, alloy_work *sum)
 {
     sum->tensor_flops += cost->tensor_flops;
     sum->vector_flops += cost->vector_flops;
     sum->read[ALLOY_TRAFFIC_ACTIVATIONS] += cost->ids * ID_BYTES;
-    add_weights(terms, cost, sum);
+    add_weights(terms, cost, false, sum);
     add_caches(terms, cost, sum);
-    if (terms->op_fusion == (op != NULL))
+    if (terms->op_fusion == (call != NULL))
         add_tensors(terms, site, cost->tensors_read, cost->tensors_written, sum);
 }
 
@@ -128,11 +129,11 @@ bool alloy_roofline_has_row(const alloy_roofline_terms *terms, const alloy_site 
     return terms->accounting == ALLOY_EXACT || site->kind != ALLOY_SITE_NORM;
 }
 
-void alloy_roofline_reduce(const alloy_roofline_terms *terms, const alloy_site *site, const char *op,
+void alloy_roofline_reduce(const alloy_roofline_terms *terms, const alloy_site *site, const alloy_args *call,
                            const alloy_cost *cost, alloy_work *sum)
 {
     if (terms->accounting == ALLOY_CLASSIC)
-        reduce_classic(terms, site, cost, sum);
+        reduce_classic(terms, site, call, cost, sum);
     else
-        reduce_exact(terms, site, op, cost, sum);
+        reduce_exact(terms, site, call, cost, sum);
 }

@@ -25,9 +25,9 @@ static double note_experts(void *user, int64_t layer, int64_t experts, int64_t p
     return (double)per_token;
 }
 
-static void ignore_record(void *user, const alloy_site *site, const char *op, const alloy_cost *cost)
+static void ignore_record(void *user, const alloy_site *site, const alloy_args *call, const alloy_cost *cost)
 {
-    (void)user, (void)site, (void)op, (void)cost;
+    (void)user, (void)site, (void)call, (void)cost;
 }
 
 static alloy_status find_experts(const alloy_model *model, struct layer *layers)

@@ -57,7 +57,8 @@ alloy_status alloy_roofline_resolve(alloy_roofline_terms *t, const alloy_model *
     *t = (alloy_roofline_terms){.accounting = o->accounting,
                                 .op_fusion = o->op_fusion,
                                 .all_logits = o->all_logits || o->accounting == ALLOY_CLASSIC,
-                                .delta = o->delta};
+                                .delta = o->delta,
+                                .hidden = model->config.hidden_size};
     alloy_status status = take_formats(t, model, o);
     if (!status)
         status = take_routing(t, o);

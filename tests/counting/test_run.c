@@ -67,14 +67,14 @@ struct counting {
     struct ops *ops;
 };
 
-static void note_count(void *user, const alloy_site *site, const char *name, const alloy_cost *cost)
+static void note_count(void *user, const alloy_site *site, const alloy_args *call, const alloy_cost *cost)
 {
     struct counting *c = user;
     alloy_work work = {0};
-    if (!name)
+    if (!call)
         return;
-    alloy_roofline_reduce(c->terms, site, name, cost, &work);
-    struct op *op = new_op(c->ops, name);
+    alloy_roofline_reduce(c->terms, site, call, cost, &work);
+    struct op *op = new_op(c->ops, call->op->name);
     op->tensor = work.tensor_flops;
     op->vector = work.vector_flops;
     op->parameters = work.read[ALLOY_TRAFFIC_WEIGHTS] + work.read[ALLOY_TRAFFIC_ROUTER];

@@ -18,14 +18,13 @@ struct totals {
     bool filtered;
     const char *op; /* of this op only, where it is not NULL */
     int64_t ops;
-    alloy_count tensor, vector, classic; /* FLOPs */
-    double weights, classic_weights;     /* elements */
-    double weight_bytes, classic_weight_bytes;
-    alloy_count state_read, state_written, classic_state; /* bytes: caches and states */
-    alloy_count between_read, between_written;            /* bytes: tensors between modules */
-    alloy_count ids;                                      /* bytes */
-    alloy_count read[CACHE_KINDS], written[CACHE_KINDS];  /* elements of caches, by alloy_cache_kind */
-    alloy_count f32_copies;                               /* elements, classic */
+    alloy_count tensor, vector; /* FLOPs */
+    double weights;             /* elements */
+    double weight_bytes;
+    alloy_count state_read, state_written;               /* bytes: caches and states */
+    alloy_count between_read, between_written;           /* bytes: tensors between modules */
+    alloy_count ids;                                     /* bytes */
+    alloy_count read[CACHE_KINDS], written[CACHE_KINDS]; /* elements of caches, by alloy_cache_kind */
 };
 
 static inline void add_caches(struct totals *sum, const alloy_cost *cost)
@@ -36,7 +35,6 @@ static inline void add_caches(struct totals *sum, const alloy_cost *cost)
         sum->written[cost->cache[i].kind] += cost->cache[i].written;
         sum->state_read += cost->cache[i].read * bytes;
         sum->state_written += cost->cache[i].written * bytes;
-        sum->classic_state += (cost->cache[i].classic_read + cost->cache[i].classic_written) * ELEMENT;
     }
 }
 
@@ -44,24 +42,19 @@ static inline void add_weights(struct totals *sum, const alloy_cost *cost)
 {
     for (int i = 0; i < cost->weights; i++) {
         const alloy_weight *w = cost->weight[i].weight;
-        double elements = (double)cost->weight[i].elements, exact = w->keeps_f32 ? 4 : ELEMENT,
-               classic = cost->weight[i].classic_f32 ? 4 : ELEMENT;
-        if (w->dtype == ALLOY_I64)
-            exact = classic = 8;
-        sum->weights += elements * cost->weight[i].copies;
-        sum->classic_weights += elements * cost->weight[i].classic_copies;
-        sum->weight_bytes += elements * cost->weight[i].copies * exact;
-        sum->classic_weight_bytes += elements * cost->weight[i].classic_copies * classic;
+        double elements = (double)cost->weight[i].elements * cost->weight[i].copies;
+        sum->weights += elements;
+        sum->weight_bytes += elements * (w->dtype == ALLOY_I64 ? 8 : w->keeps_f32 ? 4 : ELEMENT);
     }
 }
 
-static inline void add_record(void *user, const alloy_site *site, const char *op, const alloy_cost *cost)
+static inline void add_record(void *user, const alloy_site *site, const alloy_args *call, const alloy_cost *cost)
 {
     struct totals *sum = user;
-    if ((sum->filtered && site->kind != sum->only) || (sum->op && (!op || strcmp(sum->op, op) != 0)))
+    if ((sum->filtered && site->kind != sum->only) || (sum->op && (!call || strcmp(sum->op, call->op->name) != 0)))
         return;
     assert_int_equal(site->like, site->layer); /* every layer is read */
-    if (!op) {
+    if (!call) {
         sum->between_read += cost->tensors_read * ELEMENT;
         sum->between_written += cost->tensors_written * ELEMENT;
         return;
@@ -70,8 +63,6 @@ static inline void add_record(void *user, const alloy_site *site, const char *op
     sum->ids += cost->ids * 8;
     sum->tensor += cost->tensor_flops;
     sum->vector += cost->vector_flops;
-    sum->classic += cost->classic_flops;
-    sum->f32_copies += cost->classic_f32_copies;
     add_weights(sum, cost);
     add_caches(sum, cost);
 }

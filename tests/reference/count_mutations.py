@@ -55,8 +55,8 @@ MUTATIONS = {
     ),
     "append": Mutation(
         "append.c",
-        "(window && s->count > window - 1 ? window - 1 : s->count);\n        classic",
-        "2 * (window && s->count > window - 1 ? window - 1 : s->count);\n        classic",
+        "part->width * (window && s->count",
+        "part->width * 2 * (window && s->count",
         (LOOPS, RUN),
     ),
     "delta_rule_chunks": Mutation(
@@ -80,7 +80,7 @@ MUTATIONS = {
         "qwen3_moe",
     ),
     "experts_read": Mutation(
-        "experts.c", "down[0], hidden * inner, read,", "down[0], hidden * inner, read + 1,", (LOOPS, RUN)
+        "experts.c", "down[0], hidden * inner, read)", "down[0], hidden * inner, read + 1)", (LOOPS, RUN)
     ),
     "norms": Mutation(
         "norms.c", "a->in[1] ? 9 : a->weight[0] ? 4 : 3", "a->in[1] ? 9 : a->weight[0] ? 5 : 3", (LOOPS, RUN)

@@ -204,7 +204,56 @@ static const struct figures_case cases[] = {
                   .written = {[ACTIVATIONS] = (5 * 128 + 5 * 2 * 128) * 2}}},
 };
 
+/* ---- The published formulas at real size ------------------------------------------------------------------------- */
+
+struct sizes {
+    alloy_count H, heads, hd, qlr, og, olr, nih, ihd, topk, rh, rc, W; /* in the formulas' letters */
+};
+
+static alloy_count ceiling(alloy_count a, alloy_count b)
+{
+    return (a + b - 1) / b;
+}
+
+static alloy_count formula(const struct sizes *z, char kind, alloy_count Q, alloy_count T)
+{
+    alloy_count N = Q, kv = (T < z->W ? T : z->W) + (kind == 'h' ? ceiling(T, z->rh) : kind == 'c' ? z->topk : 0);
+    alloy_count F = 2 * N * z->H * z->qlr + 2 * N * z->qlr * z->heads * z->hd + 2 * N * z->H * z->hd +
+                    2 * N * z->heads * z->hd * z->olr + 2 * N * z->og * z->olr * z->H + 4 * z->heads * Q * kv * z->hd;
+    if (kind == 'h')
+        F += 4 * N * z->H * z->hd;
+    if (kind == 'c')
+        F += 4 * N * z->H * 2 * z->hd + 4 * N * z->H * 2 * z->ihd + 2 * N * z->qlr * z->nih * z->ihd +
+             2 * N * z->H * z->nih + 2 * Q * z->nih * z->ihd * ceiling(T, z->rc);
+    return F;
+}
+
+static void mixers_of_v4_flash_count_by_the_formula(void **state)
+{
+    (void)state;
+    static const struct sizes flash = {4096, 64, 512, 1024, 8, 1024, 64, 128, 512, 128, 4, 128};
+    static const int64_t points[][2] = {{4096, 0}, {512, 2048}, {1, 4096}, {1, 1000001}, {130, 1}};
+    size_t size;
+    char *text = read_whole(ALLOY_SOURCE_DIR "/examples/configs/deepseek-v4-flash.json", &size);
+    struct described d = describe_text(text);
+    free(text);
+    for (size_t i = 0; i < sizeof points / sizeof *points; i++) {
+        int64_t Q = points[i][0], T = Q + points[i][1];
+        alloy_roofline_sequences one = {.count = 1, .tokens = Q, .cached = points[i][1]};
+        alloy_roofline *r;
+        expect_ok(alloy_roofline_open(
+            &r, d.model,
+            &(alloy_roofline_options){.sequences = &one, .sequences_count = 1, .accounting = ALLOY_CLASSIC}));
+        assert_true(work_of_row(r, "dsv4_sliding_attention").tensor_flops == 2 * formula(&flash, 's', Q, T));
+        assert_true(work_of_row(r, "dsv4_hca_attention").tensor_flops == 20 * formula(&flash, 'h', Q, T));
+        assert_true(work_of_row(r, "dsv4_csa_attention").tensor_flops == 21 * formula(&flash, 'c', Q, T));
+        alloy_roofline_close(r);
+    }
+    forget(&d);
+}
+
 int main(void)
 {
-    return run_figures(cases, sizeof cases / sizeof *cases, NULL, 0);
+    static const struct CMUnitTest others[] = {cmocka_unit_test(mixers_of_v4_flash_count_by_the_formula)};
+    return run_figures(cases, sizeof cases / sizeof *cases, others, 1);
 }

@@ -47,6 +47,11 @@ enum { AROUND = 5 * 8 + 8 + 2 * 5 * 64 + 2 * 2 * 128 };
 static const int64_t five_of_layer_0[] = {5};
 
 static const struct figures_case cases[] = {
+    {"classic: a linear from 128 to 256", DENSE, "lm_head", CLASSIC(AT(64, 0)),
+     .expected = {.tensor_flops = 2 * 64 * 128 * 256,
+                  .read = {[WEIGHTS] = 128 * 256 * 2, [ACTIVATIONS] = 64 * 128 * 2},
+                  .written = {[LOGITS] = 64 * 256 * 2}},
+     .flops = 4194304, .bytes = 114688},
     {"classic: a dense MLP", DENSE, "qwen3_mlp", CLASSIC(AT(64, 0)),
      .expected = {.tensor_flops = 6 * 64 * 128 * 256 + 5 * 64 * 256,
                   .read = {[WEIGHTS] = 3 * 128 * 256 * 2, [ACTIVATIONS] = 64 * 128 * 2},

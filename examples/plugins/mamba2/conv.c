@@ -81,17 +81,15 @@ static void count(const alloy_args *a, alloy_cost *cost)
                 tail = taps - 1;
     alloy_cost_let(cost, tokens, channels, taps);
     alloy_cost_vector(cost, tokens * channels * (2 * taps + 1 + 4)); /* products and sums, bias, SiLU */
-    alloy_cost_classic(cost, 2 * tokens * channels * taps);
-    alloy_cost_weight(cost, a->weight[0], channels * taps, 1, 1);
-    alloy_cost_weight(cost, a->weight[1], channels, 1, 1);
+    alloy_cost_weight(cost, a->weight[0], channels * taps, 1);
+    alloy_cost_weight(cost, a->weight[1], channels, 1);
 
     int64_t spans;
     const alloy_span *span = alloy_pass_spans(a->pass, &spans);
     for (int64_t i = 0; i < spans; i++) {
         alloy_count read = span[i].past < tail ? span[i].past : tail;
         alloy_count written = span[i].past + span[i].count < tail ? span[i].past + span[i].count : tail;
-        alloy_cost_cache(cost, ALLOY_CACHE_CONV, span[i].repeat * read * channels, span[i].repeat * written * channels,
-                         span[i].past ? span[i].repeat * tail * channels : 0, span[i].repeat * tail * channels);
+        alloy_cost_cache(cost, ALLOY_CACHE_CONV, span[i].repeat * read * channels, span[i].repeat * written * channels);
     }
 }
 

@@ -82,15 +82,14 @@ static void count(const alloy_args *a, alloy_cost *cost)
      * decay of each head. */
     alloy_cost_let(cost, tokens, state, inner, heads);
     alloy_cost_vector(cost, tokens * (5 * state + 3 * inner + 6 * heads));
-    alloy_cost_classic(cost, tokens * 5 * state);
     for (int i = 0; i < 3; i++)
-        alloy_cost_weight(cost, a->weight[i], heads, 1, 1);
+        alloy_cost_weight(cost, a->weight[i], heads, 1);
 
     int64_t spans;
     const alloy_span *span = alloy_pass_spans(a->pass, &spans);
     for (int64_t i = 0; i < spans; i++) {
         alloy_count written = span[i].repeat * state, read = span[i].past ? written : 0;
-        alloy_cost_cache(cost, ALLOY_CACHE_STATE, read, written, read, written);
+        alloy_cost_cache(cost, ALLOY_CACHE_STATE, read, written);
     }
 }
 
