@@ -6,9 +6,7 @@
  * slot READ comes to it, so that the sum and the norms behind it are one step, and after the last layer only the rows
  * whose logits are wanted are summed. What was made from READ to ADD is given back as soon as it has joined.
  *
- * In *count* each site also tells what it reads and writes of the tensors that stand between modules, and of slots that
- * are alike (those of described models share their weights) only the first is read; the record of the others says whom
- * they are like. */
+ * In *count* each site also tells what it reads and writes of the tensors that stand between modules. */
 #include "engine/decoder.h"
 
 struct stream {
@@ -26,7 +24,6 @@ struct stream {
         alloy_tensor *carry;
         alloy_arena_mark mark;    /* what was made since READ begins here */
         alloy_site site;          /* of its last module */
-        bool told;                /* in count: that it joins has been told at another layer */
         const void *residual;     /* weights of its READ */
         const alloy_weight *norm; /* of the stream, once it has joined; or NULL */
     } output;
@@ -38,7 +35,6 @@ struct place {
     const alloy_model_slot *slot;
     const alloy_state *state; /* of the layer */
     alloy_site site;          /* of its module */
-    bool told;                /* in count, of what surrounds modules: layer slot->like has told this slot's records */
 };
 
 /* The tensors that live as long as the pass: ids, wanted rows and the stream. */
@@ -81,30 +77,24 @@ static alloy_tensor *sum(struct stream *s, alloy_tensor *h, alloy_tensor *carry,
     return s->output.norm ? norm(s, joined, s->output.norm) : joined;
 }
 
-/* What waits joins the stream, in count unless `told` already. Was there anything? */
-static bool join(struct stream *s, bool told)
+/* What waits joins the stream. Was there anything? */
+static bool join(struct stream *s)
 {
     if (!s->output.y)
         return false;
-    if (told)
-        alloy_arena_cut(s->p->arena, s->output.mark);
-    else
-        keep(s, sum(s, s->h, s->output.carry, s->output.y, false), s->output.mark);
+    keep(s, sum(s, s->h, s->output.carry, s->output.y, false), s->output.mark);
     s->output.y = NULL;
     return true;
 }
 
 /* ---- Slots ------------------------------------------------------------------------------------------------------- */
 
-/* The walk comes to a site around modules. Are its records told? Tells so. */
-static bool come_to(struct stream *s, const struct place *at, alloy_site_kind kind)
+/* The walk comes to a site around modules. */
+static void come_to(struct stream *s, const struct place *at, alloy_site_kind kind)
 {
     const alloy_site *now = &s->p->site;
     if (now->kind != kind || now->layer != at->site.layer || now->module != at->site.module)
         alloy_pass_at(s->p, alloy_site_at(kind, at->site.layer, at->site.module));
-    if (at->told && now->like == now->layer)
-        alloy_pass_like(s->p, at->slot->like);
-    return at->told;
 }
 
 static void read_stream(struct stream *s, const struct place *at)
@@ -113,28 +103,15 @@ static void read_stream(struct stream *s, const struct place *at)
     alloy_pass *p = s->p;
     alloy_site_kind around = s->streams > 1 ? ALLOY_SITE_RESIDUAL : ALLOY_SITE_NORM;
     alloy_pass_at(p, alloy_site_at(around, at->site.layer, at->site.module));
-    bool joined = join(s, s->streams == 1 ? at->told : s->output.told);
+    bool joined = join(s);
     if (!s->aside)
         s->output.mark = alloy_arena_here(p->arena);
     s->output.residual = at->slot->weights;
     s->output.carry = NULL;
-    if (come_to(s, at, around)) {
-        s->x = alloy_tensor_new(p, 2, (int64_t[]){p->tokens, s->m->config.hidden_size});
-        return;
-    }
+    come_to(s, at, around);
     s->x = r->before ? r->before(p, &s->m->config, at->slot->weights, s->h, &s->output.carry) : s->h;
     if (s->x)
         alloy_pass_between(p, joined && s->streams == 1 ? 0 : alloy_tensor_size(s->h), alloy_tensor_size(s->x));
-}
-
-/* In count: has this module been read, in layer `like`? Tells so. What it would make has the shape of x. */
-static bool read_before(struct stream *s, const struct place *at)
-{
-    alloy_pass *p = s->p;
-    if (p->reading != ALLOY_READ_COUNT || p->model.every_layer || at->slot->like == at->site.layer)
-        return false;
-    alloy_pass_like(p, at->slot->like);
-    return true;
 }
 
 static void run_module(struct stream *s, const struct place *at, alloy_slot_kind kind)
@@ -150,20 +127,19 @@ static void run_module(struct stream *s, const struct place *at, alloy_slot_kind
         return;
     if (mixes && p->residency && ffn->foresee)
         ffn->foresee(p, layer->ffn_config, alloy_module_slot(layer, ALLOY_SLOT_FFN)->weights);
-    if (read_before(s, at))
-        s->x = alloy_tensor_like(p, s->given);
-    else if (mixes)
+    if (mixes)
         s->x = layer->mixer->forward(p, layer->mixer_config, at->slot->weights, at->state, s->given);
     else
         s->x = ffn->forward(p, layer->ffn_config, at->slot->weights, s->given);
-    if (s->x && p->site.like == p->site.layer)
+    if (s->x)
         alloy_pass_between(p, alloy_tensor_size(s->given), alloy_tensor_size(s->x));
 }
 
 /* x and what waits beside it, in place of x. */
 static void add_aside(struct stream *s, const struct place *at)
 {
-    if (s->aside && !come_to(s, at, s->streams > 1 ? ALLOY_SITE_RESIDUAL : ALLOY_SITE_NORM)) {
+    if (s->aside) {
+        come_to(s, at, s->streams > 1 ? ALLOY_SITE_RESIDUAL : ALLOY_SITE_NORM);
         alloy_pass_between(s->p, alloy_tensor_size(s->aside), 0);
         s->x = alloy_add(s->p, s->aside, s->x);
     }
@@ -177,8 +153,8 @@ static void step(struct stream *s, const struct place *at, alloy_slot_kind kind)
         read_stream(s, at);
         break;
     case ALLOY_SLOT_NORM:
-        if (!come_to(s, at, ALLOY_SITE_NORM))
-            s->x = norm(s, s->x, alloy_norm_weight(at->slot));
+        come_to(s, at, ALLOY_SITE_NORM);
+        s->x = norm(s, s->x, alloy_norm_weight(at->slot));
         break;
     case ALLOY_SLOT_MIXER:
     case ALLOY_SLOT_FFN:
@@ -192,7 +168,6 @@ static void step(struct stream *s, const struct place *at, alloy_slot_kind kind)
     case ALLOY_SLOT_ADD:
         add_aside(s, at);
         s->output.y = s->x;
-        s->output.told = at->told;
         s->output.norm = NULL;
         break;
     case ALLOY_SLOT_NORM_STREAM:
@@ -203,19 +178,10 @@ static void step(struct stream *s, const struct place *at, alloy_slot_kind kind)
     }
 }
 
-/* In count: has what surrounds the modules here been told at layer `like`? Where an output joins at a site of its own,
- * not in the last layer: only some rows join there. */
-static bool is_told(const struct stream *s, int64_t layer, int64_t like)
-{
-    return s->p->reading == ALLOY_READ_COUNT && !s->p->model.every_layer && like != layer &&
-           (s->streams == 1 || layer < s->m->config.num_hidden_layers - 1);
-}
-
 static void run_layer(struct stream *s, int64_t i, const alloy_state *state)
 {
     const alloy_model_layer *layer = &s->m->layers[i];
-    /* what surrounds the modules of a layer is like that of one other, from the first slot on */
-    struct place at = {.layer = layer, .state = state, .site = {.layer = i}, .told = is_told(s, i, layer->slots->like)};
+    struct place at = {.layer = layer, .state = state, .site = {.layer = i}};
     for (int k = 0; layer->list[k].kind != ALLOY_SLOT_END; k++) {
         bool mixes = alloy_slot_module(layer->list, k) == ALLOY_SLOT_MIXER;
         at.slot = &layer->slots[k];
@@ -291,7 +257,7 @@ void alloy_decoder_forward(alloy_pass *p, const alloy_model *m, const alloy_deco
     for (int64_t i = 0; i < m->config.num_hidden_layers && !p->status; i++) {
         run_layer(&s, i, &d->states[i]);
         if (d->each_layer && !p->status) {
-            join(&s, false);
+            join(&s);
             d->each_layer(d->user, i, s.h);
         }
     }

@@ -238,14 +238,6 @@ void alloy_pass_between(alloy_pass *p, alloy_count read, alloy_count written)
     p->record(p->record_user, &p->site, NULL, &cost);
 }
 
-void alloy_pass_like(alloy_pass *p, int64_t like)
-{
-    static const alloy_cost nothing;
-    p->site.like = like;
-    if (p->record && !p->status)
-        p->record(p->record_user, &p->site, NULL, &nothing);
-}
-
 void alloy_pass_parallel(alloy_pass *p, int64_t tasks, void (*task)(void *context, int64_t index, void *scratch),
                          void *context)
 {

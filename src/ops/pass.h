@@ -22,7 +22,6 @@ typedef struct alloy_count_model {
     double (*experts_read)(void *user, int64_t layer, int64_t experts, int64_t per_token, int64_t tokens,
                            double distinct);
     alloy_delta delta; /* how the delta rule is counted */
-    bool every_layer;  /* equal modules are read again in every layer: experts_read tells layers apart */
     void *user;
 } alloy_count_model;
 
@@ -47,14 +46,11 @@ typedef struct alloy_site {
     int64_t layer; /* -1 outside the layers */
     /* its name in the registry; of a norm or residual: of what it surrounds; "" outside the layers */
     const char *module;
-    /* in count: the layer whose site of this kind has told its records already, and this one's are the same; else
-     * `layer` */
-    int64_t like;
 } alloy_site;
 
 static inline alloy_site alloy_site_at(alloy_site_kind kind, int64_t layer, const char *module)
 {
-    return (alloy_site){.kind = kind, .layer = layer, .module = module, .like = layer};
+    return (alloy_site){.kind = kind, .layer = layer, .module = module};
 }
 
 /* Receives each op's call and its record, and with `call` NULL what the site reads and writes of the tensors that stand
@@ -217,9 +213,6 @@ void alloy_pass_at(alloy_pass *p, alloy_site site);
 
 /* In count: the site reads and writes so many elements of the tensors that stand between modules. */
 void alloy_pass_between(alloy_pass *p, alloy_count read, alloy_count written);
-
-/* In count: what happens at the site is what happened at that of layer `like`, and is not told again. */
-void alloy_pass_like(alloy_pass *p, int64_t like);
 
 /* ---- Ops that only the model uses. ------------------------------------------------------------------------------- */
 

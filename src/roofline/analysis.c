@@ -1,8 +1,8 @@
 /* The analysis: a forward's records gathered into rows.
  *
- * Records come in the order of the forward. A row is one module at one depth. Modules that are alike are counted once
- * (model/decoder.c), and their rows share one `work`, so that time and memory follow the kinds of layers; 10,000 layers
- * are 40,000 small rows. Sums are of integers: rows of every level sum to the total exactly. */
+ * Records come in the order of the forward, of one layer of each kind (terms.c). A row is one module at one depth. Rows
+ * of modules that are alike share one `work`, so that time and memory follow the kinds of layers; 10,000 layers are
+ * 40,000 small rows. Sums are of integers: rows of every level sum to the total exactly. */
 #include "roofline/analysis.h"
 
 #include <string.h>
@@ -33,6 +33,23 @@ const char *alloy_roofline_kind(const alloy_site *site)
     return kinds[site->kind];
 }
 
+/* The name of its slot; of the built-in list's as DeepSeek's releases have it. */
+static const char *residual_name(const alloy_model *model, const alloy_site *site)
+{
+    static const char *const released[][2] = {{"attn_hc", "hc_attn"}, {"ffn_hc", "hc_ffn"}};
+    const alloy_model_layer *layer = site->layer < 0 ? NULL : &model->layers[site->layer];
+    const alloy_slot *list = layer ? layer->list : alloy_end_slots;
+    const char *name = list[0].name; /* every list begins with a READ */
+    for (int k = 0; layer && list[k].kind != ALLOY_SLOT_END; k++)
+        if (list[k].kind == ALLOY_SLOT_READ &&
+            (alloy_slot_module(list, k) == ALLOY_SLOT_MIXER) == (site->module == layer->mixer->name))
+            name = list[k].name;
+    for (int i = 0; i < 2; i++)
+        if (strcmp(name, released[i][0]) == 0)
+            return released[i][1];
+    return name;
+}
+
 const char *alloy_roofline_name(const alloy_model *model, const alloy_site *site)
 {
     switch (site->kind) {
@@ -45,9 +62,7 @@ const char *alloy_roofline_name(const alloy_model *model, const alloy_site *site
     case ALLOY_SITE_HEAD:
         return "lm_head";
     case ALLOY_SITE_RESIDUAL:
-        if (site->layer < 0)
-            return "hc_head";
-        return site->module == model->layers[site->layer].mixer->name ? "hc_attn" : "hc_ffn";
+        return residual_name(model, site);
     case ALLOY_SITE_MIXER:
     case ALLOY_SITE_FFN:
         break;
@@ -125,27 +140,35 @@ static int64_t new_work(alloy_roofline *r)
     return r->work_count++;
 }
 
-static void new_row(alloy_roofline *r, const alloy_site *site, int64_t work)
+static void push(alloy_roofline *r, alloy_module_row row)
 {
     void *grown = alloy_memory_grow(r->rows, r->row_count, &r->row_capacity, sizeof *r->rows);
-    if (!grown) {
+    if (grown) {
+        r->rows = grown;
+        r->rows[r->row_count++] = row;
+    } else {
         r->status = ALLOY_NOMEM;
-        return;
     }
-    r->rows = grown;
-    r->rows[r->row_count] = (alloy_module_row){*site, work};
-    if (site->layer >= 0)
+}
+
+static void new_row(alloy_roofline *r, const alloy_site *site, int64_t work)
+{
+    if (site->layer >= 0) {
         r->places[place_of(r, site)][site->layer] = r->row_count;
-    r->row_count++;
+        if (r->rows[r->row_count - 1].site.layer != site->layer)
+            r->first[site->layer] = r->row_count;
+    }
+    push(r, (alloy_module_row){*site, work});
 }
 
 /* The work that a record of this site belongs to; NULL where there is none to add to, or memory is short. */
 static alloy_module_work *work_of(alloy_roofline *r, const alloy_site *site)
 {
     int64_t row = find_row(r, site);
-    if (site->like != site->layer) { /* `like` has been read before */
+    int64_t like = alloy_roofline_like(r->model, &r->terms, site);
+    if (like != site->layer) { /* that has been counted before; expand finds its work */
         if (row < 0)
-            new_row(r, site, r->rows[r->places[place_of(r, site)][site->like]].work);
+            new_row(r, site, -1);
         return NULL;
     }
     if (row >= 0)
@@ -188,6 +211,35 @@ static void add_record(void *user, const alloy_site *given, const alloy_args *ca
     to->op_count += call != NULL;
     if (r->keeps_ops)
         keep_op(r, to, call, cost, &work);
+}
+
+/* Rows of every layer: those of a layer are like those of the first one that has the same around its modules. */
+static void expand(alloy_roofline *r)
+{
+    alloy_module_row *walked = r->rows;
+    int64_t count = r->row_count, layers = r->model->config.num_hidden_layers, at = 0, end = count;
+    r->rows = NULL;
+    r->row_count = r->row_capacity = 0;
+    while (walked[end - 1].site.layer < 0)
+        end--;
+    for (; walked[at].site.layer < 0; at++)
+        push(r, walked[at]);
+    for (int64_t i = 0; i < layers; i++) {
+        const alloy_model_layer *layer = &r->model->layers[i];
+        alloy_site around = alloy_site_at(ALLOY_SITE_NORM, i, "");
+        int64_t template = alloy_roofline_like(r->model, &r->terms, &around);
+        for (at = r->first[template]; at < end && walked[at].site.layer == template; at++) {
+            alloy_module_row row = walked[at];
+            enum alloy_place place = place_of(r, &row.site);
+            row.site.layer = i;
+            row.site.module = place % 2 == ALLOY_PLACE_MIXER ? layer->mixer->name : layer->ffn->name;
+            row.work = walked[r->places[place][alloy_roofline_like(r->model, &r->terms, &row.site)]].work;
+            push(r, row);
+        }
+    }
+    for (at = end; at < count; at++)
+        push(r, walked[at]);
+    alloy_memory_free(walked);
 }
 
 /* Ops in the order of their modules: those of a residual come in two parts. */
@@ -271,9 +323,11 @@ static alloy_roofline *new_roofline(const alloy_model *model, bool keeps_ops)
     r->model = model;
     r->keeps_ops = keeps_ops;
     r->arena = alloy_arena_new();
-    bool made = r->arena != NULL;
+    size_t layers = (size_t)model->config.num_hidden_layers;
+    r->first = r->arena ? alloy_arena_take(r->arena, layers, sizeof *r->first) : NULL;
+    bool made = r->first != NULL;
     for (int i = 0; i < ALLOY_PLACES && made; i++) {
-        r->places[i] = alloy_arena_take(r->arena, (size_t)model->config.num_hidden_layers, sizeof *r->places[i]);
+        r->places[i] = alloy_arena_take(r->arena, layers, sizeof *r->places[i]);
         made = r->places[i] != NULL;
     }
     if (made)
@@ -285,6 +339,8 @@ static alloy_roofline *new_roofline(const alloy_model *model, bool keeps_ops)
 static alloy_status gather(alloy_roofline *r)
 {
     alloy_status status = alloy_roofline_count(r->model, &r->terms, NULL, add_record, r);
+    if (!status && !r->status)
+        expand(r);
     if (!status && !r->status)
         sum_up(r);
     if (!status && !r->status && r->keeps_ops)

@@ -27,9 +27,13 @@ typedef struct alloy_roofline_terms {
 alloy_status alloy_roofline_resolve(alloy_roofline_terms *terms, const alloy_model *model,
                                     const alloy_roofline_options *options, alloy_arena *arena);
 
-/* Counts by these terms; `explanation` may be NULL. */
+/* Counts by these terms, one layer of each kind; `explanation` may be NULL. Sites have the layers of the model; what is
+ * alike may come more than once. */
 alloy_status alloy_roofline_count(const alloy_model *model, alloy_roofline_terms *terms, alloy_explanation *explanation,
                                   alloy_record_function *record, void *user);
+
+/* The first layer whose site of this kind does the same; of a site outside the layers -1. */
+int64_t alloy_roofline_like(const alloy_model *model, const alloy_roofline_terms *terms, const alloy_site *site);
 
 /* Does this accounting have a row for what happens at the site? Classic has none for the norms of layers. */
 bool alloy_roofline_has_row(const alloy_roofline_terms *terms, const alloy_site *site);
@@ -82,7 +86,7 @@ typedef struct alloy_kind_row {
     alloy_work work;
 } alloy_kind_row;
 
-/* Places of a layer: its rows, and those around them. */
+/* Places of a layer: its rows, and those around them; of its mixer, of its FFN by turns. */
 enum alloy_place {
     ALLOY_PLACE_MIXER,
     ALLOY_PLACE_FFN,
@@ -107,7 +111,8 @@ struct alloy_roofline {
     int64_t *ops_before;   /* [row_count + 1] ops of the rows before, where they are kept */
     alloy_kind_row *kinds; /* [kind_count] in the order of their first module */
     int64_t kind_count, kind_capacity;
-    int64_t *places[ALLOY_PLACES]; /* [layers] each: the row of that place */
+    int64_t *places[ALLOY_PLACES]; /* [layers] each, of those that are walked: the row of that place */
+    int64_t *first;                /* [layers] likewise: the layer's first row */
     alloy_work total;
     int64_t all_ops;     /* of the forward */
     alloy_status status; /* the first failure while counting */

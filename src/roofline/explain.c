@@ -176,7 +176,8 @@ static void add_record(void *user, const alloy_site *site, const alloy_args *cal
 {
     struct explain *e = user;
     bool wanted = !*e->module || strcmp(e->module, alloy_roofline_name(e->model, site)) == 0;
-    if (wanted && site->like == site->layer && alloy_roofline_has_row(e->terms, site))
+    if (wanted && alloy_roofline_like(e->model, e->terms, site) == site->layer &&
+        alloy_roofline_has_row(e->terms, site))
         say_record(e, site, call, cost);
     alloy_text_clear(&e->formulas);
     e->name_count = 0;

@@ -34,7 +34,7 @@ static alloy_status find_experts(const alloy_model *model, struct layer *layers)
 {
     alloy_span one = {.count = 1, .repeat = 1};
     alloy_count_request request = {
-        .spans = &one, .span_count = 1, .model = {.experts_read = note_experts, .every_layer = true, .user = layers}};
+        .spans = &one, .span_count = 1, .model = {.experts_read = note_experts, .user = layers}};
     return alloy_model_count(model, &request, ignore_record, NULL);
 }
 

@@ -1,6 +1,7 @@
 /* Options of the roofline, made sure of. */
 #include <math.h>
 
+#include "base/memory.h"
 #include "base/status.h"
 #include "roofline/analysis.h"
 
@@ -65,16 +66,81 @@ alloy_status alloy_roofline_resolve(alloy_roofline_terms *t, const alloy_model *
     return status ? status : take_sequences(t, o, arena);
 }
 
+/* ---- Counting ---------------------------------------------------------------------------------------------------- */
+
+/* A model of some of the layers, in place of the whole. */
+struct walk {
+    const alloy_model *model;
+    int64_t *layers; /* of the whole */
+    alloy_record_function *record;
+    void *user;
+};
+
+static void pass_on(void *user, const alloy_site *site, const alloy_args *call, const alloy_cost *cost)
+{
+    const struct walk *walk = user;
+    alloy_site whole = *site;
+    whole.layer = site->layer < 0 ? -1 : walk->layers[site->layer];
+    walk->record(walk->user, &whole, call, cost);
+}
+
+/* Where there are several streams, only some rows join after the last layer. */
+int64_t alloy_roofline_like(const alloy_model *model, const alloy_roofline_terms *terms, const alloy_site *site)
+{
+    if (site->layer < 0 || terms->routing == ALLOY_ROUTING_GIVEN)
+        return site->layer;
+    const alloy_model_layer *layer = &model->layers[site->layer];
+    if (site->kind == ALLOY_SITE_MIXER || site->kind == ALLOY_SITE_FFN)
+        return alloy_module_slot(layer, site->kind == ALLOY_SITE_MIXER ? ALLOY_SLOT_MIXER : ALLOY_SLOT_FFN)->like;
+    bool last = site->layer == model->config.num_hidden_layers - 1;
+    return last && alloy_residual_streams(model->residual, &model->config) > 1 ? site->layer : layer->slots->like;
+}
+
+static bool is_first_of_a_kind(const alloy_model_layer *layer, int64_t i)
+{
+    for (int k = 0; layer->list[k].kind != ALLOY_SLOT_END; k++)
+        if (layer->slots[k].like == i)
+            return true;
+    return false;
+}
+
+/* The layers in which anything happens for the first time, each after the one whose output joins in it, and the last
+ * one, whose output joins after the layers. Their number. */
+static int64_t take_distinct(const alloy_model *model, const alloy_roofline_terms *terms, int64_t *layers)
+{
+    int64_t all = model->config.num_hidden_layers, count = 0;
+    for (int64_t i = 0; i < all; i++) {
+        const alloy_model_layer *layer = &model->layers[i];
+        if (layer->slots->like == i && i > 0 && layers[count - 1] != i - 1)
+            layers[count++] = i - 1;
+        if (i == all - 1 || terms->routing == ALLOY_ROUTING_GIVEN || is_first_of_a_kind(layer, i))
+            layers[count++] = i;
+    }
+    return count;
+}
+
 alloy_status alloy_roofline_count(const alloy_model *model, alloy_roofline_terms *t, alloy_explanation *explanation,
                                   alloy_record_function *record, void *user)
 {
-    alloy_count_request request = {.spans = t->spans,
-                                   .span_count = t->span_count,
-                                   .all_logits = t->all_logits,
-                                   .explanation = explanation,
-                                   .model = {.experts_read = alloy_roofline_experts_read,
-                                             .delta = t->delta,
-                                             .every_layer = t->routing == ALLOY_ROUTING_GIVEN,
-                                             .user = t}};
-    return alloy_model_count(model, &request, record, user);
+    alloy_count_request request = {
+        .spans = t->spans,
+        .span_count = t->span_count,
+        .all_logits = t->all_logits,
+        .explanation = explanation,
+        .model = {.experts_read = alloy_roofline_experts_read, .delta = t->delta, .user = t}};
+    struct walk walk = {.model = model, .record = record, .user = user};
+    alloy_model walked = *model;
+    size_t layers = (size_t)model->config.num_hidden_layers;
+    walk.layers = alloy_memory_new(layers, sizeof *walk.layers);
+    walked.layers = alloy_memory_new(layers, sizeof *walked.layers);
+    alloy_status status = ALLOY_NOMEM;
+    if (walk.layers && walked.layers) {
+        walked.config.num_hidden_layers = take_distinct(model, t, walk.layers);
+        for (int64_t i = 0; i < walked.config.num_hidden_layers; i++)
+            walked.layers[i] = model->layers[walk.layers[i]];
+        status = alloy_model_count(&walked, &request, pass_on, &walk);
+    }
+    alloy_memory_free(walk.layers);
+    alloy_memory_free(walked.layers);
+    return status;
 }

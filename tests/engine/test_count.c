@@ -70,7 +70,7 @@ static void a_decoded_token_takes_delta_steps(void **state)
     struct described d = describe_readme();
     struct totals sum = {0};
     alloy_span span = {.count = 1, .past = 4096, .repeat = 1};
-    alloy_count_request request = {.spans = &span, .span_count = 1, .model = {.every_layer = true}};
+    alloy_count_request request = {.spans = &span, .span_count = 1};
     expect_ok(alloy_model_count(d.model, &request, keep_delta_steps, &sum));
     expect_number(sum.vector, 22069248, "vector FLOPs of delta steps");
     expect_number(sum.tensor, 0, "tensor FLOPs of delta steps");
@@ -159,12 +159,9 @@ static void equal_sequences_count_as_often_as_they_are(void **state)
     struct totals repeated = {0}, apart = {0};
     alloy_span once[3] = {{.count = 70, .past = 9, .repeat = 1}}, thrice = {.count = 70, .past = 9, .repeat = 3};
     once[1] = once[2] = once[0];
-    expect_ok(alloy_model_count(
-        d.model, &(alloy_count_request){.spans = &thrice, .span_count = 1, .model = {.every_layer = true}}, add_record,
-        &repeated));
-    expect_ok(alloy_model_count(d.model,
-                                &(alloy_count_request){.spans = once, .span_count = 3, .model = {.every_layer = true}},
-                                add_record, &apart));
+    expect_ok(
+        alloy_model_count(d.model, &(alloy_count_request){.spans = &thrice, .span_count = 1}, add_record, &repeated));
+    expect_ok(alloy_model_count(d.model, &(alloy_count_request){.spans = once, .span_count = 3}, add_record, &apart));
     expect_number(repeated.tensor, (int64_t)apart.tensor, "tensor FLOPs");
     expect_number(repeated.vector, (int64_t)apart.vector, "vector FLOPs");
     expect_number(repeated.state_read, (int64_t)apart.state_read, "bytes of state read");
@@ -200,7 +197,7 @@ static void experts_are_read_as_routing_expects(void **state)
     int calls = 0;
     alloy_span span = {.count = 5, .repeat = 1};
     alloy_count_request request = {
-        .spans = &span, .span_count = 1, .model = {.experts_read = all_of_them, .every_layer = true, .user = &calls}};
+        .spans = &span, .span_count = 1, .model = {.experts_read = all_of_them, .user = &calls}};
     expect_ok(alloy_model_count(d.model, &request, add_record, &told));
     assert_int_equal(calls, 1);
     assert_float_equal(told.weights - five.weights, expert * 8 * kept, 1e-6);

@@ -41,8 +41,40 @@ static void a_count_follows_the_list(void **state)
     }
 }
 
+static const alloy_slot named[] = {{ALLOY_SLOT_READ, "into_mixer"}, {ALLOY_SLOT_MIXER, NULL}, {ALLOY_SLOT_ADD, NULL},
+                                   {ALLOY_SLOT_READ, "into_ffn"},   {ALLOY_SLOT_FFN, NULL},   {ALLOY_SLOT_ADD, NULL},
+                                   {ALLOY_SLOT_END, NULL}};
+ALWAYS(named)
+
+/* Several streams that a plug-in names: rows have the names of its slots, and the last layer's output joins alone. */
+static void streams_are_called_as_their_slots(void **state)
+{
+    (void)state;
+    static const int64_t none[LAYERS];
+    static alloy_residual streams;
+    streams = *alloy_residual_by_name("mhc");
+    streams.name = "test_streams";
+    streams.slots = always_named;
+    expect_ok(alloy_register_residual(&streams));
+    struct described d =
+        describe_text(CONFIG(", \"residual_mode\": \"test_streams\", \"hc_mult\": 2, \"hc_sinkhorn_iters\": 3"));
+    alloy_work once = total_of(d.model, NULL), each = total_of(d.model, none);
+    assert_memory_equal(&once, &each, sizeof once);
+    alloy_roofline *r;
+    alloy_roofline_sequences one = {1, TOKENS, 0};
+    expect_ok(alloy_roofline_open(&r, d.model, &(alloy_roofline_options){.sequences = &one, .sequences_count = 1}));
+    static const char *const names[] = {"embedding", "into_mixer", "qwen3_attention", "into_ffn",
+                                        "qwen3_mlp", "hc_head",    "final_norm",      "lm_head"};
+    assert_int_equal(alloy_roofline_row_count(r, ALLOY_LEVEL_KINDS), 8);
+    for (int i = 0; i < 8; i++)
+        expect_text(alloy_roofline_row_at(r, ALLOY_LEVEL_KINDS, i).name, names[i]);
+    alloy_roofline_close(r);
+    forget(&d);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_count_follows_the_list)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_count_follows_the_list),
+                                       cmocka_unit_test(streams_are_called_as_their_slots)};
     return cmocka_run_group_tests(tests, register_lists, NULL);
 }
