@@ -20,7 +20,7 @@ typedef struct facts {
 static alloy_status gather(facts *f)
 {
     f->config = alloy_model_config(f->model);
-    f->layers = alloy_memory_new((size_t)f->config->num_hidden_layers, sizeof *f->layers);
+    f->layers = alloy_memory_new((size_t)alloy_config_num_layers(f->config), sizeof *f->layers);
     if (!f->layers)
         return ALLOY_NOMEM;
     alloy_status status =
@@ -33,15 +33,16 @@ static alloy_status gather(facts *f)
 /* Bytes of a cache that holds the whole context. */
 static alloy_count cache_at_context(const facts *f)
 {
-    return f->total.cache_per_token * f->config->max_position_embeddings + f->total.cache_fixed;
+    return f->total.cache_per_token * alloy_config_context(f->config) + f->total.cache_fixed;
 }
 
 /* ---- For people -------------------------------------------------------------------------------------------------- */
 
 static bool alike(const facts *f, int64_t i, int64_t j)
 {
-    const alloy_layer *a = &f->config->layers[i], *b = &f->config->layers[j];
-    return strcmp(a->mixer, b->mixer) == 0 && strcmp(a->ffn, b->ffn) == 0 &&
+    const alloy_config *c = f->config;
+    return strcmp(alloy_config_mixer(c, i), alloy_config_mixer(c, j)) == 0 &&
+           strcmp(alloy_config_ffn(c, i), alloy_config_ffn(c, j)) == 0 &&
            memcmp(&f->layers[i], &f->layers[j], sizeof *f->layers) == 0;
 }
 
@@ -53,8 +54,8 @@ static void add_layers_row(const facts *f, alloy_table *table, int64_t i, int64_
         alloy_table_cell(table, "%lld", (long long)i);
     else
         alloy_table_cell(table, "%lld-%lld", (long long)i, (long long)end - 1);
-    alloy_table_cell(table, "%s", f->config->layers[i].mixer);
-    alloy_table_cell(table, "%s", f->config->layers[i].ffn);
+    alloy_table_cell(table, "%s", alloy_config_mixer(f->config, i));
+    alloy_table_cell(table, "%s", alloy_config_ffn(f->config, i));
     alloy_table_count(table, a->parameters);
     alloy_table_count(table, a->active);
     alloy_table_cell(table, "%s", alloy_cli_bytes((double)a->cache_per_token));
@@ -66,7 +67,7 @@ static void print_layers(const facts *f)
 {
     enum { MOST_ROWS = 1000 };
     alloy_table table;
-    int64_t layers = f->config->num_hidden_layers, i = 0;
+    int64_t layers = alloy_config_num_layers(f->config), i = 0;
     alloy_table_open(&table, ">layers|mixer|ffn|>parameters each|>active|>cache a token|>fixed");
     for (int64_t end, rows = 0; i < layers && rows < MOST_ROWS; i = end, rows++) {
         for (end = i + 1; end < layers && alike(f, i, end);)
@@ -101,8 +102,9 @@ static void print_text(const facts *f)
 {
     const alloy_config *c = f->config;
     alloy_cli_print("%s: %s, %lld layers, hidden %lld, vocabulary %lld, context %lld%s\n\n", f->job->common->model,
-                    c->model_type, (long long)c->num_hidden_layers, (long long)c->hidden_size, (long long)c->vocab_size,
-                    (long long)c->max_position_embeddings, c->tie_word_embeddings ? ", embeddings tied" : "");
+                    alloy_config_model_type(c), (long long)alloy_config_num_layers(c),
+                    (long long)alloy_config_hidden_size(c), (long long)alloy_config_vocab_size(c),
+                    (long long)alloy_config_context(c), alloy_config_ties_head(c) ? ", embeddings tied" : "");
     print_layers(f);
     alloy_text parameters = {0}, active = {0};
     alloy_text_count(&parameters, f->total.parameters, ',');
@@ -154,19 +156,19 @@ static alloy_status print_json(const facts *f)
     alloy_cli_document document;
     alloy_json_writer *w = alloy_cli_document_open(&document, 2);
     alloy_json_field_text(w, "model", f->job->common->model);
-    alloy_json_field_text(w, "model_type", c->model_type);
-    alloy_json_field_int64(w, "num_hidden_layers", c->num_hidden_layers);
-    alloy_json_field_int64(w, "hidden_size", c->hidden_size);
-    alloy_json_field_int64(w, "vocab_size", c->vocab_size);
-    alloy_json_field_int64(w, "max_position_embeddings", c->max_position_embeddings);
-    alloy_json_field_bool(w, "tie_word_embeddings", c->tie_word_embeddings);
+    alloy_json_field_text(w, "model_type", alloy_config_model_type(c));
+    alloy_json_field_int64(w, "num_hidden_layers", alloy_config_num_layers(c));
+    alloy_json_field_int64(w, "hidden_size", alloy_config_hidden_size(c));
+    alloy_json_field_int64(w, "vocab_size", alloy_config_vocab_size(c));
+    alloy_json_field_int64(w, "max_position_embeddings", alloy_config_context(c));
+    alloy_json_field_bool(w, "tie_word_embeddings", alloy_config_ties_head(c));
     write_amounts(w, &f->total);
     alloy_json_field_count(w, "cache_bytes_for_context", cache_at_context(f));
     alloy_json_field_array(w, "layers");
-    for (int64_t i = 0; i < c->num_hidden_layers; i++) {
+    for (int64_t i = 0; i < alloy_config_num_layers(c); i++) {
         alloy_json_write_object(w);
-        alloy_json_field_text(w, "mixer", c->layers[i].mixer);
-        alloy_json_field_text(w, "ffn", c->layers[i].ffn);
+        alloy_json_field_text(w, "mixer", alloy_config_mixer(c, i));
+        alloy_json_field_text(w, "ffn", alloy_config_ffn(c, i));
         write_amounts(w, &f->layers[i]);
         alloy_json_write_object_end(w);
     }

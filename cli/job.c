@@ -26,7 +26,8 @@ alloy_status alloy_cli_open_model(alloy_model **model, const alloy_cli_common *c
     alloy_status status = alloy_model_open(model, where, &options);
     if (status)
         return status;
-    alloy_cli_detail("%s: %lld layers, %lld tensors", where, (long long)alloy_model_config(*model)->num_hidden_layers,
+    alloy_cli_detail("%s: %lld layers, %lld tensors", where,
+                     (long long)alloy_config_num_layers(alloy_model_config(*model)),
                      (long long)alloy_model_tensors(*model));
     return ALLOY_OK;
 }
@@ -106,13 +107,13 @@ static alloy_status describe_model(alloy_cli_job *job)
     alloy_status status = open_config(&job->config, job->common);
     if (status)
         return status;
-    struct alloy_config first = *job->config; /* the first layers of it */
-    int64_t layers = job->common->num_layers.value;
-    if (layers > first.num_hidden_layers)
+    int64_t layers = job->common->num_layers.value, has = alloy_config_num_layers(job->config);
+    if (layers > has)
         return alloy_fail(ALLOY_RANGE, "--num-layers is %lld, the config has %lld layers", (long long)layers,
-                          (long long)first.num_hidden_layers);
-    first.num_hidden_layers = layers ? layers : first.num_hidden_layers;
-    status = alloy_model_describe(&job->model, &first);
+                          (long long)has);
+    if (layers > 0)
+        alloy_config_keep_layers(job->config, layers);
+    status = alloy_model_describe(&job->model, job->config);
     return status ? alloy_fail_in(status, alloy_printable_path(job->common->model)) : ALLOY_OK;
 }
 

@@ -75,7 +75,7 @@ static alloy_status check_rows(const alloy_cli_roofline_options *o, const alloy_
     return alloy_fail(ALLOY_LIMIT,
                       "num_hidden_layers is %lld: a report of %lld rows of modules and ops, at most %lld are written "
                       "(--num-layers N, one forward by --at, or text of --level 2)",
-                      (long long)alloy_model_config(request->model)->num_hidden_layers, (long long)rows,
+                      (long long)alloy_config_num_layers(alloy_model_config(request->model)), (long long)rows,
                       (long long)MOST_ROWS);
 }
 

@@ -61,7 +61,7 @@ void alloy_cli_routing_compare(const alloy_cli_roofline_options *o, const alloy_
                                const alloy_routing_file *given, const alloy_report_point *points, int64_t point_count)
 {
     for (int64_t i = 0; given->experts_read && i < point_count; i++)
-        compare_point(o->routing, given, alloy_model_config(model)->num_hidden_layers, &points[i]);
+        compare_point(o->routing, given, alloy_config_num_layers(alloy_model_config(model)), &points[i]);
 }
 
 /* ---- Options ----------------------------------------------------------------------------------------------------- */

@@ -149,6 +149,22 @@ ALLOY_API alloy_status alloy_config_open(alloy_config **out, const char *where);
 ALLOY_API alloy_status alloy_config_parse(alloy_config **out, const char *name, const void *bytes, size_t size);
 ALLOY_API void alloy_config_close(alloy_config *config);
 
+/* Keeps the first layers alone, 1 .. num_layers; it can no longer be saved. */
+ALLOY_API void alloy_config_keep_layers(alloy_config *config, int64_t num_layers);
+
+/* Of the whole model. */
+ALLOY_API const char *alloy_config_model_type(const alloy_config *config); /* as in the file */
+ALLOY_API int64_t alloy_config_vocab_size(const alloy_config *config);
+ALLOY_API int64_t alloy_config_hidden_size(const alloy_config *config);
+ALLOY_API int64_t alloy_config_num_layers(const alloy_config *config);
+ALLOY_API int64_t alloy_config_context(const alloy_config *config);   /* tokens */
+ALLOY_API bool alloy_config_ties_head(const alloy_config *config);    /* the head's weight is the embedding's */
+ALLOY_API alloy_dtype alloy_config_dtype(const alloy_config *config); /* of new weights and of the roofline */
+
+/* Names of a layer's modules, 0 .. num_layers - 1. */
+ALLOY_API const char *alloy_config_mixer(const alloy_config *config, int64_t layer);
+ALLOY_API const char *alloy_config_ffn(const alloy_config *config, int64_t layer);
+
 /* Writes a file that reads back as the same config, of model_type "alloy" whatever it came from: fields grouped by
  * module, unknown ones kept. What stood at `path` stays until the new file is whole. ARG for a layer's view, and for
  * the first layers that a model was opened with. */

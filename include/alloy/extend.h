@@ -5,7 +5,7 @@
  * touches no memory and records work and traffic from the shapes, and *grad* (to come) records a tape. A forward never
  * asks which reading is going on.
  *
- *     static alloy_tensor *forward(alloy_pass *p, const alloy_config *c, const void *weights, alloy_tensor *x)
+ *     static alloy_tensor *forward(alloy_pass *p, const void *shape, const void *weights, alloy_tensor *x)
  *     {
  *         const struct weights *w = weights; // an FFN's; a mixer's forward is given its state too
  *         alloy_tensor *gate = alloy_linear(p, x, w->gate_proj, NULL);
@@ -25,6 +25,8 @@
 #ifndef ALLOY_EXTEND_H
 #define ALLOY_EXTEND_H
 
+#include <stddef.h>
+
 #include "alloy/alloy.h"
 #include "alloy/canonical.h"
 
@@ -32,16 +34,31 @@
 extern "C" {
 #endif
 
-/* ---- The config -----------------------------------------------------------------------------------------------------
+/* ---- Fields of a config ---------------------------------------------------------------------------------------------
  *
- * What a model is. Names are those of config.json. Families' own configs are translated into this at parsing, with
- * their family's defaults. An integer that is 0, a double that is 0 or a string that is NULL was absent and has no
- * default: the module that reads it requires it (its `check`). A module reads only its own fields; the config it is
- * given is its layer's view, with layer_overrides applied. Constant once parsed.
+ * A module declares the fields of config.json that it reads, beside its forward: a table of rows, each with a member of
+ * the module's own struct of shapes. When a model opens, that struct is filled once for each view of the config (a
+ * layer's, with layer_overrides applied); the module's functions are given it and nothing else of the config. A field
+ * is checked where it stands in the file: its type, and its range. How fields go together (do heads divide?) is the
+ * module's own `check`.
  *
- * Every number is within its field's range: widths at most 2^20, heads and their sizes 2^16, layers 100,000, so that no
- * product of two of them with a width overflows 63 bits. How fields go together (do heads divide?) is the module's to
- * check. */
+ *     struct shape {
+ *         int64_t hidden_size, intermediate_size;
+ *         bool mlp_bias;
+ *     };
+ *
+ *     static const alloy_field fields[] = {
+ *         ALLOY_FIELD(struct shape, hidden_size, INTEGER),
+ *         ALLOY_FIELD(struct shape, intermediate_size, INTEGER, .least = 1, .most = 1 << 20, .fallback = 8192),
+ *         ALLOY_FIELD(struct shape, mlp_bias, BOOL),
+ *         {0},
+ *     };
+ *
+ * The same field may be declared by several modules, with one type; the first that is registered says its range.
+ * Fields of the whole model that a row may name without a range: vocab_size, hidden_size, num_hidden_layers,
+ * max_position_embeddings, rms_norm_eps, rms_norm_unit_offset; and, of type ROPE, rope_parameters (flat, or "main") and
+ * "compress". Ranges keep products of two fields with a width below 63 bits: widths at most 2^20, heads and their sizes
+ * 2^16. */
 
 typedef enum alloy_rope_type {
     ALLOY_ROPE_DEFAULT,
@@ -63,88 +80,54 @@ typedef struct alloy_rope {
     double low_freq_factor, high_freq_factor; /* llama3 */
 } alloy_rope;
 
-/* One depth of the model. */
-typedef struct alloy_layer {
-    const char *mixer; /* name in the registry */
-    const char *ffn;
-    /* the view for its mixer (FFN): this config with what layer_overrides says for that module or depth */
-    const alloy_config *mixer_config;
-    const alloy_config *ffn_config;
-} alloy_layer;
+typedef enum alloy_field_type {
+    ALLOY_FIELD_INTEGER, /* int64_t; RANGE for what is no integer, or outside least..most */
+    ALLOY_FIELD_NUMBER,  /* double; RANGE likewise */
+    ALLOY_FIELD_BOOL,    /* bool */
+    ALLOY_FIELD_STRING,  /* const char *; where `words` are given one of them, else FORMAT */
+    ALLOY_FIELD_ROPE,    /* alloy_rope */
+    /* of the library's own tables */
+    ALLOY_FIELD_TOKENS,   /* alloy_integers: one id, or a list of at least one */
+    ALLOY_FIELD_INTEGERS, /* alloy_integers: a list, kept sorted unless ORDERED */
+    ALLOY_FIELD_DTYPE,    /* alloy_dtype, by torch's names */
+    ALLOY_FIELD_VALUE,    /* alloy_json_string_view: any value, as it stands in the file */
+} alloy_field_type;
 
-struct alloy_config {
-    /* The model. */
-    const char *model_type; /* as in the file */
-    int64_t vocab_size;
-    int64_t hidden_size;
-    int64_t num_hidden_layers;
-    int64_t max_position_embeddings; /* tokens */
-    double initializer_range;        /* standard deviation of `alloy init` */
-    const char *hidden_act;          /* "silu" */
-    bool tie_word_embeddings;
-    int64_t bos_token_id;         /* -1: none */
-    int64_t pad_token_id;         /* -1: none */
-    const int64_t *eos_token_ids; /* [eos_token_count] */
-    int64_t eos_token_count;
-    alloy_dtype dtype; /* of new weights and of the roofline */
-    /* rows and columns of the tile of an F8_E4M3 weight that one scale covers: quantization_config's, or 128 x 128 */
-    int64_t weight_block_size[2];
-    const alloy_layer *layers; /* [num_hidden_layers]; NULL in a layer's view */
-
-    /* Norms. */
-    double rms_norm_eps;
-    bool rms_norm_unit_offset; /* (1 + w) * x in layer, final, q and k norms */
-
-    /* Rotary positions. */
-    alloy_rope rope;          /* flat, or "main" */
-    alloy_rope rope_compress; /* "compress": DeepSeek-V4's compressed layers */
-
-    /* Attention. */
-    int64_t num_attention_heads, num_key_value_heads, head_dim;
-    bool attention_bias;        /* q, k, v projections */
-    bool attention_output_bias; /* o projection */
-    bool attn_output_gate;
-    int64_t sliding_window; /* tokens, the token itself included; 0: absent */
-
-    /* Delta net. */
-    int64_t linear_num_key_heads, linear_num_value_heads, linear_key_head_dim, linear_value_head_dim,
-        linear_conv_kernel_dim;
-    bool linear_fused_inputs; /* new checkpoints hold the input projections fused, as Qwen3-Next's do */
-
-    /* Feed-forward. */
-    int64_t intermediate_size;
-    bool mlp_bias;
-    int64_t num_experts; /* also n_routed_experts, num_local_experts */
-    int64_t num_experts_per_tok;
-    int64_t moe_intermediate_size, shared_expert_intermediate_size;
-    bool norm_topk_prob;
-    const char *scoring_func; /* "softmax", "sigmoid", "sqrtsoftplus" */
-    double routed_scaling_factor;
-    double swiglu_limit;
-    double router_aux_loss_coef;
-
-    /* DeepSeek-V4. */
-    int64_t q_lora_rank, qk_rope_head_dim, o_groups, o_lora_rank, index_n_heads, index_head_dim, index_topk;
-    int64_t compress_rate_csa, compress_rate_hca; /* tokens an entry */
-    const char *residual_mode;                    /* a residual by name; NULL: mhc if use_mhc, else pre_norm */
-    bool use_mhc;
-    int64_t hc_mult, hc_sinkhorn_iters;
-    double hc_eps;
-
-    /* the parser's: fields that have no member here, for alloy_config_get_*; NULL: none */
-    const struct alloy_config_extra *extra;
+enum {
+    ALLOY_FIELD_NULLABLE = 1, /* null is allowed: the field has no value, whatever its default */
+    ALLOY_FIELD_ABOVE = 2,    /* NUMBER: least itself is outside */
+    ALLOY_FIELD_COMMON = 4,   /* every family has it */
+    ALLOY_FIELD_MODEL = 8,    /* of the whole model: layer_overrides cannot change it */
+    /* of the library's own tables */
+    ALLOY_FIELD_RULE = 16,    /* of some families, which turn it into other fields; unknown to `alloy` unless COMMON */
+    ALLOY_FIELD_ORDERED = 32, /* INTEGERS: in the file's order */
 };
 
-/* A field that no built-in module knows (a plug-in's own), from the layer's view: overrides first, then the file.
- * `fallback` where absent or null; a value of another type fails with RANGE, naming the key. Fields that have a member
- * above are found too. Thread safe. */
+typedef struct alloy_field {
+    const char *key;
+    alloy_field_type type;
+    unsigned flags;
+    size_t offset;            /* of the member, from the struct's beginning; bytes */
+    double least, most;       /* INTEGER, NUMBER, elements of TOKENS and INTEGERS; both 0: as declared elsewhere */
+    const char *const *words; /* STRING: what it may be, ends with NULL; or NULL: anything */
+    double fallback;          /* INTEGER, NUMBER, BOOL: the value where the config and its family have none */
+    const char *other;        /* a field whose value is taken before the fallback; or NULL */
+} alloy_field;
+
+#define ALLOY_FIELD(shape, name, kind, ...)                                                                            \
+    {                                                                                                                  \
+        .key = #name, .type = ALLOY_FIELD_##kind, .offset = offsetof(shape, name), __VA_ARGS__                         \
+    }
+
+/* For `check` functions: RANGE that names the key, the value and the range, unless least <= value <= most. */
+ALLOY_API alloy_status alloy_config_require(const char *key, int64_t value, int64_t least, int64_t most);
+
+/* A field by its key, as the file or its family has it; `fallback` where it has none or null. A value of another type
+ * fails with RANGE, naming the key. Thread safe. */
 ALLOY_API alloy_status alloy_config_get_int64(const alloy_config *config, const char *key, int64_t fallback,
                                               int64_t *out);
 ALLOY_API alloy_status alloy_config_get_double(const alloy_config *config, const char *key, double fallback,
                                                double *out);
-
-/* For `check` functions: RANGE that names the key, the value and the range, unless least <= value <= most. */
-ALLOY_API alloy_status alloy_config_require(const char *key, int64_t value, int64_t least, int64_t most);
 
 /* ---- Tensors, weights, passes ------------------------------------------------------------------------------------ */
 
@@ -303,12 +286,14 @@ typedef struct alloy_mixer {
     alloy_mask_kind mask_kind;
     /* of the struct that `params` describes: pointers to alloy_weight and alloy_expert_weights only */
     size_t weights_size;
-    /* are the fields that it reads sound? RANGE that names the key */
-    alloy_status (*check)(const alloy_config *config);
-    void (*params)(alloy_params *params, const alloy_config *config);
-    void (*state)(alloy_state_spec *spec, const alloy_config *config); /* NULL: keeps nothing */
-    alloy_tensor *(*forward)(alloy_pass *pass, const alloy_config *config, const void *weights,
-                             const alloy_state *state, alloy_tensor *x); /* [n, hidden] -> [n, hidden] */
+    const alloy_field *fields; /* to {0}: what it reads of a config */
+    size_t shape_size;         /* of the struct that they describe */
+    /* sets what follows from other fields, and says whether they are sound: RANGE that names the key; may be NULL */
+    alloy_status (*check)(void *shape);
+    void (*params)(alloy_params *params, const void *shape);
+    void (*state)(alloy_state_spec *spec, const void *shape); /* NULL: keeps nothing */
+    alloy_tensor *(*forward)(alloy_pass *pass, const void *shape, const void *weights, const alloy_state *state,
+                             alloy_tensor *x); /* [n, hidden] -> [n, hidden] */
 } alloy_mixer;
 
 typedef struct alloy_ffn {
@@ -316,12 +301,14 @@ typedef struct alloy_ffn {
     const char *attr_name; /* "mlp" */
     const char *summary;
     size_t weights_size;
-    alloy_status (*check)(const alloy_config *config);
-    void (*params)(alloy_params *params, const alloy_config *config);
-    alloy_tensor *(*forward)(alloy_pass *pass, const alloy_config *config, const void *weights, alloy_tensor *x);
+    const alloy_field *fields;
+    size_t shape_size;
+    alloy_status (*check)(void *shape);
+    void (*params)(alloy_params *params, const void *shape);
+    alloy_tensor *(*forward)(alloy_pass *pass, const void *shape, const void *weights, alloy_tensor *x);
     /* announces weights that the tokens' ids call for; called before the layer's mixer where weights are read from
      * files as they are needed, so that they come while it runs. NULL: they are not known before */
-    void (*foresee)(alloy_pass *pass, const alloy_config *config, const void *weights);
+    void (*foresee)(alloy_pass *pass, const void *shape, const void *weights);
 } alloy_ffn;
 
 /* A layer is a list of slots. They run in order, with two values: the stream h [n, streams * hidden], which goes from
@@ -353,25 +340,27 @@ enum { ALLOY_MOST_SLOTS = 32 };
 
 /* How modules are joined to the stream: what the stream is, and the list of a layer's slots. Every function may be NULL
  * for the plain residual's: one stream; begin, before and end give what they are given; after adds y to h. All are
- * given the model's config. */
+ * given the residual's shape, of the whole model's config. */
 typedef struct alloy_residual {
     const char *name; /* the value of residual_mode */
     const char *summary;
     /* of the structs that params and head_params describe, pointers to alloy_weight only; 0: none */
     size_t weights_size, head_weights_size;
-    bool norms_keep_f32; /* ALLOY_KEEPS_F32 for the norms of slots and the final one */
-    alloy_status (*check)(const alloy_config *config);
-    const alloy_slot *(*slots)(const alloy_config *config, int64_t layer); /* NULL: the list above */
-    void (*params)(alloy_params *params, const alloy_config *config);      /* of a READ */
-    void (*head_params)(alloy_params *params, const alloy_config *config); /* model.hc_head.* */
-    int64_t (*streams)(const alloy_config *config);
+    bool norms_keep_f32;       /* ALLOY_KEEPS_F32 for the norms of slots and the final one */
+    const alloy_field *fields; /* NULL: it reads none */
+    size_t shape_size;
+    alloy_status (*check)(void *shape);
+    const alloy_slot *(*slots)(const void *shape, int64_t layer); /* NULL: the list above */
+    void (*params)(alloy_params *params, const void *shape);      /* of a READ */
+    void (*head_params)(alloy_params *params, const void *shape); /* model.hc_head.* */
+    int64_t (*streams)(const void *shape);
     /* once: h = begin(embedding); logits = head(norm(end(h))) */
-    alloy_tensor *(*begin)(alloy_pass *pass, const alloy_config *config, alloy_tensor *x);
-    alloy_tensor *(*end)(alloy_pass *pass, const alloy_config *config, const void *weights, alloy_tensor *h);
+    alloy_tensor *(*begin)(alloy_pass *pass, const void *shape, alloy_tensor *x);
+    alloy_tensor *(*end)(alloy_pass *pass, const void *shape, const void *weights, alloy_tensor *h);
     /* what `before` computes and `after` needs goes by *carry, [n, ..] */
-    alloy_tensor *(*before)(alloy_pass *pass, const alloy_config *config, const void *weights, alloy_tensor *h,
+    alloy_tensor *(*before)(alloy_pass *pass, const void *shape, const void *weights, alloy_tensor *h,
                             alloy_tensor **carry);
-    alloy_tensor *(*after)(alloy_pass *pass, const alloy_config *config, const void *weights, alloy_tensor *h,
+    alloy_tensor *(*after)(alloy_pass *pass, const void *shape, const void *weights, alloy_tensor *h,
                            alloy_tensor *carry, alloy_tensor *y);
 } alloy_residual;
 
@@ -399,20 +388,20 @@ ALLOY_API const alloy_residual *alloy_residual_at(int index);
  * already, by whatever path, is ALLOY_OK. */
 ALLOY_API alloy_status alloy_plugin_load(const char *path);
 
-enum { ALLOY_ABI_VERSION = 2 };
+enum { ALLOY_ABI_VERSION = 3 };
 
 typedef struct alloy_plugin_info {
     uint32_t abi_version; /* ALLOY_ABI_VERSION */
     /* sizeof of the structs it was compiled with */
-    uint32_t mixer_size, ffn_size, config_size, op_size, residual_size;
+    uint32_t mixer_size, ffn_size, op_size, residual_size;
     const char *name;
 } alloy_plugin_info;
 
 /* Written once in a plug-in: ALLOY_PLUGIN("mamba2") { return alloy_register_mixer(&mamba2); } */
 #define ALLOY_PLUGIN(plugin_name)                                                                                      \
-    __attribute__((visibility("default"))) const alloy_plugin_info alloy_plugin = {                                    \
-        ALLOY_ABI_VERSION, sizeof(alloy_mixer),    sizeof(alloy_ffn), sizeof(struct alloy_config),                     \
-        sizeof(alloy_op),  sizeof(alloy_residual), plugin_name};                                                       \
+    __attribute__((visibility("default")))                                                                             \
+    const alloy_plugin_info alloy_plugin = {ALLOY_ABI_VERSION, sizeof(alloy_mixer),    sizeof(alloy_ffn),              \
+                                            sizeof(alloy_op),  sizeof(alloy_residual), plugin_name};                   \
     __attribute__((visibility("default"))) alloy_status alloy_plugin_init(void);                                       \
     alloy_status alloy_plugin_init(void)
 

@@ -6,7 +6,7 @@
 #include "checkpoint/parameters.h"
 
 typedef struct gathering {
-    const alloy_config *config;
+    const alloy_model *model;
     alloy_amounts *total, *layers;
 } gathering;
 
@@ -20,14 +20,17 @@ static alloy_status add_parameter(void *user, const alloy_parameter *p)
         return ALLOY_OK;
     for (int i = 0; i < p->ndim; i++)
         elements *= p->shape[i];
-    int64_t met = p->expert < 0 ? p->copies : g->config->layers[p->site.layer].ffn_config->num_experts_per_tok;
+    int64_t met = p->copies;
+    alloy_status status = p->expert < 0 ? ALLOY_OK
+                                        : alloy_config_get_int64(g->model->config.layers[p->site.layer].ffn_config,
+                                                                 "num_experts_per_tok", met, &met);
     alloy_count parameters = p->copies * elements, active = (met < p->copies ? met : p->copies) * elements;
     alloy_amounts *to[] = {g->total, p->site.layer >= 0 ? &g->layers[p->site.layer] : NULL};
     for (int i = 0; i < 2 && to[i]; i++) {
         to[i]->parameters += parameters;
         to[i]->active += active;
     }
-    return ALLOY_OK;
+    return status;
 }
 
 static void add_state(const alloy_state_spec *spec, int64_t row_bytes, alloy_amounts *layer, alloy_amounts *total)
@@ -54,7 +57,7 @@ alloy_status alloy_model_amounts(const alloy_model *model, alloy_dtype kv_dtype,
     memset(layers, 0, (size_t)count * sizeof *layers);
     for (int64_t i = 0; i < count; i++)
         add_state(model->layers[i].state, row_bytes, &layers[i], total);
-    return alloy_parameters_together(&model->config, add_parameter, &(gathering){&model->config, total, layers});
+    return alloy_parameters_together(model, add_parameter, &(gathering){model, total, layers});
 }
 
 alloy_status alloy_model_stored(const alloy_model *model, alloy_stored *out)

@@ -130,7 +130,7 @@ static void *bind_module(alloy_binding *b, int64_t layer, const char *attr_name,
 static void *bind_slot(alloy_binding *b, int64_t layer, const alloy_slot *slots, int at)
 {
     alloy_slot_params declared;
-    if (b->status || (b->status = alloy_slot_declare(&b->model->config, layer, slots, at, &declared)) ||
+    if (b->status || (b->status = alloy_slot_declare(b->model, layer, slots, at, &declared)) ||
         declared.weights_size == 0)
         return NULL;
     return bind_module(b, layer, declared.attr_name, declared.weights_size, &declared.params);
@@ -150,9 +150,9 @@ static int64_t like_of(const alloy_model *m, struct alike *alike, alloy_slot_kin
     if (m->weights)
         return i;
     if (kind == ALLOY_SLOT_MIXER)
-        return alloy_first_like(&alike->mixers, layer->mixer, layer->mixer_config, i);
+        return alloy_first_like(&alike->mixers, layer->mixer, layer->mixer_shape, i);
     if (kind == ALLOY_SLOT_FFN)
-        return alloy_first_like(&alike->ffns, layer->ffn, layer->ffn_config, i);
+        return alloy_first_like(&alike->ffns, layer->ffn, layer->ffn_shape, i);
     return i == 0 ? 0 : alloy_first_like(&alike->around, layer->list, m->layers[i - 1].list, i);
 }
 

@@ -169,20 +169,21 @@ static alloy_status add_extent(void *user, const alloy_parameter *p)
     return ALLOY_OK;
 }
 
-static alloy_status check_extent(const alloy_config *config)
+static alloy_status check_extent(const alloy_model *model)
 {
     static const int64_t MOST_TENSORS = INT64_C(1) << 20, MOST_ELEMENTS = INT64_C(1) << 56;
     struct extent extent = {0};
-    alloy_status status = alloy_parameters_together(config, add_extent, &extent);
+    alloy_status status = alloy_parameters_together(model, add_extent, &extent);
     if (status || (extent.tensors <= MOST_TENSORS && extent.elements <= MOST_ELEMENTS))
         return status;
     alloy_text tensors = {0}, elements = {0};
     alloy_text_count(&tensors, extent.tensors, ',');
     alloy_text_count(&elements, extent.elements, ',');
-    status = alloy_fail(ALLOY_LIMIT,
-                        "num_hidden_layers is %lld: a model of %s tensors and %s parameters, at most 2^20 tensors and "
-                        "2^56 parameters are written",
-                        (long long)config->num_hidden_layers, alloy_text_get(&tensors), alloy_text_get(&elements));
+    status =
+        alloy_fail(ALLOY_LIMIT,
+                   "num_hidden_layers is %lld: a model of %s tensors and %s parameters, at most 2^20 tensors and "
+                   "2^56 parameters are written",
+                   (long long)model->config.num_hidden_layers, alloy_text_get(&tensors), alloy_text_get(&elements));
     alloy_text_free(&tensors);
     alloy_text_free(&elements);
     return status;
@@ -238,13 +239,15 @@ alloy_status alloy_model_init(const alloy_config *config, const alloy_text *text
     struct writer w = {
         .config = config, .options = options, .dtype = dtype_of(config, options->dtype), .arena = alloy_arena_new()};
     const alloy_text *written = text && !has_config(folder, text) ? text : NULL;
-    alloy_status status = w.arena ? alloy_modules_check(config) : ALLOY_NOMEM;
+    alloy_model *model = NULL;
+    alloy_status status = w.arena ? alloy_model_describe(&model, config) : ALLOY_NOMEM;
     if (!status)
-        status = check_extent(config);
+        status = check_extent(model);
     if (!status)
-        status = alloy_parameters(config, add, &w);
+        status = alloy_parameters(model, add, &w);
     if (!status)
         status = write_all(&w, folder, written);
+    alloy_model_close(model);
     alloy_memory_free(w.tensors);
     alloy_arena_free(w.arena);
     return status;

@@ -1,6 +1,9 @@
 /* Opening and closing models (alloy.h, model.h). */
 #include "checkpoint/model.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/status.h"
@@ -33,54 +36,101 @@ static alloy_status take_slots(alloy_model *m, int64_t i)
 {
     alloy_model_layer *layer = &m->layers[i];
     size_t count = 0;
-    layer->list = alloy_slots_of(m->residual, &m->config, i);
+    layer->list = alloy_slots_of(m->residual, m->residual_shape, i);
+    alloy_status status = alloy_slots_check(m->residual, layer->list);
+    if (status)
+        return status;
     while (layer->list[count].kind != ALLOY_SLOT_END)
         count++;
     layer->slots = alloy_arena_take_zeroed(m->arena, count, sizeof *layer->slots);
     return layer->slots ? ALLOY_OK : ALLOY_NOMEM;
 }
 
-static alloy_status take_state(alloy_model *m, int64_t i, int64_t like)
+/* A module's struct of shapes, filled and found sound. */
+static alloy_status take_shape(const alloy_model *m, const alloy_config *view, const alloy_field *fields, size_t size,
+                               alloy_status (*check)(void *shape), const void **out)
+{
+    void *shape = alloy_arena_take_zeroed(m->arena, 1, size ? size : 1);
+    if (!shape)
+        return ALLOY_NOMEM;
+    *out = shape;
+    alloy_status status = alloy_config_fill(view, fields, shape, size);
+    return status || !check ? status : check(shape);
+}
+
+static alloy_status take_mixer(alloy_model *m, int64_t i, int64_t like)
 {
     alloy_model_layer *layer = &m->layers[i];
+    const alloy_mixer *mixer = layer->mixer;
     if (like != i) {
+        layer->mixer_shape = m->layers[like].mixer_shape;
         layer->state = m->layers[like].state;
         return ALLOY_OK;
     }
+    alloy_status status = take_shape(m, m->config.layers[i].mixer_config, mixer->fields, mixer->shape_size,
+                                     mixer->check, &layer->mixer_shape);
     alloy_state_spec *state = alloy_arena_take_zeroed(m->arena, 1, sizeof *state);
-    if (!state)
-        return ALLOY_NOMEM;
-    if (layer->mixer->state)
-        layer->mixer->state(state, layer->mixer_config);
+    if (status || !state)
+        return status ? status : ALLOY_NOMEM;
+    if (mixer->state)
+        mixer->state(state, layer->mixer_shape);
     layer->state = state;
     return state->status;
 }
 
-/* Finds each layer's modules and what they keep. */
+static alloy_status take_ffn(alloy_model *m, int64_t i, int64_t like)
+{
+    alloy_model_layer *layer = &m->layers[i];
+    const alloy_ffn *ffn = layer->ffn;
+    layer->ffn_shape = m->layers[like].ffn_shape;
+    return like != i ? ALLOY_OK
+                     : take_shape(m, m->config.layers[i].ffn_config, ffn->fields, ffn->shape_size, ffn->check,
+                                  &layer->ffn_shape);
+}
+
+static alloy_status take_layer(alloy_model *m, int64_t i, alloy_kinds *mixers, alloy_kinds *ffns)
+{
+    const alloy_layer *config = &m->config.layers[i];
+    alloy_model_layer *layer = &m->layers[i];
+    layer->mixer = alloy_mixer_by_name(config->mixer);
+    layer->ffn = layer->mixer ? alloy_ffn_by_name(config->ffn) : NULL;
+    if (!layer->ffn)
+        return alloy_last_status();
+    alloy_status status = take_mixer(m, i, alloy_first_like(mixers, layer->mixer, config->mixer_config, i));
+    if (!status)
+        status = take_ffn(m, i, alloy_first_like(ffns, layer->ffn, config->ffn_config, i));
+    return status ? status : take_slots(m, i);
+}
+
+static alloy_status take_residual(alloy_model *m)
+{
+    const char *mode = m->config.residual_mode;
+    const alloy_residual *r = m->residual = alloy_residual_of(&m->config);
+    if (mode && !alloy_residual_is_known(mode))
+        alloy_warn("residual_mode: no residual \"%s\" is known: %s is used", alloy_printable(mode, strlen(mode)),
+                   r->name);
+    return take_shape(m, &m->config, r->fields, r->shape_size, r->check, &m->residual_shape);
+}
+
+/* Finds each layer's modules, reads their fields, and what they keep. */
 static alloy_status take_modules(alloy_model *m)
 {
-    alloy_status status = alloy_modules_check(&m->config);
-    if (status)
-        return status;
-    m->residual = alloy_residual_of(&m->config);
     m->arena = alloy_arena_new();
     m->layers =
         m->arena ? alloy_arena_take_zeroed(m->arena, (size_t)m->config.num_hidden_layers, sizeof *m->layers) : NULL;
     if (!m->layers)
         return ALLOY_NOMEM;
-    alloy_kinds mixers = {0};
+    alloy_kinds mixers = {0}, ffns = {0};
+    alloy_status status = take_residual(m);
+    if (status)
+        return status;
     for (int64_t i = 0; i < m->config.num_hidden_layers; i++) {
-        const alloy_layer *config = &m->config.layers[i];
-        alloy_model_layer *layer = &m->layers[i];
-        layer->mixer = alloy_mixer_by_name(config->mixer);
-        layer->ffn = alloy_ffn_by_name(config->ffn);
-        layer->mixer_config = config->mixer_config;
-        layer->ffn_config = config->ffn_config;
-        status = take_state(m, i, alloy_first_like(&mixers, layer->mixer, layer->mixer_config, i));
-        if (!status)
-            status = take_slots(m, i);
-        if (status)
-            return status;
+        status = take_layer(m, i, &mixers, &ffns);
+        if (status) {
+            char where[48];
+            snprintf(where, sizeof where, "layer %lld", (long long)i);
+            return alloy_fail_in(status, where);
+        }
     }
     return ALLOY_OK;
 }

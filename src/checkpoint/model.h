@@ -6,8 +6,8 @@
 #ifndef ALLOY_CHECKPOINT_MODEL_H
 #define ALLOY_CHECKPOINT_MODEL_H
 
-#include "alloy/extend.h"
 #include "base/arena.h"
+#include "config/config.h"
 #include "files/residency.h"
 #include "files/weights.h"
 #include "modules/modules.h"
@@ -22,10 +22,10 @@ typedef struct alloy_model_slot {
 typedef struct alloy_model_layer {
     const alloy_mixer *mixer;
     const alloy_ffn *ffn;
-    const alloy_config *mixer_config, *ffn_config;
-    const alloy_slot *list;        /* to ALLOY_SLOT_END */
-    alloy_model_slot *slots;       /* [of the list] */
-    const alloy_state_spec *state; /* of all layers with this mixer and this view of the config */
+    const void *mixer_shape, *ffn_shape; /* of all layers with the module and this view of the config */
+    const alloy_slot *list;              /* to ALLOY_SLOT_END */
+    alloy_model_slot *slots;             /* [of the list] */
+    const alloy_state_spec *state;       /* of all layers with this mixer and this view of the config */
 } alloy_model_layer;
 
 /* The slot of a layer's mixer or FFN: there is one of each. */
@@ -52,7 +52,7 @@ typedef struct alloy_kinds {
     int count;
 } alloy_kinds; /* {0}: none yet */
 
-/* The first layer with the same two, as a module and its view of the config; `i` itself where there is none. */
+/* The first layer with the same two, as a module and its shape; `i` itself where there is none. */
 int64_t alloy_first_like(alloy_kinds *kinds, const void *module, const void *view, int64_t i);
 
 struct alloy_model {
@@ -63,6 +63,7 @@ struct alloy_model {
     alloy_residency *residency; /* of the weights; NULL: no limit */
     alloy_arena *arena;         /* owns all below */
     const alloy_residual *residual;
+    const void *residual_shape;
     alloy_model_layer *layers;            /* [config.num_hidden_layers] */
     const alloy_weight *embedding, *head; /* [vocab, hidden]; tied: the same */
     alloy_model_slot ends[ALLOY_END_SLOTS];

@@ -8,12 +8,12 @@
 #include "checkpoint/names.h"
 
 struct walk {
-    const alloy_config *config;
+    const alloy_model *model;
     alloy_naming naming;
     alloy_parameter_function *each;
     void *user;
     bool together;
-    const alloy_model *model; /* whose weights are told too; NULL: there are none yet */
+    bool bound; /* the weights of the model are told too */
 };
 
 /* `parameter` is whole but for its name, and of one tensor unless it says how many copies. */
@@ -100,7 +100,7 @@ static alloy_status give_table(const struct walk *walk, alloy_site_kind kind, co
     return give(walk, name,
                 (alloy_parameter){.site = alloy_site_at(kind, -1, ""),
                                   .ndim = 2,
-                                  .shape = {walk->config->vocab_size, walk->config->hidden_size, 1, 1},
+                                  .shape = {walk->model->config.vocab_size, walk->model->config.hidden_size, 1, 1},
                                   .flags = ALLOY_INIT_NORMAL,
                                   .expert = -1,
                                   .weight = weight});
@@ -114,66 +114,63 @@ const alloy_slot alloy_end_slots[] = {
     [ALLOY_END_SLOTS] = {ALLOY_SLOT_END, NULL},
 };
 
-typedef void declare_function(alloy_params *params, const alloy_config *config);
+typedef void declare_function(alloy_params *params, const void *shape);
 
 /* params NULL: there are none. */
 static alloy_status declare(alloy_slot_params *out, alloy_site_kind kind, const char *attr_name, size_t weights_size,
-                            declare_function *params, const alloy_config *config)
+                            declare_function *params, const void *shape)
 {
     out->site.kind = kind;
     out->attr_name = attr_name;
     out->weights_size = weights_size;
     if (params)
-        params(&out->params, config);
+        params(&out->params, shape);
     return out->params.status;
 }
 
-static void norm_params(alloy_params *params, const alloy_config *config)
+static void norm_params(alloy_params *params, const void *shape)
 {
-    int init = config->rms_norm_unit_offset ? ALLOY_INIT_ZEROS : ALLOY_INIT_ONES;
-    alloy_param(params, "weight", 0, ALLOY_SHAPE(config->hidden_size),
-                alloy_residual_of(config)->norms_keep_f32 ? init | ALLOY_KEEPS_F32 : init);
+    const alloy_model *m = shape;
+    int init = m->config.rms_norm_unit_offset ? ALLOY_INIT_ZEROS : ALLOY_INIT_ONES;
+    alloy_param(params, "weight", 0, ALLOY_SHAPE(m->config.hidden_size),
+                m->residual->norms_keep_f32 ? init | ALLOY_KEEPS_F32 : init);
 }
 
-/* Outside the layers. */
-static alloy_status declare_end(const alloy_config *config, const alloy_slot *slot, alloy_slot_params *out)
+static alloy_status declare_norm(const alloy_model *m, alloy_site_kind kind, const char *name, alloy_slot_params *out)
 {
-    const alloy_residual *residual = alloy_residual_of(config);
-    if (slot->kind == ALLOY_SLOT_NORM)
-        return declare(out, ALLOY_SITE_FINAL_NORM, slot->name, sizeof(const alloy_weight *), norm_params, config);
-    return declare(out, ALLOY_SITE_RESIDUAL, slot->name, residual->head_weights_size, residual->head_params, config);
+    return declare(out, kind, name, sizeof(const alloy_weight *), norm_params, m);
 }
 
-alloy_status alloy_slot_declare(const alloy_config *config, int64_t layer, const alloy_slot *slots, int at,
+alloy_status alloy_slot_declare(const alloy_model *m, int64_t layer, const alloy_slot *slots, int at,
                                 alloy_slot_params *out)
 {
     const alloy_slot *slot = &slots[at];
+    const alloy_residual *residual = m->residual;
     out->site = alloy_site_at(ALLOY_SITE_RESIDUAL, layer, "");
     out->attr_name = "";
     out->weights_size = 0;
     alloy_params_begin(&out->params);
+    if (layer < 0 && slot->kind == ALLOY_SLOT_NORM)
+        return declare_norm(m, ALLOY_SITE_FINAL_NORM, slot->name, out);
     if (layer < 0)
-        return declare_end(config, slot, out);
-    const alloy_layer *modules = &config->layers[layer];
-    const alloy_residual *residual = alloy_residual_of(config);
-    const alloy_mixer *mixer;
-    const alloy_ffn *ffn;
-    out->site.module = alloy_slot_module(slots, at) == ALLOY_SLOT_MIXER ? modules->mixer : modules->ffn;
+        return declare(out, ALLOY_SITE_RESIDUAL, slot->name, residual->head_weights_size, residual->head_params,
+                       m->residual_shape);
+    const alloy_model_layer *modules = &m->layers[layer];
+    const alloy_mixer *mixer = modules->mixer;
+    const alloy_ffn *ffn = modules->ffn;
+    out->site.module = alloy_slot_module(slots, at) == ALLOY_SLOT_MIXER ? mixer->name : ffn->name;
     switch (slot->kind) {
     case ALLOY_SLOT_READ:
-        return declare(out, ALLOY_SITE_RESIDUAL, slot->name, residual->weights_size, residual->params, config);
+        return declare(out, ALLOY_SITE_RESIDUAL, slot->name, residual->weights_size, residual->params,
+                       m->residual_shape);
     case ALLOY_SLOT_NORM:
     case ALLOY_SLOT_NORM_STREAM:
-        return declare(out, ALLOY_SITE_NORM, slot->name, sizeof(const alloy_weight *), norm_params, config);
+        return declare_norm(m, ALLOY_SITE_NORM, slot->name, out);
     case ALLOY_SLOT_MIXER:
-        if (!(mixer = alloy_mixer_by_name(modules->mixer)))
-            return alloy_last_status();
         return declare(out, ALLOY_SITE_MIXER, mixer->attr_name, mixer->weights_size, mixer->params,
-                       modules->mixer_config);
+                       modules->mixer_shape);
     case ALLOY_SLOT_FFN:
-        if (!(ffn = alloy_ffn_by_name(modules->ffn)))
-            return alloy_last_status();
-        return declare(out, ALLOY_SITE_FFN, ffn->attr_name, ffn->weights_size, ffn->params, modules->ffn_config);
+        return declare(out, ALLOY_SITE_FFN, ffn->attr_name, ffn->weights_size, ffn->params, modules->ffn_shape);
     case ALLOY_SLOT_BESIDE:
     case ALLOY_SLOT_ADD:
     case ALLOY_SLOT_END:
@@ -191,7 +188,7 @@ static alloy_status give_slots(const struct walk *walk, int64_t layer, const all
     alloy_slot_params declared;
     alloy_status status = ALLOY_OK;
     for (int i = 0; slots[i].kind != ALLOY_SLOT_END && !status; i++) {
-        status = alloy_slot_declare(walk->config, layer, slots, i, &declared);
+        status = alloy_slot_declare(walk->model, layer, slots, i, &declared);
         if (!status)
             status =
                 give_module(walk, declared.site, declared.attr_name, &declared.params, held ? held[i].weights : NULL);
@@ -201,32 +198,30 @@ static alloy_status give_slots(const struct walk *walk, int64_t layer, const all
 
 static alloy_status give_all(const struct walk *walk)
 {
-    static const alloy_model nothing;
-    const alloy_config *config = walk->config;
-    const alloy_residual *residual = alloy_residual_of(config);
-    const alloy_model *held = walk->model ? walk->model : &nothing;
-    alloy_status status = give_table(walk, ALLOY_SITE_EMBEDDING, "model.embed_tokens.weight", held->embedding);
-    for (int64_t i = 0; i < config->num_hidden_layers && !status; i++)
-        status = give_slots(walk, i, alloy_slots_of(residual, config, i), walk->model ? held->layers[i].slots : NULL);
+    const alloy_model *m = walk->model;
+    bool bound = walk->bound;
+    alloy_status status =
+        give_table(walk, ALLOY_SITE_EMBEDDING, "model.embed_tokens.weight", bound ? m->embedding : NULL);
+    for (int64_t i = 0; i < m->config.num_hidden_layers && !status; i++)
+        status = give_slots(walk, i, m->layers[i].list, bound ? m->layers[i].slots : NULL);
     if (!status)
-        status = give_slots(walk, -1, alloy_end_slots, walk->model ? held->ends : NULL);
-    bool has_head = walk->model ? held->head != held->embedding : !config->tie_word_embeddings;
-    if (!status && has_head)
-        status = give_table(walk, ALLOY_SITE_HEAD, "lm_head.weight", held->head);
+        status = give_slots(walk, -1, alloy_end_slots, bound ? m->ends : NULL);
+    if (!status && (bound ? m->head != m->embedding : !m->config.tie_word_embeddings))
+        status = give_table(walk, ALLOY_SITE_HEAD, "lm_head.weight", bound ? m->head : NULL);
     return status;
 }
 
-alloy_status alloy_parameters(const alloy_config *config, alloy_parameter_function *each, void *user)
+alloy_status alloy_parameters(const alloy_model *model, alloy_parameter_function *each, void *user)
 {
-    return give_all(&(struct walk){config, alloy_naming_of_family(config->model_type), each, user, false, NULL});
+    return give_all(&(struct walk){model, alloy_naming_of_family(model->config.model_type), each, user, false, false});
 }
 
-alloy_status alloy_parameters_together(const alloy_config *config, alloy_parameter_function *each, void *user)
+alloy_status alloy_parameters_together(const alloy_model *model, alloy_parameter_function *each, void *user)
 {
-    return give_all(&(struct walk){config, alloy_naming_of_family(config->model_type), each, user, true, NULL});
+    return give_all(&(struct walk){model, alloy_naming_of_family(model->config.model_type), each, user, true, false});
 }
 
 alloy_status alloy_parameters_bound(const alloy_model *model, alloy_parameter_function *each, void *user)
 {
-    return give_all(&(struct walk){&model->config, ALLOY_NAMING_OWN, each, user, false, model});
+    return give_all(&(struct walk){model, ALLOY_NAMING_OWN, each, user, false, true});
 }

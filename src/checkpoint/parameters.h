@@ -32,10 +32,10 @@ typedef alloy_status alloy_parameter_function(void *user, const alloy_parameter 
 /* Calls `each` for every tensor that a new checkpoint of this config holds, in the order of the layers; stops at the
  * first failure and returns it. Routed experts come one by one. A tied head has no tensor of its own. The config must
  * have passed alloy_modules_check. */
-alloy_status alloy_parameters(const alloy_config *config, alloy_parameter_function *each, void *user);
+alloy_status alloy_parameters(const alloy_model *model, alloy_parameter_function *each, void *user);
 
 /* The same, with one call for all routed experts of a layer: named as the first. */
-alloy_status alloy_parameters_together(const alloy_config *config, alloy_parameter_function *each, void *user);
+alloy_status alloy_parameters_together(const alloy_model *model, alloy_parameter_function *each, void *user);
 
 /* Calls `each` for every weight that an open model has bound, named as the library names it, whatever its files do; one
  * call for all routed experts of a layer. */
@@ -50,7 +50,7 @@ typedef struct alloy_slot_params {
 } alloy_slot_params;
 
 /* Of slot `at` of a layer; layer -1: of alloy_end_slots. */
-alloy_status alloy_slot_declare(const alloy_config *config, int64_t layer, const alloy_slot *slots, int at,
+alloy_status alloy_slot_declare(const alloy_model *model, int64_t layer, const alloy_slot *slots, int at,
                                 alloy_slot_params *out);
 
 #endif

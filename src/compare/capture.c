@@ -22,7 +22,7 @@ typedef struct run_state {
 
 int64_t alloy_hidden_width(const alloy_model *model)
 {
-    return model->config.hidden_size * alloy_residual_streams(model->residual, &model->config);
+    return model->config.hidden_size * alloy_residual_streams(model->residual, model->residual_shape);
 }
 
 static void hand_on_layer(void *user, int64_t layer, int64_t sequence, int64_t first, int64_t rows, int64_t width,

@@ -1,20 +1,85 @@
-/* What modules ask of a config: fields that the library does not know, and checks (extend.h). */
+/* What is asked of a config: by a module, whose struct of shapes is filled; by key; of the whole model (alloy.h,
+ * extend.h, config.h). */
 #include "base/status.h"
 #include "config/source.h"
+#include "modules/modules.h"
 
 #include <string.h>
 
-/* A field that the table knows, if it has this type; NULL otherwise. */
-static const void *known(const alloy_config *config, const char *key, alloy_field_type type)
+/* The row of a field that a view holds; NULL: there is none. */
+static const alloy_field *row_of(const char *key)
 {
-    for (int i = 0; i < alloy_config_field_count; i++) {
-        const alloy_field *field = &alloy_config_fields[i];
-        bool in_config = field->offset < sizeof(struct alloy_config);
-        if (in_config && field->type == type && strcmp(field->key, key) == 0)
-            return (const char *)config + field->offset;
-    }
+    int count;
+    const alloy_field *rows = alloy_config_fields(&count);
+    for (int i = 0; i < count; i++)
+        if (strcmp(rows[i].key, key) == 0)
+            return rows[i].offset < sizeof(struct alloy_config) ? &rows[i] : NULL;
     return NULL;
 }
+
+/* Its value in a view; NULL where it has none: neither the file nor the family nor a rule has set it. */
+static const void *value_of(const alloy_config *view, const alloy_field *row)
+{
+    int count;
+    const char *member = (const char *)view + row->offset;
+    if (view->state[row - alloy_config_fields(&count)] != ALLOY_FIELD_ABSENT)
+        return member;
+    for (size_t i = 0; i < alloy_field_size(row); i++)
+        if (member[i] != 0)
+            return member;
+    return NULL;
+}
+
+/* A field that the table knows, if it has this type and a value; NULL otherwise. */
+static const void *known(const alloy_config *config, const char *key, alloy_field_type type)
+{
+    const alloy_field *row = row_of(key);
+    return row && row->type == type ? value_of(config, row) : NULL;
+}
+
+/* ---- Shapes of modules ------------------------------------------------------------------------------------------- */
+
+static void set_fallback(const alloy_field *field, void *member)
+{
+    if (field->type == ALLOY_FIELD_INTEGER)
+        *(int64_t *)member = (int64_t)field->fallback;
+    else if (field->type == ALLOY_FIELD_NUMBER)
+        *(double *)member = field->fallback;
+    else if (field->type == ALLOY_FIELD_BOOL)
+        *(bool *)member = field->fallback != 0;
+}
+
+static alloy_status fill_field(const alloy_config *view, const alloy_field *field, void *member)
+{
+    const char *const keys[] = {field->key, field->other};
+    if (field->type == ALLOY_FIELD_ROPE) {
+        *(alloy_rope *)member = strcmp(field->key, "compress") == 0 ? view->rope_compress : view->rope;
+        return ALLOY_OK;
+    }
+    for (int i = 0; i < 2 && keys[i]; i++) {
+        const alloy_field *row = row_of(keys[i]);
+        const void *value = row && row->type == field->type ? value_of(view, row) : NULL;
+        if (row && row->type != field->type)
+            return alloy_fail(ALLOY_ARG, "%s: a module declares it as of another type than others do", keys[i]);
+        if (!value)
+            continue;
+        memcpy(member, value, alloy_field_size(field));
+        return ALLOY_OK;
+    }
+    set_fallback(field, member);
+    return ALLOY_OK;
+}
+
+alloy_status alloy_config_fill(const alloy_config *view, const alloy_field *fields, void *shape, size_t size)
+{
+    alloy_status status = ALLOY_OK;
+    memset(shape, 0, size);
+    for (; fields && fields->key && !status; fields++)
+        status = fill_field(view, fields, (char *)shape + fields->offset);
+    return status;
+}
+
+/* ---- By key ------------------------------------------------------------------------------------------------------ */
 
 /* The value of an unknown field as it stands in the file, nearest first; NULL where it is absent or null. */
 static const alloy_json_string_view *find(const alloy_config *config, const char *key)
@@ -35,7 +100,7 @@ alloy_status alloy_config_get_int64(const alloy_config *config, const char *key,
 {
     const int64_t *member = known(config, key, ALLOY_FIELD_INTEGER);
     const alloy_json_string_view *value = member ? NULL : find(config, key);
-    *out = member && *member ? *member : fallback;
+    *out = member ? *member : fallback;
     if (value && !alloy_parse_int64(value->bytes, value->size, out))
         return wrong_type(key, value, "an integer");
     return ALLOY_OK;
@@ -45,19 +110,67 @@ alloy_status alloy_config_get_double(const alloy_config *config, const char *key
 {
     const double *member = known(config, key, ALLOY_FIELD_NUMBER);
     const alloy_json_string_view *value = member ? NULL : find(config, key);
-    *out = member && *member != 0 ? *member : fallback;
+    *out = member ? *member : fallback;
     if (value && !alloy_parse_double(value->bytes, value->size, out))
         return wrong_type(key, value, "a number");
     return ALLOY_OK;
 }
 
-alloy_status alloy_config_require(const char *key, int64_t value, int64_t least, int64_t most)
+/* ---- Of the whole model ------------------------------------------------------------------------------------------ */
+
+void alloy_config_keep_layers(alloy_config *config, int64_t num_layers)
 {
-    if (value >= least && value <= most)
-        return ALLOY_OK;
-    const char *missing = value == 0 && least > 0 ? " or missing" : "";
-    if (least == most)
-        return alloy_fail(ALLOY_RANGE, "%s is %lld%s, expected %lld", key, (long long)value, missing, (long long)least);
-    return alloy_fail(ALLOY_RANGE, "%s is %lld%s, expected an integer in %lld..%lld", key, (long long)value, missing,
-                      (long long)least, (long long)most);
+    config->num_hidden_layers = num_layers;
+}
+
+const char *alloy_config_model_type(const alloy_config *config)
+{
+    return config->model_type;
+}
+
+int64_t alloy_config_vocab_size(const alloy_config *config)
+{
+    return config->vocab_size;
+}
+
+int64_t alloy_config_hidden_size(const alloy_config *config)
+{
+    return config->hidden_size;
+}
+
+int64_t alloy_config_num_layers(const alloy_config *config)
+{
+    return config->num_hidden_layers;
+}
+
+int64_t alloy_config_context(const alloy_config *config)
+{
+    return config->max_position_embeddings;
+}
+
+bool alloy_config_ties_head(const alloy_config *config)
+{
+    return config->tie_word_embeddings;
+}
+
+alloy_dtype alloy_config_dtype(const alloy_config *config)
+{
+    return config->dtype;
+}
+
+const char *alloy_config_mixer(const alloy_config *config, int64_t layer)
+{
+    return config->layers[layer].mixer;
+}
+
+const char *alloy_config_ffn(const alloy_config *config, int64_t layer)
+{
+    return config->layers[layer].ffn;
+}
+
+const alloy_residual *alloy_residual_of(const alloy_config *config)
+{
+    const char *mode = config->residual_mode; /* a config may say pre_norm and have use_mhc, which then decides */
+    bool decides = mode && strcmp(mode, "pre_norm") != 0 && alloy_residual_is_known(mode);
+    return alloy_residual_by_name(decides ? mode : config->use_mhc ? "mhc" : "pre_norm");
 }

@@ -50,6 +50,7 @@ size_t alloy_field_size(const alloy_field *field)
     case ALLOY_FIELD_DTYPE:
         return sizeof(alloy_dtype);
     case ALLOY_FIELD_VALUE:
+    case ALLOY_FIELD_ROPE: /* is none of a file */
         break;
     }
     return sizeof(alloy_json_string_view);
@@ -260,6 +261,7 @@ alloy_field_state alloy_field_read(alloy_json *json, alloy_arena *arena, const a
     case ALLOY_FIELD_DTYPE:
         *(alloy_dtype *)member = read_dtype(json, arena, field);
         break;
+    case ALLOY_FIELD_ROPE:
     case ALLOY_FIELD_VALUE:
         *(alloy_json_string_view *)member = alloy_json_raw(json);
         break;
@@ -314,6 +316,7 @@ void alloy_field_write(alloy_json_writer *writer, const alloy_field *field, cons
     case ALLOY_FIELD_DTYPE:
         write_string(writer, alloy_torch_dtype_name(*(const alloy_dtype *)member));
         break;
+    case ALLOY_FIELD_ROPE:
     case ALLOY_FIELD_VALUE:
         break;
     }

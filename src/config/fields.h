@@ -7,38 +7,16 @@
 #ifndef ALLOY_CONFIG_FIELDS_H
 #define ALLOY_CONFIG_FIELDS_H
 
+#include "alloy/extend.h"
 #include "base/arena.h"
 #include "files/json.h"
 
-typedef enum alloy_field_type {
-    ALLOY_FIELD_INTEGER,  /* int64_t; RANGE for what is none, or outside least..most */
-    ALLOY_FIELD_NUMBER,   /* double; RANGE likewise */
-    ALLOY_FIELD_BOOL,     /* bool */
-    ALLOY_FIELD_TOKENS,   /* alloy_integers: one id, or a list of at least one */
-    ALLOY_FIELD_INTEGERS, /* alloy_integers: a list, kept sorted unless ORDERED */
-    ALLOY_FIELD_STRING,   /* const char *; where `words` are given one of them, else FORMAT */
-    ALLOY_FIELD_DTYPE,    /* alloy_dtype, by torch's names */
-    ALLOY_FIELD_VALUE,    /* alloy_json_string_view: any value, as it stands in the file */
-} alloy_field_type;
-
-enum {
-    ALLOY_FIELD_NULLABLE = 1, /* null is allowed: the field has no value, whatever its default */
-    ALLOY_FIELD_ABOVE = 2,    /* NUMBER: least itself is outside */
-    ALLOY_FIELD_COMMON = 4,   /* every family has it */
-    ALLOY_FIELD_MODEL = 8,    /* of the whole model: layer_overrides cannot change it */
-    /* a rule of some families that translation turns into other fields; unknown to `alloy` unless COMMON */
-    ALLOY_FIELD_RULE = 16,
-    ALLOY_FIELD_ORDERED = 32, /* INTEGERS: in the file's order */
-};
-
-typedef struct alloy_field {
-    const char *key;
-    alloy_field_type type;
-    unsigned flags;
-    size_t offset;            /* of the member, from the struct's beginning; bytes */
-    double least, most;       /* INTEGER, NUMBER, elements of TOKENS and INTEGERS */
-    const char *const *words; /* STRING: what it may be, ends with NULL; or NULL: anything */
-} alloy_field;
+/* A row of the library's own tables. */
+#define ALLOY_ROW(name, kind, flag, at, low, high, list)                                                               \
+    {                                                                                                                  \
+        .key = (name), .type = ALLOY_FIELD_##kind, .flags = (flag), .offset = (at), .least = (low), .most = (high),    \
+        .words = (list)                                                                                                \
+    }
 
 typedef struct alloy_integers {
     const int64_t *items; /* [count] */

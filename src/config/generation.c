@@ -12,26 +12,23 @@ enum { MOST_BYTES = 4 * 1024 * 1024, MOST_TOP_K = 1 << 24, NULLABLE = ALLOY_FIEL
 #define MOST_ID 2147483647.0
 
 #define AT(member) offsetof(alloy_generation_config, member)
-#define WHOLE(name, least, most)                                                                                       \
-    {                                                                                                                  \
-#name, ALLOY_FIELD_INTEGER, NULLABLE, AT(name), least, most, NULL                                              \
-    }
+#define WHOLE(name, least, most) ALLOY_ROW(#name, INTEGER, NULLABLE, AT(name), least, most, NULL)
 
 _Static_assert(AT(eos_token_count) == AT(eos_token_ids) + offsetof(alloy_integers, count),
                "read as one alloy_integers");
 
 static const alloy_field fields[] = {
-    {"do_sample", ALLOY_FIELD_BOOL, NULLABLE, AT(do_sample), 0, 0, NULL},
-    {"temperature", ALLOY_FIELD_NUMBER, NULLABLE, AT(temperature), 0, 1e6, NULL},
+    ALLOY_ROW("do_sample", BOOL, NULLABLE, AT(do_sample), 0, 0, NULL),
+    ALLOY_ROW("temperature", NUMBER, NULLABLE, AT(temperature), 0, 1e6, NULL),
     WHOLE(top_k, 0, MOST_TOP_K),
-    {"top_p", ALLOY_FIELD_NUMBER, NULLABLE | ABOVE, AT(top_p), 0, 1, NULL},
-    {"min_p", ALLOY_FIELD_NUMBER, NULLABLE, AT(min_p), 0, 1, NULL},
-    {"repetition_penalty", ALLOY_FIELD_NUMBER, NULLABLE | ABOVE, AT(repetition_penalty), 0, 1000, NULL},
+    ALLOY_ROW("top_p", NUMBER, NULLABLE | ABOVE, AT(top_p), 0, 1, NULL),
+    ALLOY_ROW("min_p", NUMBER, NULLABLE, AT(min_p), 0, 1, NULL),
+    ALLOY_ROW("repetition_penalty", NUMBER, NULLABLE | ABOVE, AT(repetition_penalty), 0, 1000, NULL),
     WHOLE(max_length, 1, MOST_TOKENS),
     WHOLE(max_new_tokens, 1, MOST_TOKENS),
     WHOLE(bos_token_id, -1, MOST_ID),
     WHOLE(pad_token_id, -1, MOST_ID),
-    {"eos_token_id", ALLOY_FIELD_TOKENS, NULLABLE, AT(eos_token_ids), 0, MOST_ID, NULL},
+    ALLOY_ROW("eos_token_id", TOKENS, NULLABLE, AT(eos_token_ids), 0, MOST_ID, NULL),
 };
 
 enum { FIELDS = sizeof fields / sizeof *fields };

@@ -84,7 +84,7 @@ static void read_names(alloy_config_reader *reader, const alloy_field *field, st
 /* {"pattern": [...], "repeat": n} */
 static void read_pattern(alloy_config_reader *reader, const alloy_field *field, struct list *list)
 {
-    static const alloy_field repeat = {"repeat", ALLOY_FIELD_INTEGER, 0, 0, 1, ALLOY_MOST_LAYERS, NULL};
+    static const alloy_field repeat = ALLOY_ROW("repeat", INTEGER, 0, 0, 1, ALLOY_MOST_LAYERS, NULL);
     alloy_json *json = &reader->json;
     alloy_json_string_view key;
     int64_t times = 0;
@@ -154,9 +154,10 @@ static const char *family_ffn(const alloy_family *family, const alloy_source *so
 static alloy_status list_kind(alloy_config_reader *reader, alloy_source *source, const char *key,
                               const alloy_json_string_view *value, family_rule *rule, struct list *list)
 {
+    int count;
     int64_t *layers = &source->config.num_hidden_layers;
     if (alloy_source_has(source, key)) {
-        alloy_status status = read_list(reader, value, &alloy_config_fields[alloy_source_row(key)], list);
+        alloy_status status = read_list(reader, value, &alloy_config_fields(&count)[alloy_source_row(key)], list);
         if (status)
             return status;
         if (*layers == 0)
@@ -209,7 +210,6 @@ alloy_status alloy_list_layers(alloy_config_reader *reader, alloy_source *source
 /* A view made for a depth. */
 struct view {
     const struct override *module; /* the module's part of it, or NULL */
-    bool defaults;                 /* the module's own defaults were set */
     const alloy_config *config;
     struct view *next;
 };
@@ -231,7 +231,6 @@ struct module {
     const char *name;
     struct override *override; /* or NULL */
     const alloy_config *view;  /* where the depth says nothing; NULL until it is needed */
-    bool defaults;             /* has some of its own */
 };
 
 struct building {
@@ -369,8 +368,6 @@ static const alloy_config *make_view(struct building *b, const struct module *mo
     alloy_status status = lay(b->reader, &view, module ? module->override : NULL);
     if (!status)
         status = lay(b->reader, &view, depth);
-    if (!status && module && module->defaults)
-        b->reader->family->module_defaults(&view, module->name);
     if (!status)
         status = alloy_source_resolve(b->reader, &view);
     struct alloy_config *kept = status ? NULL : alloy_arena_take(b->reader->arena, 1, sizeof *kept);
@@ -381,13 +378,13 @@ static const alloy_config *make_view(struct building *b, const struct module *mo
 static const alloy_config *view_at_depth(struct building *b, const struct module *module, struct override *depth)
 {
     for (const struct view *view = depth->views; view; view = view->next)
-        if (view->module == module->override && view->defaults == module->defaults)
+        if (view->module == module->override)
             return view->config;
     struct view *view = alloy_arena_take(b->reader->arena, 1, sizeof *view);
     const alloy_config *config = view ? make_view(b, module, depth) : NULL;
     if (!config)
         return NULL;
-    *view = (struct view){module->override, module->defaults, config, depth->views};
+    *view = (struct view){module->override, config, depth->views};
     depth->views = view;
     return config;
 }
@@ -397,7 +394,7 @@ static const alloy_config *view_of(struct building *b, struct module *module, in
     if (b->depths[layer].override)
         return view_at_depth(b, module, b->depths[layer].override->same);
     if (!module->view)
-        module->view = module->override || module->defaults ? make_view(b, module, NULL) : b->plain;
+        module->view = module->override ? make_view(b, module, NULL) : b->plain;
     return module->view;
 }
 
@@ -405,15 +402,12 @@ static const alloy_config *view_of(struct building *b, struct module *module, in
 
 static alloy_status name_modules(struct building *b)
 {
-    const alloy_family *family = b->reader->family;
     for (int64_t i = 0; i < b->reader->names.count; i++) {
         size_t size;
         const char *name = alloy_name_table_get(&b->reader->names, i, &size);
         b->modules[i].name = alloy_arena_copy(b->reader->arena, name, size);
         if (!b->modules[i].name)
             return ALLOY_NOMEM;
-        alloy_source trial = *b->source;
-        b->modules[i].defaults = family->module_defaults && family->module_defaults(&trial, b->modules[i].name);
     }
     return ALLOY_OK;
 }

@@ -50,14 +50,15 @@ static void warn_of_ignored(const alloy_config_reader *reader)
 }
 
 /* Families have attention in some layer, so their heads must have a size. */
-static alloy_status require_head_dim(const alloy_config_reader *reader, const struct alloy_config *c)
+static alloy_status require_head_dim(const alloy_config_reader *reader, const alloy_source *source)
 {
-    if (!reader->family->fields || c->head_dim > 0)
+    int64_t heads = alloy_source_integer(source, "num_attention_heads"), hidden = source->config.hidden_size;
+    if (!reader->family->fields || alloy_source_has(source, "head_dim") || hidden % heads == 0)
         return ALLOY_OK;
     return alloy_reader_fail(
         reader, ALLOY_RANGE,
         "hidden_size is %lld, expected a multiple of num_attention_heads, %lld, where head_dim is absent",
-        (long long)c->hidden_size, (long long)c->num_attention_heads);
+        (long long)hidden, (long long)heads);
 }
 
 static alloy_status require_vocabulary(const alloy_config_reader *reader, const alloy_source *source)
@@ -88,9 +89,9 @@ static alloy_status read_all(alloy_config_reader *reader, alloy_source *source)
     if (!status)
         status = alloy_source_resolve(reader, source);
     if (!status)
-        status = require_head_dim(reader, &source->config);
+        status = require_head_dim(reader, source);
     if (!status && family->check)
-        status = family->check(reader, &source->config);
+        status = family->check(reader, source);
     if (!status)
         status = alloy_list_layers(reader, source);
     if (!status)

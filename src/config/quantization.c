@@ -26,9 +26,7 @@ static const char *const scale_formats[] = {"float", "ue8m0", NULL};
 static const char *const expert_dtypes[] = {"fp4", "fp8", NULL};
 
 #define WORD(name, words)                                                                                              \
-    {                                                                                                                  \
-#name, ALLOY_FIELD_STRING, ALLOY_FIELD_NULLABLE, offsetof(struct quantization, name), 0, 0, words              \
-    }
+    ALLOY_ROW(#name, STRING, ALLOY_FIELD_NULLABLE, offsetof(struct quantization, name), 0, 0, words)
 
 static const alloy_field fields[] = {
     WORD(quant_method, methods),
@@ -36,8 +34,8 @@ static const alloy_field fields[] = {
     WORD(activation_scheme, schemes),
     WORD(scale_fmt, scale_formats),
     WORD(expert_dtype, expert_dtypes),
-    {"weight_block_size", ALLOY_FIELD_INTEGERS, ALLOY_FIELD_ORDERED, offsetof(struct quantization, weight_block_size),
-     1, MOST_TILE, NULL},
+    ALLOY_ROW("weight_block_size", INTEGERS, ALLOY_FIELD_ORDERED, offsetof(struct quantization, weight_block_size), 1,
+              MOST_TILE, NULL),
 };
 
 enum { FIELDS = sizeof fields / sizeof *fields };

@@ -7,8 +7,11 @@
 #include "base/status.h"
 #include "config/source.h"
 
-/* Other spellings of a field. */
-static const char *const aliases[][2] = {{"num_local_experts", "num_experts"}, {"n_routed_experts", "num_experts"}};
+/* Other names of a field, for families that do not have the name itself. */
+static const char *const aliases[][2] = {{"num_local_experts", "num_experts"},
+                                         {"num_local_experts", "n_routed_experts"},
+                                         {"n_routed_experts", "num_experts"},
+                                         {"num_experts", "n_routed_experts"}};
 
 /* Told by the family, or made anew when a config is saved. */
 static const char *const silent[] = {"model_type", "architectures"};
@@ -72,12 +75,16 @@ alloy_status alloy_reader_fail(const alloy_config_reader *reader, alloy_status s
 
 void alloy_reader_use(alloy_config_reader *reader, const alloy_family *family)
 {
+    int count;
+    const alloy_field *fields = alloy_config_fields(&count);
     reader->family = family;
-    for (int i = 0; i < alloy_config_field_count; i++) {
-        const alloy_field *field = &alloy_config_fields[i];
+    for (int i = 0; i < count; i++) {
+        const alloy_field *field = &fields[i];
         bool has = (field->flags & ALLOY_FIELD_COMMON) || (!family->fields && !(field->flags & ALLOY_FIELD_RULE));
         for (const char *const *key = family->fields; !has && key && *key; key++)
             has = strcmp(*key, field->key) == 0;
+        for (const alloy_default *d = family->defaults; !has && d && d->key; d++)
+            has = strcmp(d->key, field->key) == 0;
         reader->has[i] = has;
     }
 }
@@ -141,7 +148,9 @@ static bool read_fixed(alloy_json *json, const alloy_json_string_view *key)
 
 static void read_field(alloy_config_reader *reader, alloy_source *source, int row, bool layer)
 {
-    const alloy_field *field = &alloy_config_fields[row];
+    int count;
+    const alloy_field *field = &alloy_config_fields(&count)[row];
+    uint8_t *state = &source->config.state[row];
     alloy_json *json = &reader->json;
     if (layer && (field->flags & ALLOY_FIELD_MODEL)) {
         alloy_json_skip(json);
@@ -149,29 +158,35 @@ static void read_field(alloy_config_reader *reader, alloy_source *source, int ro
                         field->key);
         return;
     }
-    if (source->state[row] == ALLOY_FIELD_ABSENT) {
-        source->state[row] = (uint8_t)alloy_field_read(json, reader->arena, field, source);
-        return;
-    }
-    int64_t before = source->config.num_experts; /* the only field with aliases */
-    source->state[row] = (uint8_t)alloy_field_read(json, reader->arena, field, source);
-    if (source->config.num_experts != before)
+    bool twice = *state != ALLOY_FIELD_ABSENT; /* by an alias: integers alone have any */
+    const int64_t *member = (const int64_t *)((const char *)source + field->offset);
+    int64_t before = twice ? *member : 0;
+    *state = (uint8_t)alloy_field_read(json, reader->arena, field, source);
+    if (twice && *member != before)
         alloy_json_fail(json, ALLOY_FORMAT, "%s is given twice, by two of its names: %lld and %lld", field->key,
-                        (long long)before, (long long)source->config.num_experts);
+                        (long long)before, (long long)*member);
+}
+
+/* The row of a key, or of a field that it is another name of; -1: none that `has` (NULL: all do). */
+static int row_named(const alloy_json_string_view *key, const bool *has)
+{
+    int count;
+    const alloy_field *fields = alloy_config_fields(&count);
+    int row = alloy_field_find(fields, count, key);
+    for (size_t i = 0; i < sizeof aliases / sizeof *aliases && (row < 0 || (has && !has[row])); i++)
+        if (alloy_json_key_is(key, aliases[i][0]))
+            row = alloy_source_row(aliases[i][1]);
+    return row >= 0 && has && !has[row] ? -1 : row;
 }
 
 int alloy_source_row_named(const alloy_json_string_view *key)
 {
-    for (size_t i = 0; i < sizeof aliases / sizeof *aliases; i++)
-        if (alloy_json_key_is(key, aliases[i][0]))
-            return alloy_source_row(aliases[i][1]);
-    return alloy_field_find(alloy_config_fields, alloy_config_field_count, key);
+    return row_named(key, NULL);
 }
 
 static int row_of(const alloy_config_reader *reader, const alloy_json_string_view *key)
 {
-    int row = alloy_source_row_named(key);
-    return row >= 0 && reader->has[row] ? row : -1;
+    return row_named(key, reader->has);
 }
 
 /* ---- Objects ----------------------------------------------------------------------------------------------------- */

@@ -14,10 +14,7 @@
 enum { MOST_BETA = 1000000 };
 
 #define AT(member) offsetof(struct settings, member)
-#define NUMBER(name)                                                                                                   \
-    {                                                                                                                  \
-#name, ALLOY_FIELD_NUMBER, ALLOY_FIELD_NULLABLE | ALLOY_FIELD_ABOVE, AT(rope.name), 0, 1e9, NULL               \
-    }
+#define NUMBER(name) ALLOY_ROW(#name, NUMBER, ALLOY_FIELD_NULLABLE | ALLOY_FIELD_ABOVE, AT(rope.name), 0, 1e9, NULL)
 
 /* One object of settings. */
 struct settings {
@@ -48,26 +45,26 @@ enum row {
 };
 
 static const alloy_field fields[ROWS] = {
-    [ROPE_TYPE] = {"rope_type", ALLOY_FIELD_STRING, ALLOY_FIELD_NULLABLE, AT(kind), 0, 0, NULL},
-    [TYPE] = {"type", ALLOY_FIELD_STRING, ALLOY_FIELD_NULLABLE, AT(old_kind), 0, 0, NULL},
-    [THETA] = {"rope_theta", ALLOY_FIELD_NUMBER, ALLOY_FIELD_ABOVE, AT(rope.theta), 0, 1e300, NULL},
-    [PARTIAL] = {"partial_rotary_factor", ALLOY_FIELD_NUMBER, ALLOY_FIELD_NULLABLE | ALLOY_FIELD_ABOVE,
-                 AT(rope.partial_rotary_factor), 0, 1, NULL},
+    [ROPE_TYPE] = ALLOY_ROW("rope_type", STRING, ALLOY_FIELD_NULLABLE, AT(kind), 0, 0, NULL),
+    [TYPE] = ALLOY_ROW("type", STRING, ALLOY_FIELD_NULLABLE, AT(old_kind), 0, 0, NULL),
+    [THETA] = ALLOY_ROW("rope_theta", NUMBER, ALLOY_FIELD_ABOVE, AT(rope.theta), 0, 1e300, NULL),
+    [PARTIAL] = ALLOY_ROW("partial_rotary_factor", NUMBER, ALLOY_FIELD_NULLABLE | ALLOY_FIELD_ABOVE,
+                          AT(rope.partial_rotary_factor), 0, 1, NULL),
     [FACTOR] = NUMBER(factor),
-    [ORIGINAL] = {"original_max_position_embeddings", ALLOY_FIELD_INTEGER, ALLOY_FIELD_NULLABLE,
-                  AT(rope.original_max_position_embeddings), 1, 1099511627776.0, NULL},
+    [ORIGINAL] = ALLOY_ROW("original_max_position_embeddings", INTEGER, ALLOY_FIELD_NULLABLE,
+                           AT(rope.original_max_position_embeddings), 1, 1099511627776.0, NULL),
     [ATTENTION] = NUMBER(attention_factor),
-    [MSCALE] = {"mscale", ALLOY_FIELD_NUMBER, ALLOY_FIELD_NULLABLE, AT(rope.mscale), 0, 1e6, NULL},
-    [MSCALE_ALL] = {"mscale_all_dim", ALLOY_FIELD_NUMBER, ALLOY_FIELD_NULLABLE, AT(rope.mscale_all_dim), 0, 1e6, NULL},
-    [FAST] = {"beta_fast", ALLOY_FIELD_NUMBER, ALLOY_FIELD_NULLABLE | ALLOY_FIELD_ABOVE, AT(rope.beta_fast), 0,
-              MOST_BETA, NULL},
-    [SLOW] = {"beta_slow", ALLOY_FIELD_NUMBER, ALLOY_FIELD_NULLABLE | ALLOY_FIELD_ABOVE, AT(rope.beta_slow), 0,
-              MOST_BETA, NULL},
-    [TRUNCATE] = {"truncate", ALLOY_FIELD_BOOL, ALLOY_FIELD_NULLABLE, AT(rope.truncate), 0, 0, NULL},
+    [MSCALE] = ALLOY_ROW("mscale", NUMBER, ALLOY_FIELD_NULLABLE, AT(rope.mscale), 0, 1e6, NULL),
+    [MSCALE_ALL] = ALLOY_ROW("mscale_all_dim", NUMBER, ALLOY_FIELD_NULLABLE, AT(rope.mscale_all_dim), 0, 1e6, NULL),
+    [FAST] = ALLOY_ROW("beta_fast", NUMBER, ALLOY_FIELD_NULLABLE | ALLOY_FIELD_ABOVE, AT(rope.beta_fast), 0, MOST_BETA,
+                       NULL),
+    [SLOW] = ALLOY_ROW("beta_slow", NUMBER, ALLOY_FIELD_NULLABLE | ALLOY_FIELD_ABOVE, AT(rope.beta_slow), 0, MOST_BETA,
+                       NULL),
+    [TRUNCATE] = ALLOY_ROW("truncate", BOOL, ALLOY_FIELD_NULLABLE, AT(rope.truncate), 0, 0, NULL),
     [LOW] = NUMBER(low_freq_factor),
     [HIGH] = NUMBER(high_freq_factor),
-    [MAIN] = {"main", ALLOY_FIELD_VALUE, ALLOY_FIELD_NULLABLE, AT(main), 0, 0, NULL},
-    [COMPRESS] = {"compress", ALLOY_FIELD_VALUE, ALLOY_FIELD_NULLABLE, AT(compress), 0, 0, NULL},
+    [MAIN] = ALLOY_ROW("main", VALUE, ALLOY_FIELD_NULLABLE, AT(main), 0, 0, NULL),
+    [COMPRESS] = ALLOY_ROW("compress", VALUE, ALLOY_FIELD_NULLABLE, AT(compress), 0, 0, NULL),
 };
 
 _Static_assert(ROWS <= sizeof((struct settings *)0)->state, "a state for every row");

@@ -17,11 +17,11 @@
 #ifndef ALLOY_CONFIG_SOURCE_H
 #define ALLOY_CONFIG_SOURCE_H
 
-#include "alloy/extend.h"
 #include "base/name_table.h"
+#include "config/config.h"
 #include "config/fields.h"
 
-enum { ALLOY_FIELD_LIMIT = 96, ALLOY_MOST_LAYERS = 100000 };
+enum { ALLOY_MOST_LAYERS = 100000 };
 
 /* A field that the table does not know, or that the family does not have. */
 typedef struct alloy_other_field {
@@ -51,12 +51,19 @@ typedef struct alloy_source {
     alloy_integers mlp_only_layers;
     alloy_integers compress_ratios; /* of each layer */
     int64_t num_hash_layers;
-    uint8_t state[ALLOY_FIELD_LIMIT]; /* alloy_field_state of each row of the table */
 } alloy_source;
 
-/* The table. Its order is that of saved configs: grouped by module. */
-extern const alloy_field alloy_config_fields[];
-extern const int alloy_config_field_count;
+/* The table: fields of the whole model and rules of families, then those that modules declare, each key once. Offsets
+ * are from the beginning of an alloy_source. Its order is that of saved configs: grouped by module. It only grows. */
+const alloy_field *alloy_config_fields(int *count);
+
+/* A default of a family. */
+typedef struct alloy_default {
+    const char *key;
+    double value;     /* INTEGER, NUMBER, BOOL */
+    const char *word; /* STRING */
+    int64_t id;       /* TOKENS: the one */
+} alloy_default;
 
 typedef struct alloy_family alloy_family;
 
@@ -66,18 +73,19 @@ typedef struct alloy_config_reader {
     alloy_arena *arena; /* of the config */
     struct alloy_config_root *root;
     const alloy_family *family;
-    bool has[ALLOY_FIELD_LIMIT]; /* the family has this row of the table */
-    alloy_text ignored;          /* keys that are ignored with a warning, as one text */
-    alloy_name_table names;      /* of mixers and FFNs */
-    int64_t *mixers, *ffns;      /* [num_hidden_layers] numbers in `names` */
+    bool has[ALLOY_MOST_CONFIG_FIELDS]; /* the family has this row of the table */
+    alloy_text ignored;                 /* keys that are ignored with a warning, as one text */
+    alloy_name_table names;             /* of mixers and FFNs */
+    int64_t *mixers, *ffns;             /* [num_hidden_layers] numbers in `names` */
 } alloy_config_reader;
 
 /* A family's config as Alloy's. */
 struct alloy_family {
     const char *model_type;
-    bool wraps;                   /* the fields may stand in text_config */
-    const char *const *fields;    /* keys that it has beyond the common ones, ends with NULL; or NULL: all of Alloy's */
-    const alloy_source *defaults; /* of fields that are absent; what is zero here has none */
+    bool wraps; /* the fields may stand in text_config */
+    /* keys that it has beyond the common ones and those of `defaults`, ends with NULL; or NULL: all of Alloy's */
+    const char *const *fields;
+    const alloy_default *defaults; /* of fields that are absent, ends with {0} */
 
     bool flat_rope_is_compressed; /* rope settings that are not divided are "compress", and "main" is the default */
     bool cuts_lists;              /* lists of the layers may be longer than there are layers */
@@ -86,7 +94,7 @@ struct alloy_family {
     alloy_status (*translate)(alloy_config_reader *reader, alloy_source *source);
 
     /* Is what was resolved sound? May be NULL. */
-    alloy_status (*check)(const alloy_config_reader *reader, const alloy_config *config);
+    alloy_status (*check)(const alloy_config_reader *reader, const alloy_source *source);
 
     /* Names of mixers, as pairs: one that layer_types may hold, and what Alloy calls it. Ends with NULL. */
     const char *const *mixers;
@@ -98,9 +106,6 @@ struct alloy_family {
     const char *mixer, *sliding_mixer, *ffn;
     const char *(*mixer_at)(const alloy_source *source, int64_t layer);
     const char *(*ffn_at)(const alloy_source *source, int64_t layer);
-
-    /* Sets defaults that depend on the module that reads them; true when it changed something. May be NULL. */
-    bool (*module_defaults)(alloy_source *source, const char *module);
 };
 
 /* FORMAT where there is no such family: the known ones and the nearest. */
@@ -129,8 +134,14 @@ void alloy_source_mark(alloy_source *source, const char *key, alloy_field_state 
 /* Zero, and absent. */
 void alloy_source_clear(alloy_source *source, const char *key);
 
-/* Copies what `defaults` has and `source` lacks, and marks it so. */
-void alloy_source_defaults(alloy_source *source, const alloy_source *defaults, alloy_field_state state);
+/* Sets what `defaults` has and `source` lacks, under this name or the field's `other`, and marks it so. */
+void alloy_source_defaults(alloy_source *source, const alloy_default *defaults, alloy_field_state state);
+
+/* The value of a field that is an integer. */
+int64_t alloy_source_integer(const alloy_source *source, const char *key);
+
+/* What the family fixes, or makes of other fields, whatever the file says: INTEGER, NUMBER or BOOL. */
+void alloy_source_set(alloy_source *source, const char *key, double value);
 
 /* Copies what `upper`, an override, has. */
 void alloy_source_lay(alloy_source *source, const alloy_source *upper);

@@ -72,11 +72,12 @@ static alloy_status copy_value(alloy_json_writer *writer, const alloy_json_strin
 
 static alloy_status write_given(alloy_json_writer *writer, const alloy_source *source, int row)
 {
-    const alloy_field *field = &alloy_config_fields[row];
-    if (source->state[row] == ALLOY_FIELD_ABSENT)
+    int count;
+    const alloy_field *field = &alloy_config_fields(&count)[row];
+    if (source->config.state[row] == ALLOY_FIELD_ABSENT)
         return ALLOY_OK;
     alloy_json_write_key(writer, field->key);
-    if (source->state[row] == ALLOY_FIELD_NULL)
+    if (source->config.state[row] == ALLOY_FIELD_NULL)
         alloy_json_write_null(writer);
     else if (field->type == ALLOY_FIELD_VALUE)
         return copy_value(writer, (const alloy_json_string_view *)((const char *)source + field->offset));
@@ -140,9 +141,8 @@ static void write_ropes(alloy_json_writer *writer, const alloy_source *source)
 /* Was a field of another name, compress_rates, what set this one? */
 static bool is_compress_rate(const alloy_source *source, const alloy_field *field)
 {
-    const void *member = (const char *)source + field->offset;
-    return (member == &source->config.compress_rate_csa || member == &source->config.compress_rate_hca) &&
-           *(const int64_t *)member != 0;
+    return strncmp(field->key, "compress_rate_", strlen("compress_rate_")) == 0 &&
+           *(const int64_t *)((const char *)source + field->offset) != 0;
 }
 
 static void write_modules(alloy_json_writer *writer, const alloy_config *config, bool ffns)
@@ -157,8 +157,9 @@ static void write_modules(alloy_json_writer *writer, const alloy_config *config,
 
 static alloy_status write_translated(alloy_json_writer *writer, const alloy_source *source, int row)
 {
-    const alloy_field *field = &alloy_config_fields[row];
-    bool has = source->state[row] == ALLOY_FIELD_GIVEN || source->state[row] == ALLOY_FIELD_DEFAULT;
+    int count;
+    const alloy_field *field = &alloy_config_fields(&count)[row];
+    bool has = source->config.state[row] == ALLOY_FIELD_GIVEN || source->config.state[row] == ALLOY_FIELD_DEFAULT;
     bool ffns = strcmp(field->key, "ffn_types") == 0;
     if (ffns || strcmp(field->key, "layer_types") == 0) {
         alloy_json_write_key(writer, field->key);
@@ -174,7 +175,7 @@ static alloy_status write_translated(alloy_json_writer *writer, const alloy_sour
                is_compress_rate(source, field)) {
         alloy_json_write_key(writer, field->key);
         alloy_field_write(writer, field, source);
-    } else if (source->state[row] == ALLOY_FIELD_NULL) {
+    } else if (source->config.state[row] == ALLOY_FIELD_NULL) {
         alloy_json_write_key(writer, field->key);
         alloy_json_write_null(writer);
     }
@@ -205,6 +206,8 @@ alloy_status alloy_config_to_json(const alloy_config *config, alloy_text *out)
         return alloy_fail(ALLOY_ARG, "only a whole config can be saved, not a layer's view of it or its first layers");
     alloy_status status = ALLOY_OK;
     alloy_json_writer writer;
+    int count;
+    alloy_config_fields(&count);
     alloy_json_writer_open(&writer, out, INDENT);
     alloy_json_write_object(&writer);
     alloy_json_write_key(&writer, "architectures");
@@ -213,7 +216,7 @@ alloy_status alloy_config_to_json(const alloy_config *config, alloy_text *out)
     alloy_json_write_array_end(&writer);
     alloy_json_write_key(&writer, "model_type");
     alloy_json_write_string(&writer, "alloy", strlen("alloy"));
-    for (int row = 0; row < alloy_config_field_count && !status; row++) {
+    for (int row = 0; row < count && !status; row++) {
         bool translated = root->family->fields;
         status = (translated ? write_translated : write_given)(&writer, &root->source, row);
     }

@@ -69,8 +69,9 @@ static alloy_tensor *sum(struct stream *s, alloy_tensor *h, alloy_tensor *carry,
 {
     if (s->streams > 1)
         alloy_pass_at(s->p, alloy_site_at(ALLOY_SITE_RESIDUAL, s->output.site.layer, s->output.site.module));
-    alloy_tensor *joined = s->residual->after ? s->residual->after(s->p, &s->m->config, s->output.residual, h, carry, y)
-                                              : alloy_add(s->p, h, y);
+    alloy_tensor *joined = s->residual->after
+                               ? s->residual->after(s->p, s->m->residual_shape, s->output.residual, h, carry, y)
+                               : alloy_add(s->p, h, y);
     if (joined)
         alloy_pass_between(s->p, alloy_tensor_size(h) + alloy_tensor_size(y),
                            last && s->streams == 1 ? 0 : alloy_tensor_size(joined));
@@ -109,7 +110,7 @@ static void read_stream(struct stream *s, const struct place *at)
     s->output.residual = at->slot->weights;
     s->output.carry = NULL;
     come_to(s, at, around);
-    s->x = r->before ? r->before(p, &s->m->config, at->slot->weights, s->h, &s->output.carry) : s->h;
+    s->x = r->before ? r->before(p, s->m->residual_shape, at->slot->weights, s->h, &s->output.carry) : s->h;
     if (s->x)
         alloy_pass_between(p, joined && s->streams == 1 ? 0 : alloy_tensor_size(s->h), alloy_tensor_size(s->x));
 }
@@ -126,11 +127,11 @@ static void run_module(struct stream *s, const struct place *at, alloy_slot_kind
     if (!s->x)
         return;
     if (mixes && p->residency && ffn->foresee)
-        ffn->foresee(p, layer->ffn_config, alloy_module_slot(layer, ALLOY_SLOT_FFN)->weights);
+        ffn->foresee(p, layer->ffn_shape, alloy_module_slot(layer, ALLOY_SLOT_FFN)->weights);
     if (mixes)
-        s->x = layer->mixer->forward(p, layer->mixer_config, at->slot->weights, at->state, s->given);
+        s->x = layer->mixer->forward(p, layer->mixer_shape, at->slot->weights, at->state, s->given);
     else
-        s->x = ffn->forward(p, layer->ffn_config, at->slot->weights, s->given);
+        s->x = ffn->forward(p, layer->ffn_shape, at->slot->weights, s->given);
     if (s->x)
         alloy_pass_between(p, alloy_tensor_size(s->given), alloy_tensor_size(s->x));
 }
@@ -198,7 +199,7 @@ static void embed(struct stream *s)
     alloy_pass_at(s->p, alloy_site_at(ALLOY_SITE_EMBEDDING, -1, ""));
     alloy_tensor *x = alloy_embedding(s->p, s->m->embedding), *h = x;
     if (s->residual->begin)
-        h = s->residual->begin(s->p, &s->m->config, x);
+        h = s->residual->begin(s->p, s->m->residual_shape, x);
     if (h)
         alloy_pass_between(s->p, 0, alloy_tensor_size(h));
     keep(s, h, mark);
@@ -222,7 +223,7 @@ static alloy_tensor *collapsed(struct stream *s, alloy_tensor *h)
         return h;
     if (s->streams > 1)
         alloy_pass_at(s->p, alloy_site_at(ALLOY_SITE_RESIDUAL, -1, ""));
-    alloy_tensor *x = s->residual->end(s->p, &s->m->config, s->m->ends[ALLOY_END_RESIDUAL].weights, h);
+    alloy_tensor *x = s->residual->end(s->p, s->m->residual_shape, s->m->ends[ALLOY_END_RESIDUAL].weights, h);
     if (x && s->streams > 1)
         alloy_pass_between(s->p, alloy_tensor_size(h), alloy_tensor_size(x));
     return x;
@@ -249,7 +250,7 @@ static void head(struct stream *s, const alloy_decode *d)
 void alloy_decoder_forward(alloy_pass *p, const alloy_model *m, const alloy_decode *d)
 {
     struct stream s = {
-        .p = p, .m = m, .residual = m->residual, .streams = alloy_residual_streams(m->residual, &m->config)};
+        .p = p, .m = m, .residual = m->residual, .streams = alloy_residual_streams(m->residual, m->residual_shape)};
     alloy_arena_mark beginning = alloy_arena_here(p->arena);
     if (!take_lasting(&s, d))
         return;

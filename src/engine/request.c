@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "alloy/extend.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "config/config.h"
 
 enum { MOST_LOGPROBS = 1000 };
 

@@ -12,8 +12,33 @@
 
 enum { MOST_HEADS = 65536, MOST_WIDTH = 1 << 20 };
 
-alloy_status alloy_dsv4_attention_check(const alloy_config *c)
+#define FIELD(name, type, ...) ALLOY_FIELD(struct alloy_dsv4_attention, name, type, __VA_ARGS__)
+const alloy_field alloy_dsv4_attention_fields[] = {
+    FIELD(num_attention_heads, INTEGER, .fallback = 16),
+    FIELD(head_dim, INTEGER),
+    FIELD(sliding_window, INTEGER),
+    FIELD(q_lora_rank, INTEGER, .least = 1, .most = MOST_WIDTH),
+    FIELD(qk_rope_head_dim, INTEGER, .flags = ALLOY_FIELD_NULLABLE, .least = 1, .most = MOST_HEADS),
+    FIELD(o_groups, INTEGER, .least = 1, .most = MOST_HEADS),
+    FIELD(o_lora_rank, INTEGER, .least = 1, .most = MOST_HEADS),
+    FIELD(index_n_heads, INTEGER, .least = 1, .most = MOST_HEADS),
+    FIELD(index_head_dim, INTEGER, .least = 1, .most = MOST_HEADS),
+    FIELD(index_topk, INTEGER, .least = 1, .most = 1099511627776.0 /* 2^40 */),
+    FIELD(compress_rate_csa, INTEGER, .flags = ALLOY_FIELD_NULLABLE, .least = 1, .most = MOST_WIDTH),
+    FIELD(compress_rate_hca, INTEGER, .flags = ALLOY_FIELD_NULLABLE, .least = 1, .most = MOST_WIDTH),
+    FIELD(hidden_size, INTEGER),
+    FIELD(rms_norm_eps, NUMBER),
+    FIELD(rope_parameters, ROPE),
+    FIELD(compress, ROPE),
+    {0},
+};
+#undef FIELD
+
+alloy_status alloy_dsv4_attention_check(void *shape)
 {
+    struct alloy_dsv4_attention *c = shape;
+    if (c->head_dim == 0 && c->num_attention_heads > 0 && c->hidden_size % c->num_attention_heads == 0)
+        c->head_dim = c->hidden_size / c->num_attention_heads;
     alloy_status status = alloy_config_require("num_attention_heads", c->num_attention_heads, 1, MOST_HEADS);
     if (!status)
         status = alloy_config_require("head_dim", c->head_dim, 2, MOST_HEADS);
@@ -35,8 +60,9 @@ alloy_status alloy_dsv4_attention_check(const alloy_config *c)
     return ALLOY_OK;
 }
 
-void alloy_dsv4_attention_params(alloy_params *p, const alloy_config *c)
+void alloy_dsv4_attention_params(alloy_params *p, const void *shape)
 {
+    const struct alloy_dsv4_attention *c = shape;
     int64_t hidden = c->hidden_size, heads = c->num_attention_heads * c->head_dim, groups = c->o_groups;
 #define AT(field) offsetof(struct alloy_dsv4_attention_weights, field)
     alloy_param_linear(p, "q_a_proj.weight", AT(q_a_proj), c->q_lora_rank, hidden);
@@ -50,16 +76,17 @@ void alloy_dsv4_attention_params(alloy_params *p, const alloy_config *c)
 #undef AT
 }
 
-void alloy_dsv4_attention_state(alloy_state_spec *s, const alloy_config *c)
+void alloy_dsv4_attention_state(alloy_state_spec *s, const void *shape)
 {
+    const struct alloy_dsv4_attention *c = shape;
     alloy_state_keep_rows(s, "window", c->head_dim, c->sliding_window);
 }
 
 const char *const alloy_dsv4_compressor_names[4] = {"compressor.kv_proj.weight", "compressor.gate_proj.weight",
                                                     "compressor.position_bias", "compressor.kv_norm.weight"};
 
-void alloy_dsv4_compressor_params(alloy_params *p, const alloy_config *c, const char *const names[4], size_t offset,
-                                  int64_t rate, int64_t row, int64_t width)
+void alloy_dsv4_compressor_params(alloy_params *p, const struct alloy_dsv4_attention *c, const char *const names[4],
+                                  size_t offset, int64_t rate, int64_t row, int64_t width)
 {
 #define AT(field) (offset + offsetof(struct alloy_dsv4_compressor_weights, field))
     alloy_param_linear(p, names[0], AT(kv_proj), row, c->hidden_size);
@@ -69,7 +96,7 @@ void alloy_dsv4_compressor_params(alloy_params *p, const alloy_config *c, const 
 #undef AT
 }
 
-alloy_state_part alloy_dsv4_compress(alloy_pass *p, const alloy_config *c,
+alloy_state_part alloy_dsv4_compress(alloy_pass *p, const struct alloy_dsv4_attention *c,
                                      const struct alloy_dsv4_compressor_weights *w, const alloy_state *s,
                                      const struct alloy_dsv4_compressor_parts *parts, alloy_tensor *x, int64_t rate,
                                      bool indexer)
@@ -77,19 +104,20 @@ alloy_state_part alloy_dsv4_compress(alloy_pass *p, const alloy_config *c,
     alloy_tensor *kv = alloy_linear(p, x, w->kv_proj, NULL), *gate = alloy_linear(p, x, w->gate_proj, NULL);
     alloy_tensor *entries = alloy_compress(p, kv, gate, w->position_bias, rate, s, parts->open, parts->overlap);
     entries = alloy_rms_norm(p, entries, w->kv_norm, c->rms_norm_eps, false);
-    entries = alloy_rotary_entries(p, entries, &c->rope_compress, c->qk_rope_head_dim, rate);
+    entries = alloy_rotary_entries(p, entries, &c->compress, c->qk_rope_head_dim, rate);
     return alloy_append_entries(p, s, parts->entries, entries, indexer);
 }
 
-alloy_tensor *alloy_dsv4_low_rank_queries(alloy_pass *p, const alloy_config *c,
+alloy_tensor *alloy_dsv4_low_rank_queries(alloy_pass *p, const struct alloy_dsv4_attention *c,
                                           const struct alloy_dsv4_attention_weights *w, alloy_tensor *x)
 {
     return alloy_rms_norm(p, alloy_linear(p, x, w->q_a_proj, NULL), w->q_a_norm, c->rms_norm_eps, false);
 }
 
-alloy_tensor *alloy_dsv4_attend(alloy_pass *p, const alloy_config *c, const struct alloy_dsv4_attention_weights *w,
-                                const alloy_state *s, alloy_tensor *x, alloy_tensor *low_rank, const alloy_rope *rope,
-                                const alloy_state_part *entries, const alloy_chosen *chosen)
+alloy_tensor *alloy_dsv4_attend(alloy_pass *p, const struct alloy_dsv4_attention *c,
+                                const struct alloy_dsv4_attention_weights *w, const alloy_state *s, alloy_tensor *x,
+                                alloy_tensor *low_rank, const alloy_rope *rope, const alloy_state_part *entries,
+                                const alloy_chosen *chosen)
 {
     int64_t heads = c->num_attention_heads, rotated = c->qk_rope_head_dim;
     alloy_tensor *q = alloy_heads(p, alloy_linear(p, low_rank, w->q_b_proj, NULL), heads);

@@ -23,30 +23,43 @@ struct alloy_dsv4_compressor_parts {
 /* Part 0 of the state of each of them. */
 enum { ALLOY_DSV4_WINDOW };
 
-alloy_status alloy_dsv4_attention_check(const alloy_config *c);
-void alloy_dsv4_attention_params(alloy_params *p, const alloy_config *c);
-void alloy_dsv4_attention_state(alloy_state_spec *s, const alloy_config *c);
+/* Of all three; each reads its own. */
+struct alloy_dsv4_attention {
+    int64_t hidden_size, num_attention_heads, head_dim, q_lora_rank, qk_rope_head_dim, o_groups, o_lora_rank,
+        sliding_window;
+    int64_t compress_rate_csa, compress_rate_hca; /* tokens an entry */
+    int64_t index_n_heads, index_head_dim, index_topk;
+    double rms_norm_eps;
+    alloy_rope rope_parameters, compress;
+};
+
+extern const alloy_field alloy_dsv4_attention_fields[];
+
+alloy_status alloy_dsv4_attention_check(void *shape);
+void alloy_dsv4_attention_params(alloy_params *p, const void *shape);
+void alloy_dsv4_attention_state(alloy_state_spec *s, const void *shape);
 
 /* The names of a layer's own compressor. */
 extern const char *const alloy_dsv4_compressor_names[4];
 
 /* names: of kv_proj.weight, gate_proj.weight, position_bias, kv_norm.weight; `row`: channels of the projections. */
-void alloy_dsv4_compressor_params(alloy_params *p, const alloy_config *c, const char *const names[4], size_t offset,
-                                  int64_t rate, int64_t row, int64_t width);
+void alloy_dsv4_compressor_params(alloy_params *p, const struct alloy_dsv4_attention *c, const char *const names[4],
+                                  size_t offset, int64_t rate, int64_t row, int64_t width);
 
 /* The entries closed so far, rotated by `rope`. `indexer`: they are the indexer's keys. */
-alloy_state_part alloy_dsv4_compress(alloy_pass *p, const alloy_config *c,
+alloy_state_part alloy_dsv4_compress(alloy_pass *p, const struct alloy_dsv4_attention *c,
                                      const struct alloy_dsv4_compressor_weights *w, const alloy_state *s,
                                      const struct alloy_dsv4_compressor_parts *parts, alloy_tensor *x, int64_t rate,
                                      bool indexer);
 
 /* The normed low-rank queries [n, q_lora_rank]. */
-alloy_tensor *alloy_dsv4_low_rank_queries(alloy_pass *p, const alloy_config *c,
+alloy_tensor *alloy_dsv4_low_rank_queries(alloy_pass *p, const struct alloy_dsv4_attention *c,
                                           const struct alloy_dsv4_attention_weights *w, alloy_tensor *x);
 
 /* The rest of the forward. entries, chosen: NULL where the layer has none. */
-alloy_tensor *alloy_dsv4_attend(alloy_pass *p, const alloy_config *c, const struct alloy_dsv4_attention_weights *w,
-                                const alloy_state *s, alloy_tensor *x, alloy_tensor *low_rank, const alloy_rope *rope,
-                                const alloy_state_part *entries, const alloy_chosen *chosen);
+alloy_tensor *alloy_dsv4_attend(alloy_pass *p, const struct alloy_dsv4_attention *c,
+                                const struct alloy_dsv4_attention_weights *w, const alloy_state *s, alloy_tensor *x,
+                                alloy_tensor *low_rank, const alloy_rope *rope, const alloy_state_part *entries,
+                                const alloy_chosen *chosen);
 
 #endif

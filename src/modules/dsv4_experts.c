@@ -7,11 +7,29 @@
 
 enum { MOST_EXPERTS = 65536, MOST_WIDTH = 1 << 20 };
 
-alloy_status alloy_dsv4_experts_check(const alloy_config *c)
+static const char *const scorings[] = {"softmax", "sigmoid", "sqrtsoftplus", NULL};
+
+#define FIELD(name, type, ...) ALLOY_FIELD(struct alloy_dsv4_experts, name, type, __VA_ARGS__)
+const alloy_field alloy_dsv4_experts_fields[] = {
+    FIELD(n_routed_experts, INTEGER, .most = MOST_EXPERTS, .other = "num_experts"),
+    FIELD(num_experts_per_tok, INTEGER),
+    FIELD(moe_intermediate_size, INTEGER),
+    FIELD(scoring_func, STRING, .words = scorings),
+    FIELD(routed_scaling_factor, NUMBER, .flags = ALLOY_FIELD_ABOVE, .most = 1e6, .fallback = 1),
+    FIELD(swiglu_limit, NUMBER, .most = 1e6),
+    FIELD(mlp_bias, BOOL),
+    FIELD(hidden_size, INTEGER),
+    FIELD(vocab_size, INTEGER),
+    {0},
+};
+#undef FIELD
+
+alloy_status alloy_dsv4_experts_check(void *shape)
 {
-    alloy_status status = alloy_config_require("num_experts", c->num_experts, 1, MOST_EXPERTS);
+    const struct alloy_dsv4_experts *c = shape;
+    alloy_status status = alloy_config_require("n_routed_experts", c->n_routed_experts, 1, MOST_EXPERTS);
     if (!status)
-        status = alloy_config_require("num_experts_per_tok", c->num_experts_per_tok, 1, c->num_experts);
+        status = alloy_config_require("num_experts_per_tok", c->num_experts_per_tok, 1, c->n_routed_experts);
     if (!status)
         status = alloy_config_require("moe_intermediate_size", c->moe_intermediate_size, 1, MOST_WIDTH);
     if (!status && !c->scoring_func)
@@ -20,12 +38,12 @@ alloy_status alloy_dsv4_experts_check(const alloy_config *c)
     return status;
 }
 
-void alloy_dsv4_experts_params(alloy_params *p, const alloy_config *c, size_t offset)
+void alloy_dsv4_experts_params(alloy_params *p, const struct alloy_dsv4_experts *c, size_t offset)
 {
     int64_t hidden = c->hidden_size, inner = c->moe_intermediate_size;
 #define AT(field) (offset + offsetof(struct alloy_dsv4_experts_weights, field))
-    alloy_param(p, "gate.weight", AT(gate), ALLOY_SHAPE(c->num_experts, hidden), ALLOY_INIT_NORMAL | ALLOY_ROUTES);
-    alloy_param_experts(p, "experts", AT(experts), c->num_experts, inner, hidden);
+    alloy_param(p, "gate.weight", AT(gate), ALLOY_SHAPE(c->n_routed_experts, hidden), ALLOY_INIT_NORMAL | ALLOY_ROUTES);
+    alloy_param_experts(p, "experts", AT(experts), c->n_routed_experts, inner, hidden);
     alloy_param_linear(p, "shared_experts.gate_proj.weight", AT(shared.gate), inner, hidden);
     alloy_param_linear(p, "shared_experts.up_proj.weight", AT(shared.up), inner, hidden);
     alloy_param_linear(p, "shared_experts.down_proj.weight", AT(shared.down), hidden, inner);
@@ -37,7 +55,7 @@ void alloy_dsv4_experts_params(alloy_params *p, const alloy_config *c, size_t of
 #undef AT
 }
 
-alloy_tensor *alloy_dsv4_experts_forward(alloy_pass *p, const alloy_config *c,
+alloy_tensor *alloy_dsv4_experts_forward(alloy_pass *p, const struct alloy_dsv4_experts *c,
                                          const struct alloy_dsv4_experts_weights *w, alloy_tensor *x,
                                          alloy_routes routes)
 {

@@ -7,13 +7,16 @@
 
 #include "alloy/extend.h"
 
-/* The residual of a config: what residual_mode names, if anything of that name is registered, else by use_mhc. */
-const alloy_residual *alloy_residual_of(const alloy_config *config);
+/* The fields that a registered module declares, to {0}, in the order of registration; false after the last. */
+bool alloy_registered_fields(int index, const alloy_field **out);
 
-int64_t alloy_residual_streams(const alloy_residual *residual, const alloy_config *config);
+int64_t alloy_residual_streams(const alloy_residual *residual, const void *shape);
+
+/* Is a residual of that name registered? */
+bool alloy_residual_is_known(const char *name);
 
 /* The slots of a layer, to ALLOY_SLOT_END. */
-const alloy_slot *alloy_slots_of(const alloy_residual *residual, const alloy_config *config, int64_t layer);
+const alloy_slot *alloy_slots_of(const alloy_residual *residual, const void *shape, int64_t layer);
 
 /* Is it a list that can run? ARG names the residual and the slot. */
 alloy_status alloy_slots_check(const alloy_residual *residual, const alloy_slot *slots);
@@ -21,10 +24,6 @@ alloy_status alloy_slots_check(const alloy_residual *residual, const alloy_slot 
 /* ALLOY_SLOT_MIXER or _FFN: the module that slot `at` belongs to. It is the next of its READ .. ADD, or where there is
  * none, the last before. */
 alloy_slot_kind alloy_slot_module(const alloy_slot *slots, int at);
-
-/* Looks up each layer's modules and asks them, and the residual, to check their fields: FORMAT for an unknown type,
- * RANGE for a bad field; the text names the layer. */
-alloy_status alloy_modules_check(const alloy_config *config);
 
 /* Parameters that one module declares, in the order of its calls. */
 typedef struct alloy_param_spec {

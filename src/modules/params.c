@@ -68,3 +68,14 @@ void alloy_params_new_layout(alloy_params *params, int layout)
 {
     params->new_layout = layout;
 }
+
+alloy_status alloy_config_require(const char *key, int64_t value, int64_t least, int64_t most)
+{
+    if (value >= least && value <= most)
+        return ALLOY_OK;
+    const char *missing = value == 0 && least > 0 ? " or missing" : "";
+    if (least == most)
+        return alloy_fail(ALLOY_RANGE, "%s is %lld%s, expected %lld", key, (long long)value, missing, (long long)least);
+    return alloy_fail(ALLOY_RANGE, "%s is %lld%s, expected an integer in %lld..%lld", key, (long long)value, missing,
+                      (long long)least, (long long)most);
+}

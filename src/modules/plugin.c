@@ -58,8 +58,6 @@ static alloy_status check_info(const char *path, const alloy_plugin_info *info)
     if (!status)
         status = check_size(path, "alloy_ffn", info->ffn_size, sizeof(alloy_ffn));
     if (!status)
-        status = check_size(path, "alloy_config", info->config_size, sizeof(struct alloy_config));
-    if (!status)
         status = check_size(path, "alloy_op", info->op_size, sizeof(alloy_op));
     if (!status)
         status = check_size(path, "alloy_residual", info->residual_size, sizeof(alloy_residual));

@@ -94,10 +94,37 @@ static const void *look_up(const struct registry *r, const char *name)
     return NULL;
 }
 
-static alloy_status add(struct registry *r, const void *row, bool complete)
+/* Tables of fields in the order of registration. */
+static const alloy_field *tables[3 * MOST_ROWS];
+static int table_count;
+
+static void add_built_in(void)
+{
+    for (int i = 0; mixers.rows[i]; i++)
+        tables[table_count++] = ((const alloy_mixer *)mixers.rows[i])->fields;
+    for (int i = 0; ffns.rows[i]; i++)
+        tables[table_count++] = ((const alloy_ffn *)ffns.rows[i])->fields;
+    for (int i = 0; residuals.rows[i]; i++)
+        tables[table_count++] = ((const alloy_residual *)residuals.rows[i])->fields;
+}
+
+bool alloy_registered_fields(int index, const alloy_field **out)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    static const alloy_field none = {0};
+    pthread_once(&once, add_built_in);
+    if (index >= table_count)
+        return false;
+    *out = tables[index] ? tables[index] : &none;
+    return true;
+}
+
+static alloy_status add(struct registry *r, const void *row, const alloy_field *fields, bool complete)
 {
     const char *name = name_of(row);
     alloy_status status = ALLOY_OK;
+    const alloy_field *built_in;
+    (void)alloy_registered_fields(0, &built_in); /* they come first */
     if (!name || !complete)
         return alloy_fail(ALLOY_ARG, "%s %s: %s", r->kind, name ? name : "(no name)", r->needs);
     pthread_mutex_lock(&lock);
@@ -110,6 +137,8 @@ static alloy_status add(struct registry *r, const void *row, bool complete)
         status = alloy_fail(ALLOY_LIMIT, "%s %s: at most %d %ss", r->kind, name, MOST_ROWS - 1, r->kind);
     else
         r->rows[count] = row;
+    if (!status)
+        tables[table_count++] = fields;
     pthread_mutex_unlock(&lock);
     return status;
 }
@@ -129,6 +158,11 @@ const alloy_residual *alloy_residual_at(int index)
     return row_at(&residuals, index);
 }
 
+bool alloy_residual_is_known(const char *name)
+{
+    return find(&residuals, name) != NULL;
+}
+
 const alloy_mixer *alloy_mixer_by_name(const char *name)
 {
     return look_up(&mixers, name);
@@ -146,57 +180,16 @@ const alloy_residual *alloy_residual_by_name(const char *name)
 
 alloy_status alloy_register_mixer(const alloy_mixer *m)
 {
-    return add(&mixers, m, m->attr_name && m->params && m->forward && m->weights_size > 0);
+    return add(&mixers, m, m->fields, m->attr_name && m->params && m->forward && m->weights_size > 0);
 }
 
 alloy_status alloy_register_ffn(const alloy_ffn *f)
 {
-    return add(&ffns, f, f->attr_name && f->params && f->forward && f->weights_size > 0);
+    return add(&ffns, f, f->fields, f->attr_name && f->params && f->forward && f->weights_size > 0);
 }
 
 alloy_status alloy_register_residual(const alloy_residual *r)
 {
     bool sizes = !r->params == !r->weights_size && !r->head_params == !r->head_weights_size;
-    return add(&residuals, r, sizes && (!r->streams || (r->begin && r->end && r->before && r->after)));
-}
-
-/* A config whose residual_mode is pre_norm may have use_mhc, which then decides. */
-const alloy_residual *alloy_residual_of(const alloy_config *config)
-{
-    const alloy_residual *named = config->residual_mode ? find(&residuals, config->residual_mode) : NULL;
-    if (named && named != &alloy_pre_norm)
-        return named;
-    return config->use_mhc ? &alloy_mhc : &alloy_pre_norm;
-}
-
-static alloy_status check_layer(const alloy_layer *layer)
-{
-    const alloy_mixer *mixer = alloy_mixer_by_name(layer->mixer);
-    const alloy_ffn *ffn = mixer ? alloy_ffn_by_name(layer->ffn) : NULL;
-    if (!ffn)
-        return alloy_last_status();
-    alloy_status status = mixer->check ? mixer->check(layer->mixer_config) : ALLOY_OK;
-    return status ? status : ffn->check ? ffn->check(layer->ffn_config) : ALLOY_OK;
-}
-
-alloy_status alloy_modules_check(const alloy_config *config)
-{
-    const alloy_residual *residual = alloy_residual_of(config);
-    if (config->residual_mode && !find(&residuals, config->residual_mode))
-        alloy_warn("residual_mode: no residual \"%s\" is known: %s is used",
-                   alloy_printable(config->residual_mode, strlen(config->residual_mode)), residual->name);
-    alloy_status status = residual->check ? residual->check(config) : ALLOY_OK;
-    if (status)
-        return status;
-    for (int64_t i = 0; i < config->num_hidden_layers; i++) {
-        status = check_layer(&config->layers[i]);
-        if (!status)
-            status = alloy_slots_check(residual, alloy_slots_of(residual, config, i));
-        if (status) {
-            char where[48];
-            snprintf(where, sizeof where, "layer %lld", (long long)i);
-            return alloy_fail_in(status, where);
-        }
-    }
-    return ALLOY_OK;
+    return add(&residuals, r, r->fields, sizes && (!r->streams || (r->begin && r->end && r->before && r->after)));
 }

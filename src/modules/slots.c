@@ -11,14 +11,14 @@ static const alloy_slot norms_before[] = {
     {ALLOY_SLOT_END, NULL},
 };
 
-int64_t alloy_residual_streams(const alloy_residual *residual, const alloy_config *config)
+int64_t alloy_residual_streams(const alloy_residual *residual, const void *shape)
 {
-    return residual->streams ? residual->streams(config) : 1;
+    return residual->streams ? residual->streams(shape) : 1;
 }
 
-const alloy_slot *alloy_slots_of(const alloy_residual *residual, const alloy_config *config, int64_t layer)
+const alloy_slot *alloy_slots_of(const alloy_residual *residual, const void *shape, int64_t layer)
 {
-    return residual->slots ? residual->slots(config, layer) : norms_before;
+    return residual->slots ? residual->slots(shape, layer) : norms_before;
 }
 
 #define A(kind) (1u << ALLOY_SLOT_##kind)

@@ -12,20 +12,33 @@ struct alloy_softmax_attention_weights {
     const alloy_weight *q_norm, *k_norm;                   /* NULL: none */
 };
 
+struct alloy_softmax_attention {
+    int64_t hidden_size, num_attention_heads, num_key_value_heads, head_dim;
+    bool attention_bias;        /* q, k, v projections */
+    bool attention_output_bias; /* o projection */
+    bool attn_output_gate;
+    int64_t sliding_window; /* tokens, the token itself included; 0: absent */
+    double rms_norm_eps;
+    bool rms_norm_unit_offset;
+    alloy_rope rope_parameters;
+};
+
+extern const alloy_field alloy_softmax_attention_fields[];
+
 /* Parameters: without norms of q and k, or with them and, where attn_output_gate says so, an output gate. */
-void alloy_softmax_attention_params(alloy_params *p, const alloy_config *c);
-void alloy_softmax_attention_params_with_norms(alloy_params *p, const alloy_config *c);
+void alloy_softmax_attention_params(alloy_params *p, const void *shape);
+void alloy_softmax_attention_params_with_norms(alloy_params *p, const void *shape);
 
 /* Over all positions. */
-alloy_status alloy_softmax_attention_check(const alloy_config *c);
-void alloy_softmax_attention_state(alloy_state_spec *s, const alloy_config *c);
-alloy_tensor *alloy_softmax_attention_forward(alloy_pass *p, const alloy_config *c, const void *weights,
+alloy_status alloy_softmax_attention_check(void *shape);
+void alloy_softmax_attention_state(alloy_state_spec *s, const void *shape);
+alloy_tensor *alloy_softmax_attention_forward(alloy_pass *p, const void *shape, const void *weights,
                                               const alloy_state *s, alloy_tensor *x);
 
 /* Over the last sliding_window positions. */
-alloy_status alloy_sliding_attention_check(const alloy_config *c);
-void alloy_sliding_attention_state(alloy_state_spec *s, const alloy_config *c);
-alloy_tensor *alloy_sliding_attention_forward(alloy_pass *p, const alloy_config *c, const void *weights,
+alloy_status alloy_sliding_attention_check(void *shape);
+void alloy_sliding_attention_state(alloy_state_spec *s, const void *shape);
+alloy_tensor *alloy_sliding_attention_forward(alloy_pass *p, const void *shape, const void *weights,
                                               const alloy_state *s, alloy_tensor *x);
 
 #endif

@@ -10,12 +10,27 @@ struct alloy_softmax_moe_weights {
     alloy_expert_weights experts;
 };
 
-alloy_status alloy_softmax_moe_check(const alloy_config *c);
+struct alloy_softmax_moe {
+    int64_t hidden_size, num_experts, num_experts_per_tok, moe_intermediate_size;
+    bool norm_topk_prob;
+    int64_t shared_expert_intermediate_size; /* of the modules that have one */
+};
+
+/* Rows of a table of fields. `divides`: are the chosen experts' weights divided by their sum where no field says? */
+#define ALLOY_SOFTMAX_MOE_FIELD(name, type, ...) ALLOY_FIELD(struct alloy_softmax_moe, name, type, __VA_ARGS__)
+#define ALLOY_SOFTMAX_MOE_FIELDS(divides)                                                                              \
+    ALLOY_SOFTMAX_MOE_FIELD(num_experts, INTEGER, .most = 65536, .other = "n_routed_experts"),                         \
+        ALLOY_SOFTMAX_MOE_FIELD(num_experts_per_tok, INTEGER, .least = 1, .most = 65536),                              \
+        ALLOY_SOFTMAX_MOE_FIELD(moe_intermediate_size, INTEGER, .least = 1, .most = 1 << 20),                          \
+        ALLOY_SOFTMAX_MOE_FIELD(norm_topk_prob, BOOL, .fallback = (divides)),                                          \
+        ALLOY_SOFTMAX_MOE_FIELD(hidden_size, INTEGER)
+
+alloy_status alloy_softmax_moe_check(void *shape);
 
 /* `offset`: of the weights in the module's struct. */
-void alloy_softmax_moe_params(alloy_params *p, const alloy_config *c, size_t offset);
+void alloy_softmax_moe_params(alloy_params *p, const struct alloy_softmax_moe *c, size_t offset);
 
-alloy_tensor *alloy_softmax_moe_forward(alloy_pass *p, const alloy_config *c, const struct alloy_softmax_moe_weights *w,
-                                        alloy_tensor *x);
+alloy_tensor *alloy_softmax_moe_forward(alloy_pass *p, const struct alloy_softmax_moe *c,
+                                        const struct alloy_softmax_moe_weights *w, alloy_tensor *x);
 
 #endif

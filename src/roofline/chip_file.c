@@ -12,21 +12,15 @@
 enum { MOST_BYTES = 1024 * 1024 };
 
 #define AT(member) offsetof(alloy_chip, member)
-#define TEXT(name)                                                                                                     \
-    {                                                                                                                  \
-#name, ALLOY_FIELD_STRING, 0, AT(name), 0, 0, NULL                                                             \
-    }
-#define NUMBER(key, member, least)                                                                                     \
-    {                                                                                                                  \
-        key, ALLOY_FIELD_NUMBER, 0, AT(member), least, ALLOY_CHIP_MOST, NULL                                           \
-    }
+#define TEXT(name) ALLOY_ROW(#name, STRING, 0, AT(name), 0, 0, NULL)
+#define NUMBER(key, member, least) ALLOY_ROW(key, NUMBER, 0, AT(member), least, ALLOY_CHIP_MOST, NULL)
 
 static const alloy_field fields[] = {
     TEXT(name),
     TEXT(vendor),
     TEXT(source),
     TEXT(notes),
-    {"fp32_is_vector", ALLOY_FIELD_BOOL, 0, AT(fp32_is_vector), 0, 0, NULL},
+    ALLOY_ROW("fp32_is_vector", BOOL, 0, AT(fp32_is_vector), 0, 0, NULL),
     NUMBER("memory_bandwidth", memory_bandwidth, 1),
     NUMBER("memory", memory, 1),
     NUMBER("link", link_bandwidth, 1),
@@ -75,7 +69,7 @@ static void read_peaks(alloy_json *json, alloy_arena *arena, double values[ALLOY
         int i = 0;
         while (i < ALLOY_PEAK_COUNT && !alloy_json_key_is(&key, names[i]))
             i++;
-        alloy_field peak = {i < ALLOY_PEAK_COUNT ? names[i] : NULL, ALLOY_FIELD_NUMBER, 0, 0, 1, ALLOY_CHIP_MOST, NULL};
+        alloy_field peak = ALLOY_ROW(i < ALLOY_PEAK_COUNT ? names[i] : NULL, NUMBER, 0, 0, 1, ALLOY_CHIP_MOST, NULL);
         if (peak.key)
             alloy_field_read(json, arena, &peak, &values[i]);
         else

@@ -36,23 +36,17 @@ struct kept {
 
 #define AT(member) offsetof(struct kept, member)
 #define PEAK(which) offsetof(struct kept, host.chip.peak[which])
-#define RATE(key, offset)                                                                                              \
-    {                                                                                                                  \
-        key, ALLOY_FIELD_NUMBER, 0, offset, 1, MOST_RATE, NULL                                                         \
-    }
-#define SIZE(key, offset)                                                                                              \
-    {                                                                                                                  \
-        key, ALLOY_FIELD_NUMBER, 0, offset, 1, MOST_SIZE, NULL                                                         \
-    }
+#define RATE(key, offset) ALLOY_ROW(key, NUMBER, 0, offset, 1, MOST_RATE, NULL)
+#define SIZE(key, offset) ALLOY_ROW(key, NUMBER, 0, offset, 1, MOST_SIZE, NULL)
 
 static const alloy_field host_fields[] = {
-    {"version", ALLOY_FIELD_STRING, 0, AT(version), 0, 0, NULL},
-    {"processor", ALLOY_FIELD_STRING, 0, AT(processor), 0, 0, NULL},
-    {"cpu", ALLOY_FIELD_STRING, 0, AT(cpu), 0, 0, NULL},
-    {"processors", ALLOY_FIELD_INTEGER, 0, AT(processors), 1, ALLOY_MOST_THREADS, NULL},
-    {"threads", ALLOY_FIELD_INTEGER, 0, AT(threads), 1, ALLOY_MOST_THREADS, NULL},
-    {"measured", ALLOY_FIELD_INTEGER, 0, AT(measured), 0, 1e12, NULL},
-    {"busy", ALLOY_FIELD_BOOL, 0, AT(busy), 0, 0, NULL},
+    ALLOY_ROW("version", STRING, 0, AT(version), 0, 0, NULL),
+    ALLOY_ROW("processor", STRING, 0, AT(processor), 0, 0, NULL),
+    ALLOY_ROW("cpu", STRING, 0, AT(cpu), 0, 0, NULL),
+    ALLOY_ROW("processors", INTEGER, 0, AT(processors), 1, ALLOY_MOST_THREADS, NULL),
+    ALLOY_ROW("threads", INTEGER, 0, AT(threads), 1, ALLOY_MOST_THREADS, NULL),
+    ALLOY_ROW("measured", INTEGER, 0, AT(measured), 0, 1e12, NULL),
+    ALLOY_ROW("busy", BOOL, 0, AT(busy), 0, 0, NULL),
     RATE("elementwise", AT(host.elementwise)),
     RATE("linear_fp32", PEAK(ALLOY_PEAK_FP32)),
     RATE("linear_bf16", PEAK(ALLOY_PEAK_BF16)),
@@ -60,7 +54,7 @@ static const alloy_field host_fields[] = {
 };
 
 static const alloy_field level_fields[] = {
-    {"level", ALLOY_FIELD_INTEGER, 0, offsetof(alloy_host_level, level), 0, 9, NULL},
+    ALLOY_ROW("level", INTEGER, 0, offsetof(alloy_host_level, level), 0, 9, NULL),
     SIZE("size", offsetof(alloy_host_level, size)),
     SIZE("working_set", offsetof(alloy_host_level, working_set)),
     RATE("read", offsetof(alloy_host_level, read)),

@@ -42,7 +42,7 @@ static alloy_status count_weights(const alloy_model *model, const alloy_roofline
         return ALLOY_OK;
     }
     struct weights sum = {model, terms, 0};
-    alloy_status status = alloy_parameters_together(&model->config, add_parameter, &sum);
+    alloy_status status = alloy_parameters_together(model, add_parameter, &sum);
     *bytes = (sum.bits + BYTE - 1) / BYTE;
     return status;
 }

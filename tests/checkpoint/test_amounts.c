@@ -15,14 +15,19 @@ static void amounts_are_those_worked_out_by_hand(void **state)
     alloy_amounts total, layers[LAYERS];
     expect_ok(alloy_model_open(&model, GOLDEN "qwen3", NULL));
     const alloy_config *c = alloy_model_config(model);
-    int64_t h = c->hidden_size, q = c->num_attention_heads * c->head_dim, kv = c->num_key_value_heads * c->head_dim;
-    int64_t layer = h * q + 2 * h * kv + q * h + 2 * c->head_dim + 3 * h * c->intermediate_size + 2 * h;
+    int64_t heads, kv_heads, head_dim, inner, h = alloy_config_hidden_size(c);
+    expect_ok(alloy_config_get_int64(c, "num_attention_heads", 0, &heads));
+    expect_ok(alloy_config_get_int64(c, "num_key_value_heads", 0, &kv_heads));
+    expect_ok(alloy_config_get_int64(c, "head_dim", 0, &head_dim));
+    expect_ok(alloy_config_get_int64(c, "intermediate_size", 0, &inner));
+    int64_t q = heads * head_dim, kv = kv_heads * head_dim;
+    int64_t layer = h * q + 2 * h * kv + q * h + 2 * head_dim + 3 * h * inner + 2 * h;
     expect_ok(alloy_model_amounts(model, ALLOY_BF16, &total, layers));
     for (int i = 0; i < LAYERS; i++) {
         assert_true(layers[i].parameters == layer && layers[i].active == layer);
         assert_true(layers[i].cache_per_token == 2 * kv * 2 && layers[i].cache_fixed == 0);
     }
-    int64_t ends = (c->tie_word_embeddings ? 1 : 2) * c->vocab_size * h + h;
+    int64_t ends = (alloy_config_ties_head(c) ? 1 : 2) * alloy_config_vocab_size(c) * h + h;
     assert_true(total.parameters == LAYERS * layer + ends);
     assert_true(total.cache_per_token == LAYERS * 4 * kv);
     expect_ok(alloy_model_amounts(model, ALLOY_DTYPE_NONE, &total, layers)); /* F32, as in alloy_session_options */

@@ -87,7 +87,7 @@ static void check_case(const char *folder)
     assert_non_null(copy);
     memcpy(copy, ids->data, ids->bytes);
     run_oracle(model, copy, count, &e);
-    int64_t layers = alloy_model_config(model)->num_hidden_layers;
+    int64_t layers = alloy_config_num_layers(alloy_model_config(model));
     double farthest = 0;
     for (int64_t i = 0; i <= layers; i++) {
         double share = e.layer[i].error / e.layer[i].largest;

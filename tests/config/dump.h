@@ -24,8 +24,10 @@ static inline void dump_fields(alloy_text *out, const alloy_config *config)
     alloy_json_writer writer;
     alloy_json_writer_open(&writer, out, 1);
     alloy_json_write_object(&writer);
-    for (int i = 0; i < alloy_config_field_count; i++) {
-        const alloy_field *field = &alloy_config_fields[i];
+    int count;
+    const alloy_field *fields = alloy_config_fields(&count);
+    for (int i = 0; i < count; i++) {
+        const alloy_field *field = &fields[i];
         if (field->offset >= sizeof *config || field->type == ALLOY_FIELD_VALUE)
             continue;
         alloy_json_write_key(&writer, field->key);
@@ -64,6 +66,31 @@ static inline const char *layers_of(const alloy_config *config)
         used += (size_t)snprintf(text + used, sizeof text - used, "%s%s %s", i ? ", " : "", config->layers[i].mixer,
                                  config->layers[i].ffn);
     return text;
+}
+
+/* What a module reads of a view: an integer or a bool. The module is `ffn`, or the first that reads such a field. */
+static inline int64_t field_of(const alloy_config *view, const alloy_ffn *ffn, const char *key)
+{
+    _Alignas(double) char shape[1024];
+    const alloy_field *fields = NULL, *row = NULL;
+    alloy_status (*check)(void *) = NULL;
+    for (int i = 0; !row; i++) {
+        const alloy_mixer *mixer = ffn ? NULL : alloy_mixer_at(i);
+        const alloy_ffn *other = ffn ? ffn : alloy_ffn_at(i);
+        assert_true(mixer || other);
+        for (int k = 0; k < 2 && !row; k++) {
+            fields = k ? (other ? other->fields : NULL) : mixer ? mixer->fields : NULL;
+            check = k ? (other ? other->check : NULL) : mixer ? mixer->check : NULL;
+            for (row = fields; row && row->key && strcmp(row->key, key) != 0;)
+                row++;
+            row = row && row->key ? row : NULL;
+        }
+    }
+    expect_ok(alloy_config_fill(view, fields, shape, sizeof shape));
+    if (check)
+        (void)check(shape); /* sets what follows from other fields */
+    return row->type == ALLOY_FIELD_BOOL ? *(const bool *)(shape + row->offset)
+                                         : *(const int64_t *)(const void *)(shape + row->offset);
 }
 
 static inline alloy_config *parse(const char *json)

@@ -182,7 +182,7 @@ static void c12_norm_epsilon_and_window(void **state)
     /* A window of 0 reaches the module that slides, whose check refuses it. */
     alloy_config *c = parse("{\"model_type\": \"mistral\", \"sliding_window\": 0}");
     expect_text(c->layers[0].mixer, "llama_attention_sliding");
-    assert_int_equal(c->layers[0].mixer_config->sliding_window, 0);
+    assert_int_equal(field_of(c->layers[0].mixer_config, NULL, "sliding_window"), 0);
     alloy_config_close(c);
 }
 

@@ -99,17 +99,17 @@ static void a_name_and_a_depth_override(void **state)
         HEAD FOUR
         ", \"layer_overrides\": {\"3\": {\"sliding_window\": 50, \"head_dim\": 24}, "
         "\"llama_attention\": {\"head_dim\": 8, \"num_key_value_heads\": 1}, \"qwen3_mlp\": {\"mlp_bias\": true}}}");
-    assert_int_equal(c->head_dim, 16);
-    assert_int_equal(c->layers[0].mixer_config->head_dim, 16);
-    assert_int_equal(c->layers[1].mixer_config->head_dim, 8);
-    assert_int_equal(c->layers[1].mixer_config->num_key_value_heads, 1);
-    assert_int_equal(c->layers[3].mixer_config->head_dim, 24); /* a depth is nearer than a name */
-    assert_int_equal(c->layers[3].mixer_config->num_key_value_heads, 1);
-    assert_int_equal(c->layers[3].mixer_config->sliding_window, 50);
-    assert_int_equal(c->layers[3].ffn_config->sliding_window, 50);
-    assert_int_equal(c->layers[1].mixer_config->sliding_window, 0);
-    assert_true(c->layers[0].ffn_config->mlp_bias);
-    assert_false(c->layers[0].mixer_config->mlp_bias);
+    assert_int_equal(field_of(c, NULL, "head_dim"), 16);
+    assert_int_equal(field_of(c->layers[0].mixer_config, NULL, "head_dim"), 16);
+    assert_int_equal(field_of(c->layers[1].mixer_config, NULL, "head_dim"), 8);
+    assert_int_equal(field_of(c->layers[1].mixer_config, NULL, "num_key_value_heads"), 1);
+    assert_int_equal(field_of(c->layers[3].mixer_config, NULL, "head_dim"), 24); /* a depth is nearer than a name */
+    assert_int_equal(field_of(c->layers[3].mixer_config, NULL, "num_key_value_heads"), 1);
+    assert_int_equal(field_of(c->layers[3].mixer_config, NULL, "sliding_window"), 50);
+    assert_int_equal(field_of(c->layers[3].ffn_config, NULL, "sliding_window"), 50);
+    assert_int_equal(field_of(c->layers[1].mixer_config, NULL, "sliding_window"), 0);
+    assert_true(field_of(c->layers[0].ffn_config, NULL, "mlp_bias"));
+    assert_false(field_of(c->layers[0].mixer_config, NULL, "mlp_bias"));
     assert_ptr_equal(c->layers[0].ffn_config, c->layers[2].ffn_config);
     alloy_config_close(c);
 }
@@ -124,7 +124,7 @@ static void equal_depths_share_their_view(void **state)
     assert_ptr_equal(c->layers[0].mixer_config, c->layers[2].mixer_config);
     assert_ptr_equal(c->layers[0].mixer_config, c->layers[3].ffn_config);
     assert_ptr_not_equal(c->layers[0].mixer_config, c->layers[1].mixer_config);
-    assert_int_equal(c->layers[1].mixer_config->head_dim, 32);
+    assert_int_equal(field_of(c->layers[1].mixer_config, NULL, "head_dim"), 32);
     alloy_config_close(c);
 }
 
@@ -135,10 +135,10 @@ static void derived_fields_follow_an_override(void **state)
         parse(HEAD FOUR ", \"layer_overrides\": {\"1\": {\"num_attention_heads\": 8, \"attention_bias\": true, "
                         "\"linear_num_key_heads\": 4}}}");
     const alloy_config *view = c->layers[1].mixer_config;
-    assert_int_equal(view->head_dim, 8);
-    assert_true(view->attention_output_bias);
-    assert_int_equal(view->linear_num_value_heads, 4);
-    assert_int_equal(c->linear_num_value_heads, 16);
+    assert_int_equal(field_of(view, NULL, "head_dim"), 8);
+    assert_true(field_of(view, NULL, "attention_output_bias"));
+    assert_int_equal(field_of(view, NULL, "linear_num_value_heads"), 4);
+    assert_int_equal(field_of(c, NULL, "linear_num_value_heads"), 16);
     alloy_config_close(c);
 }
 
@@ -222,6 +222,29 @@ static void modules_find_fields_of_their_own(void **state)
     alloy_config_close(c);
 }
 
+/* Qwen's modules read num_experts, DeepSeek's n_routed_experts; each takes the other where its own is absent. */
+static void each_module_reads_its_own_familys_experts(void **state)
+{
+    (void)state;
+    const struct {
+        const char *fields;
+        int64_t qwen, deepseek;
+    } cases[] = {
+        {"\"num_experts\": 8, \"n_routed_experts\": 4", 8, 4},
+        {"\"num_experts\": 8", 8, 8},
+        {"\"n_routed_experts\": 4", 4, 4},
+        {"\"num_local_experts\": 6", 6, 6},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char json[512];
+        snprintf(json, sizeof json, "%s, \"layer_types\": [\"x\"], \"ffn_types\": [\"y\"], %s}", HEAD, cases[i].fields);
+        alloy_config *c = parse(json);
+        assert_int_equal(field_of(c, alloy_ffn_by_name("qwen3_moe"), "num_experts"), cases[i].qwen);
+        assert_int_equal(field_of(c, alloy_ffn_by_name("dsv4_moe"), "n_routed_experts"), cases[i].deepseek);
+        alloy_config_close(c);
+    }
+}
+
 static void require_names_key_and_range(void **state)
 {
     (void)state;
@@ -249,8 +272,8 @@ static void ten_thousand_layers_parse_quickly(void **state)
     alloy_config *c = parse(json.bytes);
     double seconds = processor_seconds() - start;
     assert_int_equal(c->num_hidden_layers, 100000);
-    assert_int_equal(c->layers[99990].ffn_config->intermediate_size, 10999);
-    assert_int_equal(c->layers[99991].ffn_config->intermediate_size, 8192);
+    assert_int_equal(field_of(c->layers[99990].ffn_config, NULL, "intermediate_size"), 10999);
+    assert_int_equal(field_of(c->layers[99991].ffn_config, NULL, "intermediate_size"), 8192);
     if (seconds > 1 && !ALLOY_TEST_SLOW)
         fail_msg("100,000 layers and 10,000 overrides took %.2f s, expected at most 1 s", seconds);
     alloy_config_close(c);
@@ -272,6 +295,7 @@ int main(void)
         cmocka_unit_test(rope_is_replaced_whole_or_by_its_base),
         cmocka_unit_test(overrides_must_mean_a_layer),
         cmocka_unit_test(modules_find_fields_of_their_own),
+        cmocka_unit_test(each_module_reads_its_own_familys_experts),
         cmocka_unit_test(require_names_key_and_range),
         cmocka_unit_test(ten_thousand_layers_parse_quickly),
     };

@@ -162,8 +162,8 @@ static void main_and_compress(void **state)
     c = parse(json);
     expect_rope(c->rope, (alloy_rope){.theta = 5, .partial_rotary_factor = 1});
     expect_rope(c->rope_compress, (alloy_rope){.theta = 160000, .partial_rotary_factor = 1});
-    assert_int_equal(c->compress_rate_csa, 4);
-    assert_int_equal(c->compress_rate_hca, 128);
+    assert_int_equal(field_of(c, NULL, "compress_rate_csa"), 4);
+    assert_int_equal(field_of(c, NULL, "compress_rate_hca"), 128);
     alloy_config_close(c);
 }
 

@@ -44,9 +44,9 @@ static const alloy_slot of_sums[] = {{ALLOY_SLOT_READ, "attn_hc"},
                                      {ALLOY_SLOT_NORM_STREAM, "ffn_sum_norm"},
                                      {ALLOY_SLOT_END, NULL}};
 
-static inline const alloy_slot *plain_then_of_sums(const alloy_config *config, int64_t layer)
+static inline const alloy_slot *plain_then_of_sums(const void *shape, int64_t layer)
 {
-    return layer > 0 ? of_sums : alloy_slots_of(alloy_residual_by_name("pre_norm"), config, layer);
+    return layer > 0 ? of_sums : alloy_slots_of(alloy_residual_by_name("pre_norm"), shape, layer);
 }
 
 /* Both modules beside each other, behind one norm. */
@@ -63,9 +63,9 @@ static const alloy_slot beside_norms[] = {{ALLOY_SLOT_READ, "ffn_hc"},  {ALLOY_S
                                           {ALLOY_SLOT_ADD, NULL},       {ALLOY_SLOT_END, NULL}};
 
 #define ALWAYS(list)                                                                                                   \
-    static inline const alloy_slot *always_##list(const alloy_config *config, int64_t layer)                           \
+    static inline const alloy_slot *always_##list(const void *shape, int64_t layer)                                    \
     {                                                                                                                  \
-        (void)config, (void)layer;                                                                                     \
+        (void)shape, (void)layer;                                                                                      \
         return list;                                                                                                   \
     }
 ALWAYS(around)

@@ -146,7 +146,7 @@ static void a_decoded_token_reads_every_weight_of_a_dense_model(void **state)
             struct totals sum = {0};
             int64_t parameters = 0;
             count_into(&sum, d.model, 1, 7, false);
-            expect_ok(alloy_parameters(d.config, add_elements, &parameters));
+            expect_ok(alloy_parameters(d.model, add_elements, &parameters));
             expect_count(sum.weights, i == 1 ? parameters + 64 : parameters - 512 * 64 + 64, text);
             forget(&d);
         }

@@ -130,8 +130,11 @@ static void v4_flash_has_the_parameters_of_the_release(void **state)
     alloy_config *config;
     int64_t parameters = 0;
     expect_ok(alloy_config_open(&config, ALLOY_SOURCE_DIR "/examples/configs/deepseek-v4-flash.json"));
-    expect_ok(alloy_parameters_together(config, add_trained, &parameters));
+    alloy_model *model;
+    expect_ok(alloy_model_describe(&model, config));
+    expect_ok(alloy_parameters_together(model, add_trained, &parameters));
     expect_number(parameters, 284332230231, "parameters");
+    alloy_model_close(model);
     alloy_config_close(config);
 }
 

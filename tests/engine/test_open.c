@@ -453,7 +453,7 @@ static void see_layers(const alloy_load_options *options, struct seen *seen, int
     int64_t ids[TOKENS];
     fill_ids(ids, TOKENS, 4);
     expect_ok(alloy_model_open(&model, GOLDEN("qwen3"), options));
-    assert_int_equal(alloy_model_config(model)->num_hidden_layers, layers);
+    assert_int_equal(alloy_config_num_layers(alloy_model_config(model)), layers);
     alloy_session *session = open_session(model, 1, 0, NULL);
     alloy_cache *cache = open_cache(session);
     memset(seen, 0, sizeof *seen);

@@ -243,9 +243,11 @@ static inline void fuzz_routing(const uint8_t *bytes, size_t size)
     alloy_routing_file routing;
     alloy_status status = alloy_routing_file_read(&routing, model, path);
     ONE_OF(status, ALLOY_FORMAT, ALLOY_RANGE, ALLOY_LIMIT, ALLOY_ARG);
-    for (int64_t i = 0; !status && i < alloy_model_config(model)->num_hidden_layers; i++)
-        PROMISE(routing.experts_read[i] >= 0 && routing.experts_read[i] <= alloy_model_config(model)->num_experts &&
-                routing.tokens[i] >= 0 && routing.tokens[i] <= 1e300);
+    int64_t experts = 0;
+    PROMISE(!alloy_config_get_int64(alloy_model_config(model), "num_experts", 0, &experts));
+    for (int64_t i = 0; !status && i < alloy_config_num_layers(alloy_model_config(model)); i++)
+        PROMISE(routing.experts_read[i] >= 0 && routing.experts_read[i] <= experts && routing.tokens[i] >= 0 &&
+                routing.tokens[i] <= 1e300);
     alloy_routing_file_free(&routing);
 }
 

@@ -23,29 +23,35 @@ enum { MIXER_SIZE = sizeof(alloy_mixer) };
 
 #ifndef FIXTURE_NO_INFO
 __attribute__((visibility("default"))) const alloy_plugin_info alloy_plugin = {
-    ABI,      MIXER_SIZE, sizeof(alloy_ffn), sizeof(struct alloy_config), sizeof(alloy_op), sizeof(alloy_residual),
-    "fixture"};
+    ABI, MIXER_SIZE, sizeof(alloy_ffn), sizeof(alloy_op), sizeof(alloy_residual), "fixture"};
 #endif
 
 struct weights {
     const alloy_weight *scale;
 };
 
-static alloy_status check(const alloy_config *config)
+struct shape {
+    int64_t hidden_size;
+};
+
+static const alloy_field fields[] = {ALLOY_FIELD(struct shape, hidden_size, INTEGER), {0}};
+
+static alloy_status check(void *shape)
 {
-    (void)config;
+    (void)shape;
     return ALLOY_OK;
 }
 
-static void params(alloy_params *params_, const alloy_config *config)
+static void params(alloy_params *params_, const void *shape)
 {
-    alloy_param(params_, "scale", offsetof(struct weights, scale), ALLOY_SHAPE(config->hidden_size), ALLOY_INIT_ONES);
+    const struct shape *s = shape;
+    alloy_param(params_, "scale", offsetof(struct weights, scale), ALLOY_SHAPE(s->hidden_size), ALLOY_INIT_ONES);
 }
 
-static alloy_tensor *forward(alloy_pass *pass, const alloy_config *config, const void *weights, alloy_tensor *x)
+static alloy_tensor *forward(alloy_pass *pass, const void *shape, const void *weights, alloy_tensor *x)
 {
     (void)pass;
-    (void)config;
+    (void)shape;
     (void)weights;
     return x;
 }
@@ -57,6 +63,8 @@ static const alloy_ffn fixture = {.name = FIXTURE_NAME,
                                   .attr_name = "mlp",
                                   .summary = "gives back what it gets",
                                   .weights_size = sizeof(struct weights),
+                                  .fields = fields,
+                                  .shape_size = sizeof(struct shape),
                                   .check = check,
                                   .params = params,
                                   .forward = forward};

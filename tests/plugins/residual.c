@@ -20,37 +20,45 @@ static const alloy_slot list[] = {
     {ALLOY_SLOT_END, NULL},
 };
 
-static const alloy_slot *slots(const alloy_config *config, int64_t layer)
+struct shape {
+    int64_t hidden_size;
+};
+
+static const alloy_field fields[] = {ALLOY_FIELD(struct shape, hidden_size, INTEGER), {0}};
+
+static const alloy_slot *slots(const void *shape, int64_t layer)
 {
-    (void)config;
+    (void)shape;
     (void)layer;
     return list;
 }
 
-static alloy_status check(const alloy_config *config)
+static alloy_status check(void *shape)
 {
-    return alloy_config_require("hidden_size", config->hidden_size, 8, 1024);
+    const struct shape *s = shape;
+    return alloy_config_require("hidden_size", s->hidden_size, 8, 1024);
 }
 
-static void params(alloy_params *p, const alloy_config *config)
+static void params(alloy_params *p, const void *shape)
 {
-    alloy_param_linear(p, "gate.weight", offsetof(struct weights, gate), 1, config->hidden_size);
+    const struct shape *s = shape;
+    alloy_param_linear(p, "gate.weight", offsetof(struct weights, gate), 1, s->hidden_size);
     alloy_param(p, "gate.bias", offsetof(struct weights, bias), ALLOY_SHAPE(1), ALLOY_INIT_ONES | ALLOY_KEEPS_F32);
 }
 
-static alloy_tensor *before(alloy_pass *p, const alloy_config *config, const void *weights, alloy_tensor *h,
+static alloy_tensor *before(alloy_pass *p, const void *shape, const void *weights, alloy_tensor *h,
                             alloy_tensor **carry)
 {
     const struct weights *w = weights;
-    (void)config;
+    (void)shape;
     *carry = alloy_linear(p, h, w->gate, w->bias);
     return h;
 }
 
-static alloy_tensor *after(alloy_pass *p, const alloy_config *config, const void *weights, alloy_tensor *h,
-                           alloy_tensor *carry, alloy_tensor *y)
+static alloy_tensor *after(alloy_pass *p, const void *shape, const void *weights, alloy_tensor *h, alloy_tensor *carry,
+                           alloy_tensor *y)
 {
-    (void)config;
+    (void)shape;
     (void)weights;
     return alloy_add(p, h, alloy_mul_sigmoid(p, y, carry));
 }
@@ -59,6 +67,8 @@ static const alloy_residual gated_sum = {
     .name = "gated_sum",
     .summary = "h = h + y * sigmoid(h . gate)",
     .weights_size = sizeof(struct weights),
+    .fields = fields,
+    .shape_size = sizeof(struct shape),
     .check = check,
     .slots = slots,
     .params = params,

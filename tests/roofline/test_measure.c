@@ -75,7 +75,9 @@ static void experts_are_those_that_the_run_chose(void **state)
         read[i] = rows->work->read[ALLOY_TRAFFIC_WEIGHTS];
         alloy_measurement_close(m);
     }
-    int64_t k = model->config.num_experts_per_tok, experts = model->config.num_experts;
+    int64_t k, experts;
+    expect_ok(alloy_config_get_int64(&model->config, "num_experts_per_tok", 0, &k));
+    expect_ok(alloy_config_get_int64(&model->config, "num_experts", 0, &experts));
     assert_true(read[0] > 0 && read[0] % k == 0);
     assert_true(read[1] > read[0] && read[1] <= read[0] / k * experts);
     assert_true(read[1] % (read[0] / k / rows_of(model)) == 0); /* whole experts */

@@ -11,6 +11,8 @@
 
 /* Shapes of the recurrence; heads is a multiple of groups. */
 typedef struct mamba2_shape {
+    int64_t hidden_size;
+    double rms_norm_eps;
     int64_t heads;
     int64_t head_dim;
     int64_t groups;     /* heads of a group share B and C */

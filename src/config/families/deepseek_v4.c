@@ -19,35 +19,8 @@
 #include "config/families/families.h"
 
 static const char *const fields[] = {
-    "mlp_bias",
-    "layer_types",
-    "mlp_layer_types",
-    "compress_ratios",
-    "num_hash_layers",
-    "sliding_window",
-    "num_experts",
-    "num_experts_per_tok",
-    "moe_intermediate_size",
-    "scoring_func",
-    "routed_scaling_factor",
-    "swiglu_limit",
-    "router_aux_loss_coef",
-    "q_lora_rank",
-    "qk_rope_head_dim",
-    "o_groups",
-    "o_lora_rank",
-    "index_n_heads",
-    "index_head_dim",
-    "index_topk",
-    "compress_rates",
-    "compress_rate_csa",
-    "compress_rate_hca",
-    "compress_rope_theta",
-    "hc_mult",
-    "hc_sinkhorn_iters",
-    "hc_eps",
-    NULL,
-};
+    "mlp_bias",         "layer_types",    "mlp_layer_types",   "compress_ratios",   "num_hash_layers",
+    "qk_rope_head_dim", "compress_rates", "compress_rate_csa", "compress_rate_hca", NULL};
 
 static const char *const mixers[] = {
     "sliding_attention",
@@ -63,39 +36,34 @@ static const char *const ffns[] = {"moe", "dsv4_moe", "hash_moe", "dsv4_hash_moe
 
 enum { RATE_OF_CSA = 4, RATE_OF_HCA = 128, HASH_LAYERS = 3 };
 
-static const int64_t end_of_sequence[] = {1};
-
-static const alloy_source defaults = {
-    .config =
-        {
-            .vocab_size = 129280,
-            .hidden_size = 4096,
-            .num_hidden_layers = 43,
-            .max_position_embeddings = 1048576,
-            .eos_token_ids = end_of_sequence,
-            .eos_token_count = 1,
-            .num_attention_heads = 64,
-            .num_key_value_heads = 1,
-            .head_dim = 512,
-            .sliding_window = 128,
-            .num_experts = 256,
-            .num_experts_per_tok = 6,
-            .moe_intermediate_size = 2048,
-            .scoring_func = "sqrtsoftplus",
-            .routed_scaling_factor = 1.5,
-            .swiglu_limit = 10,
-            .router_aux_loss_coef = 0.001,
-            .q_lora_rank = 1024,
-            .o_groups = 8,
-            .o_lora_rank = 1024,
-            .index_n_heads = 64,
-            .index_head_dim = 128,
-            .index_topk = 512,
-            .hc_mult = 4,
-            .hc_sinkhorn_iters = 20,
-            .hc_eps = 1e-6,
-        },
-    .compress_rope_theta = 160000,
+static const alloy_default defaults[] = {
+    {.key = "vocab_size", .value = 129280},
+    {.key = "hidden_size", .value = 4096},
+    {.key = "num_hidden_layers", .value = 43},
+    {.key = "max_position_embeddings", .value = 1048576},
+    {.key = "eos_token_id", .id = 1},
+    {.key = "num_attention_heads", .value = 64},
+    {.key = "num_key_value_heads", .value = 1},
+    {.key = "head_dim", .value = 512},
+    {.key = "sliding_window", .value = 128},
+    {.key = "n_routed_experts", .value = 256},
+    {.key = "num_experts_per_tok", .value = 6},
+    {.key = "moe_intermediate_size", .value = 2048},
+    {.key = "scoring_func", .word = "sqrtsoftplus"},
+    {.key = "routed_scaling_factor", .value = 1.5},
+    {.key = "swiglu_limit", .value = 10},
+    {.key = "router_aux_loss_coef", .value = 0.001},
+    {.key = "q_lora_rank", .value = 1024},
+    {.key = "o_groups", .value = 8},
+    {.key = "o_lora_rank", .value = 1024},
+    {.key = "index_n_heads", .value = 64},
+    {.key = "index_head_dim", .value = 128},
+    {.key = "index_topk", .value = 512},
+    {.key = "hc_mult", .value = 4},
+    {.key = "hc_sinkhorn_iters", .value = 20},
+    {.key = "hc_eps", .value = 1e-6},
+    {.key = "compress_rope_theta", .value = 160000},
+    {0},
 };
 
 static const double ROTATED_SHARE = 64.0 / 512;
@@ -103,14 +71,13 @@ static const double ROTATED_SHARE = 64.0 / 512;
 /* partial_rotary_factor and the number of channels that follows from it. */
 static alloy_status translate_rotary(alloy_source *source)
 {
-    struct alloy_config *c = &source->config;
+    double head_dim = (double)alloy_source_integer(source, "head_dim");
     double share = alloy_source_has(source, "partial_rotary_factor") ? source->partial_rotary_factor
-                   : alloy_source_has(source, "qk_rope_head_dim")    ? (double)c->qk_rope_head_dim / (double)c->head_dim
-                                                                     : ROTATED_SHARE;
-    source->partial_rotary_factor = share;
-    c->qk_rope_head_dim = (int64_t)((double)c->head_dim * share);
-    alloy_source_mark(source, "partial_rotary_factor", ALLOY_FIELD_DEFAULT);
-    alloy_source_mark(source, "qk_rope_head_dim", ALLOY_FIELD_DEFAULT);
+                   : alloy_source_has(source, "qk_rope_head_dim")
+                       ? (double)alloy_source_integer(source, "qk_rope_head_dim") / head_dim
+                       : ROTATED_SHARE;
+    alloy_source_set(source, "partial_rotary_factor", share);
+    alloy_source_set(source, "qk_rope_head_dim", (double)(int64_t)(head_dim * share));
     return ALLOY_OK;
 }
 
@@ -130,34 +97,30 @@ static alloy_status check_ratios(const alloy_config_reader *reader, const alloy_
     return ALLOY_OK;
 }
 
-static void set_rate(alloy_source *source, const char *key, int64_t *rate, int64_t value)
-{
-    if (alloy_source_has(source, key))
-        return;
-    *rate = value;
-    alloy_source_mark(source, key, ALLOY_FIELD_DEFAULT);
-}
+static const alloy_default rates[] = {
+    {.key = "compress_rate_csa", .value = RATE_OF_CSA}, {.key = "compress_rate_hca", .value = RATE_OF_HCA}, {0}};
 
 static alloy_status translate(alloy_config_reader *reader, alloy_source *source)
 {
     struct alloy_config *c = &source->config;
-    alloy_set_bool(source, "use_mhc", true);
+    alloy_source_set(source, "use_mhc", true);
     if (alloy_source_state(source, "bos_token_id") == ALLOY_FIELD_ABSENT) { /* 0 is an id: the defaults cannot say it */
         c->bos_token_id = 0;
         alloy_source_mark(source, "bos_token_id", ALLOY_FIELD_DEFAULT);
     }
     if (alloy_source_state(source, "intermediate_size") == ALLOY_FIELD_GIVEN &&
         alloy_source_state(source, "moe_intermediate_size") == ALLOY_FIELD_DEFAULT)
-        c->moe_intermediate_size = c->intermediate_size; /* another name of the same width */
+        alloy_source_set(
+            source, "moe_intermediate_size",
+            (double)alloy_source_integer(source, "intermediate_size")); /* another name of the same width */
     if (alloy_source_state(source, "num_hash_layers") != ALLOY_FIELD_GIVEN)
         source->num_hash_layers = HASH_LAYERS;
-    if (!alloy_source_has(source, "compress_rates")) {
-        set_rate(source, "compress_rate_csa", &c->compress_rate_csa, RATE_OF_CSA);
-        set_rate(source, "compress_rate_hca", &c->compress_rate_hca, RATE_OF_HCA);
-    }
+    if (!alloy_source_has(source, "compress_rates"))
+        alloy_source_defaults(source, rates, ALLOY_FIELD_DEFAULT);
     if (alloy_source_state(source, "head_dim") == ALLOY_FIELD_NULL)
         return alloy_reader_fail(reader, ALLOY_RANGE, "head_dim is null, expected an integer in 1..65536");
-    if (c->swiglu_limit == 0)
+    double limit;
+    if (!alloy_config_get_double(c, "swiglu_limit", 0, &limit) && limit == 0)
         return alloy_reader_fail(reader, ALLOY_RANGE, "swiglu_limit is 0, expected a number above 0");
     alloy_status status = translate_rotary(source);
     if (!status && alloy_source_has(source, "compress_ratios") && !alloy_source_has(source, "layer_types"))
@@ -182,22 +145,25 @@ static const char *ffn_at(const alloy_source *source, int64_t layer)
 }
 
 /* One number of rotated channels for both kinds of layer. */
-static alloy_status check(const alloy_config_reader *reader, const alloy_config *c)
+static alloy_status check(const alloy_config_reader *reader, const alloy_source *source)
 {
-    int64_t main = (int64_t)((double)c->head_dim * c->rope.partial_rotary_factor),
-            compress = (int64_t)((double)c->head_dim * c->rope_compress.partial_rotary_factor);
-    if (main == c->qk_rope_head_dim && compress == c->qk_rope_head_dim)
+    const struct alloy_config *c = &source->config;
+    double head_dim = (double)alloy_source_integer(source, "head_dim");
+    int64_t main = (int64_t)(head_dim * c->rope.partial_rotary_factor),
+            compress = (int64_t)(head_dim * c->rope_compress.partial_rotary_factor),
+            beside = alloy_source_integer(source, "qk_rope_head_dim");
+    if (main == beside && compress == beside)
         return ALLOY_OK;
     return alloy_reader_fail(reader, ALLOY_UNSUPPORTED,
                              "partial_rotary_factor: %lld channels in \"main\", %lld in \"compress\", and %lld beside "
                              "rope_parameters; one number is supported",
-                             (long long)main, (long long)compress, (long long)c->qk_rope_head_dim);
+                             (long long)main, (long long)compress, (long long)beside);
 }
 
 const alloy_family alloy_family_deepseek_v4 = {
     .model_type = "deepseek_v4",
     .fields = fields,
-    .defaults = &defaults,
+    .defaults = defaults,
     .flat_rope_is_compressed = true,
     .cuts_lists = true,
     .translate = translate,

@@ -70,7 +70,7 @@ static int compare_layers(const void *a, const void *b)
 bool alloy_layer_is_sparse(const alloy_source *source, int64_t layer)
 {
     const alloy_integers *dense = &source->mlp_only_layers;
-    if (source->config.num_experts == 0 || (layer + 1) % source->decoder_sparse_step != 0)
+    if (alloy_source_integer(source, "num_experts") == 0 || (layer + 1) % source->decoder_sparse_step != 0)
         return false;
     return dense->count == 0 || !bsearch(&layer, dense->items, (size_t)dense->count, sizeof layer, compare_layers);
 }
@@ -83,17 +83,10 @@ const char *alloy_hybrid_mixer_at(const alloy_source *source, int64_t layer)
     return (layer + 1) % source->full_attention_interval ? "qwen3_5_gdn" : "qwen3_attention";
 }
 
-void alloy_set_bool(alloy_source *source, const char *key, bool value)
-{
-    int row = alloy_source_row(key);
-    *(bool *)((char *)source + alloy_config_fields[row].offset) = value;
-    source->state[row] = ALLOY_FIELD_DEFAULT;
-}
-
 void alloy_set_hybrid(alloy_source *source)
 {
-    alloy_set_bool(source, "attn_output_gate", true);
-    alloy_set_bool(source, "rms_norm_unit_offset", true);
+    alloy_source_set(source, "attn_output_gate", true);
+    alloy_source_set(source, "rms_norm_unit_offset", true);
 }
 
 void alloy_warn_if_unused(const alloy_config_reader *reader, const alloy_source *source, const char *key)

@@ -20,13 +20,15 @@ void alloy_drop_unused_window(alloy_source *source);
 
 /* What the hybrids have in common: their fields; one delta net, and attention of 256 channels a head of which a quarter
  * is rotated. */
-#define ALLOY_HYBRID_FIELDS                                                                                            \
-    "attention_bias", "layer_types", "full_attention_interval", "linear_num_key_heads", "linear_num_value_heads",      \
-        "linear_key_head_dim", "linear_value_head_dim", "linear_conv_kernel_dim"
-#define ALLOY_HYBRID_SIZES                                                                                             \
-    .head_dim = 256, .linear_num_key_heads = 16, .linear_num_value_heads = 32, .linear_key_head_dim = 128,             \
-    .linear_value_head_dim = 128, .linear_conv_kernel_dim = 4
-#define ALLOY_HYBRID_RULES .partial_rotary_factor = 0.25, .full_attention_interval = 4
+#define ALLOY_HYBRID_FIELDS "attention_bias", "layer_types"
+#define ALLOY_HYBRID_DEFAULTS                                                                                          \
+    {.key = "head_dim", .value = 256}, {.key = "linear_num_key_heads", .value = 16},                                   \
+        {.key = "linear_num_value_heads", .value = 32}, {.key = "linear_key_head_dim", .value = 128},                  \
+        {.key = "linear_value_head_dim", .value = 128}, {.key = "linear_conv_kernel_dim", .value = 4},                 \
+        {.key = "partial_rotary_factor", .value = 0.25},                                                               \
+    {                                                                                                                  \
+        .key = "full_attention_interval", .value = 4                                                                   \
+    }
 
 /* Of the hybrids: every full_attention_interval-th layer is full attention, the others are delta nets. */
 const char *alloy_hybrid_mixer_at(const alloy_source *source, int64_t layer);
@@ -34,9 +36,6 @@ extern const char *const alloy_hybrid_mixers[]; /* alloy_family.mixers */
 
 /* The hybrids' attention has an output gate, and their norms but the delta net's are (1 + w). */
 void alloy_set_hybrid(alloy_source *source);
-
-/* Sets what a family fixes, whatever the file says. */
-void alloy_set_bool(alloy_source *source, const char *key, bool value);
 
 /* Warns when the file has a field that others use and that this family, like transformers, takes no notice of. */
 void alloy_warn_if_unused(const alloy_config_reader *reader, const alloy_source *source, const char *key);

@@ -9,21 +9,16 @@
 
 static const char *const llama_fields[] = {"attention_bias", "mlp_bias", NULL};
 
-static const int64_t end_of_sequence[] = {2};
-
-static const alloy_source llama_defaults = {
-    .config =
-        {
-            .vocab_size = 32000,
-            .hidden_size = 4096,
-            .intermediate_size = 11008,
-            .num_hidden_layers = 32,
-            .num_attention_heads = 32,
-            .max_position_embeddings = 2048,
-            .bos_token_id = 1,
-            .eos_token_ids = end_of_sequence,
-            .eos_token_count = 1,
-        },
+static const alloy_default llama_defaults[] = {
+    {.key = "vocab_size", .value = 32000},
+    {.key = "hidden_size", .value = 4096},
+    {.key = "intermediate_size", .value = 11008},
+    {.key = "num_hidden_layers", .value = 32},
+    {.key = "num_attention_heads", .value = 32},
+    {.key = "max_position_embeddings", .value = 2048},
+    {.key = "bos_token_id", .value = 1},
+    {.key = "eos_token_id", .id = 2},
+    {0},
 };
 
 static alloy_status translate_llama(alloy_config_reader *reader, alloy_source *source)
@@ -37,7 +32,7 @@ static alloy_status translate_llama(alloy_config_reader *reader, alloy_source *s
 const alloy_family alloy_family_llama = {
     .model_type = "llama",
     .fields = llama_fields,
-    .defaults = &llama_defaults,
+    .defaults = llama_defaults,
     .translate = translate_llama,
     .mixer = "llama_attention",
     .ffn = "qwen3_mlp",
@@ -45,40 +40,37 @@ const alloy_family alloy_family_llama = {
 
 /* ---- qwen2 ------------------------------------------------------------------------------------------------------- */
 
-static const char *const qwen2_fields[] = {"use_sliding_window", "sliding_window", "max_window_layers", "layer_types",
-                                           NULL};
+static const char *const qwen2_fields[] = {"use_sliding_window", "layer_types", NULL};
 
 static const char *const qwen2_mixers[] = {
     "full_attention", "llama_attention", "sliding_attention", "llama_attention_sliding", NULL,
 };
 
-static const alloy_source qwen2_defaults = {
-    .config =
-        {
-            .vocab_size = 151936,
-            .hidden_size = 4096,
-            .intermediate_size = 22016,
-            .num_hidden_layers = 32,
-            .num_attention_heads = 32,
-            .num_key_value_heads = 32,
-            .sliding_window = 4096,
-        },
-    .max_window_layers = 28,
+static const alloy_default qwen2_defaults[] = {
+    {.key = "vocab_size", .value = 151936},
+    {.key = "hidden_size", .value = 4096},
+    {.key = "intermediate_size", .value = 22016},
+    {.key = "num_hidden_layers", .value = 32},
+    {.key = "num_attention_heads", .value = 32},
+    {.key = "num_key_value_heads", .value = 32},
+    {.key = "sliding_window", .value = 4096},
+    {.key = "max_window_layers", .value = 28},
+    {0},
 };
 
 static alloy_status translate_qwen2(alloy_config_reader *reader, alloy_source *source)
 {
     (void)reader;
     alloy_drop_unused_window(source);
-    alloy_set_bool(source, "attention_bias", true);
-    alloy_set_bool(source, "attention_output_bias", false);
+    alloy_source_set(source, "attention_bias", true);
+    alloy_source_set(source, "attention_output_bias", false);
     return ALLOY_OK;
 }
 
 const alloy_family alloy_family_qwen2 = {
     .model_type = "qwen2",
     .fields = qwen2_fields,
-    .defaults = &qwen2_defaults,
+    .defaults = qwen2_defaults,
     .translate = translate_qwen2,
     .mixers = qwen2_mixers,
     .mixer = "llama_attention",
@@ -88,23 +80,20 @@ const alloy_family alloy_family_qwen2 = {
 
 /* ---- mistral ----------------------------------------------------------------------------------------------------- */
 
-static const char *const mistral_fields[] = {"sliding_window", NULL};
+static const char *const mistral_fields[] = {NULL};
 
-static const alloy_source mistral_defaults = {
-    .config =
-        {
-            .vocab_size = 32000,
-            .hidden_size = 4096,
-            .intermediate_size = 14336,
-            .num_hidden_layers = 32,
-            .num_attention_heads = 32,
-            .num_key_value_heads = 8,
-            .max_position_embeddings = 131072,
-            .bos_token_id = 1,
-            .eos_token_ids = end_of_sequence,
-            .eos_token_count = 1,
-            .sliding_window = 4096,
-        },
+static const alloy_default mistral_defaults[] = {
+    {.key = "vocab_size", .value = 32000},
+    {.key = "hidden_size", .value = 4096},
+    {.key = "intermediate_size", .value = 14336},
+    {.key = "num_hidden_layers", .value = 32},
+    {.key = "num_attention_heads", .value = 32},
+    {.key = "num_key_value_heads", .value = 8},
+    {.key = "max_position_embeddings", .value = 131072},
+    {.key = "bos_token_id", .value = 1},
+    {.key = "eos_token_id", .id = 2},
+    {.key = "sliding_window", .value = 4096},
+    {0},
 };
 
 static alloy_status translate_mistral(alloy_config_reader *reader, alloy_source *source)
@@ -116,7 +105,7 @@ static alloy_status translate_mistral(alloy_config_reader *reader, alloy_source 
 const alloy_family alloy_family_mistral = {
     .model_type = "mistral",
     .fields = mistral_fields,
-    .defaults = &mistral_defaults,
+    .defaults = mistral_defaults,
     .translate = translate_mistral,
     .mixer = "llama_attention",
     .sliding_mixer = "llama_attention_sliding",

@@ -7,27 +7,23 @@
 
 /* ---- qwen3 ------------------------------------------------------------------------------------------------------- */
 
-static const char *const qwen3_fields[] = {
-    "attention_bias", "use_sliding_window", "sliding_window", "max_window_layers", "layer_types", NULL,
-};
+static const char *const qwen3_fields[] = {"attention_bias", "use_sliding_window", "layer_types", NULL};
 
 static const char *const qwen3_mixers[] = {
     "full_attention", "qwen3_attention", "sliding_attention", "qwen3_attention_sliding", NULL,
 };
 
-static const alloy_source qwen3_defaults = {
-    .config =
-        {
-            .vocab_size = 151936,
-            .hidden_size = 4096,
-            .intermediate_size = 22016,
-            .num_hidden_layers = 32,
-            .num_attention_heads = 32,
-            .num_key_value_heads = 32,
-            .head_dim = 128,
-            .sliding_window = 4096,
-        },
-    .max_window_layers = 28,
+static const alloy_default qwen3_defaults[] = {
+    {.key = "vocab_size", .value = 151936},
+    {.key = "hidden_size", .value = 4096},
+    {.key = "intermediate_size", .value = 22016},
+    {.key = "num_hidden_layers", .value = 32},
+    {.key = "num_attention_heads", .value = 32},
+    {.key = "num_key_value_heads", .value = 32},
+    {.key = "head_dim", .value = 128},
+    {.key = "sliding_window", .value = 4096},
+    {.key = "max_window_layers", .value = 28},
+    {0},
 };
 
 static alloy_status translate(alloy_config_reader *reader, alloy_source *source)
@@ -41,7 +37,7 @@ static alloy_status translate(alloy_config_reader *reader, alloy_source *source)
 const alloy_family alloy_family_qwen3 = {
     .model_type = "qwen3",
     .fields = qwen3_fields,
-    .defaults = &qwen3_defaults,
+    .defaults = qwen3_defaults,
     .translate = translate,
     .mixers = qwen3_mixers,
     .mixer = "qwen3_attention",
@@ -51,36 +47,23 @@ const alloy_family alloy_family_qwen3 = {
 
 /* ---- qwen3_moe --------------------------------------------------------------------------------------------------- */
 
-static const char *const moe_fields[] = {
-    "attention_bias",
-    "use_sliding_window",
-    "sliding_window",
-    "decoder_sparse_step",
-    "mlp_only_layers",
-    "num_experts",
-    "num_experts_per_tok",
-    "moe_intermediate_size",
-    "norm_topk_prob",
-    "router_aux_loss_coef",
-    NULL,
-};
+static const char *const moe_fields[] = {"attention_bias", "use_sliding_window", "mlp_only_layers", "norm_topk_prob",
+                                         NULL};
 
-static const alloy_source moe_defaults = {
-    .config =
-        {
-            .vocab_size = 151936,
-            .hidden_size = 2048,
-            .intermediate_size = 6144,
-            .num_hidden_layers = 24,
-            .num_attention_heads = 32,
-            .num_key_value_heads = 4,
-            .sliding_window = 4096,
-            .num_experts = 128,
-            .num_experts_per_tok = 8,
-            .moe_intermediate_size = 768,
-            .router_aux_loss_coef = 0.001,
-        },
-    .decoder_sparse_step = 1,
+static const alloy_default moe_defaults[] = {
+    {.key = "vocab_size", .value = 151936},
+    {.key = "hidden_size", .value = 2048},
+    {.key = "intermediate_size", .value = 6144},
+    {.key = "num_hidden_layers", .value = 24},
+    {.key = "num_attention_heads", .value = 32},
+    {.key = "num_key_value_heads", .value = 4},
+    {.key = "sliding_window", .value = 4096},
+    {.key = "num_experts", .value = 128},
+    {.key = "num_experts_per_tok", .value = 8},
+    {.key = "moe_intermediate_size", .value = 768},
+    {.key = "router_aux_loss_coef", .value = 0.001},
+    {.key = "decoder_sparse_step", .value = 1},
+    {0},
 };
 
 static const char *moe_ffn_at(const alloy_source *source, int64_t layer)
@@ -91,7 +74,7 @@ static const char *moe_ffn_at(const alloy_source *source, int64_t layer)
 const alloy_family alloy_family_qwen3_moe = {
     .model_type = "qwen3_moe",
     .fields = moe_fields,
-    .defaults = &moe_defaults,
+    .defaults = moe_defaults,
     .translate = translate,
     .mixer = "qwen3_attention",
     .sliding_mixer = "qwen3_attention_sliding",

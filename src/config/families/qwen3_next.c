@@ -3,45 +3,31 @@
  * unless the file says false. */
 #include "config/families/families.h"
 
-static const char *const fields[] = {
-    ALLOY_HYBRID_FIELDS,
-    "decoder_sparse_step",
-    "mlp_only_layers",
-    "num_experts",
-    "num_experts_per_tok",
-    "moe_intermediate_size",
-    "shared_expert_intermediate_size",
-    "norm_topk_prob",
-    "router_aux_loss_coef",
-    NULL,
-};
+static const char *const fields[] = {ALLOY_HYBRID_FIELDS, "mlp_only_layers", NULL};
 
-static const alloy_source defaults = {
-    .config =
-        {
-            .vocab_size = 151936,
-            .hidden_size = 2048,
-            .intermediate_size = 5632,
-            .num_hidden_layers = 48,
-            .num_attention_heads = 16,
-            .num_key_value_heads = 2,
-            ALLOY_HYBRID_SIZES,
-            .num_experts = 512,
-            .num_experts_per_tok = 10,
-            .moe_intermediate_size = 512,
-            .shared_expert_intermediate_size = 512,
-            .norm_topk_prob = true,
-            .router_aux_loss_coef = 0.001,
-        },
-    ALLOY_HYBRID_RULES,
-    .decoder_sparse_step = 1,
+static const alloy_default defaults[] = {
+    {.key = "vocab_size", .value = 151936},
+    {.key = "hidden_size", .value = 2048},
+    {.key = "intermediate_size", .value = 5632},
+    {.key = "num_hidden_layers", .value = 48},
+    {.key = "num_attention_heads", .value = 16},
+    {.key = "num_key_value_heads", .value = 2},
+    {.key = "num_experts", .value = 512},
+    {.key = "num_experts_per_tok", .value = 10},
+    {.key = "moe_intermediate_size", .value = 512},
+    {.key = "shared_expert_intermediate_size", .value = 512},
+    {.key = "norm_topk_prob", .value = true},
+    {.key = "router_aux_loss_coef", .value = 0.001},
+    {.key = "decoder_sparse_step", .value = 1},
+    ALLOY_HYBRID_DEFAULTS,
+    {0},
 };
 
 static alloy_status translate(alloy_config_reader *reader, alloy_source *source)
 {
     (void)reader;
     alloy_set_hybrid(source);
-    alloy_set_bool(source, "linear_fused_inputs", true);
+    alloy_source_set(source, "linear_fused_inputs", true);
     return ALLOY_OK;
 }
 
@@ -53,7 +39,7 @@ static const char *ffn_at(const alloy_source *source, int64_t layer)
 const alloy_family alloy_family_qwen3_next = {
     .model_type = "qwen3_next",
     .fields = fields,
-    .defaults = &defaults,
+    .defaults = defaults,
     .translate = translate,
     .mixers = alloy_hybrid_mixers,
     .mixer_at = alloy_hybrid_mixer_at,

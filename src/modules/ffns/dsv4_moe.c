@@ -8,15 +8,17 @@ struct weights {
     const alloy_weight *correction_bias; /* [experts] */
 };
 
-static void params(alloy_params *p, const alloy_config *c)
+static void params(alloy_params *p, const void *shape)
 {
+    const struct alloy_dsv4_experts *c = shape;
     alloy_dsv4_experts_params(p, c, offsetof(struct weights, experts));
     alloy_param(p, "gate.e_score_correction_bias", offsetof(struct weights, correction_bias),
-                ALLOY_SHAPE(c->num_experts), ALLOY_INIT_ZEROS | ALLOY_KEEPS_F32 | ALLOY_BUFFER | ALLOY_ROUTES);
+                ALLOY_SHAPE(c->n_routed_experts), ALLOY_INIT_ZEROS | ALLOY_KEEPS_F32 | ALLOY_BUFFER | ALLOY_ROUTES);
 }
 
-static alloy_tensor *forward(alloy_pass *p, const alloy_config *c, const void *weights, alloy_tensor *x)
+static alloy_tensor *forward(alloy_pass *p, const void *shape, const void *weights, alloy_tensor *x)
 {
+    const struct alloy_dsv4_experts *c = shape;
     const struct weights *w = weights;
     alloy_routes routes = alloy_route_scores(p, alloy_linear(p, x, w->experts.gate, NULL), w->correction_bias,
                                              c->num_experts_per_tok, c->scoring_func, c->routed_scaling_factor);
@@ -28,6 +30,8 @@ const alloy_ffn alloy_dsv4_moe = {
     .attr_name = "mlp",
     .summary = "DeepSeek-V4: routed experts of clamped SwiGLU, chosen by score and bias, and a shared one",
     .weights_size = sizeof(struct weights),
+    .fields = alloy_dsv4_experts_fields,
+    .shape_size = sizeof(struct alloy_dsv4_experts),
     .check = alloy_dsv4_experts_check,
     .params = params,
     .forward = forward,

@@ -16,9 +16,10 @@ struct weights {
     const alloy_weight *indexer_q_b_proj, *indexer_weights_proj;
 };
 
-static alloy_status check(const alloy_config *c)
+static alloy_status check(void *shape)
 {
-    alloy_status status = alloy_dsv4_attention_check(c);
+    const struct alloy_dsv4_attention *c = shape;
+    alloy_status status = alloy_dsv4_attention_check(shape);
     if (!status)
         status = alloy_config_require("compress_rate_csa", c->compress_rate_csa, 1, MOST_RATE);
     if (!status)
@@ -31,8 +32,9 @@ static alloy_status check(const alloy_config *c)
     return status;
 }
 
-static void params(alloy_params *p, const alloy_config *c)
+static void params(alloy_params *p, const void *shape)
 {
+    const struct alloy_dsv4_attention *c = shape;
     static const char *const indexer_names[] = {
         "compressor.indexer.kv_proj.weight", "compressor.indexer.gate_proj.weight", "compressor.indexer.position_bias",
         "compressor.indexer.kv_norm.weight"};
@@ -56,33 +58,35 @@ static void keep_windows(alloy_state_spec *s, const char *open, const char *over
     alloy_state_keep_entries(s, entries, width, rate);
 }
 
-static void state(alloy_state_spec *s, const alloy_config *c)
+static void state(alloy_state_spec *s, const void *shape)
 {
+    const struct alloy_dsv4_attention *c = shape;
     alloy_dsv4_attention_state(s, c);
     keep_windows(s, "open", "overlap", "entries", c->head_dim, c->compress_rate_csa);
     keep_windows(s, "indexer open", "indexer overlap", "indexer keys", c->index_head_dim, c->compress_rate_csa);
 }
 
 /* Which entries each token sees; its queries come from the same low-rank ones as attention's. */
-static alloy_chosen choose(alloy_pass *p, const alloy_config *c, const struct weights *w, const alloy_state *s,
-                           alloy_tensor *x, alloy_tensor *low_rank)
+static alloy_chosen choose(alloy_pass *p, const struct alloy_dsv4_attention *c, const struct weights *w,
+                           const alloy_state *s, alloy_tensor *x, alloy_tensor *low_rank)
 {
     static const struct alloy_dsv4_compressor_parts parts = {INDEXER_OPEN, INDEXER_OVERLAP, INDEXER_KEYS};
     alloy_state_part keys = alloy_dsv4_compress(p, c, &w->indexer, s, &parts, x, c->compress_rate_csa, true);
     alloy_tensor *q = alloy_heads(p, alloy_linear(p, low_rank, w->indexer_q_b_proj, NULL), c->index_n_heads);
-    q = alloy_rotary_pairs(p, q, &c->rope_compress, c->qk_rope_head_dim, false);
+    q = alloy_rotary_pairs(p, q, &c->compress, c->qk_rope_head_dim, false);
     return alloy_choose_entries(p, q, alloy_linear(p, x, w->indexer_weights_proj, NULL), keys, c->index_topk);
 }
 
-static alloy_tensor *forward(alloy_pass *p, const alloy_config *c, const void *weights, const alloy_state *s,
+static alloy_tensor *forward(alloy_pass *p, const void *shape, const void *weights, const alloy_state *s,
                              alloy_tensor *x)
 {
+    const struct alloy_dsv4_attention *c = shape;
     static const struct alloy_dsv4_compressor_parts parts = {OPEN, OVERLAP, ENTRIES};
     const struct weights *w = weights;
     alloy_tensor *low_rank = alloy_dsv4_low_rank_queries(p, c, &w->attention, x);
     alloy_state_part entries = alloy_dsv4_compress(p, c, &w->compressor, s, &parts, x, c->compress_rate_csa, false);
     alloy_chosen chosen = choose(p, c, w, s, x, low_rank);
-    return alloy_dsv4_attend(p, c, &w->attention, s, x, low_rank, &c->rope_compress, &entries, &chosen);
+    return alloy_dsv4_attend(p, c, &w->attention, s, x, low_rank, &c->compress, &entries, &chosen);
 }
 
 const alloy_mixer alloy_dsv4_csa_attention = {
@@ -91,6 +95,8 @@ const alloy_mixer alloy_dsv4_csa_attention = {
     .summary = "DeepSeek-V4: a sliding window, and compressed entries that an indexer chooses",
     .mask_kind = ALLOY_MASK_CAUSAL,
     .weights_size = sizeof(struct weights),
+    .fields = alloy_dsv4_attention_fields,
+    .shape_size = sizeof(struct alloy_dsv4_attention),
     .check = check,
     .params = params,
     .state = state,

@@ -24,6 +24,29 @@ struct weights {
     const alloy_weight *conv1d, *A_log, *dt_bias, *norm, *out_proj;
 };
 
+struct shape {
+    int64_t hidden_size;
+    int64_t linear_num_key_heads, linear_num_value_heads, linear_key_head_dim, linear_value_head_dim,
+        linear_conv_kernel_dim;
+    bool linear_fused_inputs; /* new checkpoints hold the input projections fused, as Qwen3-Next's do */
+    double rms_norm_eps;
+};
+
+#define FIELD(name, type, ...) ALLOY_FIELD(struct shape, name, type, __VA_ARGS__)
+static const alloy_field fields[] = {
+    FIELD(linear_num_key_heads, INTEGER, .least = 1, .most = MOST_HEADS, .fallback = 16),
+    FIELD(linear_num_value_heads, INTEGER, .least = 1, .most = MOST_HEADS, .fallback = 16,
+          .other = "linear_num_key_heads"),
+    FIELD(linear_key_head_dim, INTEGER, .least = 1, .most = MOST_HEADS, .fallback = 128),
+    FIELD(linear_value_head_dim, INTEGER, .least = 1, .most = MOST_HEADS, .fallback = 128),
+    FIELD(linear_conv_kernel_dim, INTEGER, .least = 1, .most = 1024, .fallback = 4),
+    FIELD(linear_fused_inputs, BOOL),
+    FIELD(hidden_size, INTEGER),
+    FIELD(rms_norm_eps, NUMBER),
+    {0},
+};
+#undef FIELD
+
 /* What the input projections give. */
 struct inputs {
     alloy_tensor *qkv;   /* [n, 2 * keys + values] */
@@ -31,23 +54,24 @@ struct inputs {
     alloy_tensor *b, *a; /* [n, value heads] */
 };
 
-static int64_t keys(const alloy_config *c)
+static int64_t keys(const struct shape *c)
 {
     return c->linear_num_key_heads * c->linear_key_head_dim;
 }
 
-static int64_t values(const alloy_config *c)
+static int64_t values(const struct shape *c)
 {
     return c->linear_num_value_heads * c->linear_value_head_dim;
 }
 
-static int64_t channels(const alloy_config *c)
+static int64_t channels(const struct shape *c)
 {
     return 2 * keys(c) + values(c);
 }
 
-static alloy_status check(const alloy_config *c)
+static alloy_status check(void *shape)
 {
+    const struct shape *c = shape;
     alloy_status status = alloy_config_require("linear_num_key_heads", c->linear_num_key_heads, 1, MOST_HEADS);
     if (!status)
         status = alloy_config_require("linear_num_value_heads", c->linear_num_value_heads, 1, MOST_HEADS);
@@ -65,8 +89,9 @@ static alloy_status check(const alloy_config *c)
     return ALLOY_OK;
 }
 
-static void params(alloy_params *p, const alloy_config *c)
+static void params(alloy_params *p, const void *shape)
 {
+    const struct shape *c = shape;
     int64_t hidden = c->hidden_size, heads = c->linear_num_value_heads;
 #define AT(field) offsetof(struct weights, field)
     alloy_params_new_layout(p, c->linear_fused_inputs);
@@ -88,8 +113,9 @@ static void params(alloy_params *p, const alloy_config *c)
 #undef AT
 }
 
-static void state(alloy_state_spec *s, const alloy_config *c)
+static void state(alloy_state_spec *s, const void *shape)
 {
+    const struct shape *c = shape;
     alloy_state_keep_fixed(s, "recurrent",
                            c->linear_num_value_heads * c->linear_key_head_dim * c->linear_value_head_dim);
     alloy_state_keep_fixed(s, "tail", (c->linear_conv_kernel_dim - 1) * channels(c));
@@ -104,7 +130,7 @@ static struct inputs apart(alloy_pass *p, const struct weights *w, alloy_tensor 
 }
 
 /* The outputs are sorted, not the weights: they stay where the file holds them, and each output is the same dot. */
-static struct inputs fused(alloy_pass *p, const alloy_config *c, const struct weights *w, alloy_tensor *x)
+static struct inputs fused(alloy_pass *p, const struct shape *c, const struct weights *w, alloy_tensor *x)
 {
     int64_t ratio = c->linear_num_value_heads / c->linear_num_key_heads, k = c->linear_key_head_dim,
             v = ratio * c->linear_value_head_dim;
@@ -115,9 +141,10 @@ static struct inputs fused(alloy_pass *p, const alloy_config *c, const struct we
     return (struct inputs){.qkv = alloy_concat(p, 3, qkvz), .z = qkvz[3], .b = ba[0], .a = ba[1]};
 }
 
-static alloy_tensor *forward(alloy_pass *p, const alloy_config *c, const void *weights, const alloy_state *s,
+static alloy_tensor *forward(alloy_pass *p, const void *shape, const void *weights, const alloy_state *s,
                              alloy_tensor *x)
 {
+    const struct shape *c = shape;
     const struct weights *w = weights;
     struct inputs in = w->in_proj_qkvz ? fused(p, c, w, x) : apart(p, w, x);
     alloy_tensor *qkv[3];
@@ -139,6 +166,8 @@ const alloy_mixer alloy_qwen3_5_gdn = {
     .summary = "gated delta net: convolution, decay, delta rule, gated norm",
     .mask_kind = ALLOY_MASK_LINEAR,
     .weights_size = sizeof(struct weights),
+    .fields = fields,
+    .shape_size = sizeof(struct shape),
     .check = check,
     .params = params,
     .state = state,
