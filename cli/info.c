@@ -33,7 +33,8 @@ static alloy_status gather(facts *f)
 /* Bytes of a cache that holds the whole context. */
 static alloy_count cache_at_context(const facts *f)
 {
-    return f->total.cache_per_token * alloy_config_context(f->config) + f->total.cache_fixed;
+    return alloy_count_add(alloy_count_multiply(f->total.cache_per_token, alloy_config_context(f->config)),
+                           f->total.cache_fixed);
 }
 
 /* ---- For people -------------------------------------------------------------------------------------------------- */
@@ -58,8 +59,8 @@ static void add_layers_row(const facts *f, alloy_table *table, int64_t i, int64_
     alloy_table_cell(table, "%s", alloy_config_ffn(f->config, i));
     alloy_table_count(table, a->parameters);
     alloy_table_count(table, a->active);
-    alloy_table_cell(table, "%s", alloy_cli_bytes((double)a->cache_per_token));
-    alloy_table_cell(table, "%s", alloy_cli_bytes((double)a->cache_fixed));
+    alloy_table_cell(table, "%s", alloy_cli_bytes(alloy_count_double(a->cache_per_token)));
+    alloy_table_cell(table, "%s", alloy_cli_bytes(alloy_count_double(a->cache_fixed)));
 }
 
 /* One row for each run of layers that are alike, as many as anybody reads. */
@@ -106,19 +107,15 @@ static void print_text(const facts *f)
                     (long long)alloy_config_hidden_size(c), (long long)alloy_config_vocab_size(c),
                     (long long)alloy_config_context(c), alloy_config_ties_head(c) ? ", embeddings tied" : "");
     print_layers(f);
-    alloy_text parameters = {0}, active = {0};
-    alloy_text_count(&parameters, f->total.parameters, ',');
-    alloy_text_count(&active, f->total.active, ',');
-    if (parameters.failed || active.failed)
-        alloy_cli_lost();
-    alloy_cli_print("\nparameters  %s, %s active for a token\n", alloy_text_get(&parameters), alloy_text_get(&active));
-    alloy_text_free(&parameters);
-    alloy_text_free(&active);
+    char parameters[ALLOY_COUNT_TEXT], active[ALLOY_COUNT_TEXT];
+    alloy_cli_print("\nparameters  %s, %s active for a token\n", alloy_count_text(f->total.parameters, ',', parameters),
+                    alloy_count_text(f->total.active, ',', active));
     if (f->has_weights)
         print_weights(f);
     alloy_cli_print("cache       %s a token and %s fixed: %s for the whole context\n",
-                    alloy_cli_bytes((double)f->total.cache_per_token), alloy_cli_bytes((double)f->total.cache_fixed),
-                    alloy_cli_bytes((double)cache_at_context(f)));
+                    alloy_cli_bytes(alloy_count_double(f->total.cache_per_token)),
+                    alloy_cli_bytes(alloy_count_double(f->total.cache_fixed)),
+                    alloy_cli_bytes(alloy_count_double(cache_at_context(f))));
 }
 
 /* ---- JSON -------------------------------------------------------------------------------------------------------- */

@@ -129,8 +129,20 @@ typedef struct alloy_scales {
     int64_t first;         /* place of the weight's first row in its tile and those before: other than 0 for a view */
 } alloy_scales;
 
-/* Operations and bytes pass 2^63 (ten trillion parameters times a million tokens). */
-__extension__ typedef __int128 alloy_count;
+/* Operations and bytes pass 2^63 (ten trillion parameters times a million tokens): high * 2^64 + low, no digit is
+ * lost. */
+typedef struct alloy_count {
+    uint64_t low;
+    int64_t high;
+} alloy_count;
+
+enum { ALLOY_COUNT_TEXT = 56 };
+ALLOY_API alloy_count alloy_count_of(int64_t value);
+ALLOY_API alloy_count alloy_count_add(alloy_count a, alloy_count b);
+ALLOY_API alloy_count alloy_count_multiply(alloy_count count, int64_t factor);
+ALLOY_API double alloy_count_double(alloy_count count); /* the nearest */
+/* "9,360,441" into `out` of ALLOY_COUNT_TEXT bytes; separator 0: none. Returns `out`. */
+ALLOY_API char *alloy_count_text(alloy_count count, char separator, char *out);
 
 /* ---- Configs ----------------------------------------------------------------------------------------------------- */
 

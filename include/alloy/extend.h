@@ -583,13 +583,7 @@ ALLOY_API alloy_tensor *alloy_hyper_expand(alloy_pass *p, alloy_tensor *h, alloy
  * All that an op reads or writes stands in its arguments. Options are plain values, without a pointer: whoever keeps a
  * call keeps a copy of them. */
 
-enum {
-    ALLOY_MOST_INPUTS = 8,
-    ALLOY_MOST_OUTPUTS = 8,
-    ALLOY_MOST_WEIGHTS = 4,
-    ALLOY_MOST_STATES = 4,
-    ALLOY_MOST_CACHE_ROWS = 4
-};
+enum { ALLOY_MOST_INPUTS = 8, ALLOY_MOST_OUTPUTS = 8, ALLOY_MOST_WEIGHTS = 4, ALLOY_MOST_STATES = 4 };
 
 typedef struct alloy_args {
     alloy_pass *pass;                    /* set by alloy_apply */
@@ -611,53 +605,33 @@ typedef enum alloy_cache_kind {
     ALLOY_CACHE_CONV
 } alloy_cache_kind;
 
-/* Who listens to the formulas of a count (`alloy roofline --explain`); NULL in `alloy_cost` when nobody does. */
-typedef struct alloy_explanation alloy_explanation;
-
 /* The neutral record that an op emits in *count*: what has to be computed and moved, whoever does it. Elements, not
- * bytes: dtypes are the reader's. Filled by the calls below; an op never touches its members. The roofline's exact
- * accounting sums these records. Its classic one has formulas of its own for built-in ops (docs/roofline.md); an op of
- * a plug-in counts there what it counts here, products and the rest together. */
-typedef struct alloy_cost {
-    alloy_count tensor_flops; /* matrix products, 2 a multiply-add */
-    alloy_count vector_flops; /* the rest, 1 an operation */
-    alloy_count ids;          /* token ids read */
-    int weights;
-    struct {
-        const alloy_weight *weight;
-        alloy_count elements; /* of one copy */
-        double copies;        /* read: an expected number of experts, else 1 */
-    } weight[ALLOY_MOST_WEIGHTS];
-    int caches; /* one row a kind */
-    struct {
-        alloy_cache_kind kind;
-        alloy_count read, written; /* elements */
-    } cache[ALLOY_MOST_CACHE_ROWS];
-    alloy_count tensors_read, tensors_written; /* elements of in[] and out[], set by alloy_apply */
-    bool overflowed;                           /* more weights than the record has room for: the pass fails */
-    alloy_explanation *explanation;
-} alloy_cost;
+ * bytes: dtypes are the reader's. The roofline's exact accounting sums these records. Its classic one has formulas of
+ * its own for built-in ops (docs/roofline.md); an op of a plug-in counts there what it counts here, products and the
+ * rest together. */
+typedef struct alloy_cost alloy_cost;
 
 typedef enum alloy_cost_unit { ALLOY_COST_TENSOR, ALLOY_COST_VECTOR } alloy_cost_unit;
 
-/* Add FLOPs. The expression is kept as text too, so that --explain shows the code that counted and no second formula
- * can drift from it; alloy_cost_let gives the integer variables in it their values for that. */
-#define alloy_cost_tensor(cost, flops) alloy_cost_add((cost), ALLOY_COST_TENSOR, (flops), #flops)
-#define alloy_cost_vector(cost, flops) alloy_cost_add((cost), ALLOY_COST_VECTOR, (flops), #flops)
+/* Add FLOPs, an int64_t; alloy_cost_add takes what may pass 2^63. The expression is kept as text too, so that --explain
+ * shows the code that counted and no second formula can drift from it; alloy_cost_let gives the int64_t variables in it
+ * their values for that. */
+#define alloy_cost_tensor(cost, flops) alloy_cost_add((cost), ALLOY_COST_TENSOR, alloy_count_of(flops), #flops)
+#define alloy_cost_vector(cost, flops) alloy_cost_add((cost), ALLOY_COST_VECTOR, alloy_count_of(flops), #flops)
 #define alloy_cost_let(cost, ...)                                                                                      \
-    alloy_cost_name((cost), #__VA_ARGS__, (const alloy_count[]){__VA_ARGS__},                                          \
-                    (int)(sizeof((const alloy_count[]){__VA_ARGS__}) / sizeof(alloy_count)))
+    alloy_cost_name((cost), #__VA_ARGS__, (const int64_t[]){__VA_ARGS__},                                              \
+                    (int)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)))
 ALLOY_API void alloy_cost_add(alloy_cost *cost, alloy_cost_unit unit, alloy_count flops, const char *formula);
-ALLOY_API void alloy_cost_name(alloy_cost *cost, const char *names, const alloy_count *values, int count);
+ALLOY_API void alloy_cost_name(alloy_cost *cost, const char *names, const int64_t *values, int count);
 
 /* Reads `copies` copies of `elements` elements of a parameter. NULL adds nothing. At most ALLOY_MOST_WEIGHTS an op. */
-ALLOY_API void alloy_cost_weight(alloy_cost *cost, const alloy_weight *weight, alloy_count elements, double copies);
+ALLOY_API void alloy_cost_weight(alloy_cost *cost, const alloy_weight *weight, int64_t elements, double copies);
 
 /* Reads and writes elements of the layer's state. Calls of one kind add up. */
-ALLOY_API void alloy_cost_cache(alloy_cost *cost, alloy_cache_kind kind, alloy_count read, alloy_count written);
+ALLOY_API void alloy_cost_cache(alloy_cost *cost, alloy_cache_kind kind, int64_t read, int64_t written);
 
 /* Reads token ids, 8 bytes each. */
-ALLOY_API void alloy_cost_ids(alloy_cost *cost, alloy_count ids);
+ALLOY_API void alloy_cost_ids(alloy_cost *cost, int64_t ids);
 
 /* Computes out from in. */
 typedef void alloy_run(const alloy_args *args);

@@ -41,7 +41,7 @@ void alloy_table_number(alloy_table *table, double value, char style, int digits
 
 void alloy_table_count(alloy_table *table, alloy_count value)
 {
-    alloy_text_count(&table->cells, value, ',');
+    alloy_text_count(&table->cells, alloy_wide_of(value), ',');
     alloy_text_char(&table->cells, 0);
     table->count++;
 }

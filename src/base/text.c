@@ -148,24 +148,10 @@ const char *alloy_text_get(const alloy_text *text)
 
 /* ---- Numbers ----------------------------------------------------------------------------------------------------- */
 
-void alloy_text_count(alloy_text *text, alloy_count value, char separator)
+void alloy_text_count(alloy_text *text, alloy_wide value, char separator)
 {
-    enum { MOST_DIGITS = 40 }; /* of 128 bits */
-    char digits[MOST_DIGITS];
-    int count = 0;
-    if (value < 0)
-        alloy_text_char(text, '-');
-    /* digits of a negative number one by one, so that the least number has no special case */
-    do {
-        int digit = (int)(value % 10);
-        digits[count++] = (char)('0' + (digit < 0 ? -digit : digit));
-        value /= 10;
-    } while (value != 0);
-    while (count > 0) {
-        alloy_text_char(text, digits[--count]);
-        if (separator && count > 0 && count % 3 == 0)
-            alloy_text_char(text, separator);
-    }
+    char digits[ALLOY_COUNT_TEXT];
+    alloy_text_string(text, alloy_count_text(alloy_count_from(value), separator, digits));
 }
 
 /* The fewest digits from which `value` reads back. Of a decimal of at most 15 digits, 15 give it back, with zeros

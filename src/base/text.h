@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "alloy/alloy.h"
+#include "base/count.h"
 
 typedef struct alloy_text {
     char *bytes;     /* `size` bytes and a NUL; NULL while empty */
@@ -48,7 +48,7 @@ const char *alloy_text_get(const alloy_text *text);
 void alloy_text_double(alloy_text *text, double value);
 void alloy_text_number(alloy_text *text, double value, char style, int digits);
 int alloy_print_number(char *out, size_t size, double value, char style, int digits);
-void alloy_text_count(alloy_text *text, alloy_count value, char separator); /* "9,360,441"; separator 0: none */
+void alloy_text_count(alloy_text *text, alloy_wide value, char separator); /* "9,360,441"; separator 0: none */
 bool alloy_parse_double(const char *string, size_t size, double *out);
 bool alloy_parse_int64(const char *string, size_t size, int64_t *out);
 int alloy_vsnprintf(char *out, size_t size, const char *format, va_list args);

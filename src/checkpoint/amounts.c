@@ -15,7 +15,7 @@ typedef struct gathering {
 static alloy_status add_parameter(void *user, const alloy_parameter *p)
 {
     const gathering *g = user;
-    alloy_count elements = 1;
+    alloy_wide elements = 1;
     if (p->flags & ALLOY_BUFFER)
         return ALLOY_OK;
     for (int i = 0; i < p->ndim; i++)
@@ -24,11 +24,11 @@ static alloy_status add_parameter(void *user, const alloy_parameter *p)
     alloy_status status = p->expert < 0 ? ALLOY_OK
                                         : alloy_config_get_int64(g->model->config.layers[p->site.layer].ffn_config,
                                                                  "num_experts_per_tok", met, &met);
-    alloy_count parameters = p->copies * elements, active = (met < p->copies ? met : p->copies) * elements;
+    alloy_wide parameters = p->copies * elements, active = (met < p->copies ? met : p->copies) * elements;
     alloy_amounts *to[] = {g->total, p->site.layer >= 0 ? &g->layers[p->site.layer] : NULL};
     for (int i = 0; i < 2 && to[i]; i++) {
-        to[i]->parameters += parameters;
-        to[i]->active += active;
+        alloy_count_grow(&to[i]->parameters, parameters);
+        alloy_count_grow(&to[i]->active, active);
     }
     return status;
 }
@@ -37,16 +37,16 @@ static void add_state(const alloy_state_spec *spec, int64_t row_bytes, alloy_amo
 {
     for (int i = 0; i < spec->count; i++) {
         const alloy_part_spec *part = &spec->part[i];
-        alloy_count width = part->width;
+        alloy_wide width = part->width;
         if (part->kind == ALLOY_STATE_FIXED)
-            layer->cache_fixed += width * (int64_t)sizeof(float);
+            alloy_count_grow(&layer->cache_fixed, width * (int64_t)sizeof(float));
         else if (part->window > 0)
-            layer->cache_fixed += width * row_bytes * part->window;
+            alloy_count_grow(&layer->cache_fixed, width * row_bytes * part->window);
         else
-            layer->cache_per_token += width * row_bytes / part->rate;
+            alloy_count_grow(&layer->cache_per_token, width * row_bytes / part->rate);
     }
-    total->cache_per_token += layer->cache_per_token;
-    total->cache_fixed += layer->cache_fixed;
+    total->cache_per_token = alloy_count_add(total->cache_per_token, layer->cache_per_token);
+    total->cache_fixed = alloy_count_add(total->cache_fixed, layer->cache_fixed);
 }
 
 alloy_status alloy_model_amounts(const alloy_model *model, alloy_dtype kv_dtype, alloy_amounts *total,

@@ -155,13 +155,13 @@ static alloy_status add(void *user, const alloy_parameter *p)
 
 /* What there would be in all, before any of it is listed: a kilobyte of config can name billions of experts. */
 struct extent {
-    alloy_count tensors, elements;
+    alloy_wide tensors, elements;
 };
 
 static alloy_status add_extent(void *user, const alloy_parameter *p)
 {
     struct extent *extent = user;
-    alloy_count elements = p->copies;
+    alloy_wide elements = p->copies;
     for (int i = 0; i < p->ndim; i++)
         elements *= p->shape[i];
     extent->tensors += p->copies;

@@ -8,12 +8,12 @@
 /* Sums of any config's work stay below 2^127: a token costs at most 2^86 (its layers, widths and experts at the ends of
  * their ranges), a pair of tokens 2^51. */
 static const int64_t MOST_TOKENS = INT64_C(1) << 40;
-static const alloy_count MOST_PAIRS = (alloy_count)1 << 75;
+static const alloy_wide MOST_PAIRS = (alloy_wide)1 << 75;
 
 alloy_status alloy_count_batch(const alloy_span *spans, int64_t span_count, int64_t *tokens, int64_t *sequences)
 {
     *tokens = *sequences = 0;
-    alloy_count pairs = 0;
+    alloy_wide pairs = 0;
     for (int64_t i = 0; i < span_count; i++) {
         const alloy_span *s = &spans[i];
         int64_t rows, length;
@@ -24,7 +24,7 @@ alloy_status alloy_count_batch(const alloy_span *spans, int64_t span_count, int6
                     alloy_int64_add(*sequences, s->repeat, sequences) && *tokens <= MOST_TOKENS;
         if (!sane)
             return alloy_fail(ALLOY_LIMIT, "a batch of more than 2^40 new tokens");
-        if (!alloy_int64_add(s->count, s->past, &length) || (pairs += (alloy_count)rows * length) > MOST_PAIRS)
+        if (!alloy_int64_add(s->count, s->past, &length) || (pairs += (alloy_wide)rows * length) > MOST_PAIRS)
             return alloy_fail(ALLOY_LIMIT, "a batch of more than 2^75 pairs of tokens: %lld x %lld new tokens on %lld",
                               (long long)s->repeat, (long long)s->count, (long long)s->past);
     }

@@ -52,13 +52,13 @@ enum { DIGITS = 17 };                                            /* tell any two
 static const int64_t MOST_ROUNDED = INT64_C(100000000000000000); /* the least number that has more */
 
 /* d.dddde+NN of `DIGITS` digits, from the digits of the value itself. */
-static void append_rounded(alloy_text *out, alloy_count value)
+static void append_rounded(alloy_text *out, alloy_wide value)
 {
-    unsigned __int128 magnitude = value < 0 ? -(unsigned __int128)value : (unsigned __int128)value, unit = 1;
+    alloy_unsigned_wide magnitude = value < 0 ? -(alloy_unsigned_wide)value : (alloy_unsigned_wide)value, unit = 1;
     int exponent = DIGITS - 1;
     for (; magnitude / unit >= MOST_ROUNDED; exponent++)
         unit *= 10;
-    alloy_count rounded = (alloy_count)(magnitude / unit + (magnitude % unit >= (unit + 1) / 2));
+    alloy_wide rounded = (alloy_wide)(magnitude / unit + (magnitude % unit >= (unit + 1) / 2));
     if (rounded == MOST_ROUNDED) { /* 9.99... went up */
         rounded /= 10;
         exponent++;
@@ -72,8 +72,9 @@ static void append_rounded(alloy_text *out, alloy_count value)
     alloy_text_free(&text);
 }
 
-void alloy_json_field_count(alloy_json_writer *writer, const char *key, alloy_count value)
+void alloy_json_field_count(alloy_json_writer *writer, const char *key, alloy_count count)
 {
+    alloy_wide value = alloy_wide_of(count);
     static const int64_t most = INT64_C(1) << 53;
     if (value >= -most && value <= most) {
         alloy_json_field_int64(writer, key, (int64_t)value);

@@ -5,13 +5,13 @@
 static void count(const alloy_args *a, alloy_cost *cost)
 {
     const alloy_part_spec *part = alloy_part_spec_of(a->state[0]);
-    alloy_count written = 0;
+    alloy_wide written = 0;
     for (int64_t i = 0; i < a->pass->span_count; i++) {
         const alloy_span *s = &a->pass->spans[i];
         int64_t window = part->window;
-        written += (alloy_count)s->repeat * part->width * (window && s->count > window - 1 ? window - 1 : s->count);
+        written += (alloy_wide)s->repeat * part->width * (window && s->count > window - 1 ? window - 1 : s->count);
     }
-    alloy_cost_cache(cost, ALLOY_CACHE_KV, 0, written);
+    alloy_wide_cache(cost, ALLOY_CACHE_KV, 0, written);
 }
 
 const alloy_op alloy_op_append = {"append", NULL, count};

@@ -4,8 +4,8 @@
 static void count(const alloy_args *a, alloy_cost *cost)
 {
     const struct alloy_append_entries_options *o = a->options;
-    alloy_count entries = a->in[0]->shape[0], width = a->in[0]->shape[1];
-    alloy_cost_cache(cost, o->indexer ? ALLOY_CACHE_INDEXER : ALLOY_CACHE_KV, 0, entries * width);
+    alloy_wide entries = a->in[0]->shape[0], width = a->in[0]->shape[1];
+    alloy_wide_cache(cost, o->indexer ? ALLOY_CACHE_INDEXER : ALLOY_CACHE_KV, 0, entries * width);
 }
 
 const alloy_op alloy_op_append_entries = {"append_entries", NULL, count};

@@ -5,17 +5,17 @@
 static void count(const alloy_args *a, alloy_cost *cost)
 {
     const struct alloy_attention_options *o = a->options;
-    alloy_count heads = a->in[0]->shape[1], d = a->in[0]->shape[2], dv = a->out[0]->shape[2],
-                width = o->kv_heads * (d + dv);
+    alloy_wide heads = a->in[0]->shape[1], d = a->in[0]->shape[2], dv = a->out[0]->shape[2],
+               width = o->kv_heads * (d + dv);
     for (int64_t i = 0; i < a->pass->span_count; i++) {
         const alloy_span *s = &a->pass->spans[i];
-        alloy_count repeat = s->repeat, past = s->past, total = s->count + past, window = o->window;
-        alloy_count pairs = alloy_window_pairs(total, window) - alloy_window_pairs(past, window);
-        alloy_cost_let(cost, heads, d, dv, repeat, pairs);
-        alloy_cost_tensor(cost, 2 * (d + dv) * repeat * heads * pairs);
-        alloy_cost_vector(cost, 5 * repeat * heads * pairs);
-        alloy_count kept = window && past > window - 1 ? window - 1 : past;
-        alloy_cost_cache(cost, ALLOY_CACHE_KV, repeat * width * kept, 0);
+        alloy_wide repeat = s->repeat, past = s->past, total = s->count + past, window = o->window;
+        alloy_wide pairs = alloy_window_pairs(total, window) - alloy_window_pairs(past, window);
+        alloy_wide_let(cost, heads, d, dv, repeat, pairs);
+        alloy_wide_tensor(cost, 2 * (d + dv) * repeat * heads * pairs);
+        alloy_wide_vector(cost, 5 * repeat * heads * pairs);
+        alloy_wide kept = window && past > window - 1 ? window - 1 : past;
+        alloy_wide_cache(cost, ALLOY_CACHE_KV, repeat * width * kept, 0);
     }
 }
 

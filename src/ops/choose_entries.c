@@ -20,18 +20,18 @@ int64_t alloy_most_entries_seen(const alloy_pass *p, int64_t rate)
 /* A score: per head a dot, then max, two products and a sum; choosing compares once a score. */
 static void count(const alloy_args *a, alloy_cost *cost)
 {
-    alloy_count heads = a->in[0]->shape[1], d = a->in[0]->shape[2], rate = alloy_part_spec_of(a->state[0])->rate;
-    alloy_count scores = 0, keys = 0;
+    alloy_wide heads = a->in[0]->shape[1], d = a->in[0]->shape[2], rate = alloy_part_spec_of(a->state[0])->rate;
+    alloy_wide scores = 0, keys = 0;
     for (int64_t i = 0; i < a->pass->span_count; i++) {
         const alloy_span *s = &a->pass->spans[i];
-        alloy_count past = s->past, total = past + s->count;
+        alloy_wide past = s->past, total = past + s->count;
         scores += s->repeat * (alloy_entry_pairs(total, rate) - alloy_entry_pairs(past, rate));
         keys += s->repeat * (past / rate);
     }
-    alloy_cost_let(cost, heads, d, scores);
-    alloy_cost_tensor(cost, 2 * heads * d * scores);
-    alloy_cost_vector(cost, 4 * heads * scores + scores);
-    alloy_cost_cache(cost, ALLOY_CACHE_INDEXER, keys * d, 0);
+    alloy_wide_let(cost, heads, d, scores);
+    alloy_wide_tensor(cost, 2 * heads * d * scores);
+    alloy_wide_vector(cost, 4 * heads * scores + scores);
+    alloy_wide_cache(cost, ALLOY_CACHE_INDEXER, keys * d, 0);
 }
 
 const alloy_op alloy_op_choose_entries = {"choose_entries", NULL, count};

@@ -13,8 +13,8 @@
 static void count(const alloy_args *a, alloy_cost *cost)
 {
     const struct alloy_compress_options *o = a->options;
-    alloy_count rate = o->rate, row = alloy_row_size(a->in[0]), entries = a->out[0]->shape[0];
-    alloy_count read = 0, written = 0; /* floats */
+    alloy_wide rate = o->rate, row = alloy_row_size(a->in[0]), entries = a->out[0]->shape[0];
+    alloy_wide read = 0, written = 0; /* floats */
     for (int64_t i = 0; i < a->pass->span_count; i++) {
         const alloy_span *s = &a->pass->spans[i];
         int64_t total = s->past + s->count, left = total % o->rate;
@@ -26,10 +26,10 @@ static void count(const alloy_args *a, alloy_cost *cost)
         read += s->past >= o->rate ? s->repeat * rate * row : 0;
         written += s->repeat * rate * row;
     }
-    alloy_cost_let(cost, entries, rate, row);
-    alloy_cost_vector(cost, 8 * entries * rate * row);
+    alloy_wide_let(cost, entries, rate, row);
+    alloy_wide_vector(cost, 8 * entries * rate * row);
     alloy_cost_weight(cost, a->weight[0], rate * row, entries > 0);
-    alloy_cost_cache(cost, ALLOY_CACHE_STATE, read, written);
+    alloy_wide_cache(cost, ALLOY_CACHE_STATE, read, written);
 }
 
 const alloy_op alloy_op_compress = {"compress", NULL, count};

@@ -4,19 +4,19 @@
 
 static void count(const alloy_args *a, alloy_cost *cost)
 {
-    alloy_count n = a->in[0]->shape[0], channels = alloy_row_size(a->in[0]), taps = alloy_taps_of(a->weight[0]);
-    alloy_cost_let(cost, n, channels, taps);
-    alloy_cost_tensor(cost, 2 * n * taps * channels);
-    alloy_cost_vector(cost, 4 * n * channels);
+    alloy_wide n = a->in[0]->shape[0], channels = alloy_row_size(a->in[0]), taps = alloy_taps_of(a->weight[0]);
+    alloy_wide_let(cost, n, channels, taps);
+    alloy_wide_tensor(cost, 2 * n * taps * channels);
+    alloy_wide_vector(cost, 4 * n * channels);
     alloy_cost_weight(cost, a->weight[0], taps * channels, 1);
-    alloy_count read = 0, written = 0;
+    alloy_wide read = 0, written = 0;
     for (int64_t i = 0; i < a->pass->span_count; i++) {
         const alloy_span *s = &a->pass->spans[i];
         int64_t total = s->past + s->count, kept = alloy_taps_of(a->weight[0]) - 1;
         read += s->repeat * channels * (s->past < kept ? s->past : kept);
         written += s->repeat * channels * (total < kept ? total : kept);
     }
-    alloy_cost_cache(cost, ALLOY_CACHE_CONV, read, written);
+    alloy_wide_cache(cost, ALLOY_CACHE_CONV, read, written);
 }
 
 const alloy_op alloy_op_conv1d_silu = {"conv1d_silu", NULL, count};

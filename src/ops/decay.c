@@ -5,9 +5,9 @@
 /* Add, softplus 3, multiply, exp: 6 an element. */
 static void count(const alloy_args *a, alloy_cost *cost)
 {
-    alloy_count n = a->in[0]->shape[0], heads = alloy_row_size(a->in[0]);
-    alloy_cost_let(cost, n, heads);
-    alloy_cost_vector(cost, 6 * n * heads);
+    alloy_wide n = a->in[0]->shape[0], heads = alloy_row_size(a->in[0]);
+    alloy_wide_let(cost, n, heads);
+    alloy_wide_vector(cost, 6 * n * heads);
     alloy_cost_weight(cost, a->weight[0], heads, 1);
     alloy_cost_weight(cost, a->weight[1], heads, 1);
 }

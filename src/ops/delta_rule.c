@@ -4,35 +4,35 @@
 enum { CHUNK = 64 };
 
 /* Tensor work of one sequence and head in the chunked form: pieces of 64 tokens, the last the rest. */
-static alloy_count chunked(alloy_count tokens, alloy_count k, alloy_count v, bool from_nothing)
+static alloy_wide chunked(alloy_wide tokens, alloy_wide k, alloy_wide v, bool from_nothing)
 {
-    alloy_count whole = tokens / CHUNK, rest = tokens % CHUNK, work = 0;
+    alloy_wide whole = tokens / CHUNK, rest = tokens % CHUNK, work = 0;
     work += whole * (CHUNK * CHUNK * (3 * k + 2 * v) - CHUNK * k + 6 * CHUNK * k * v);
     work += rest * rest * (3 * k + 2 * v) - rest * k + 6 * rest * k * v;
     return from_nothing ? work - 4 * (tokens < CHUNK ? tokens : CHUNK) * k * v : work;
 }
 
-static bool in_chunks(alloy_delta form, alloy_count tokens)
+static bool in_chunks(alloy_delta form, alloy_wide tokens)
 {
     return form == ALLOY_DELTA_CHUNK || (form == ALLOY_DELTA_AUTO && tokens > CHUNK);
 }
 
 static void count(const alloy_args *a, alloy_cost *cost)
 {
-    alloy_count heads = a->in[2]->shape[1], k = a->in[0]->shape[2], v = a->in[2]->shape[2];
-    alloy_count read = 0, written = 0;
+    alloy_wide heads = a->in[2]->shape[1], k = a->in[0]->shape[2], v = a->in[2]->shape[2];
+    alloy_wide read = 0, written = 0;
     for (int64_t i = 0; i < a->pass->span_count; i++) {
         const alloy_span *s = &a->pass->spans[i];
-        alloy_count sequences = heads * s->repeat, tokens = s->count, past = s->past;
-        alloy_cost_let(cost, sequences, tokens, past, k, v, CHUNK);
+        alloy_wide sequences = heads * s->repeat, tokens = s->count, past = s->past;
+        alloy_wide_let(cost, sequences, tokens, past, k, v, CHUNK);
         if (in_chunks(a->pass->model.delta, tokens))
-            alloy_cost_tensor(cost, sequences * chunked(tokens, k, v, past == 0));
+            alloy_wide_tensor(cost, sequences * chunked(tokens, k, v, past == 0));
         else
-            alloy_cost_vector(cost, sequences * tokens * (7 * k * v + 2 * v));
+            alloy_wide_vector(cost, sequences * tokens * (7 * k * v + 2 * v));
         read += s->past > 0 ? sequences * k * v : 0;
         written += sequences * k * v;
     }
-    alloy_cost_cache(cost, ALLOY_CACHE_STATE, read, written);
+    alloy_wide_cache(cost, ALLOY_CACHE_STATE, read, written);
 }
 
 const alloy_op alloy_op_delta_rule = {"delta_rule", NULL, count};

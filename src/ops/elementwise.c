@@ -12,11 +12,11 @@ enum {
     COST_MUL_SIGMOID = 4
 };
 
-static void count_with(const alloy_args *a, alloy_cost *cost, alloy_count per_element)
+static void count_with(const alloy_args *a, alloy_cost *cost, alloy_wide per_element)
 {
-    alloy_count n = (alloy_count)a->in[0]->shape[0] * alloy_row_size(a->in[0]);
-    alloy_cost_let(cost, n, per_element);
-    alloy_cost_vector(cost, n * per_element);
+    alloy_wide n = (alloy_wide)a->in[0]->shape[0] * alloy_row_size(a->in[0]);
+    alloy_wide_let(cost, n, per_element);
+    alloy_wide_vector(cost, n * per_element);
 }
 
 static void count_add(const alloy_args *a, alloy_cost *cost)
@@ -57,9 +57,9 @@ static void count_mul_sigmoid(const alloy_args *a, alloy_cost *cost)
 /* One gate a token. */
 static void count_token_gate(const alloy_args *a, alloy_cost *cost)
 {
-    alloy_count n = a->in[0]->shape[0], d = alloy_row_size(a->in[0]);
-    alloy_cost_let(cost, n, d, COST_SIGMOID, COST_MULTIPLY);
-    alloy_cost_vector(cost, n * COST_SIGMOID + n * d * COST_MULTIPLY);
+    alloy_wide n = a->in[0]->shape[0], d = alloy_row_size(a->in[0]);
+    alloy_wide_let(cost, n, d, COST_SIGMOID, COST_MULTIPLY);
+    alloy_wide_vector(cost, n * COST_SIGMOID + n * d * COST_MULTIPLY);
 }
 
 const alloy_op alloy_op_add = {"add", NULL, count_add};

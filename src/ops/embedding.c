@@ -4,7 +4,7 @@
 static void count(const alloy_args *a, alloy_cost *cost)
 {
     alloy_cost_ids(cost, a->pass->tokens);
-    alloy_cost_weight(cost, a->weight[0], (alloy_count)a->pass->tokens * a->weight[0]->shape[1], 1);
+    alloy_cost_weight(cost, a->weight[0], (alloy_wide)a->pass->tokens * a->weight[0]->shape[1], 1);
 }
 
 const alloy_op alloy_op_embedding = {"embedding", NULL, count};

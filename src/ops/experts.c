@@ -24,16 +24,16 @@ static void count(const alloy_args *a, alloy_cost *cost)
     const struct alloy_experts_options *o = a->options;
     const alloy_count_model *model = &a->pass->model;
     int64_t tokens = a->in[0]->shape[0], k = a->in[1]->shape[1];
-    alloy_count rows = (alloy_count)tokens * k, hidden = alloy_row_size(a->in[0]);
-    alloy_count inner = a->experts->gate[0].shape[0];
+    alloy_wide rows = (alloy_wide)tokens * k, hidden = alloy_row_size(a->in[0]);
+    alloy_wide inner = a->experts->gate[0].shape[0];
     double read = model->experts_read
                       ? model->experts_read(model->user, a->pass->site.layer, o->experts, k, tokens, o->distinct)
                       : alloy_even_routing(o->experts, k, o->distinct);
-    cost->tensors_read = rows / k * hidden;    /* x without the routes */
-    alloy_count swiglu = o->limit > 0 ? 8 : 5; /* operations an element */
-    alloy_cost_let(cost, rows, hidden, inner, swiglu);
-    alloy_cost_tensor(cost, rows * 6 * hidden * inner);
-    alloy_cost_vector(cost, swiglu * rows * inner + 2 * rows * hidden);
+    cost->tensors_read = rows / k * hidden;   /* x without the routes */
+    alloy_wide swiglu = o->limit > 0 ? 8 : 5; /* operations an element */
+    alloy_wide_let(cost, rows, hidden, inner, swiglu);
+    alloy_wide_tensor(cost, rows * 6 * hidden * inner);
+    alloy_wide_vector(cost, swiglu * rows * inner + 2 * rows * hidden);
     alloy_cost_weight(cost, &a->experts->gate[0], hidden * inner, read);
     alloy_cost_weight(cost, &a->experts->up[0], hidden * inner, read);
     alloy_cost_weight(cost, &a->experts->down[0], hidden * inner, read);

@@ -3,9 +3,9 @@
 
 static void count(const alloy_args *a, alloy_cost *cost)
 {
-    alloy_count n = a->in[0]->shape[0], rows = a->weight[0]->shape[0], k = a->weight[0]->shape[1];
-    alloy_cost_let(cost, n, rows, k);
-    alloy_cost_tensor(cost, 2 * n * rows * k);
+    alloy_wide n = a->in[0]->shape[0], rows = a->weight[0]->shape[0], k = a->weight[0]->shape[1];
+    alloy_wide_let(cost, n, rows, k);
+    alloy_wide_tensor(cost, 2 * n * rows * k);
     alloy_cost_weight(cost, a->weight[0], rows * k, 1);
 }
 

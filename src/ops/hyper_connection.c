@@ -9,13 +9,13 @@ static void count_weights(const alloy_args *a, alloy_cost *cost)
 {
     const struct alloy_hyper_options *o = a->options;
     bool head = o->iterations == 0;
-    alloy_count n = a->in[0]->shape[0], width = alloy_row_size(a->in[0]), mixes = a->weight[0]->shape[0];
-    alloy_count streams = o->streams, iterations = o->iterations;
-    alloy_cost_let(cost, n, width, mixes, streams, iterations);
-    alloy_cost_tensor(cost, 2 * n * width * mixes);
-    alloy_cost_vector(cost, 3 * n * width + 6 * n * streams);
+    alloy_wide n = a->in[0]->shape[0], width = alloy_row_size(a->in[0]), mixes = a->weight[0]->shape[0];
+    alloy_wide streams = o->streams, iterations = o->iterations;
+    alloy_wide_let(cost, n, width, mixes, streams, iterations);
+    alloy_wide_tensor(cost, 2 * n * width * mixes);
+    alloy_wide_vector(cost, 3 * n * width + 6 * n * streams);
     if (!head)
-        alloy_cost_vector(cost, 6 * n * streams + (8 + 4 * iterations - 2) * n * streams * streams);
+        alloy_wide_vector(cost, 6 * n * streams + (8 + 4 * iterations - 2) * n * streams * streams);
     alloy_cost_weight(cost, a->weight[0], mixes * width, 1);
     alloy_cost_weight(cost, a->weight[1], mixes, 1);
     alloy_cost_weight(cost, a->weight[2], head ? 1 : 3, 1);
@@ -53,17 +53,17 @@ alloy_tensor *alloy_hyper_weights(alloy_pass *p, alloy_tensor *h, const alloy_we
 
 static void count_collapse(const alloy_args *a, alloy_cost *cost)
 {
-    alloy_count n = a->in[0]->shape[0], hidden = alloy_row_size(a->out[0]), streams = alloy_row_size(a->in[0]) / hidden;
-    alloy_cost_let(cost, n, hidden, streams);
-    alloy_cost_vector(cost, (2 * streams - 1) * n * hidden);
+    alloy_wide n = a->in[0]->shape[0], hidden = alloy_row_size(a->out[0]), streams = alloy_row_size(a->in[0]) / hidden;
+    alloy_wide_let(cost, n, hidden, streams);
+    alloy_wide_vector(cost, (2 * streams - 1) * n * hidden);
 }
 
 static void count_expand(const alloy_args *a, alloy_cost *cost)
 {
-    alloy_count n = a->in[0]->shape[0], hidden = alloy_row_size(a->in[2]), streams = alloy_row_size(a->in[0]) / hidden;
-    alloy_cost_let(cost, n, hidden, streams);
-    alloy_cost_tensor(cost, 2 * n * streams * streams * hidden);
-    alloy_cost_vector(cost, n * streams * hidden + n * streams * hidden);
+    alloy_wide n = a->in[0]->shape[0], hidden = alloy_row_size(a->in[2]), streams = alloy_row_size(a->in[0]) / hidden;
+    alloy_wide_let(cost, n, hidden, streams);
+    alloy_wide_tensor(cost, 2 * n * streams * streams * hidden);
+    alloy_wide_vector(cost, n * streams * hidden + n * streams * hidden);
 }
 
 const alloy_op alloy_op_hyper_collapse = {"hyper_collapse", NULL, count_collapse};

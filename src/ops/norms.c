@@ -3,20 +3,20 @@
 
 static void count_rms(const alloy_args *a, alloy_cost *cost)
 {
-    alloy_count n = (alloy_count)a->in[0]->shape[0] * alloy_row_size(a->in[0]);
-    alloy_count per_element = a->in[1] ? 9 : a->weight[0] ? 4 : 3;
-    alloy_cost_let(cost, n, per_element);
-    alloy_cost_vector(cost, n * per_element);
+    alloy_wide n = (alloy_wide)a->in[0]->shape[0] * alloy_row_size(a->in[0]);
+    alloy_wide per_element = a->in[1] ? 9 : a->weight[0] ? 4 : 3;
+    alloy_wide_let(cost, n, per_element);
+    alloy_wide_vector(cost, n * per_element);
     alloy_cost_weight(cost, a->weight[0], alloy_last_dimension(a->in[0]), n > 0); /* of entries there may be none */
 }
 
 static void count_l2(const alloy_args *a, alloy_cost *cost)
 {
     const struct alloy_norm_options *o = a->options;
-    alloy_count n = (alloy_count)a->in[0]->shape[0] * alloy_row_size(a->in[0]);
-    alloy_count per_element = o->scale == 1 ? 3 : 4;
-    alloy_cost_let(cost, n, per_element);
-    alloy_cost_vector(cost, n * per_element);
+    alloy_wide n = (alloy_wide)a->in[0]->shape[0] * alloy_row_size(a->in[0]);
+    alloy_wide per_element = o->scale == 1 ? 3 : 4;
+    alloy_wide_let(cost, n, per_element);
+    alloy_wide_vector(cost, n * per_element);
 }
 
 const alloy_op alloy_op_rms_norm = {"rms_norm", NULL, count_rms};

@@ -6,13 +6,13 @@
 
 #include "alloy/extend.h"
 
-static inline alloy_count alloy_count_least(alloy_count a, alloy_count b)
+static inline alloy_wide alloy_count_least(alloy_wide a, alloy_wide b)
 {
     return a < b ? a : b;
 }
 
 /* Positions, `window` at most: min(i, window) over 1 <= i <= n. window 0: all. */
-static inline alloy_count alloy_window_pairs(alloy_count n, alloy_count window)
+static inline alloy_wide alloy_window_pairs(alloy_wide n, alloy_wide window)
 {
     if (window == 0 || n <= window)
         return n * (n + 1) / 2;
@@ -20,16 +20,16 @@ static inline alloy_count alloy_window_pairs(alloy_count n, alloy_count window)
 }
 
 /* Entries of a rate: floor(i / rate) over 1 <= i <= n. */
-static inline alloy_count alloy_entry_pairs(alloy_count n, alloy_count rate)
+static inline alloy_wide alloy_entry_pairs(alloy_wide n, alloy_wide rate)
 {
-    alloy_count entries = n / rate;
+    alloy_wide entries = n / rate;
     return rate * entries * (entries - 1) / 2 + entries * (n - rate * entries + 1);
 }
 
 /* The same, `most` at most of each token. */
-static inline alloy_count alloy_chosen_pairs(alloy_count n, alloy_count rate, alloy_count most)
+static inline alloy_wide alloy_chosen_pairs(alloy_wide n, alloy_wide rate, alloy_wide most)
 {
-    alloy_count full = most * rate; /* the first token that sees `most` */
+    alloy_wide full = most * rate; /* the first token that sees `most` */
     return alloy_entry_pairs(alloy_count_least(n, full - 1), rate) + (n < full ? 0 : most * (n - full + 1));
 }
 

@@ -171,12 +171,12 @@ alloy_tensor *alloy_tensor_over(alloy_pass *p, void *memory, alloy_dtype dtype, 
 }
 
 /* Those of activations: indices are not counted. */
-static alloy_count elements(alloy_tensor *const *tensors, int most)
+static alloy_wide elements(alloy_tensor *const *tensors, int most)
 {
-    alloy_count sum = 0;
+    alloy_wide sum = 0;
     for (int i = 0; i < most && tensors[i]; i++)
         if (tensors[i]->dtype == ALLOY_F32)
-            sum += (alloy_count)tensors[i]->shape[0] * alloy_row_size(tensors[i]);
+            sum += (alloy_wide)tensors[i]->shape[0] * alloy_row_size(tensors[i]);
     return sum;
 }
 
@@ -230,7 +230,7 @@ void alloy_pass_at(alloy_pass *p, alloy_site site)
         p->watch(p->watch_user, &p->site);
 }
 
-void alloy_pass_between(alloy_pass *p, alloy_count read, alloy_count written)
+void alloy_pass_between(alloy_pass *p, alloy_wide read, alloy_wide written)
 {
     if (p->reading != ALLOY_READ_COUNT || !p->record || p->status)
         return;

@@ -12,6 +12,7 @@
 #include "files/residency.h"
 #include "base/threads.h"
 #include "kernels/kernels.h"
+#include "ops/cost.h"
 
 typedef enum alloy_reading { ALLOY_READ_RUN, ALLOY_READ_COUNT } alloy_reading;
 
@@ -59,14 +60,6 @@ typedef void alloy_record_function(void *user, const alloy_site *site, const all
 
 /* In run: told when a site begins. */
 typedef void alloy_site_function(void *user, const alloy_site *site);
-
-/* Receives the formulas of a count: `term` each expression that was added, after `let` has given names ("n, rows, k")
- * their values. */
-struct alloy_explanation {
-    void (*let)(void *user, const char *names, const alloy_count *values, int count);
-    void (*term)(void *user, alloy_cost_unit unit, alloy_count flops, const char *formula);
-    void *user;
-};
 
 typedef struct alloy_rotary_table alloy_rotary_table;
 
@@ -212,7 +205,7 @@ void alloy_pass_ranges(alloy_pass *p, int64_t n, int64_t piece, alloy_range_task
 void alloy_pass_at(alloy_pass *p, alloy_site site);
 
 /* In count: the site reads and writes so many elements of the tensors that stand between modules. */
-void alloy_pass_between(alloy_pass *p, alloy_count read, alloy_count written);
+void alloy_pass_between(alloy_pass *p, alloy_wide read, alloy_wide written);
 
 /* ---- Ops that only the model uses. ------------------------------------------------------------------------------- */
 

@@ -3,10 +3,10 @@
 
 static void count(const alloy_args *a, alloy_cost *cost)
 {
-    alloy_count n = a->in[0]->shape[0], heads = a->in[0]->shape[1],
-                channels = alloy_rotary_channels(a->options, a->in[0]->shape[2]);
-    alloy_cost_let(cost, n, heads, channels);
-    alloy_cost_vector(cost, 3 * n * heads * channels);
+    alloy_wide n = a->in[0]->shape[0], heads = a->in[0]->shape[1],
+               channels = alloy_rotary_channels(a->options, a->in[0]->shape[2]);
+    alloy_wide_let(cost, n, heads, channels);
+    alloy_wide_vector(cost, 3 * n * heads * channels);
 }
 
 const alloy_op alloy_op_rotary = {"rotary", NULL, count};

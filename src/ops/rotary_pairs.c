@@ -10,10 +10,10 @@ static int64_t rotated(const struct alloy_rotary_pairs_options *o)
 static void count(const alloy_args *a, alloy_cost *cost)
 {
     const struct alloy_rotary_pairs_options *o = a->options;
-    alloy_count n = a->in[0]->shape[0], channels = rotated(o),
-                heads = alloy_row_size(a->in[0]) / alloy_last_dimension(a->in[0]);
-    alloy_cost_let(cost, n, heads, channels);
-    alloy_cost_vector(cost, 3 * n * heads * channels);
+    alloy_wide n = a->in[0]->shape[0], channels = rotated(o),
+               heads = alloy_row_size(a->in[0]) / alloy_last_dimension(a->in[0]);
+    alloy_wide_let(cost, n, heads, channels);
+    alloy_wide_vector(cost, 3 * n * heads * channels);
 }
 
 const alloy_op alloy_op_rotary_pairs = {"rotary_pairs", NULL, count};

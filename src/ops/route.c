@@ -8,12 +8,12 @@
 static void count(const alloy_args *a, alloy_cost *cost)
 {
     const struct alloy_route_softmax_options *o = a->options;
-    alloy_count n = a->in[0]->shape[0], experts = alloy_row_size(a->in[0]), k = a->out[0]->shape[1];
+    alloy_wide n = a->in[0]->shape[0], experts = alloy_row_size(a->in[0]), k = a->out[0]->shape[1];
     cost->tensors_written = 0; /* routes */
-    alloy_cost_let(cost, n, experts, k);
-    alloy_cost_vector(cost, 5 * n * experts + n * experts);
+    alloy_wide_let(cost, n, experts, k);
+    alloy_wide_vector(cost, 5 * n * experts + n * experts);
     if (o->normalize)
-        alloy_cost_vector(cost, 2 * n * k);
+        alloy_wide_vector(cost, 2 * n * k);
 }
 
 const alloy_op alloy_op_route_softmax = {"route_softmax", NULL, count};

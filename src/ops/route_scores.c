@@ -20,10 +20,10 @@ static alloy_scoring kind_of(const char *name)
 
 static void count_by_score(const alloy_args *a, alloy_cost *cost)
 {
-    alloy_count n = a->in[0]->shape[0], experts = alloy_row_size(a->in[0]), k = a->out[0]->shape[1];
+    alloy_wide n = a->in[0]->shape[0], experts = alloy_row_size(a->in[0]), k = a->out[0]->shape[1];
     cost->tensors_written = 0; /* routes */
-    alloy_cost_let(cost, n, experts, k);
-    alloy_cost_vector(cost, 5 * n * experts + n * experts + 2 * n * k + n * k); /* scores, choice, division, factor */
+    alloy_wide_let(cost, n, experts, k);
+    alloy_wide_vector(cost, 5 * n * experts + n * experts + 2 * n * k + n * k); /* scores, choice, division, factor */
     alloy_cost_weight(cost, a->weight[0], experts, 1);
 }
 
@@ -49,12 +49,12 @@ alloy_routes alloy_route_scores(alloy_pass *p, alloy_tensor *logits, const alloy
 
 static void count_by_id(const alloy_args *a, alloy_cost *cost)
 {
-    alloy_count n = a->in[0]->shape[0], experts = a->weight[0]->shape[0], k = a->out[0]->shape[1],
-                hidden = alloy_row_size(a->in[0]);
+    alloy_wide n = a->in[0]->shape[0], experts = a->weight[0]->shape[0], k = a->out[0]->shape[1],
+               hidden = alloy_row_size(a->in[0]);
     cost->tensors_written = 0; /* routes */
-    alloy_cost_let(cost, n, hidden, experts, k);
-    alloy_cost_tensor(cost, 2 * n * hidden * k);
-    alloy_cost_vector(cost, 5 * n * k + 2 * n * k + n * k);
+    alloy_wide_let(cost, n, hidden, experts, k);
+    alloy_wide_tensor(cost, 2 * n * hidden * k);
+    alloy_wide_vector(cost, 5 * n * k + 2 * n * k + n * k);
     alloy_cost_weight(cost, a->weight[0], experts * hidden, 1);
     alloy_cost_weight(cost, a->weight[1], n * k, 1);
 }

@@ -72,29 +72,31 @@ const char *alloy_roofline_name(const alloy_model *model, const alloy_site *site
 
 /* ---- Sums -------------------------------------------------------------------------------------------------------- */
 
+static alloy_count sum_of(const alloy_count *bytes)
+{
+    alloy_wide sum = 0;
+    for (int i = 0; i < ALLOY_TRAFFIC_COUNT; i++)
+        sum += alloy_wide_of(bytes[i]);
+    return alloy_count_from(sum);
+}
+
 alloy_count alloy_work_read(const alloy_work *work)
 {
-    alloy_count sum = 0;
-    for (int i = 0; i < ALLOY_TRAFFIC_COUNT; i++)
-        sum += work->read[i];
-    return sum;
+    return sum_of(work->read);
 }
 
 alloy_count alloy_work_written(const alloy_work *work)
 {
-    alloy_count sum = 0;
-    for (int i = 0; i < ALLOY_TRAFFIC_COUNT; i++)
-        sum += work->written[i];
-    return sum;
+    return sum_of(work->written);
 }
 
 void alloy_work_add(alloy_work *sum, const alloy_work *work, int64_t times)
 {
-    sum->tensor_flops += work->tensor_flops * times;
-    sum->vector_flops += work->vector_flops * times;
+    alloy_count_grow(&sum->tensor_flops, alloy_wide_of(work->tensor_flops) * times);
+    alloy_count_grow(&sum->vector_flops, alloy_wide_of(work->vector_flops) * times);
     for (int i = 0; i < ALLOY_TRAFFIC_COUNT; i++) {
-        sum->read[i] += work->read[i] * times;
-        sum->written[i] += work->written[i] * times;
+        alloy_count_grow(&sum->read[i], alloy_wide_of(work->read[i]) * times);
+        alloy_count_grow(&sum->written[i], alloy_wide_of(work->written[i]) * times);
     }
 }
 

@@ -45,9 +45,9 @@ void alloy_roofline_reduce(const alloy_roofline_terms *terms, const alloy_site *
 
 /* A record as published conventions have it (classic.c). */
 typedef struct alloy_classic {
-    alloy_cost cost;        /* FLOPs of both units are to be added */
-    bool f32_weights;       /* its weights have 4 bytes an element, whatever the others' dtype is */
-    alloy_count f32_copies; /* elements of an input that are written and read again as fp32 */
+    alloy_cost cost;       /* FLOPs of both units are to be added */
+    bool f32_weights;      /* its weights have 4 bytes an element, whatever the others' dtype is */
+    alloy_wide f32_copies; /* elements of an input that are written and read again as fp32 */
 } alloy_classic;
 
 /* Makes it of an exact record; false: the two are the same but for dtypes, and the formulas are the op's own. */
@@ -56,7 +56,7 @@ bool alloy_roofline_classic(const alloy_roofline_terms *terms, const alloy_site 
 
 /* Bits of an element of a parameter, and of its block scales in all. */
 int alloy_roofline_weight_bits(const alloy_roofline_terms *terms, const alloy_weight *weight);
-alloy_count alloy_roofline_scale_bits(const alloy_roofline_terms *terms, const alloy_weight *weight);
+alloy_wide alloy_roofline_scale_bits(const alloy_roofline_terms *terms, const alloy_weight *weight);
 
 /* Different experts that `tokens` tokens of a layer are expected to meet (alloy_count_model); `user`: the terms. */
 double alloy_roofline_experts_read(void *user, int64_t layer, int64_t experts, int64_t per_token, int64_t tokens,
@@ -125,9 +125,9 @@ alloy_status alloy_roofline_gather(alloy_roofline **out, const alloy_model *mode
 /* alloy_roofline_needs and _fits where the bytes of weights, which no length changes, are known already. */
 enum { ALLOY_NOT_COUNTED = -1 };
 alloy_status alloy_roofline_needs_with(const alloy_model *model, const alloy_roofline_options *options, int64_t page,
-                                       alloy_count weights, alloy_roofline_memory *out);
+                                       alloy_wide weights, alloy_roofline_memory *out);
 alloy_status alloy_roofline_fits_with(const alloy_model *model, const alloy_roofline_options *options, int64_t page,
-                                      alloy_count weights, double bytes, int64_t *batch, int64_t *context);
+                                      alloy_wide weights, double bytes, int64_t *batch, int64_t *context);
 
 /* The kind and the name of a site's rows. */
 const char *alloy_roofline_kind(const alloy_site *site);

@@ -106,16 +106,16 @@ static void append_slot_title(alloy_text *out, const slot *s, const alloy_roofli
     alloy_text_seconds(out, s->seconds);
     alloy_text_string(out, " module by module\ncompute ");
     alloy_text_seconds(out, time->tensor);
-    if (s->work.vector_flops > 0) {
+    if (alloy_count_double(s->work.vector_flops) > 0) {
         alloy_text_string(out, ", vector ");
         alloy_text_seconds(out, time->vector);
     }
     alloy_text_string(out, ", memory ");
     alloy_text_seconds(out, time->memory);
     alloy_text_char(out, '\n');
-    alloy_text_bytes(out, (double)alloy_work_read(&s->work));
+    alloy_text_bytes(out, alloy_count_double(alloy_work_read(&s->work)));
     alloy_text_string(out, " read, ");
-    alloy_text_bytes(out, (double)alloy_work_written(&s->work));
+    alloy_text_bytes(out, alloy_count_double(alloy_work_written(&s->work)));
     alloy_text_string(out, " written</title>");
 }
 
@@ -135,7 +135,7 @@ static void append_unit(alloy_text *out, const slot *s, const alloy_roofline_tim
         append_bar(out, unit == TENSOR ? "tensor" : "vector", x, width, 0, end);
         return;
     }
-    double read = bytes > 0 ? end * (double)alloy_work_read(&s->work) / bytes : 0;
+    double read = bytes > 0 ? end * alloy_count_double(alloy_work_read(&s->work)) / bytes : 0;
     append_bar(out, "read", x, width, 0, read);
     append_bar(out, "written", x, width, read, end);
 }
@@ -222,7 +222,7 @@ double alloy_chart_layers(const alloy_report *report, const alloy_report_result 
 
 static void append_traffic(alloy_text *out, alloy_traffic kind, const alloy_work *work, double most, double y)
 {
-    double read = (double)work->read[kind], written = (double)work->written[kind];
+    double read = alloy_count_double(work->read[kind]), written = alloy_count_double(work->written[kind]);
     double first = 100 * read / most, second = 100 * written / most;
     alloy_markup(
         out, "<g class='traffic'><text x='0' y='%f'>%s</text><text class='quiet' x='100%%' y='%f' text-anchor='end'>",
@@ -235,6 +235,11 @@ static void append_traffic(alloy_text *out, alloy_traffic kind, const alloy_work
     alloy_markup(out, "<rect class='written' x='%f%%' y='%f' width='%f%%' height='12'/></g>\n", first, y + 18, second);
 }
 
+static double moved(const alloy_work *work, int kind)
+{
+    return alloy_count_double(alloy_count_add(work->read[kind], work->written[kind]));
+}
+
 double alloy_chart_traffic(const alloy_report_result *result, double y, alloy_text *out)
 {
     static const double ROW = 42;
@@ -242,14 +247,14 @@ double alloy_chart_traffic(const alloy_report_result *result, double y, alloy_te
     double most = 1;
     int rows = 0;
     for (int i = 0; i < ALLOY_TRAFFIC_COUNT; i++) {
-        most = fmax(most, (double)(work->read[i] + work->written[i]));
-        rows += work->read[i] + work->written[i] > 0;
+        most = fmax(most, moved(work, i));
+        rows += moved(work, i) > 0;
     }
     alloy_markup(out, "<svg class='block traffics' x='%f' y='%f' width='%f' height='%f'>\n", (double)LEFT, y,
                  (double)ALLOY_CHART_WIDTH - LEFT - RIGHT, rows * ROW);
     double at = 0;
     for (int i = 0; i < ALLOY_TRAFFIC_COUNT; i++)
-        if (work->read[i] + work->written[i] > 0) {
+        if (moved(work, i) > 0) {
             append_traffic(out, (alloy_traffic)i, work, most, at);
             at += ROW;
         }

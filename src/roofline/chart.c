@@ -310,9 +310,9 @@ static void append_figures(alloy_text *out, const alloy_work *work)
 {
     alloy_text_flops(out, alloy_report_flops(work));
     alloy_text_string(out, ", ");
-    alloy_text_bytes(out, (double)alloy_work_read(work));
+    alloy_text_bytes(out, alloy_count_double(alloy_work_read(work)));
     alloy_text_string(out, " read, ");
-    alloy_text_bytes(out, (double)alloy_work_written(work));
+    alloy_text_bytes(out, alloy_count_double(alloy_work_written(work)));
     alloy_text_string(out, " written, ");
     alloy_text_intensity(out, alloy_report_flops(work), alloy_report_bytes(work));
     alloy_text_string(out, " FLOPs / byte");

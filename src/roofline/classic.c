@@ -14,16 +14,16 @@
 
 typedef void count_function(const alloy_args *a, alloy_classic *c);
 
-static void set_cache(alloy_classic *c, alloy_cache_kind kind, alloy_count read, alloy_count written)
+static void set_cache(alloy_classic *c, alloy_cache_kind kind, alloy_wide read, alloy_wide written)
 {
     memset(c->cost.cache, 0, sizeof c->cost.cache);
     c->cost.caches = 0;
-    alloy_cost_cache(&c->cost, kind, read, written);
+    alloy_wide_cache(&c->cost, kind, read, written);
 }
 
-static alloy_count size_of(const alloy_tensor *x)
+static alloy_wide size_of(const alloy_tensor *x)
 {
-    return (alloy_count)x->shape[0] * alloy_row_size(x);
+    return (alloy_wide)x->shape[0] * alloy_row_size(x);
 }
 
 /* ---- Attention --------------------------------------------------------------------------------------------------- */
@@ -31,7 +31,7 @@ static alloy_count size_of(const alloy_tensor *x)
 static void append(const alloy_args *a, alloy_classic *c)
 {
     const alloy_part_spec *part = alloy_part_spec_of(a->state[0]);
-    alloy_count written = 0;
+    alloy_wide written = 0;
     for (int64_t i = 0; i < a->pass->span_count; i++) {
         const alloy_span *s = &a->pass->spans[i];
         written += s->repeat * alloy_count_least(s->count, part->window ? part->window : s->count);
@@ -42,13 +42,13 @@ static void append(const alloy_args *a, alloy_classic *c)
 static void attention(const alloy_args *a, alloy_classic *c)
 {
     const struct alloy_attention_options *o = a->options;
-    alloy_count heads = a->in[0]->shape[1], d = a->in[0]->shape[2], dv = a->out[0]->shape[2], read = 0;
+    alloy_wide heads = a->in[0]->shape[1], d = a->in[0]->shape[2], dv = a->out[0]->shape[2], read = 0;
     for (int64_t i = 0; i < a->pass->span_count; i++) {
         const alloy_span *s = &a->pass->spans[i];
-        alloy_count repeat = s->repeat, q = s->count, total = q + s->past;
-        alloy_count keys = alloy_count_least(total, o->window ? o->window : total);
-        alloy_cost_let(&c->cost, heads, d, dv, q, keys, repeat);
-        alloy_cost_tensor(&c->cost, 2 * (d + dv) * repeat * heads * q * keys);
+        alloy_wide repeat = s->repeat, q = s->count, total = q + s->past;
+        alloy_wide keys = alloy_count_least(total, o->window ? o->window : total);
+        alloy_wide_let(&c->cost, heads, d, dv, q, keys, repeat);
+        alloy_wide_tensor(&c->cost, 2 * (d + dv) * repeat * heads * q * keys);
         read += repeat * (keys - alloy_count_least(q, keys));
     }
     set_cache(c, ALLOY_CACHE_KV, read * o->kv_heads * (d + dv), 0);
@@ -57,10 +57,10 @@ static void attention(const alloy_args *a, alloy_classic *c)
 static void shared_kv_attention(const alloy_args *a, alloy_classic *c)
 {
     const struct alloy_shared_kv_attention_options *o = a->options;
-    alloy_count heads = a->in[0]->shape[1], d = a->in[0]->shape[2], rectangle = 0, read = 0;
+    alloy_wide heads = a->in[0]->shape[1], d = a->in[0]->shape[2], rectangle = 0, read = 0;
     for (int64_t i = 0; i < a->pass->span_count; i++) {
         const alloy_span *s = &a->pass->spans[i];
-        alloy_count q = s->count, total = q + s->past, seen = alloy_count_least(total, o->window), entries = 0;
+        alloy_wide q = s->count, total = q + s->past, seen = alloy_count_least(total, o->window), entries = 0;
         if (a->in[1]) /* chosen: a constant, however few there are */
             entries = a->in[1]->shape[1];
         else if (a->state[1].state)
@@ -68,21 +68,21 @@ static void shared_kv_attention(const alloy_args *a, alloy_classic *c)
         rectangle += s->repeat * q * (seen + entries);
         read += s->repeat * (seen - alloy_count_least(q, seen) + entries);
     }
-    alloy_cost_let(&c->cost, heads, d, rectangle);
-    alloy_cost_tensor(&c->cost, 4 * heads * d * rectangle);
+    alloy_wide_let(&c->cost, heads, d, rectangle);
+    alloy_wide_tensor(&c->cost, 4 * heads * d * rectangle);
     set_cache(c, ALLOY_CACHE_KV, read * d, 0);
 }
 
 static void choose_entries(const alloy_args *a, alloy_classic *c)
 {
-    alloy_count heads = a->in[0]->shape[1], d = a->in[0]->shape[2], rate = alloy_part_spec_of(a->state[0])->rate;
-    alloy_count rectangle = 0;
+    alloy_wide heads = a->in[0]->shape[1], d = a->in[0]->shape[2], rate = alloy_part_spec_of(a->state[0])->rate;
+    alloy_wide rectangle = 0;
     for (int64_t i = 0; i < a->pass->span_count; i++) {
         const alloy_span *s = &a->pass->spans[i];
-        rectangle += s->repeat * (s->count * (((alloy_count)s->past + s->count + rate - 1) / rate));
+        rectangle += s->repeat * (s->count * (((alloy_wide)s->past + s->count + rate - 1) / rate));
     }
-    alloy_cost_let(&c->cost, heads, d, rectangle);
-    alloy_cost_tensor(&c->cost, 2 * heads * d * rectangle);
+    alloy_wide_let(&c->cost, heads, d, rectangle);
+    alloy_wide_tensor(&c->cost, 2 * heads * d * rectangle);
     c->cost.caches = 0;
 }
 
@@ -96,10 +96,10 @@ static void no_cache(const alloy_args *a, alloy_classic *c)
 
 static void conv1d_silu(const alloy_args *a, alloy_classic *c)
 {
-    alloy_count n = a->in[0]->shape[0], channels = alloy_row_size(a->in[0]), taps = alloy_taps_of(a->weight[0]);
-    alloy_count tail = (taps - 1) * channels, read = 0, written = 0;
-    alloy_cost_let(&c->cost, n, channels, taps);
-    alloy_cost_tensor(&c->cost, 2 * n * taps * channels);
+    alloy_wide n = a->in[0]->shape[0], channels = alloy_row_size(a->in[0]), taps = alloy_taps_of(a->weight[0]);
+    alloy_wide tail = (taps - 1) * channels, read = 0, written = 0;
+    alloy_wide_let(&c->cost, n, channels, taps);
+    alloy_wide_tensor(&c->cost, 2 * n * taps * channels);
     for (int64_t i = 0; i < a->pass->span_count; i++) {
         read += a->pass->spans[i].past > 0 ? a->pass->spans[i].repeat * tail : 0;
         written += a->pass->spans[i].repeat * tail;
@@ -110,11 +110,11 @@ static void conv1d_silu(const alloy_args *a, alloy_classic *c)
 static void delta_rule(const alloy_args *a, alloy_classic *c)
 {
     enum { CHUNK = 64 };
-    alloy_count heads = a->in[2]->shape[1], k = a->in[0]->shape[2], v = a->in[2]->shape[2];
+    alloy_wide heads = a->in[2]->shape[1], k = a->in[0]->shape[2], v = a->in[2]->shape[2];
     for (int64_t i = 0; i < a->pass->span_count; i++) {
-        alloy_count sequences = heads * a->pass->spans[i].repeat, tokens = a->pass->spans[i].count;
-        alloy_cost_let(&c->cost, sequences, tokens, k, v, CHUNK);
-        alloy_cost_tensor(&c->cost,
+        alloy_wide sequences = heads * a->pass->spans[i].repeat, tokens = a->pass->spans[i].count;
+        alloy_wide_let(&c->cost, sequences, tokens, k, v, CHUNK);
+        alloy_wide_tensor(&c->cost,
                           sequences * tokens * (tokens > CHUNK ? 2 * CHUNK * (3 * k + 2 * v) + 4 * k * v : 7 * k * v));
     }
 }
@@ -130,27 +130,27 @@ static void decay(const alloy_args *a, alloy_classic *c)
 
 static void route(const alloy_args *a, alloy_classic *c)
 {
-    alloy_count n = a->in[0]->shape[0], experts = alloy_row_size(a->in[0]), k = a->out[0]->shape[1];
-    alloy_cost_let(&c->cost, n, experts, k);
-    alloy_cost_tensor(&c->cost, 5 * n * experts + 2 * n * k);
+    alloy_wide n = a->in[0]->shape[0], experts = alloy_row_size(a->in[0]), k = a->out[0]->shape[1];
+    alloy_wide_let(&c->cost, n, experts, k);
+    alloy_wide_tensor(&c->cost, 5 * n * experts + 2 * n * k);
 }
 
 /* All logits, though only those of the experts that ids choose are used. */
 static void route_by_id(const alloy_args *a, alloy_classic *c)
 {
-    alloy_count n = a->in[0]->shape[0], hidden = alloy_row_size(a->in[0]), experts = a->weight[0]->shape[0],
-                k = a->out[0]->shape[1];
-    alloy_cost_let(&c->cost, n, hidden, experts, k);
-    alloy_cost_tensor(&c->cost, 2 * n * hidden * experts + 5 * n * experts + 2 * n * k);
+    alloy_wide n = a->in[0]->shape[0], hidden = alloy_row_size(a->in[0]), experts = a->weight[0]->shape[0],
+               k = a->out[0]->shape[1];
+    alloy_wide_let(&c->cost, n, hidden, experts, k);
+    alloy_wide_tensor(&c->cost, 2 * n * hidden * experts + 5 * n * experts + 2 * n * k);
 }
 
 /* min(E, N k) experts are read. */
 static void experts(const alloy_args *a, alloy_classic *c)
 {
     const struct alloy_experts_options *o = a->options;
-    alloy_count rows = size_of(a->in[1]), hidden = alloy_row_size(a->in[0]), inner = a->experts->gate[0].shape[0];
-    alloy_cost_let(&c->cost, rows, hidden, inner);
-    alloy_cost_tensor(&c->cost, rows * (6 * hidden * inner + 5 * inner));
+    alloy_wide rows = size_of(a->in[1]), hidden = alloy_row_size(a->in[0]), inner = a->experts->gate[0].shape[0];
+    alloy_wide_let(&c->cost, rows, hidden, inner);
+    alloy_wide_tensor(&c->cost, rows * (6 * hidden * inner + 5 * inner));
     for (int i = 0; i < c->cost.weights; i++)
         c->cost.weight[i].copies = (double)alloy_count_least(rows, o->experts);
 }
@@ -159,19 +159,19 @@ static void experts(const alloy_args *a, alloy_classic *c)
 
 static void clamped_swiglu(const alloy_args *a, alloy_classic *c)
 {
-    alloy_count n = size_of(a->in[0]), per_element = 5;
-    alloy_cost_let(&c->cost, n, per_element);
-    alloy_cost_tensor(&c->cost, n * per_element);
+    alloy_wide n = size_of(a->in[0]), per_element = 5;
+    alloy_wide_let(&c->cost, n, per_element);
+    alloy_wide_tensor(&c->cost, n * per_element);
 }
 
 /* Only the final norm is counted. Inside mixers weights of norms of heads and of a compressor's entries are read, those
  * of whole rows (of DeepSeek-V4's low ranks) are free. */
 static void rms_norm(const alloy_args *a, alloy_classic *c)
 {
-    alloy_count n = size_of(a->in[0]), per_element = 4;
+    alloy_wide n = size_of(a->in[0]), per_element = 4;
     if (a->pass->site.kind == ALLOY_SITE_FINAL_NORM) {
-        alloy_cost_let(&c->cost, n, per_element);
-        alloy_cost_tensor(&c->cost, n * per_element);
+        alloy_wide_let(&c->cost, n, per_element);
+        alloy_wide_tensor(&c->cost, n * per_element);
     } else if (a->in[0]->ndim == 2 && a->weight[0] && !strstr(a->weight[0]->name, "compressor.")) {
         c->cost.weights = 0;
     }
@@ -180,19 +180,19 @@ static void rms_norm(const alloy_args *a, alloy_classic *c)
 static void hyper_weights(const alloy_args *a, alloy_classic *c)
 {
     const struct alloy_hyper_options *o = a->options;
-    alloy_count n = a->in[0]->shape[0], width = alloy_row_size(a->in[0]), mixes = a->weight[0]->shape[0];
-    alloy_count streams = o->streams, iterations = o->iterations;
-    alloy_cost_let(&c->cost, n, width, mixes, streams, iterations);
-    alloy_cost_tensor(&c->cost,
+    alloy_wide n = a->in[0]->shape[0], width = alloy_row_size(a->in[0]), mixes = a->weight[0]->shape[0];
+    alloy_wide streams = o->streams, iterations = o->iterations;
+    alloy_wide_let(&c->cost, n, width, mixes, streams, iterations);
+    alloy_wide_tensor(&c->cost,
                       4 * n * width + 2 * n * width * mixes + 4 * n * mixes + 4 * iterations * n * streams * streams);
     c->f32_copies = n * width;
 }
 
 static void hyper_collapse(const alloy_args *a, alloy_classic *c)
 {
-    alloy_count n = a->in[0]->shape[0], hidden = alloy_row_size(a->out[0]), streams = alloy_row_size(a->in[0]) / hidden;
-    alloy_cost_let(&c->cost, n, hidden, streams);
-    alloy_cost_tensor(&c->cost, 2 * n * streams * hidden);
+    alloy_wide n = a->in[0]->shape[0], hidden = alloy_row_size(a->out[0]), streams = alloy_row_size(a->in[0]) / hidden;
+    alloy_wide_let(&c->cost, n, hidden, streams);
+    alloy_wide_tensor(&c->cost, 2 * n * streams * hidden);
 }
 
 /* ---- All of it --------------------------------------------------------------------------------------------------- */
@@ -231,7 +231,7 @@ static const struct {
  * is free. The final norm is a module. */
 static void count_between(const alloy_roofline_terms *terms, const alloy_site *site, alloy_cost *cost)
 {
-    alloy_count stream = (alloy_count)terms->tokens * terms->hidden;
+    alloy_wide stream = (alloy_wide)terms->tokens * terms->hidden;
     if (site->kind == ALLOY_SITE_RESIDUAL && cost->tensors_written != stream)
         cost->tensors_read = cost->tensors_written = 0;
     if (site->kind == ALLOY_SITE_FINAL_NORM)

@@ -137,12 +137,10 @@ static bool is_split(const char *op)
 static alloy_work only(const alloy_work *work, enum part part, bool split)
 {
     alloy_work out = {0};
-    if (part == PRODUCTS && split)
+    if (part == (split ? PRODUCTS : FLOPS))
         out.tensor_flops = work->tensor_flops;
-    if (part == FLOPS) {
-        out.tensor_flops = split ? 0 : work->tensor_flops;
+    if (part == FLOPS)
         out.vector_flops = work->vector_flops;
-    }
     for (int t = 0; t < ALLOY_TRAFFIC_COUNT; t++)
         if (part_of((alloy_traffic)t) == part) {
             out.read[t] = work->read[t];
@@ -154,12 +152,12 @@ static alloy_work only(const alloy_work *work, enum part part, bool split)
 static alloy_status add_part(alloy_differences *out, const struct pair *pair, enum part part, bool last_rows)
 {
     bool split = is_split(pair->op);
-    alloy_count flops[2], read[2], written[2];
+    alloy_wide flops[2], read[2], written[2];
     for (int a = 0; a < 2; a++) {
         alloy_work work = only(&pair->by[a], part, split);
-        flops[a] = work.tensor_flops + work.vector_flops;
-        read[a] = alloy_work_read(&work);
-        written[a] = alloy_work_written(&work);
+        flops[a] = alloy_wide_of(work.tensor_flops) + alloy_wide_of(work.vector_flops);
+        read[a] = alloy_wide_of(alloy_work_read(&work));
+        written[a] = alloy_wide_of(alloy_work_written(&work));
     }
     if (flops[0] == flops[1] && read[0] == read[1] && written[0] == written[1])
         return ALLOY_OK;

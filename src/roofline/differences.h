@@ -2,15 +2,15 @@
 #ifndef ALLOY_ROOFLINE_DIFFERENCES_H
 #define ALLOY_ROOFLINE_DIFFERENCES_H
 
-#include "alloy/alloy.h"
+#include "base/count.h"
 
 /* What of the modules of one name differs for one cause. */
 typedef struct alloy_difference {
     const char *kind, *name; /* as in alloy_roofline_row */
     const char *cause;
     struct {
-        alloy_count flops, read, written; /* FLOPs of both units; bytes */
-    } by[2];                              /* [alloy_accounting] */
+        alloy_wide flops, read, written; /* FLOPs of both units; bytes */
+    } by[2];                             /* [alloy_accounting] */
 } alloy_difference;
 
 typedef struct alloy_differences {

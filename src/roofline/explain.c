@@ -13,19 +13,17 @@
 #include "roofline/analysis.h"
 #include "base/figures.h"
 
-enum { MOST_NAMES = 32 };
-
 struct name {
     const char *bytes; /* in the text that alloy_cost_let was given */
     size_t size;
-    alloy_count value;
+    alloy_wide value;
 };
 
 struct explain {
     const alloy_model *model;
     const alloy_roofline_terms *terms;
     const char *module; /* "": all */
-    struct name names[MOST_NAMES];
+    struct name names[ALLOY_MOST_NAMES];
     int name_count;
     alloy_text formulas; /* of the op that is being counted */
     alloy_site last;
@@ -42,11 +40,11 @@ static bool is_word(char c)
 }
 
 /* "n, rows, k" and their values. Names of the op before stay known until they get other values. */
-static void let(void *user, const char *names, const alloy_count *values, int count)
+static void let(void *user, const char *names, const alloy_wide *values, int count)
 {
     struct explain *e = user;
     e->name_count = 0;
-    for (int i = 0; i < count && i < MOST_NAMES; i++) {
+    for (int i = 0; i < count && i < ALLOY_MOST_NAMES; i++) {
         while (*names == ' ' || *names == ',')
             names++;
         size_t size = strcspn(names, ", ");
@@ -80,7 +78,7 @@ static void append_with_numbers(const struct explain *e, alloy_text *out, const 
     }
 }
 
-static void term(void *user, alloy_cost_unit unit, alloy_count flops, const char *formula)
+static void term(void *user, alloy_cost_unit unit, alloy_wide flops, const char *formula)
 {
     struct explain *e = user;
     const char *apart = unit == ALLOY_COST_TENSOR ? "tensor " : "vector ";
@@ -109,11 +107,11 @@ static void say_lines(const struct explain *e, const alloy_text *text)
 static void append_traffic(alloy_text *text, const char *does, const alloy_count *bytes)
 {
     for (int i = 0; i < ALLOY_TRAFFIC_COUNT; i++) {
-        if (bytes[i] == 0)
+        if (alloy_wide_of(bytes[i]) == 0)
             continue;
-        alloy_text_format(text, "    %s ", does);
-        alloy_text_count(text, bytes[i], ',');
-        alloy_text_format(text, " B of %s\n", alloy_traffic_name((alloy_traffic)i));
+        char digits[ALLOY_COUNT_TEXT];
+        alloy_text_format(text, "    %s %s B of %s\n", does, alloy_count_text(bytes[i], ',', digits),
+                          alloy_traffic_name((alloy_traffic)i));
     }
 }
 

@@ -35,16 +35,16 @@ int alloy_format_bits(alloy_peak format)
     return formats[format].bits;
 }
 
-static alloy_count pieces(int64_t n, int64_t size)
+static alloy_wide pieces(int64_t n, int64_t size)
 {
     return (n + size - 1) / size;
 }
 
-alloy_count alloy_format_scale_bits(alloy_peak format, int64_t rows, int64_t columns)
+alloy_wide alloy_format_scale_bits(alloy_peak format, int64_t rows, int64_t columns)
 {
     if (format == ALLOY_PEAK_FP8)
         return pieces(rows, TILE) * pieces(columns, TILE) * F32_BITS;
     if (format == ALLOY_PEAK_FP4)
-        return (alloy_count)rows * pieces(columns, FP4_BLOCK) * E8M0_BITS;
+        return (alloy_wide)rows * pieces(columns, FP4_BLOCK) * E8M0_BITS;
     return 0;
 }

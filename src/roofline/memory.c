@@ -17,14 +17,14 @@ static const int64_t MOST_CONTEXT = INT64_C(1) << 36, MOST_HELD = INT64_C(1) << 
 struct weights {
     const alloy_model *model;
     const alloy_roofline_terms *terms;
-    alloy_count bits;
+    alloy_wide bits;
 };
 
 static alloy_status add_parameter(void *user, const alloy_parameter *p)
 {
     struct weights *sum = user;
     alloy_weight w = {.dtype = sum->model->config.dtype, .ndim = p->ndim, .keeps_f32 = p->flags & ALLOY_KEEPS_F32};
-    alloy_count elements = 1;
+    alloy_wide elements = 1;
     for (int i = 0; i < p->ndim; i++)
         elements *= w.shape[i] = p->shape[i];
     if (w.keeps_f32)
@@ -35,10 +35,10 @@ static alloy_status add_parameter(void *user, const alloy_parameter *p)
 }
 
 /* Of an opened model the files know, unless another dtype is asked about. */
-static alloy_status count_weights(const alloy_model *model, const alloy_roofline_terms *terms, alloy_count *bytes)
+static alloy_status count_weights(const alloy_model *model, const alloy_roofline_terms *terms, alloy_wide *bytes)
 {
     if (model->weights && !terms->weight_given) {
-        *bytes = (alloy_count)model->bound_bytes;
+        *bytes = (alloy_wide)model->bound_bytes;
         return ALLOY_OK;
     }
     struct weights sum = {model, terms, 0};
@@ -52,10 +52,10 @@ static alloy_status count_weights(const alloy_model *model, const alloy_roofline
 /* What is held at the end, all sequences together. */
 static alloy_status fail_held(const alloy_roofline_terms *terms)
 {
-    alloy_count cached = 0, held = 0;
+    alloy_wide cached = 0, held = 0;
     for (int64_t i = 0; i < terms->span_count; i++) {
-        cached += (alloy_count)terms->spans[i].repeat * terms->spans[i].past;
-        held += (alloy_count)terms->spans[i].repeat * ((alloy_count)terms->spans[i].past + terms->spans[i].count);
+        cached += (alloy_wide)terms->spans[i].repeat * terms->spans[i].past;
+        held += (alloy_wide)terms->spans[i].repeat * ((alloy_wide)terms->spans[i].past + terms->spans[i].count);
     }
     alloy_text counts[2] = {{0}, {0}};
     alloy_text_count(&counts[0], cached, ',');
@@ -95,16 +95,16 @@ static alloy_status take_whole(alloy_roofline_terms *whole, const alloy_roofline
 }
 
 /* Rows of windows fill whole pages too. */
-static alloy_count window_rests(const alloy_model *model, const alloy_roofline_terms *terms, int64_t page)
+static alloy_wide window_rests(const alloy_model *model, const alloy_roofline_terms *terms, int64_t page)
 {
-    alloy_count rows = 0;
+    alloy_wide rows = 0;
     for (int64_t l = 0; l < model->config.num_hidden_layers; l++)
         for (int p = 0; p < model->layers[l].state->count; p++) {
             const alloy_part_spec *part = &model->layers[l].state->part[p];
             for (int64_t i = 0; part->window > 0 && i < terms->span_count; i++) {
                 int64_t held = whole_pages(terms->spans[i].past + terms->spans[i].count, page);
                 if (held > part->window - 1)
-                    rows += (alloy_count)terms->spans[i].repeat * part->width *
+                    rows += (alloy_wide)terms->spans[i].repeat * part->width *
                             (whole_pages(part->window - 1, page) - (part->window - 1));
             }
         }
@@ -124,14 +124,14 @@ static alloy_status count_caches(const alloy_model *model, const alloy_roofline_
         if (status)
             break;
         const alloy_count *bytes = alloy_roofline_total(written)->written;
-        out->allocated_cache = bytes[ALLOY_TRAFFIC_KV] + bytes[ALLOY_TRAFFIC_INDEXER];
+        out->allocated_cache = alloy_count_add(bytes[ALLOY_TRAFFIC_KV], bytes[ALLOY_TRAFFIC_INDEXER]);
         if (!paged) {
             out->cache = out->allocated_cache;
             out->state = bytes[ALLOY_TRAFFIC_STATE];
         }
         alloy_roofline_close(written);
     }
-    out->allocated_cache += window_rests(model, terms, page);
+    alloy_count_grow(&out->allocated_cache, window_rests(model, terms, page));
     return status;
 }
 
@@ -139,7 +139,7 @@ static alloy_status count_caches(const alloy_model *model, const alloy_roofline_
 
 struct tensors {
     alloy_site site;
-    alloy_count here, most, logits; /* elements */
+    alloy_wide here, most, logits; /* elements */
 };
 
 static void add_tensors(void *user, const alloy_site *site, const alloy_args *call, const alloy_cost *cost)
@@ -160,29 +160,30 @@ static void add_tensors(void *user, const alloy_site *site, const alloy_args *ca
 /* ---- All of it --------------------------------------------------------------------------------------------------- */
 
 static alloy_status needs(const alloy_model *model, const alloy_roofline_options *options, int64_t page,
-                          alloy_count weights, alloy_arena *arena, alloy_roofline_memory *out)
+                          alloy_wide weights, alloy_arena *arena, alloy_roofline_memory *out)
 {
     alloy_roofline_terms terms;
     alloy_roofline_options exact = *options;
     exact.accounting = ALLOY_EXACT;
     struct tensors tensors = {.site = {.layer = -2}};
     alloy_status status = alloy_roofline_resolve(&terms, model, &exact, arena);
-    out->weights = weights;
     if (!status && weights < 0)
-        status = count_weights(model, &terms, &out->weights);
+        status = count_weights(model, &terms, &weights);
+    out->weights = alloy_count_from(weights);
     if (!status)
         status = alloy_roofline_count(model, &terms, NULL, add_tensors, &tensors);
     if (!status)
         status = count_caches(model, &terms, page, arena, out);
     int bits = alloy_format_bits(terms.activation);
-    out->activations = tensors.most * bits / BYTE;
-    out->logits = tensors.logits * bits / BYTE;
-    out->total = out->weights + out->allocated_cache + out->state + out->activations + out->logits;
+    out->activations = alloy_count_from(tensors.most * bits / BYTE);
+    out->logits = alloy_count_from(tensors.logits * bits / BYTE);
+    out->total = alloy_count_add(out->weights, alloy_count_add(out->allocated_cache, out->state));
+    out->total = alloy_count_add(out->total, alloy_count_add(out->activations, out->logits));
     return status;
 }
 
 alloy_status alloy_roofline_needs_with(const alloy_model *model, const alloy_roofline_options *options, int64_t page,
-                                       alloy_count weights, alloy_roofline_memory *out)
+                                       alloy_wide weights, alloy_roofline_memory *out)
 {
     *out = (alloy_roofline_memory){0};
     if (page < 0 || page > MOST_CONTEXT)
@@ -208,8 +209,8 @@ struct fit {
     alloy_roofline_options options;
     alloy_roofline_sequences sequences;
     int64_t page, *varied;
-    alloy_count weights; /* bytes, or ALLOY_NOT_COUNTED */
-    double bytes;        /* there are */
+    alloy_wide weights; /* bytes, or ALLOY_NOT_COUNTED */
+    double bytes;       /* there are */
 };
 
 /* Bytes needed with this value; infinite where they are too many to be counted. */
@@ -218,9 +219,9 @@ static alloy_status bytes_with(struct fit *f, int64_t value, double *bytes)
     alloy_roofline_memory memory;
     *f->varied = value;
     alloy_status status = alloy_roofline_needs_with(f->model, &f->options, f->page, f->weights, &memory);
-    *bytes = status ? INFINITY : (double)memory.total;
+    *bytes = status ? INFINITY : alloy_count_double(memory.total);
     if (!status)
-        f->weights = memory.weights;
+        f->weights = alloy_wide_of(memory.weights);
     return status == ALLOY_LIMIT ? ALLOY_OK : status;
 }
 
@@ -252,7 +253,7 @@ static alloy_status largest(struct fit *f, int64_t least, int64_t *out)
 }
 
 alloy_status alloy_roofline_fits_with(const alloy_model *model, const alloy_roofline_options *options, int64_t page,
-                                      alloy_count weights, double bytes, int64_t *batch, int64_t *context)
+                                      alloy_wide weights, double bytes, int64_t *batch, int64_t *context)
 {
     *batch = *context = 0;
     if (options->sequences_count < 1)

@@ -16,9 +16,9 @@
 enum { BYTE = 8, ID_BYTES = 8, F32_BITS = 32 };
 
 /* Bytes of whole bits, rounded half to even (only formats of less than a byte can leave a rest). */
-static alloy_count bytes_of(alloy_count bits)
+static alloy_wide bytes_of(alloy_wide bits)
 {
-    alloy_count whole = bits / BYTE, rest = bits % BYTE;
+    alloy_wide whole = bits / BYTE, rest = bits % BYTE;
     return whole + (rest > BYTE / 2 || (rest == BYTE / 2 && (whole & 1)));
 }
 
@@ -38,36 +38,36 @@ int alloy_roofline_weight_bits(const alloy_roofline_terms *terms, const alloy_we
     return is_cast(terms, weight) ? alloy_format_bits(terms->weight) : alloy_dtype_bits(weight->dtype);
 }
 
-alloy_count alloy_roofline_scale_bits(const alloy_roofline_terms *terms, const alloy_weight *weight)
+alloy_wide alloy_roofline_scale_bits(const alloy_roofline_terms *terms, const alloy_weight *weight)
 {
     if (weight->ndim != 2 || terms->accounting == ALLOY_CLASSIC)
         return 0;
     if (!is_cast(terms, weight))
-        return (alloy_count)alloy_weight_scale_bytes(weight) * BYTE;
+        return (alloy_wide)alloy_weight_scale_bytes(weight) * BYTE;
     return alloy_format_scale_bits(terms->weight, weight->shape[0], weight->shape[1]);
 }
 
 /* Bits of `copies` copies, a whole number or an expectation. */
-static alloy_count weight_bytes(const alloy_roofline_terms *terms, const alloy_cost *cost, int i, bool f32)
+static alloy_wide weight_bytes(const alloy_roofline_terms *terms, const alloy_cost *cost, int i, bool f32)
 {
     const alloy_weight *w = cost->weight[i].weight;
-    alloy_count elements = cost->weight[i].elements, whole = (alloy_count)w->shape[0] * w->shape[1];
+    alloy_wide elements = cost->weight[i].elements, whole = (alloy_wide)w->shape[0] * w->shape[1];
     double copies = cost->weight[i].copies;
-    alloy_count bits = elements * (f32 ? F32_BITS : alloy_roofline_weight_bits(terms, w)),
-                scales = alloy_roofline_scale_bits(terms, w);
+    alloy_wide bits = elements * (f32 ? F32_BITS : alloy_roofline_weight_bits(terms, w)),
+               scales = alloy_roofline_scale_bits(terms, w);
     if (scales)
         bits += elements == whole ? scales : (scales * elements + whole - 1) / whole;
     double nearest = rint(copies);
     if (copies == nearest)
-        return bytes_of(bits * (alloy_count)nearest);
-    return (alloy_count)rint((double)bits * copies / BYTE);
+        return bytes_of(bits * (alloy_wide)nearest);
+    return (alloy_wide)rint((double)bits * copies / BYTE);
 }
 
 static void add_weights(const alloy_roofline_terms *terms, const alloy_cost *cost, bool f32, alloy_work *sum)
 {
     for (int i = 0; i < cost->weights; i++)
-        sum->read[cost->weight[i].weight->routes ? ALLOY_TRAFFIC_ROUTER : ALLOY_TRAFFIC_WEIGHTS] +=
-            weight_bytes(terms, cost, i, f32);
+        alloy_count_grow(&sum->read[cost->weight[i].weight->routes ? ALLOY_TRAFFIC_ROUTER : ALLOY_TRAFFIC_WEIGHTS],
+                         weight_bytes(terms, cost, i, f32));
 }
 
 static void add_caches(const alloy_roofline_terms *terms, const alloy_cost *cost, alloy_work *sum)
@@ -84,18 +84,18 @@ static void add_caches(const alloy_roofline_terms *terms, const alloy_cost *cost
                    : kind == ALLOY_CACHE_INDEXER           ? alloy_format_bits(terms->indexer)
                    : kind == ALLOY_CACHE_STATE && !classic ? F32_BITS
                                                            : activation;
-        sum->read[kinds[kind]] += bytes_of(bits * cost->cache[i].read);
-        sum->written[kinds[kind]] += bytes_of(bits * cost->cache[i].written);
+        alloy_count_grow(&sum->read[kinds[kind]], bytes_of(bits * cost->cache[i].read));
+        alloy_count_grow(&sum->written[kinds[kind]], bytes_of(bits * cost->cache[i].written));
     }
 }
 
-static void add_tensors(const alloy_roofline_terms *terms, const alloy_site *site, alloy_count read,
-                        alloy_count written, alloy_work *sum)
+static void add_tensors(const alloy_roofline_terms *terms, const alloy_site *site, alloy_wide read, alloy_wide written,
+                        alloy_work *sum)
 {
     int bits = alloy_format_bits(terms->activation);
-    sum->read[ALLOY_TRAFFIC_ACTIVATIONS] += bytes_of(bits * read);
-    sum->written[site->kind == ALLOY_SITE_HEAD ? ALLOY_TRAFFIC_LOGITS : ALLOY_TRAFFIC_ACTIVATIONS] +=
-        bytes_of(bits * written);
+    alloy_count_grow(&sum->read[ALLOY_TRAFFIC_ACTIVATIONS], bytes_of(bits * read));
+    alloy_count_grow(&sum->written[site->kind == ALLOY_SITE_HEAD ? ALLOY_TRAFFIC_LOGITS : ALLOY_TRAFFIC_ACTIVATIONS],
+                     bytes_of(bits * written));
 }
 
 static void reduce_classic(const alloy_roofline_terms *terms, const alloy_site *site, const alloy_args *call,
@@ -103,21 +103,21 @@ static void reduce_classic(const alloy_roofline_terms *terms, const alloy_site *
 {
     alloy_classic classic;
     alloy_roofline_classic(terms, site, call, exact, &classic);
-    sum->tensor_flops += classic.cost.tensor_flops + classic.cost.vector_flops;
+    alloy_count_grow(&sum->tensor_flops, classic.cost.tensor_flops + classic.cost.vector_flops);
     add_weights(terms, &classic.cost, classic.f32_weights, sum);
     add_caches(terms, &classic.cost, sum);
     if (!call)
         add_tensors(terms, site, classic.cost.tensors_read, classic.cost.tensors_written, sum);
-    sum->read[ALLOY_TRAFFIC_ACTIVATIONS] += classic.f32_copies * (F32_BITS / BYTE);
-    sum->written[ALLOY_TRAFFIC_ACTIVATIONS] += classic.f32_copies * (F32_BITS / BYTE);
+    alloy_count_grow(&sum->read[ALLOY_TRAFFIC_ACTIVATIONS], classic.f32_copies * (F32_BITS / BYTE));
+    alloy_count_grow(&sum->written[ALLOY_TRAFFIC_ACTIVATIONS], classic.f32_copies * (F32_BITS / BYTE));
 }
 
 static void reduce_exact(const alloy_roofline_terms *terms, const alloy_site *site, const alloy_args *call,
                          const alloy_cost *cost, alloy_work *sum)
 {
-    sum->tensor_flops += cost->tensor_flops;
-    sum->vector_flops += cost->vector_flops;
-    sum->read[ALLOY_TRAFFIC_ACTIVATIONS] += cost->ids * ID_BYTES;
+    alloy_count_grow(&sum->tensor_flops, cost->tensor_flops);
+    alloy_count_grow(&sum->vector_flops, cost->vector_flops);
+    alloy_count_grow(&sum->read[ALLOY_TRAFFIC_ACTIVATIONS], cost->ids * ID_BYTES);
     add_weights(terms, cost, false, sum);
     add_caches(terms, cost, sum);
     if (terms->op_fusion == (call != NULL))

@@ -48,12 +48,12 @@ void alloy_report_point_name(const alloy_report_point *point, alloy_text *out)
 
 double alloy_report_flops(const alloy_work *work)
 {
-    return (double)(work->tensor_flops + work->vector_flops);
+    return alloy_count_double(alloy_count_add(work->tensor_flops, work->vector_flops));
 }
 
 double alloy_report_bytes(const alloy_work *work)
 {
-    return (double)(alloy_work_read(work) + alloy_work_written(work));
+    return alloy_count_double(alloy_count_add(alloy_work_read(work), alloy_work_written(work)));
 }
 
 /* ---- Formats ----------------------------------------------------------------------------------------------------- */
@@ -112,13 +112,13 @@ static alloy_status need_memory(const alloy_report *report)
 {
     const alloy_report_request *q = report->request;
     alloy_status status = ALLOY_OK;
-    alloy_count weights = ALLOY_NOT_COUNTED;
+    alloy_wide weights = ALLOY_NOT_COUNTED;
     for (int64_t i = 0; i < q->point_count && !status; i++) {
         alloy_roofline_options options = q->options;
         options.sequences = q->points[i].sequences;
         options.sequences_count = q->points[i].sequences_count;
         status = alloy_roofline_needs_with(q->model, &options, q->page, weights, &report->analyses[i].memory);
-        weights = report->analyses[i].memory.weights;
+        weights = alloy_wide_of(report->analyses[i].memory.weights);
     }
     return status;
 }
@@ -149,8 +149,8 @@ static alloy_status fit(const alloy_report *report, alloy_report_result *result)
     alloy_roofline_options options = q->options;
     options.sequences = result->point->sequences;
     options.sequences_count = result->point->sequences_count;
-    return alloy_roofline_fits_with(q->model, &options, q->page, result->memory->weights, result->chip->chip->memory,
-                                    &result->batch, &result->context);
+    return alloy_roofline_fits_with(q->model, &options, q->page, alloy_wide_of(result->memory->weights),
+                                    result->chip->chip->memory, &result->batch, &result->context);
 }
 
 static alloy_status add_result(alloy_report *report, const alloy_report_point *point, const alloy_report_chip *chip,

@@ -22,7 +22,7 @@ static void append_field(alloy_text *out, const char *text)
 
 static void append_number(alloy_text *out, alloy_count value)
 {
-    alloy_text_count(out, value, 0);
+    alloy_text_count(out, alloy_wide_of(value), 0);
     alloy_text_char(out, ',');
 }
 
@@ -59,14 +59,14 @@ static void append_names(alloy_text *out, const alloy_report_result *r, int leve
     append_field(out, r->point->mode);
     append_sequences(out, r->point);
     append_field(out, r->accounting == ALLOY_EXACT ? "exact" : "classic");
-    append_number(out, level);
+    append_number(out, alloy_count_of(level));
     append_field(out, row->kind);
     append_field(out, row->name);
     if (row->layer >= 0)
-        append_number(out, row->layer);
+        append_number(out, alloy_count_of(row->layer));
     else
         alloy_text_char(out, ',');
-    append_number(out, row->modules);
+    append_number(out, alloy_count_of(row->modules));
     append_field(out, row->op ? row->op : "");
     append_field(out, row->weight ? row->weight : "");
 }
@@ -79,10 +79,10 @@ static void append_row(alloy_text *out, const alloy_report *report, const alloy_
     alloy_roofline_time time;
     alloy_roofline_time_on(r->roofline, work, r->chip->chip, report->request->compute_dtype, &time);
     append_names(out, r, level, row);
-    append_number(out, work->tensor_flops + work->vector_flops);
+    append_number(out, alloy_count_add(work->tensor_flops, work->vector_flops));
     append_number(out, work->tensor_flops);
     append_number(out, work->vector_flops);
-    append_number(out, read + written);
+    append_number(out, alloy_count_add(read, written));
     append_number(out, read);
     append_number(out, written);
     for (int i = 0; i < ALLOY_TRAFFIC_COUNT; i++)

@@ -63,15 +63,15 @@ static void add_figure(alloy_text *out, double value, figure_function *figure)
 static void add_count(alloy_text *out, alloy_count value, figure_function *figure)
 {
     alloy_text_string(out, "<td data-v='");
-    alloy_text_count(out, value, 0);
+    alloy_text_count(out, alloy_wide_of(value), 0);
     alloy_text_string(out, "'>");
-    figure(out, (double)value);
+    figure(out, alloy_count_double(value));
     alloy_text_string(out, "</td>");
 }
 
 static void append_whole(alloy_text *out, double value)
 {
-    alloy_text_count(out, (alloy_count)value, ',');
+    alloy_text_count(out, (alloy_wide)value, ',');
 }
 
 static void append_ratio(alloy_text *out, double value)
@@ -173,8 +173,8 @@ static void append_bound(alloy_text *out, const alloy_report *report, const allo
     if (c->price)
         add_figure(out, 1e6 * b->price_per_token, append_three_digits);
     if (c->fits) {
-        add_count(out, r->batch, append_whole);
-        add_count(out, r->context, append_whole);
+        add_count(out, alloy_count_of(r->batch), append_whole);
+        add_count(out, alloy_count_of(r->context), append_whole);
     }
     alloy_text_string(out, "</tr>\n");
 }
@@ -248,7 +248,7 @@ static void append_kinds(const alloy_report *report, const alloy_report_result *
         alloy_chart_mark(first, i, out);
         alloy_markup(out, "%s</th>", row.name);
         add_text(out, row.kind);
-        add_count(out, row.modules, append_whole);
+        add_count(out, alloy_count_of(row.modules), append_whole);
         append_work(out, report, first, row.work);
     }
     close_table(out);
@@ -309,12 +309,12 @@ static void append_tiles(const alloy_report *report, const alloy_report_result *
     alloy_text_count(out, alloy_roofline_ops(first->roofline), ',');
     close_tile(out, " ops");
     open_tile(out, "Traffic", bytes, alloy_text_bytes);
-    alloy_text_bytes(out, (double)alloy_work_written(total));
+    alloy_text_bytes(out, alloy_count_double(alloy_work_written(total)));
     close_tile(out, " of it written");
     open_tile(out, "Intensity", flops / bytes, append_ratio);
     close_tile(out, "FLOPs / byte");
-    open_tile(out, "Memory needed", (double)first->memory->total, alloy_text_bytes);
-    alloy_text_bytes(out, (double)first->memory->weights);
+    open_tile(out, "Memory needed", alloy_count_double(first->memory->total), alloy_text_bytes);
+    alloy_text_bytes(out, alloy_count_double(first->memory->weights));
     close_tile(out, " of it weights");
     alloy_text_string(out, "</dl>\n");
 }

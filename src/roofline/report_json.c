@@ -46,17 +46,17 @@ static void write_traffic(alloy_json_writer *w, const char *key, const alloy_cou
 
 static void write_work(alloy_json_writer *w, const alloy_work *work)
 {
-    alloy_count flops = work->tensor_flops + work->vector_flops, read = alloy_work_read(work),
-                written = alloy_work_written(work);
+    alloy_count flops = alloy_count_add(work->tensor_flops, work->vector_flops), read = alloy_work_read(work),
+                written = alloy_work_written(work), bytes = alloy_count_add(read, written);
     alloy_json_field_count(w, "flops", flops);
     alloy_json_field_count(w, "tensor_flops", work->tensor_flops);
     alloy_json_field_count(w, "vector_flops", work->vector_flops);
-    alloy_json_field_count(w, "bytes", read + written);
+    alloy_json_field_count(w, "bytes", bytes);
     alloy_json_field_count(w, "bytes_read", read);
     alloy_json_field_count(w, "bytes_written", written);
     alloy_json_write_key(w, "intensity");
-    if (read + written > 0)
-        alloy_json_write_double(w, (double)flops / (double)(read + written));
+    if (alloy_count_double(bytes) > 0)
+        alloy_json_write_double(w, alloy_count_double(flops) / alloy_count_double(bytes));
     else
         alloy_json_write_null(w);
     write_traffic(w, "read", work->read);
@@ -189,9 +189,9 @@ static void write_differences(const alloy_differences *differences, alloy_json_w
         alloy_json_field_text(w, "cause", d->cause);
         for (int a = ALLOY_CLASSIC; a <= ALLOY_EXACT; a++) {
             alloy_json_field_object(w, name_of((alloy_accounting)a));
-            alloy_json_field_count(w, "flops", d->by[a].flops);
-            alloy_json_field_count(w, "bytes_read", d->by[a].read);
-            alloy_json_field_count(w, "bytes_written", d->by[a].written);
+            alloy_json_field_count(w, "flops", alloy_count_from(d->by[a].flops));
+            alloy_json_field_count(w, "bytes_read", alloy_count_from(d->by[a].read));
+            alloy_json_field_count(w, "bytes_written", alloy_count_from(d->by[a].written));
             alloy_json_write_object_end(w);
         }
         alloy_json_write_object_end(w);

@@ -154,7 +154,7 @@ static void append_fits(const alloy_report_result *r, alloy_text *out)
                           (long long)r->context);
     else if (r->context > 0)
         alloy_text_format(out, "; no such sequence fits, but one on %lld cached tokens does", (long long)r->context);
-    else if ((double)r->memory->weights > r->chip->chip->memory)
+    else if (alloy_count_double(r->memory->weights) > r->chip->chip->memory)
         alloy_text_string(out, "; the weights alone do not fit");
     else
         alloy_text_string(out, "; no such sequence fits");
@@ -172,7 +172,7 @@ static void append_memory(const alloy_report_result *r, alloy_text *out)
                  {", tensors ", m->activations},
                  {", logits ", m->logits}};
     alloy_text_string(out, "memory: ");
-    alloy_text_bytes(out, (double)m->total);
+    alloy_text_bytes(out, alloy_count_double(m->total));
     if (r->chip->chip->memory > 0) {
         alloy_text_string(out, " of ");
         alloy_text_bytes(out, r->chip->chip->memory);
@@ -181,7 +181,7 @@ static void append_memory(const alloy_report_result *r, alloy_text *out)
     alloy_text_string(out, "\n        ");
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         alloy_text_string(out, parts[i].what);
-        alloy_text_bytes(out, (double)parts[i].bytes);
+        alloy_text_bytes(out, alloy_count_double(parts[i].bytes));
     }
     alloy_text_char(out, '\n');
 }
@@ -233,15 +233,15 @@ static void add_row(const alloy_report *report, const alloy_report_result *r, co
         alloy_table_cell(table, "%lld", (long long)row->layer);
     else
         alloy_table_cell(table, row->modules > 1 ? "x%lld" : "", (long long)row->modules);
-    alloy_text_short(cell, (double)row->work->tensor_flops);
+    alloy_text_short(cell, alloy_count_double(row->work->tensor_flops));
     add_cell(table, cell);
     if (r->accounting == ALLOY_EXACT) {
-        alloy_text_short(cell, (double)row->work->vector_flops);
+        alloy_text_short(cell, alloy_count_double(row->work->vector_flops));
         add_cell(table, cell);
     }
-    alloy_text_bytes(cell, (double)alloy_work_read(row->work));
+    alloy_text_bytes(cell, alloy_count_double(alloy_work_read(row->work)));
     add_cell(table, cell);
-    alloy_text_bytes(cell, (double)alloy_work_written(row->work));
+    alloy_text_bytes(cell, alloy_count_double(alloy_work_written(row->work)));
     add_cell(table, cell);
     alloy_text_intensity(cell, alloy_report_flops(row->work), alloy_report_bytes(row->work));
     add_cell(table, cell);
@@ -279,7 +279,7 @@ static void append_rows(const alloy_report *report, const alloy_report_result *r
 }
 
 /* "+1.5 G", "-960"; "" where both are equal. */
-static void add_change(alloy_table *table, alloy_text *cell, alloy_count classic, alloy_count exact)
+static void add_change(alloy_table *table, alloy_text *cell, alloy_wide classic, alloy_wide exact)
 {
     double change = (double)(exact - classic);
     if (change != 0) {

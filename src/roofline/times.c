@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "roofline/analysis.h"
 #include "roofline/chips.h"
+#include "roofline/report.h"
 
 static const double SECONDS_PER_HOUR = 3600;
 
@@ -31,7 +32,7 @@ static alloy_status take_rates(const alloy_roofline *r, const alloy_chip *chip, 
         status = alloy_fail(ALLOY_ARG, "%s has no memory bandwidth", chip->name);
     if (status)
         return status;
-    double bytes = (double)(alloy_work_read(&r->total) + alloy_work_written(&r->total));
+    double bytes = alloy_report_bytes(&r->total);
     rates->seconds_per_byte = 1 / chip->memory_bandwidth;
     if (chip->cache > 0 && chip->cache_bandwidth > 0 && bytes > 0) {
         double cached = bytes < chip->cache ? bytes : chip->cache;
@@ -42,10 +43,9 @@ static alloy_status take_rates(const alloy_roofline *r, const alloy_chip *chip, 
 
 static alloy_roofline_time time_of(const alloy_work *work, const struct rates *rates)
 {
-    alloy_roofline_time t = {.tensor = (double)work->tensor_flops / rates->tensor,
-                             .vector = (double)work->vector_flops / rates->vector,
-                             .memory =
-                                 (double)(alloy_work_read(work) + alloy_work_written(work)) * rates->seconds_per_byte,
+    alloy_roofline_time t = {.tensor = alloy_count_double(work->tensor_flops) / rates->tensor,
+                             .vector = alloy_count_double(work->vector_flops) / rates->vector,
+                             .memory = alloy_report_bytes(work) * rates->seconds_per_byte,
                              .bottleneck = "compute"};
     t.seconds = t.tensor;
     if (t.vector > t.seconds) {

@@ -2,6 +2,7 @@
 #include "support.h"
 
 #include "alloy/extend.h"
+#include "base/count.h"
 
 #define GOLDEN ALLOY_SOURCE_DIR "/tests/golden/"
 
@@ -24,14 +25,15 @@ static void amounts_are_those_worked_out_by_hand(void **state)
     int64_t layer = h * q + 2 * h * kv + q * h + 2 * head_dim + 3 * h * inner + 2 * h;
     expect_ok(alloy_model_amounts(model, ALLOY_BF16, &total, layers));
     for (int i = 0; i < LAYERS; i++) {
-        assert_true(layers[i].parameters == layer && layers[i].active == layer);
-        assert_true(layers[i].cache_per_token == 2 * kv * 2 && layers[i].cache_fixed == 0);
+        assert_true(alloy_wide_of(layers[i].parameters) == layer && alloy_wide_of(layers[i].active) == layer);
+        assert_true(alloy_wide_of(layers[i].cache_per_token) == 2 * kv * 2 &&
+                    alloy_wide_of(layers[i].cache_fixed) == 0);
     }
     int64_t ends = (alloy_config_ties_head(c) ? 1 : 2) * alloy_config_vocab_size(c) * h + h;
-    assert_true(total.parameters == LAYERS * layer + ends);
-    assert_true(total.cache_per_token == LAYERS * 4 * kv);
+    assert_true(alloy_wide_of(total.parameters) == LAYERS * layer + ends);
+    assert_true(alloy_wide_of(total.cache_per_token) == LAYERS * 4 * kv);
     expect_ok(alloy_model_amounts(model, ALLOY_DTYPE_NONE, &total, layers)); /* F32, as in alloy_session_options */
-    assert_true(total.cache_per_token == LAYERS * 8 * kv);
+    assert_true(alloy_wide_of(total.cache_per_token) == LAYERS * 8 * kv);
     alloy_model_close(model);
 }
 

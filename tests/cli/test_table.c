@@ -25,10 +25,10 @@ static void thousands_are_set_apart(void **state)
     alloy_text out = {0};
     alloy_table table;
     alloy_table_open(&table, "x");
-    alloy_table_count(&table, 0);
-    alloy_table_count(&table, 999);
-    alloy_table_count(&table, 1000);
-    alloy_table_count(&table, UINT64_MAX);
+    alloy_table_count(&table, alloy_count_of(0));
+    alloy_table_count(&table, alloy_count_of(999));
+    alloy_table_count(&table, alloy_count_of(1000));
+    alloy_table_count(&table, (alloy_count){.low = UINT64_MAX});
     alloy_table_append(&table, &out);
     expect_text(alloy_text_get(&out), "x\n0\n999\n1,000\n18,446,744,073,709,551,615\n");
     alloy_text_free(&out);

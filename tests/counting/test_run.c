@@ -15,7 +15,7 @@ enum { MOST_OPS = 4096, MOST_LAYERS = 16, MOST_EXPERTS = 64, MOST_TOKENS = 64, C
 
 struct op {
     char name[32];
-    alloy_count tensor, vector, parameters, cache_read, cache_written;
+    alloy_wide tensor, vector, parameters, cache_read, cache_written;
 };
 
 struct ops {
@@ -130,7 +130,7 @@ static int exception_of(const char *op)
     return 0;
 }
 
-static bool differs(const char *what, alloy_count run, alloy_count counted)
+static bool differs(const char *what, alloy_wide run, alloy_wide counted)
 {
     if (run != counted)
         print_error("  %s: %lld in the run, %lld counted\n", what, (long long)run, (long long)counted);

@@ -18,13 +18,13 @@ struct totals {
     bool filtered;
     const char *op; /* of this op only, where it is not NULL */
     int64_t ops;
-    alloy_count tensor, vector; /* FLOPs */
-    double weights;             /* elements */
+    alloy_wide tensor, vector; /* FLOPs */
+    double weights;            /* elements */
     double weight_bytes;
-    alloy_count state_read, state_written;               /* bytes: caches and states */
-    alloy_count between_read, between_written;           /* bytes: tensors between modules */
-    alloy_count ids;                                     /* bytes */
-    alloy_count read[CACHE_KINDS], written[CACHE_KINDS]; /* elements of caches, by alloy_cache_kind */
+    alloy_wide state_read, state_written;               /* bytes: caches and states */
+    alloy_wide between_read, between_written;           /* bytes: tensors between modules */
+    alloy_wide ids;                                     /* bytes */
+    alloy_wide read[CACHE_KINDS], written[CACHE_KINDS]; /* elements of caches, by alloy_cache_kind */
 };
 
 static inline void add_caches(struct totals *sum, const alloy_cost *cost)
@@ -67,7 +67,7 @@ static inline void add_record(void *user, const alloy_site *site, const alloy_ar
 }
 
 /* Comparisons that print both sides. */
-static inline void expect_number(alloy_count actual, int64_t expected, const char *what)
+static inline void expect_number(alloy_wide actual, int64_t expected, const char *what)
 {
     if (actual != expected)
         fail_msg("%s: %lld, expected %lld", what, (long long)actual, (long long)expected);

@@ -51,7 +51,7 @@ static void a_hybrid_of_16_layers_counts_exactly(void **state)
         struct totals sum = {0};
         count_into(&sum, d.model, points[i].fresh, points[i].past, false);
         expect_number(sum.tensor, points[i].tensor, "tensor FLOPs");
-        expect_number(sum.ids + (alloy_count)sum.weight_bytes + sum.state_read + sum.between_read, points[i].read,
+        expect_number(sum.ids + (alloy_wide)sum.weight_bytes + sum.state_read + sum.between_read, points[i].read,
                       "bytes read");
         expect_number(sum.state_written + sum.between_written, points[i].written, "bytes written");
     }
@@ -242,7 +242,7 @@ static void work_beyond_63_bits_is_exact(void **state)
     struct totals sum = {.only = ALLOY_SITE_MIXER, .filtered = true};
     struct described d = describe_text(ONE_LAYER(32, "qwen3_attention", ""));
     count_into(&sum, d.model, INT64_C(1) << 36, 0, false);
-    alloy_count n = (alloy_count)1 << 36, linears = n * 2 * (3 * 32 * 32), pairs = n * (n + 1) / 2;
+    alloy_wide n = (alloy_wide)1 << 36, linears = n * 2 * (3 * 32 * 32), pairs = n * (n + 1) / 2;
     assert_true(sum.tensor == linears + 4 * 4 * 8 * pairs);
     forget(&d);
 }

@@ -12,6 +12,13 @@ class Headers(unittest.TestCase):
     def test_there_are_some(self):
         self.assertIn("alloy.h", [header.name for header in HEADERS])
 
+    def test_types_are_those_of_the_standard(self):
+        """So that other languages can bind them: no 128-bit integers, no extensions."""
+        for header in HEADERS:
+            with self.subTest(header=header.name):
+                for word in ("__int128", "__extension__"):
+                    self.assertNotIn(word, header.read_text())
+
     def compile(self, compiler, language, standard):
         for header in HEADERS:
             with self.subTest(header=header.name):

@@ -3,6 +3,7 @@
 #include "support.h"
 
 #include "alloy/extend.h"
+#include "base/count.h"
 
 struct described {
     alloy_config *config;
@@ -35,18 +36,19 @@ static alloy_roofline *analyse(const alloy_model *model, alloy_roofline_options 
 
 static void expect_count(alloy_count actual, int64_t expected, const char *what)
 {
-    if (actual != expected)
-        fail_msg("%s: %lld, expected %lld", what, (long long)actual, (long long)expected);
+    char digits[ALLOY_COUNT_TEXT];
+    if (alloy_wide_of(actual) != expected)
+        fail_msg("%s: %s, expected %lld", what, alloy_count_text(actual, 0, digits), (long long)expected);
 }
 
 static void expect_same_work(const alloy_work *actual, const alloy_work *expected, const char *what)
 {
     if (memcmp(actual, expected, sizeof *actual) != 0)
-        fail_msg("%s: %lld + %lld FLOPs, %lld + %lld bytes, expected %lld + %lld, %lld + %lld", what,
-                 (long long)actual->tensor_flops, (long long)actual->vector_flops, (long long)alloy_work_read(actual),
-                 (long long)alloy_work_written(actual), (long long)expected->tensor_flops,
-                 (long long)expected->vector_flops, (long long)alloy_work_read(expected),
-                 (long long)alloy_work_written(expected));
+        fail_msg("%s: %g + %g FLOPs, %g + %g bytes, expected %g + %g, %g + %g", what,
+                 alloy_count_double(actual->tensor_flops), alloy_count_double(actual->vector_flops),
+                 alloy_count_double(alloy_work_read(actual)), alloy_count_double(alloy_work_written(actual)),
+                 alloy_count_double(expected->tensor_flops), alloy_count_double(expected->vector_flops),
+                 alloy_count_double(alloy_work_read(expected)), alloy_count_double(alloy_work_written(expected)));
 }
 
 static const char README[] = ALLOY_SOURCE_DIR "/examples/configs/readme.json";
@@ -91,8 +93,8 @@ static void a_hybrid_of_16_layers_is_counted_as_published(void **state)
         alloy_roofline_bounds bounds;
         char text[64];
         if (i == 0) {
-            snprintf(text, sizeof text, "%.2f TFLOPs / %.2f GB", (double)total->tensor_flops / 1e12,
-                     (double)(alloy_work_read(total) + alloy_work_written(total)) / 1e9);
+            snprintf(text, sizeof text, "%.2f TFLOPs / %.2f GB", alloy_count_double(total->tensor_flops) / 1e12,
+                     alloy_count_double(alloy_count_add(alloy_work_read(total), alloy_work_written(total))) / 1e9);
             expect_text(text, "10.18 TFLOPs / 3.77 GB");
         }
         expect_ok(alloy_roofline_on(r, alloy_chip_by_name("H100"), NULL, &bounds));
@@ -179,10 +181,10 @@ static void memory_is_what_a_forward_leaves_behind(void **state)
     expect_ok(alloy_roofline_fits(d.model, &options, 16, 80e9, &batch, &context));
     three.count = batch;
     expect_ok(alloy_roofline_needs(d.model, &options, 16, &memory));
-    assert_true((double)memory.total <= 80e9);
+    assert_true(alloy_count_double(memory.total) <= 80e9);
     three.count = batch + 1;
     expect_ok(alloy_roofline_needs(d.model, &options, 16, &memory));
-    assert_true((double)memory.total > 80e9);
+    assert_true(alloy_count_double(memory.total) > 80e9);
     assert_true(context > 4096);
     expect_ok(alloy_roofline_fits(d.model, &options, 16, 1e6, &batch, &context));
     assert_int_equal(batch, 0);
@@ -204,11 +206,12 @@ static void vectors_of_files_keep_their_dtype(void **state)
     for (int64_t i = 0; i < alloy_roofline_row_count(stored, ALLOY_LEVEL_KINDS); i++) {
         alloy_roofline_row a = alloy_roofline_row_at(stored, ALLOY_LEVEL_KINDS, i),
                            b = alloy_roofline_row_at(asked, ALLOY_LEVEL_KINDS, i);
-        alloy_count before = a.work->read[ALLOY_TRAFFIC_WEIGHTS], after = b.work->read[ALLOY_TRAFFIC_WEIGHTS];
+        alloy_count after = b.work->read[ALLOY_TRAFFIC_WEIGHTS];
+        alloy_wide before = alloy_wide_of(a.work->read[ALLOY_TRAFFIC_WEIGHTS]);
         if (strcmp(a.kind, "norm") == 0)
             expect_count(after, (int64_t)before, "bytes of norms");
         else
-            assert_true(after < before / 3);
+            assert_true(alloy_wide_of(after) < before / 3);
     }
     alloy_roofline_close(stored);
     alloy_roofline_close(asked);

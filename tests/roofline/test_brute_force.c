@@ -550,17 +550,19 @@ static void mlp(struct tally *y)
 
 /* ---- Comparison -------------------------------------------------------------------------------------------------- */
 
-static bool is_close(alloy_count actual, double expected, const char *row, const char *what)
+static bool is_close(alloy_count count, double expected, const char *row, const char *what)
 {
-    if (is_near((double)actual, expected,
+    double actual = alloy_count_double(count);
+    if (is_near(actual, expected,
                 4 + 1e-9 * expected)) /* each of three matrices of an expected number of experts is rounded */
         return true;
-    print_error("%s, %s: %lld, loops give %.3f\n", row, what, (long long)actual, expected);
+    print_error("%s, %s: %.0f, loops give %.3f\n", row, what, actual, expected);
     return false;
 }
 
-static bool is_same(alloy_count actual, int64_t expected, const char *row, const char *what)
+static bool is_same(alloy_count count, int64_t expected, const char *row, const char *what)
 {
+    alloy_wide actual = alloy_wide_of(count);
     if (actual == expected)
         return true;
     print_error("%s, %s: %lld, loops give %lld\n", row, what, (long long)actual, (long long)expected);
@@ -577,8 +579,8 @@ static bool agrees(const alloy_roofline *r, const char *row, const struct tally 
     same &= is_close(work.read[WEIGHTS], y->weights, row, "bytes of weights");
     same &= is_close(work.read[ROUTER], y->router, row, "bytes of the router");
     same &= is_same(work.read[ACTIVATIONS], y->activations_read * activation + y->ids * 8, row, "activations read");
-    same &= is_same(work.written[ACTIVATIONS] + work.written[LOGITS], y->activations_written * activation, row,
-                    "activations and logits written");
+    same &= is_same(alloy_count_add(work.written[ACTIVATIONS], work.written[LOGITS]),
+                    y->activations_written * activation, row, "activations and logits written");
     same &= is_same(work.read[KV], y->kv_read * kv, row, "keys and values read");
     same &= is_same(work.written[KV], y->kv_written * kv, row, "keys and values written");
     same &= is_same(work.read[INDEXER], y->indexer_read * kv, row, "indexer keys read");

@@ -199,7 +199,7 @@ static void expect_cells(const char **at, const alloy_work *work, bool exact)
         if (i == 1 && !exact)
             continue;
         alloy_text_string(&cell, "<td data-v='");
-        alloy_text_count(&cell, values[i], 0);
+        alloy_text_count(&cell, alloy_wide_of(values[i]), 0);
         alloy_text_string(&cell, "'>");
         *at = expect_next(*at, alloy_text_get(&cell));
         alloy_text_free(&cell);

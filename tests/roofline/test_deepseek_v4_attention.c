@@ -207,19 +207,19 @@ static const struct figures_case cases[] = {
 /* ---- The published formulas at real size ------------------------------------------------------------------------- */
 
 struct sizes {
-    alloy_count H, heads, hd, qlr, og, olr, nih, ihd, topk, rh, rc, W; /* in the formulas' letters */
+    alloy_wide H, heads, hd, qlr, og, olr, nih, ihd, topk, rh, rc, W; /* in the formulas' letters */
 };
 
-static alloy_count ceiling(alloy_count a, alloy_count b)
+static alloy_wide ceiling(alloy_wide a, alloy_wide b)
 {
     return (a + b - 1) / b;
 }
 
-static alloy_count formula(const struct sizes *z, char kind, alloy_count Q, alloy_count T)
+static alloy_wide formula(const struct sizes *z, char kind, alloy_wide Q, alloy_wide T)
 {
-    alloy_count N = Q, kv = (T < z->W ? T : z->W) + (kind == 'h' ? ceiling(T, z->rh) : kind == 'c' ? z->topk : 0);
-    alloy_count F = 2 * N * z->H * z->qlr + 2 * N * z->qlr * z->heads * z->hd + 2 * N * z->H * z->hd +
-                    2 * N * z->heads * z->hd * z->olr + 2 * N * z->og * z->olr * z->H + 4 * z->heads * Q * kv * z->hd;
+    alloy_wide N = Q, kv = (T < z->W ? T : z->W) + (kind == 'h' ? ceiling(T, z->rh) : kind == 'c' ? z->topk : 0);
+    alloy_wide F = 2 * N * z->H * z->qlr + 2 * N * z->qlr * z->heads * z->hd + 2 * N * z->H * z->hd +
+                   2 * N * z->heads * z->hd * z->olr + 2 * N * z->og * z->olr * z->H + 4 * z->heads * Q * kv * z->hd;
     if (kind == 'h')
         F += 4 * N * z->H * z->hd;
     if (kind == 'c')
@@ -244,9 +244,12 @@ static void mixers_of_v4_flash_count_by_the_formula(void **state)
         expect_ok(alloy_roofline_open(
             &r, d.model,
             &(alloy_roofline_options){.sequences = &one, .sequences_count = 1, .accounting = ALLOY_CLASSIC}));
-        assert_true(work_of_row(r, "dsv4_sliding_attention").tensor_flops == 2 * formula(&flash, 's', Q, T));
-        assert_true(work_of_row(r, "dsv4_hca_attention").tensor_flops == 20 * formula(&flash, 'h', Q, T));
-        assert_true(work_of_row(r, "dsv4_csa_attention").tensor_flops == 21 * formula(&flash, 'c', Q, T));
+        assert_true(alloy_wide_of(work_of_row(r, "dsv4_sliding_attention").tensor_flops) ==
+                    2 * formula(&flash, 's', Q, T));
+        assert_true(alloy_wide_of(work_of_row(r, "dsv4_hca_attention").tensor_flops) ==
+                    20 * formula(&flash, 'h', Q, T));
+        assert_true(alloy_wide_of(work_of_row(r, "dsv4_csa_attention").tensor_flops) ==
+                    21 * formula(&flash, 'c', Q, T));
         alloy_roofline_close(r);
     }
     forget(&d);

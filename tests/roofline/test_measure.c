@@ -62,7 +62,7 @@ static void experts_are_those_that_the_run_chose(void **state)
     alloy_model *model = open_model(GOLDEN("qwen3_moe"));
     alloy_session *session = open_session(model, 1, 64, NULL);
     alloy_host host = slow_host();
-    alloy_count read[2];
+    alloy_wide read[2];
     for (int i = 0; i < 2; i++) {
         alloy_measurement *m;
         int64_t count;
@@ -72,7 +72,7 @@ static void experts_are_those_that_the_run_chose(void **state)
         while (strcmp(rows->name, "qwen3_moe") != 0 && strcmp(rows->name, "total") != 0)
             rows++;
         expect_text(rows->name, "qwen3_moe");
-        read[i] = rows->work->read[ALLOY_TRAFFIC_WEIGHTS];
+        read[i] = alloy_wide_of(rows->work->read[ALLOY_TRAFFIC_WEIGHTS]);
         alloy_measurement_close(m);
     }
     int64_t k, experts;

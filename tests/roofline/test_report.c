@@ -53,7 +53,7 @@ static void counts_have_all_digits(void **state)
 {
     (void)state;
     alloy_text text = {0};
-    alloy_count most = ((((alloy_count)1 << 126) - 1) << 1) + 1; /* 2^127 - 1 */
+    alloy_wide most = ((((alloy_wide)1 << 126) - 1) << 1) + 1; /* 2^127 - 1 */
     alloy_text_count(&text, most, ',');
     expect_text(alloy_text_get(&text), "170,141,183,460,469,231,731,687,303,715,884,105,727");
     alloy_text_clear(&text);
@@ -97,7 +97,7 @@ static void forget(struct case_ *c)
     alloy_config_close(c->config);
 }
 
-static void expect_equal(const char *what, alloy_count actual, alloy_count expected)
+static void expect_equal(const char *what, alloy_wide actual, alloy_wide expected)
 {
     if (actual != expected)
         fail_msg("%s: %.17g, expected %.17g", what, (double)actual, (double)expected);
@@ -116,7 +116,7 @@ static void items_sum_to_the_difference_of_the_totals(void **state)
     for (size_t i = 0; i < sizeof configs / sizeof *configs; i++)
         for (size_t p = 0; p < sizeof points / sizeof *points; p++) {
             struct case_ c = compare(configs[i], points[p].tokens, points[p].cached, points[p].all_logits);
-            alloy_count flops = 0, read = 0, written = 0;
+            alloy_wide flops = 0, read = 0, written = 0;
             for (int64_t d = 0; d < c.differences.count; d++) {
                 const alloy_difference *item = &c.differences.items[d];
                 assert_non_null(item->cause);
@@ -125,9 +125,13 @@ static void items_sum_to_the_difference_of_the_totals(void **state)
                 written += item->by[ALLOY_EXACT].written - item->by[ALLOY_CLASSIC].written;
             }
             const alloy_work *classic = alloy_roofline_total(c.by[0]), *exact = alloy_roofline_total(c.by[1]);
-            expect_equal("FLOPs", flops, exact->tensor_flops + exact->vector_flops - classic->tensor_flops);
-            expect_equal("bytes read", read, alloy_work_read(exact) - alloy_work_read(classic));
-            expect_equal("bytes written", written, alloy_work_written(exact) - alloy_work_written(classic));
+            expect_equal("FLOPs", flops,
+                         alloy_wide_of(exact->tensor_flops) + alloy_wide_of(exact->vector_flops) -
+                             alloy_wide_of(classic->tensor_flops));
+            expect_equal("bytes read", read,
+                         alloy_wide_of(alloy_work_read(exact)) - alloy_wide_of(alloy_work_read(classic)));
+            expect_equal("bytes written", written,
+                         alloy_wide_of(alloy_work_written(exact)) - alloy_wide_of(alloy_work_written(classic)));
             forget(&c);
         }
 }
@@ -150,10 +154,10 @@ static void linears_agree(void **state)
     (void)state;
     struct case_ c = compare(CONFIGS "readme.json", 70, 333, false);
     alloy_work classic = sum_of(c.by[ALLOY_CLASSIC], "linear", NULL), exact = sum_of(c.by[ALLOY_EXACT], "linear", NULL);
-    assert_true(classic.tensor_flops > 0);
-    expect_equal("FLOPs of linears", exact.tensor_flops, classic.tensor_flops);
-    expect_equal("vector FLOPs of linears", exact.vector_flops, 0);
-    expect_equal("bytes of linears", alloy_work_read(&exact), alloy_work_read(&classic));
+    assert_true(alloy_wide_of(classic.tensor_flops) > 0);
+    expect_equal("FLOPs of linears", alloy_wide_of(exact.tensor_flops), alloy_wide_of(classic.tensor_flops));
+    expect_equal("vector FLOPs of linears", alloy_wide_of(exact.vector_flops), 0);
+    expect_equal("bytes of linears", alloy_wide_of(alloy_work_read(&exact)), alloy_wide_of(alloy_work_read(&classic)));
     forget(&c);
 }
 
@@ -164,8 +168,8 @@ static void full_attentions_cache_agrees(void **state)
     struct case_ c = compare(CONFIGS "readme.json", 70, 333, false);
     for (int a = 0; a < 2; a++) {
         alloy_work sum = sum_of(c.by[a], NULL, "qwen3_attention");
-        expect_equal("read", sum.read[ALLOY_TRAFFIC_KV], 3 * 4 * 333 * 2 * 2 * 128 * 2);
-        expect_equal("written", sum.written[ALLOY_TRAFFIC_KV], 3 * 4 * 70 * 2 * 2 * 128 * 2);
+        expect_equal("read", alloy_wide_of(sum.read[ALLOY_TRAFFIC_KV]), 3 * 4 * 333 * 2 * 2 * 128 * 2);
+        expect_equal("written", alloy_wide_of(sum.written[ALLOY_TRAFFIC_KV]), 3 * 4 * 70 * 2 * 2 * 128 * 2);
     }
     forget(&c);
 }
@@ -206,8 +210,8 @@ static void results_come_by_chip_point_and_accounting(void **state)
     /* a chip whose engine steps the delta rule is counted so: no products of chunks */
     const alloy_work *chunks = alloy_roofline_total(report->results[1].roofline),
                      *steps = alloy_roofline_total(report->results[5].roofline);
-    assert_true(steps->tensor_flops < chunks->tensor_flops);
-    assert_true(steps->vector_flops > chunks->vector_flops);
+    assert_true(alloy_wide_of(steps->tensor_flops) < alloy_wide_of(chunks->tensor_flops));
+    assert_true(alloy_wide_of(steps->vector_flops) > alloy_wide_of(chunks->vector_flops));
     alloy_text text = {0};
     alloy_report_comparison(report, &text);
     assert_ptr_equal(strstr(alloy_text_get(&text), "classic:\none         prefill: "), alloy_text_get(&text));

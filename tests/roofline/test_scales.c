@@ -36,8 +36,8 @@ static void a_decode_reads_the_file_once(void **state)
     expect_ok(alloy_roofline_needs(model, &options, 1, &memory));
     const uint64_t read = bytes - (VOCAB - 1) * HIDDEN * sizeof(float); /* of the embedding one row */
     assert_int_equal(model->bound_bytes, bytes);
-    assert_int_equal((uint64_t)memory.weights, bytes);
-    assert_int_equal((uint64_t)alloy_roofline_total(roofline)->read[ALLOY_TRAFFIC_WEIGHTS], read);
+    assert_int_equal((uint64_t)alloy_wide_of(memory.weights), bytes);
+    assert_int_equal((uint64_t)alloy_wide_of(alloy_roofline_total(roofline)->read[ALLOY_TRAFFIC_WEIGHTS]), read);
     assert_int_equal(alloy_model_bytes_per_token(model), read);
     alloy_roofline_close(roofline);
     alloy_model_close(model);

@@ -2,6 +2,7 @@
 #include "engine/lists.h"
 
 #include "alloy/roofline.h"
+#include "base/count.h"
 #include "described.h"
 
 static alloy_work total_of(const alloy_model *model, const int64_t *experts_read)
@@ -32,10 +33,11 @@ static void a_count_follows_the_list(void **state)
         assert_memory_equal(&once, &each, sizeof once); /* equal layers are counted once, and only those */
         first = i == 0 ? once : first;
         int more = lists[i].norms - lists[0].norms;
-        assert_int_equal(once.tensor_flops - first.tensor_flops, 0);
-        assert_int_equal(once.vector_flops - first.vector_flops,
+        assert_memory_equal(&once.tensor_flops, &first.tensor_flops, sizeof once.tensor_flops);
+        assert_int_equal(alloy_wide_of(once.vector_flops) - alloy_wide_of(first.vector_flops),
                          (4 * more + lists[i].sums - lists[0].sums) * TOKENS * HIDDEN);
-        assert_int_equal(once.read[ALLOY_TRAFFIC_WEIGHTS] - first.read[ALLOY_TRAFFIC_WEIGHTS],
+        assert_int_equal(alloy_wide_of(once.read[ALLOY_TRAFFIC_WEIGHTS]) -
+                             alloy_wide_of(first.read[ALLOY_TRAFFIC_WEIGHTS]),
                          more * HIDDEN * (int)sizeof(float));
         forget(&d);
     }

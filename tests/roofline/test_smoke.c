@@ -231,9 +231,9 @@ static void published_times_of_three_devices(void **state)
             expect_text(text, expected[c][p]);
         }
         const alloy_work *total = alloy_roofline_total(r);
-        double bytes = (double)(alloy_work_read(total) + alloy_work_written(total));
+        double bytes = alloy_count_double(alloy_count_add(alloy_work_read(total), alloy_work_written(total)));
         char text[64];
-        snprintf(text, sizeof text, "AI = %.1f", (double)total->tensor_flops / bytes);
+        snprintf(text, sizeof text, "AI = %.1f", alloy_count_double(total->tensor_flops) / bytes);
         if (p == 0)
             expect_text(text, "AI = 2703.7");
         alloy_roofline_close(r);

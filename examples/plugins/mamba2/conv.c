@@ -77,8 +77,7 @@ static void run(const alloy_args *a)
 static void count(const alloy_args *a, alloy_cost *cost)
 {
     const mamba2_shape *shape = a->options;
-    alloy_count channels = mamba2_channels(shape), tokens = alloy_pass_tokens(a->pass), taps = shape->taps,
-                tail = taps - 1;
+    int64_t channels = mamba2_channels(shape), tokens = alloy_pass_tokens(a->pass), taps = shape->taps, tail = taps - 1;
     alloy_cost_let(cost, tokens, channels, taps);
     alloy_cost_vector(cost, tokens * channels * (2 * taps + 1 + 4)); /* products and sums, bias, SiLU */
     alloy_cost_weight(cost, a->weight[0], channels * taps, 1);
@@ -87,8 +86,8 @@ static void count(const alloy_args *a, alloy_cost *cost)
     int64_t spans;
     const alloy_span *span = alloy_pass_spans(a->pass, &spans);
     for (int64_t i = 0; i < spans; i++) {
-        alloy_count read = span[i].past < tail ? span[i].past : tail;
-        alloy_count written = span[i].past + span[i].count < tail ? span[i].past + span[i].count : tail;
+        int64_t read = span[i].past < tail ? span[i].past : tail;
+        int64_t written = span[i].past + span[i].count < tail ? span[i].past + span[i].count : tail;
         alloy_cost_cache(cost, ALLOY_CACHE_CONV, span[i].repeat * read * channels, span[i].repeat * written * channels);
     }
 }

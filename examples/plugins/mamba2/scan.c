@@ -76,8 +76,8 @@ static void run(const alloy_args *a)
 static void count(const alloy_args *a, alloy_cost *cost)
 {
     const mamba2_shape *s = a->options;
-    alloy_count tokens = alloy_pass_tokens(a->pass), state = mamba2_inner(s) * s->state_size;
-    alloy_count inner = mamba2_inner(s), heads = s->heads;
+    int64_t tokens = alloy_pass_tokens(a->pass), state = mamba2_inner(s) * s->state_size;
+    int64_t inner = mamba2_inner(s), heads = s->heads;
     /* The state's decay, product and sum, and the output's product and sum; then d x, D x and its sum; then d and the
      * decay of each head. */
     alloy_cost_let(cost, tokens, state, inner, heads);
@@ -88,7 +88,7 @@ static void count(const alloy_args *a, alloy_cost *cost)
     int64_t spans;
     const alloy_span *span = alloy_pass_spans(a->pass, &spans);
     for (int64_t i = 0; i < spans; i++) {
-        alloy_count written = span[i].repeat * state, read = span[i].past ? written : 0;
+        int64_t written = span[i].repeat * state, read = span[i].past ? written : 0;
         alloy_cost_cache(cost, ALLOY_CACHE_STATE, read, written);
     }
 }
