@@ -348,7 +348,7 @@ static void delta_task(void *context, int64_t index, void *scratch)
     job.state += head * job.keys * job.columns + column;
     job.v += column, job.y += column;
     job.columns = d->columns;
-    d->kernels->delta_rule(&job);
+    d->kernels->vector.delta_rule(&job);
 }
 
 static void delta(const bench *b)

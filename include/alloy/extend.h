@@ -29,6 +29,7 @@
 
 #include "alloy/alloy.h"
 #include "alloy/canonical.h"
+#include "alloy/vector.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -659,6 +660,9 @@ enum { ALLOY_TASK_SCRATCH = 512 * 1024 };
 ALLOY_API float *alloy_state_fixed(const alloy_args *args, int i, int64_t span);
 ALLOY_API void alloy_pass_parallel(alloy_pass *p, int64_t tasks,
                                    void (*task)(void *context, int64_t index, void *scratch), void *context);
+
+/* Functions of arrays, by which built-in ops run too. */
+ALLOY_API const alloy_vector *alloy_pass_vector(const alloy_pass *pass);
 
 /* Weights widened to fp32: `count` elements from `first`. */
 ALLOY_API void alloy_weight_read(const alloy_weight *weight, int64_t first, int64_t count, float *out);

@@ -201,7 +201,7 @@ static void weigh(alloy_sampler *sampler, const float *scores, float most, float
 {
     for (int64_t i = 0; i < sampler->vocab_size; i++)
         sampler->weights[i] = (scores[i] - most) / temperature;
-    sampler->kernels->exp(sampler->weights, sampler->weights, sampler->vocab_size);
+    sampler->kernels->vector.exp(sampler->weights, sampler->weights, sampler->vocab_size);
 }
 
 /* `uniform` in [0, 1) chooses among all ids whose weight is at least `least`. */

@@ -3,15 +3,8 @@
  * table takes generic rows where it has none of its own. Every table gives the same bits (docs/numerics.md); the
  * comment at each row is the contract.
  *
- * Words of the contracts (all arithmetic IEEE fp32, round to nearest even, denormals kept; each named step rounds
- * once):
- *   dot(a, b)     sum along the contiguous axis: 16 accumulators from +0, lane k mod 16, rising k, acc = fma(a[k],
- *                 b[k], acc); a missing tail element counts as fma(+0, +0, acc); then lanes i += i+8, i += i+4, i +=
- *                 i+2, i += i+1.
- *   column sum    one chain per output from +0, rising index, fused multiply-add.
+ * Words of the contracts (dot, column sum, exp, sigmoid, softplus, silu) are those of alloy/vector.h, and:
  *   max           passes over a NaN; a zero is +0 where it is kept (so the order of comparisons cannot show).
- *   exp, sigmoid, softplus, silu   the polynomials of kernels/cpu/generic/functions.h, the same operations in the same
- *                 order everywhere.
  *
  * Pointers to float need only the alignment of float; weights need none. Strides are in elements unless they say bytes.
  * Outputs do not overlap inputs unless a row says that they may. Kernels never fail, never allocate and use one thread:
@@ -24,6 +17,7 @@
 #include <stdint.h>
 
 #include "alloy/alloy.h"
+#include "alloy/vector.h"
 
 enum { ALLOY_ATTENTION_BLOCK = 64 }; /* keys of a block */
 
@@ -50,7 +44,7 @@ typedef struct alloy_linear_job {
  *   s_j = dot(q_i, k_j) * scale; m' = max(m_i, visible s); c = exp(m_i - m'); p_j = exp(s_j - m'), +0 for a key that is
  *   not visible; l_i = fma(l_i, c, dot(p, 1)) over the block's 64 places; o_i = o_i * c; then o_i = fma(p_j, v_j, o_i)
  *   over the visible j, rising; m_i = m'.
- * A key that no row sees is not read. A span begins with m = -infinity, l = 0, o = 0 (exp(-infinity) is +0). */
+ * A key that no row sees is not read. A key span begins with m = -infinity, l = 0, o = 0 (exp(-infinity) is +0). */
 typedef struct alloy_attention_block {
     const float *q; /* [rows, d] */
     int64_t q_stride;
@@ -67,28 +61,6 @@ typedef struct alloy_attention_block {
     int64_t o_stride;
 } alloy_attention_block;
 
-/* The gated delta rule for one value head and a block of its value columns, token by token (arXiv:2412.06464, eq. 10).
- * For each token t and column c, over key index i:
- *   S[i][c] = S[i][c] * decay[t]
- *   r = sum S[i][c] * k[t][i];  u = (v[t][c] - r) * beta[t]
- *   S[i][c] = fma(k[t][i], u, S[i][c])
- *   y[t][c] = sum S[i][c] * q[t][i]
- * where a sum runs in 4 chains of fused multiply-adds from +0 (key index mod 4, rising), then (0 + 2) + (1 + 3). */
-typedef struct alloy_delta_job {
-    float *state; /* [keys, columns] of the block */
-    int64_t state_stride;
-    int64_t keys, columns;
-    int64_t tokens;
-    const float *q, *k; /* [tokens, keys] */
-    int64_t q_stride, k_stride;
-    const float *v; /* [tokens, columns] of the block */
-    int64_t v_stride;
-    const float *decay, *beta; /* [tokens], elements apart: */
-    int64_t decay_stride, beta_stride;
-    float *y; /* [tokens, columns] of the block */
-    int64_t y_stride;
-} alloy_delta_job;
-
 /* Rows of a window that a compressor closes: row i of kv and gate is `stride` behind the one before, of bias
  * `bias_stride`. */
 typedef struct alloy_compress_segment {
@@ -98,7 +70,8 @@ typedef struct alloy_compress_segment {
 } alloy_compress_segment;
 
 typedef struct alloy_kernels {
-    const char *name; /* "generic", "avx2", "avx512" */
+    const char *name;    /* "generic", "avx2", "avx512" */
+    alloy_vector vector; /* the rows that ops of plug-ins may call too, with their contracts */
 
     /* ---- Dots ---- */
 
@@ -123,12 +96,6 @@ typedef struct alloy_kernels {
 
     /* ---- Column sums ---- */
 
-    /* y[c] = column sum over j < taps, rising, of w[j * channels + c] * x[j][c]. */
-    void (*conv1d)(float *y, const float *const *x, const float *w, int64_t taps, int64_t channels);
-
-    /* See the job. */
-    void (*delta_rule)(const alloy_delta_job *job);
-
     /* For each channel, over the slots j of all segments, in order: s_j = gate_j + bias_j; m = max s; p_j = exp(s_j -
      * m); y = (column sum of p_j * kv_j) / (column sum of p_j * 1). */
     void (*compress)(float *y, const alloy_compress_segment *segments, int count, int64_t channels);
@@ -142,11 +109,8 @@ typedef struct alloy_kernels {
     void (*hyper_weights)(float *y, const float *mixes, const float *base, const float *scale, int64_t n,
                           int64_t iterations, float eps);
 
-    /* y[i] = fma(a, x[i], y[i]) */
-    void (*add_scaled)(float *y, float a, const float *x, int64_t n);
-
-    /* Merges the span (m2, l2, o2) into (m, l, o), row by row: m' = max(m, m2); c = exp(m - m'), c2 = exp(m2 - m'); l =
-     * fma(l2, c2, l * c); o = fma(o2, c2, o * c); m = m'. Both m -infinity: left alone. o, o2 [rows, dv],
+    /* Merges the key span (m2, l2, o2) into (m, l, o), row by row: m' = max(m, m2); c = exp(m - m'), c2 = exp(m2 - m');
+     * l = fma(l2, c2, l * c); o = fma(o2, c2, o * c); m = m'. Both m -infinity: left alone. o, o2 [rows, dv],
      * contiguous. */
     void (*attention_merge)(float *m, float *l, float *o, const float *m2, const float *l2, const float *o2,
                             int64_t rows, int64_t dv);
@@ -156,15 +120,7 @@ typedef struct alloy_kernels {
 
     /* ---- One element at a time; y may be any of the inputs ---- */
 
-    void (*add)(float *y, const float *a, const float *b, int64_t n);      /* a + b */
-    void (*multiply)(float *y, const float *a, const float *b, int64_t n); /* a * b */
-    void (*silu)(float *y, const float *x, int64_t n);                     /* x * sigmoid(x) */
-    void (*sigmoid)(float *y, const float *x, int64_t n);                  /* 1 / (1 + exp(-x)) */
-    void (*exp)(float *y, const float *x, int64_t n);
-    void (*sqrt_softplus)(float *y, const float *x, int64_t n);                       /* sqrt(softplus(x)) */
-    void (*multiply_silu)(float *y, const float *x, const float *gate, int64_t n);    /* silu(gate) * x */
-    void (*multiply_sigmoid)(float *y, const float *x, const float *gate, int64_t n); /* x * sigmoid(gate) */
-
+    void (*sqrt_softplus)(float *y, const float *x, int64_t n); /* sqrt(softplus(x)) */
     /* silu(min(gate, limit)) * min(max(x, -limit), limit) */
     void (*clamped_swiglu)(float *y, const float *x, const float *gate, float limit, int64_t n);
 

@@ -115,7 +115,7 @@ static uint32_t run_once(const alloy_kernels *kernels, const alloy_probe *probe,
         run_linear(kernels, probe, place, scratch);
         break;
     case ALLOY_PROBE_ADD_SCALED:
-        kernels->add_scaled(x + probe->n, 0, x, probe->n); /* by zero: the sum stays */
+        kernels->vector.add_scaled(x + probe->n, 0, x, probe->n); /* by zero: the sum stays */
         break;
     }
     return 0;

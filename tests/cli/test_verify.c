@@ -53,7 +53,7 @@ const alloy_kernels *__wrap_alloy_kernels_wanted(const char *name)
     if (broken == ORDER_OF_A_SUM)
         table.rms_norm = rms_norm_backwards;
     else
-        table.add = broken == ONE_ULP ? add_off_by_an_ulp : add_and_then_some;
+        table.vector.add = broken == ONE_ULP ? add_off_by_an_ulp : add_and_then_some;
     return &table;
 }
 

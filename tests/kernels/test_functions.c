@@ -257,7 +257,7 @@ static void halve(void *context, int64_t index, void *scratch)
 {
     float denormal = 0x1p-140f, *y = context;
     (void)index, (void)scratch;
-    alloy_kernels_get(NULL)->multiply(y, &denormal, &(float){0.5f}, 1);
+    alloy_kernels_get(NULL)->vector.multiply(y, &denormal, &(float){0.5f}, 1);
 }
 
 /* Another library may have switched denormals off in this thread: kernels work without that, and leave it as it was. */

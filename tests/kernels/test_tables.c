@@ -309,12 +309,39 @@ static void conv1d(trial *t)
                 x[j] = numbers(&t->source, t->kind, channels);
             outputs y = make_outputs(NULL, channels);
             for (int run = 0; run < 2; run++)
-                table(t, run)->conv1d(output(&y, run), (const float *const *)x, w, taps, channels);
+                table(t, run)->vector.conv1d(output(&y, run), (const float *const *)x, w, taps, channels);
             compare_outputs(t, &y, "y");
             for (int64_t j = 0; j < taps; j++)
                 free(x[j]);
             free(w);
         }
+}
+
+static void dots(trial *t)
+{
+    for (int64_t n = 1; n <= 300; n += n < 70 ? 1 : 57) {
+        int64_t rows = between(&t->source, 1, 9), stride = n + between(&t->source, 0, 3);
+        float *x = numbers(&t->source, t->kind, n), *w = numbers(&t->source, t->kind, rows * stride);
+        outputs y = make_outputs(NULL, rows);
+        for (int run = 0; run < 2; run++)
+            table(t, run)->vector.dots(output(&y, run), x, w, stride, rows, n);
+        compare_outputs(t, &y, "y");
+        free(x), free(w);
+    }
+}
+
+static void decay_add_outer(trial *t)
+{
+    for (int64_t n = 1; n <= 130; n += n < 40 ? 1 : 30) {
+        int64_t rows = between(&t->source, 1, 9), stride = n + between(&t->source, 0, 3);
+        float *a = numbers(&t->source, t->kind, rows), *x = numbers(&t->source, t->kind, n);
+        float *state = numbers(&t->source, t->kind, rows * stride);
+        outputs s = make_outputs(state, rows * stride);
+        for (int run = 0; run < 2; run++)
+            table(t, run)->vector.decay_add_outer(output(&s, run), stride, 0.9f, a, x, rows, n);
+        compare_outputs(t, &s, "s");
+        free(a), free(x), free(state);
+    }
 }
 
 static void delta_of(trial *t, int64_t keys, int64_t columns, int64_t tokens)
@@ -341,7 +368,7 @@ static void delta_of(trial *t, int64_t keys, int64_t columns, int64_t tokens)
     job.q = q, job.k = k, job.v = v, job.decay = decay, job.beta = beta;
     for (int run = 0; run < 2; run++) {
         job.state = output(&states, run), job.y = output(&y, run);
-        table(t, run)->delta_rule(&job);
+        table(t, run)->vector.delta_rule(&job);
     }
     snprintf(what, sizeof what, "keys=%lld columns=%lld tokens=%lld", (long long)keys, (long long)columns,
              (long long)tokens);
@@ -366,25 +393,25 @@ static void call(const alloy_kernels *k, int which, float *y, const float *a, co
 {
     switch (which) {
     case 0:
-        k->add(y, a, b, n);
+        k->vector.add(y, a, b, n);
         break;
     case 1:
-        k->multiply(y, a, b, n);
+        k->vector.multiply(y, a, b, n);
         break;
     case 2:
-        k->silu(y, a, n);
+        k->vector.silu(y, a, n);
         break;
     case 3:
-        k->sigmoid(y, a, n);
+        k->vector.sigmoid(y, a, n);
         break;
     case 4:
-        k->exp(y, a, n);
+        k->vector.exp(y, a, n);
         break;
     case 5:
-        k->multiply_silu(y, a, b, n);
+        k->vector.multiply_silu(y, a, b, n);
         break;
     case 6:
-        k->multiply_sigmoid(y, a, b, n);
+        k->vector.multiply_sigmoid(y, a, b, n);
         break;
     case 8:
         k->sqrt_softplus(y, a, n);
@@ -393,7 +420,7 @@ static void call(const alloy_kernels *k, int which, float *y, const float *a, co
         k->clamped_swiglu(y, a, b, 0.7f, n);
         break;
     default:
-        k->add_scaled(y, b[0], a, n);
+        k->vector.add_scaled(y, b[0], a, n);
         break;
     }
 }
@@ -526,6 +553,8 @@ static const struct {
     {"softmax", softmax},
     {"attention_block", attention_block},
     {"conv1d", conv1d},
+    {"dots", dots},
+    {"decay_add_outer", decay_add_outer},
     {"delta_rule", delta_rule},
     {"add_scaled", add_scaled},
     {"attention_merge", attention_merge},
@@ -553,7 +582,7 @@ static const struct {
     {"copy", copy},
 };
 enum { ROWS = sizeof rows / sizeof *rows };
-_Static_assert(ROWS * sizeof(void (*)(void)) + sizeof(char *) == sizeof(alloy_kernels),
+_Static_assert(ROWS * sizeof(void (*)(void)) + sizeof(char *) + sizeof(size_t) == sizeof(alloy_kernels),
                "a new row of the table needs its comparison here");
 
 static sigjmp_buf before_crash;
@@ -661,7 +690,7 @@ static void broken_linear(const alloy_linear_job *job, void *scratch)
 
 static void broken_exp(float *y, const float *x, int64_t n)
 {
-    alloy_kernels_get("generic")->exp(y, x, n);
+    alloy_kernels_get("generic")->vector.exp(y, x, n);
     if (n == 9)
         raise(SIGSEGV);
 }
@@ -683,8 +712,8 @@ static void a_broken_kernel_is_found(void **state)
     (void)state;
     alloy_kernels broken = *alloy_kernels_get("generic");
     broken.name = "broken";
-    broken.add = broken_add;
-    broken.multiply = broken_margin;
+    broken.vector.add = broken_add;
+    broken.vector.multiply = broken_margin;
     broken.linear = broken_linear;
     assert_true(differences_of(&broken, "add") > 0);
     assert_true(differences_of(&broken, "multiply") > 0);
@@ -699,7 +728,7 @@ static void a_crash_is_laid_to_its_kernel(void **state)
         skip(); /* the sanitizer reports it by itself */
     alloy_kernels broken = *alloy_kernels_get("generic");
     broken.name = "broken, as it should be,";
-    broken.exp = broken_exp;
+    broken.vector.exp = broken_exp;
     assert_true(differences_of(&broken, "exp") > 0);
 }
 

@@ -3,13 +3,18 @@
  *
  * The tail [taps - 1, channels] holds the newest inputs, oldest first. A task is a block of channels of one
  * sequence. */
-#include <alloy/canonical.h>
 #include <string.h>
 
 #include "ops.h"
 
 enum { BLOCK = 256, MOST_TAPS = 64 }; /* channels of a task, whose weights lie in its scratch memory */
-_Static_assert(BLOCK *(MOST_TAPS + 1) * sizeof(float) <= ALLOY_TASK_SCRATCH, "weights and bias of a block fit");
+
+struct conv_scratch {
+    float stored[BLOCK * MOST_TAPS]; /* weights as the file has them, [channels, taps] */
+    float w[MOST_TAPS * BLOCK];      /* [taps, channels] */
+    float bias[BLOCK];
+};
+_Static_assert(sizeof(struct conv_scratch) <= ALLOY_TASK_SCRATCH, "weights and bias of a block fit");
 
 struct conv_job {
     const alloy_args *args;
@@ -33,29 +38,36 @@ static void keep_tail(const struct conv_job *job, const float *x, float *tail, i
     }
 }
 
+static void read_weights(const alloy_args *a, int64_t first, int64_t count, int64_t taps, struct conv_scratch *s)
+{
+    alloy_weight_read(a->weight[0], first * taps, count * taps, s->stored);
+    alloy_weight_read(a->weight[1], first, count, s->bias);
+    for (int64_t j = 0; j < taps; j++)
+        for (int64_t c = 0; c < count; c++)
+            s->w[j * count + c] = s->stored[c * taps + j];
+}
+
 static void conv_task(void *context, int64_t index, void *scratch)
 {
     const struct conv_job *job = context;
     const alloy_args *a = job->args;
     int64_t span = index / job->blocks, first = index % job->blocks * BLOCK;
     int64_t count = job->channels - first < BLOCK ? job->channels - first : BLOCK;
-    float *w = scratch, *bias = w + count * job->taps;
-    alloy_weight_read(a->weight[0], first * job->taps, count * job->taps, w);
-    alloy_weight_read(a->weight[1], first, count, bias);
+    const alloy_vector *v = alloy_pass_vector(a->pass);
+    struct conv_scratch *s = scratch;
+    read_weights(a, first, count, job->taps, s);
 
     int64_t offset = job->spans[span].first * job->channels, tokens = job->spans[span].count;
     const float *x = alloy_f32(a->in[0]) + offset;
     float *y = alloy_f32(a->out[0]) + offset, *tail = alloy_state_fixed(a, 0, span);
     for (int64_t t = 0; t < tokens; t++) {
         float *out = y + t * job->channels + first;
-        memset(out, 0, (size_t)count * sizeof(float));
-        for (int64_t j = 0; j < job->taps; j++) { /* from the oldest tap */
-            const float *in = input_row(job, x, tail, t - (job->taps - 1) + j) + first;
-            for (int64_t c = 0; c < count; c++)
-                out[c] += w[c * job->taps + j] * in[c];
-        }
-        for (int64_t c = 0; c < count; c++)
-            out[c] = alloy_canonical_silu(out[c] + bias[c]);
+        const float *in[MOST_TAPS]; /* from the oldest tap */
+        for (int64_t j = 0; j < job->taps; j++)
+            in[j] = input_row(job, x, tail, t - (job->taps - 1) + j) + first;
+        v->conv1d(out, in, s->w, job->taps, count);
+        v->add(out, out, s->bias, count);
+        v->silu(out, out, count);
     }
     keep_tail(job, x, tail, tokens, first, count);
 }

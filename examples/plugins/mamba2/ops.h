@@ -1,9 +1,8 @@
 /* The two ops that Mamba-2 needs and Alloy does not have. Each lies in its own file, its two readings side by side.
  *
- * Arithmetic: every step rounds as it is written, sums have a fixed order and one thread, functions and dots are the
- * library's; so the bits depend on the model and the tokens alone (docs/numerics.md), and `alloy verify` holds this
- * plug-in to it. Products and sums are not fused: that is fast only where the processor can, and this file is compiled
- * for any. */
+ * Arithmetic: what is done to arrays is done by the library's vector functions (alloy/vector.h), fast on each
+ * instruction set and with the same bits on all; the rest rounds as it is written. So the bits depend on the model and
+ * the tokens alone (docs/numerics.md), and `alloy verify` holds this plug-in to it. */
 #ifndef MAMBA2_OPS_H
 #define MAMBA2_OPS_H
 

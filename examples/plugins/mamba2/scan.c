@@ -29,25 +29,24 @@ static struct head read_head(const alloy_args *a, int64_t index)
     return head;
 }
 
-/* One token of one head: h [head_dim, state_size], x and y [head_dim], B and C [state_size]. */
-static void step(const mamba2_shape *s, const struct head *head, float dt, const float *x, const float *B,
-                 const float *C, float *h, float *y)
+enum { MOST_CHANNELS = 1 << 12 }; /* of a head, as mamba2.c checks */
+_Static_assert(MOST_CHANNELS * sizeof(float) <= ALLOY_TASK_SCRATCH, "d x of a head fits");
+
+/* One token of one head: h [head_dim, state_size], x, y and dx [head_dim], B and C [state_size]. */
+static void step(const alloy_vector *v, const mamba2_shape *s, const struct head *head, float dt, const float *x,
+                 const float *B, const float *C, float *h, float *y, float *dx)
 {
     float d = alloy_canonical_softplus(dt + head->dt_bias);
     float decay = alloy_canonical_exp(head->rate * d);
-    for (int64_t i = 0; i < s->head_dim; i++) {
-        float *row = h + i * s->state_size;
-        float dx = d * x[i];
-        for (int64_t k = 0; k < s->state_size; k++)
-            row[k] =
-                (float)((double)decay * row[k] + (double)dx * B[k]); /* one rounding: a state outlives many tokens */
-        y[i] = alloy_canonical_dot(row, C, s->state_size) + head->D * x[i];
-    }
+    for (int64_t i = 0; i < s->head_dim; i++)
+        dx[i] = d * x[i];
+    v->decay_add_outer(h, s->state_size, decay, dx, B, s->head_dim, s->state_size);
+    v->dots(y, C, h, s->state_size, s->head_dim, s->state_size);
+    v->add_scaled(y, head->D, x, s->head_dim);
 }
 
 static void scan_task(void *context, int64_t index, void *scratch)
 {
-    (void)scratch;
     const struct scan_job *job = context;
     const alloy_args *a = job->args;
     const mamba2_shape *s = job->shape;
@@ -62,7 +61,8 @@ static void scan_task(void *context, int64_t index, void *scratch)
         const float *B = row + inner + group * s->state_size;
         const float *C = B + s->groups * s->state_size;
         float *y = alloy_f32(a->out[0]) + t * inner + number * s->head_dim;
-        step(s, &head, alloy_f32(a->in[1])[t * s->heads + number], row + number * s->head_dim, B, C, h, y);
+        step(alloy_pass_vector(a->pass), s, &head, alloy_f32(a->in[1])[t * s->heads + number],
+             row + number * s->head_dim, B, C, h, y, scratch);
     }
 }
 

@@ -1,5 +1,6 @@
 /* The convolution: each channel is a column sum from the oldest tap. */
 #include "backends/cpu/cpu.h"
+#include "kernels/counted.h"
 
 #include <string.h>
 
@@ -29,8 +30,8 @@ static void convolve(void *context, int64_t first, int64_t count, void *scratch)
         const float *x[ALLOY_MOST_TAPS];
         for (int64_t j = 0; j < c->taps; j++)
             x[j] = input_row(c, t - c->taps + 1 + j);
-        kernels->conv1d(y + t * c->channels, x, c->w, c->taps, c->channels);
-        kernels->silu(y + t * c->channels, y + t * c->channels, c->channels);
+        kernels->vector.conv1d(y + t * c->channels, x, c->w, c->taps, c->channels);
+        kernels->vector.silu(y + t * c->channels, y + t * c->channels, c->channels);
     }
 }
 
@@ -42,6 +43,8 @@ static void keep_tail(const struct convolution *c)
     for (int64_t j = 0; j < c->taps - 1; j++) {
         int64_t t = count - c->taps + 1 + j;
         memmove(tail + j * c->channels, input_row(c, t), (size_t)c->channels * sizeof *tail);
+        if (c->args->pass->spans[c->span].past + t >= 0) /* before the first token there are zeros, and were */
+            ALLOY_COUNT_WRITTEN(tail + j * c->channels, (size_t)c->channels * sizeof *tail);
     }
 }
 

@@ -36,7 +36,7 @@ static void step(void *context, int64_t index, void *scratch)
                            .beta_stride = s->value_heads,
                            .y = alloy_f32(a->out[0]) + value_at,
                            .y_stride = s->value_heads * s->columns};
-    a->pass->kernels->delta_rule(&job);
+    a->pass->kernels->vector.delta_rule(&job);
 }
 
 void alloy_cpu_delta_rule(const alloy_args *a)

@@ -1,5 +1,6 @@
 /* Ops of one element at a time: the work of an element is a row of a table. */
 #include "backends/cpu/cpu.h"
+#include "kernels/counted.h"
 
 enum { ELEMENTS_A_PIECE = 16 * 1024 };
 
@@ -31,27 +32,27 @@ static void run_with(const alloy_args *a, unary *one, binary *two)
 
 void alloy_cpu_add(const alloy_args *a)
 {
-    run_with(a, NULL, a->pass->kernels->add);
+    run_with(a, NULL, a->pass->kernels->vector.add);
 }
 
 void alloy_cpu_multiply(const alloy_args *a)
 {
-    run_with(a, NULL, a->pass->kernels->multiply);
+    run_with(a, NULL, a->pass->kernels->vector.multiply);
 }
 
 void alloy_cpu_silu(const alloy_args *a)
 {
-    run_with(a, a->pass->kernels->silu, NULL);
+    run_with(a, a->pass->kernels->vector.silu, NULL);
 }
 
 void alloy_cpu_sigmoid(const alloy_args *a)
 {
-    run_with(a, a->pass->kernels->sigmoid, NULL);
+    run_with(a, a->pass->kernels->vector.sigmoid, NULL);
 }
 
 void alloy_cpu_swiglu(const alloy_args *a)
 {
-    run_with(a, NULL, a->pass->kernels->multiply_silu);
+    run_with(a, NULL, a->pass->kernels->vector.multiply_silu);
 }
 
 struct clamp {
@@ -77,7 +78,7 @@ void alloy_cpu_clamped_swiglu(const alloy_args *a)
 
 void alloy_cpu_mul_sigmoid(const alloy_args *a)
 {
-    run_with(a, NULL, a->pass->kernels->multiply_sigmoid);
+    run_with(a, NULL, a->pass->kernels->vector.multiply_sigmoid);
 }
 
 /* One gate a token: in: x [n, d], gate [n, 1]. */
@@ -87,8 +88,10 @@ void alloy_cpu_token_gate(const alloy_args *a)
     int64_t d = alloy_row_size(a->in[0]);
     for (int64_t t = 0; t < a->in[0]->shape[0]; t++) {
         float gate, *y = alloy_f32(a->out[0]) + t * d;
-        kernels->sigmoid(&gate, alloy_f32(a->in[1]) + t, 1);
-        for (int64_t i = 0; i < d; i++)
+        kernels->vector.sigmoid(&gate, alloy_f32(a->in[1]) + t, 1);
+        for (int64_t i = 0; i < d; i++) {
             y[i] = alloy_f32(a->in[0])[t * d + i] * gate;
+            ALLOY_COUNT_VECTOR(1);
+        }
     }
 }

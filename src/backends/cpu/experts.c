@@ -97,7 +97,7 @@ static void activate(void *context, int64_t first, int64_t count, void *scratch)
     if (limit > 0)
         kernels->clamped_swiglu(w->up + at, w->up + at, w->gate + at, limit, n);
     else
-        kernels->multiply_silu(w->up + at, w->up + at, w->gate + at, n);
+        kernels->vector.multiply_silu(w->up + at, w->up + at, w->gate + at, n);
 }
 
 static void combine(void *context, int64_t first, int64_t count, void *scratch)
@@ -109,7 +109,7 @@ static void combine(void *context, int64_t first, int64_t count, void *scratch)
         float *y = alloy_f32(w->args->out[0]) + t * w->hidden;
         memset(y, 0, (size_t)w->hidden * sizeof *y);
         for (int64_t i = t * w->k; i < (t + 1) * w->k; i++)
-            w->args->pass->kernels->add_scaled(y, weight[i], w->y + w->row[i] * w->hidden, w->hidden);
+            w->args->pass->kernels->vector.add_scaled(y, weight[i], w->y + w->row[i] * w->hidden, w->hidden);
     }
 }
 

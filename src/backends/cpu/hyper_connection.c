@@ -65,8 +65,8 @@ static void collapse_rows(void *context, int64_t first, int64_t count, void *scr
         float *x = alloy_f32(a->out[0]) + t * hidden;
         memset(x, 0, (size_t)hidden * sizeof *x);
         for (int64_t j = 0; j < streams; j++)
-            a->pass->kernels->add_scaled(x, alloy_f32(a->in[1])[t * mixes + j],
-                                         alloy_f32(a->in[0]) + (t * streams + j) * hidden, hidden);
+            a->pass->kernels->vector.add_scaled(x, alloy_f32(a->in[1])[t * mixes + j],
+                                                alloy_f32(a->in[0]) + (t * streams + j) * hidden, hidden);
     }
 }
 
@@ -89,9 +89,9 @@ static void expand_rows(void *context, int64_t first, int64_t count, void *scrat
             float *to = alloy_f32(a->out[0]) + (t * streams + k) * hidden;
             memset(to, 0, (size_t)hidden * sizeof *to);
             for (int64_t j = 0; j < streams; j++)
-                kernels->add_scaled(to, comb[j * streams + k], alloy_f32(a->in[0]) + (t * streams + j) * hidden,
-                                    hidden);
-            kernels->add_scaled(to, post[k], alloy_f32(a->in[2]) + t * hidden, hidden);
+                kernels->vector.add_scaled(to, comb[j * streams + k], alloy_f32(a->in[0]) + (t * streams + j) * hidden,
+                                           hidden);
+            kernels->vector.add_scaled(to, post[k], alloy_f32(a->in[2]) + t * hidden, hidden);
         }
     }
 }

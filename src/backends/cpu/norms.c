@@ -19,7 +19,7 @@ static void rms_rows(void *context, int64_t first, int64_t count, void *scratch)
     int64_t at = first * r->d;
     r->kernels->rms_norm(r->y + at, r->x + at, r->w, count, r->d, r->eps);
     if (r->gate)
-        r->kernels->multiply_silu(r->y + at, r->y + at, r->gate + at, count * r->d);
+        r->kernels->vector.multiply_silu(r->y + at, r->y + at, r->gate + at, count * r->d);
 }
 
 static void l2_rows(void *context, int64_t first, int64_t count, void *scratch)

@@ -1,4 +1,5 @@
 /* DeepSeek's routers, by score and by id. */
+#include "kernels/counted.h"
 #include "backends/cpu/routes.h"
 
 #include <string.h>
@@ -32,7 +33,7 @@ static void score(const struct routing *r, float *scores, const float *logits, i
     if (r->o->scoring == ALLOY_SQRT_SOFTPLUS)
         kernels->sqrt_softplus(scores, logits, n);
     else if (r->o->scoring == ALLOY_SIGMOID)
-        kernels->sigmoid(scores, logits, n);
+        kernels->vector.sigmoid(scores, logits, n);
     else
         kernels->softmax(scores, logits, 1, n);
 }
@@ -41,8 +42,10 @@ static void finish(const struct routing *r, float *weight, float *scratch)
 {
     const float scale = (float)r->o->scale;
     alloy_divide_by_sum(weight, r->k, SUM_EPS, scratch);
-    for (int64_t i = 0; i < r->k; i++)
+    for (int64_t i = 0; i < r->k; i++) {
         weight[i] = weight[i] * scale;
+        ALLOY_COUNT_VECTOR(1);
+    }
 }
 
 /* ---- By score ---------------------------------------------------------------------------------------------------- */
@@ -55,7 +58,7 @@ static void route_rows(void *context, int64_t first, int64_t count, void *scratc
         int32_t *expert = experts_of(r, t);
         float *weight = weights_of(r, t);
         score(r, scores, alloy_f32(r->args->in[0]) + t * r->experts, r->experts);
-        r->args->pass->kernels->add(ranks, scores, r->bias, r->experts);
+        r->args->pass->kernels->vector.add(ranks, scores, r->bias, r->experts);
         alloy_choose_experts(ranks, r->experts, r->k, expert);
         for (int64_t i = 0; i < r->k; i++)
             weight[i] = scores[expert[i]];

@@ -15,6 +15,9 @@ void alloy_generic_attention_block(const alloy_attention_block *block, void *scr
 void alloy_generic_index_scores(float *y, const float *s, int64_t s_stride, const float *w, int64_t heads,
                                 int64_t entries);
 
+void alloy_generic_dots(float *y, const float *x, const float *w, int64_t w_stride, int64_t rows, int64_t n);
+void alloy_generic_decay_add_outer(float *s, int64_t s_stride, float decay, const float *a, const float *x,
+                                   int64_t rows, int64_t n);
 void alloy_generic_conv1d(float *y, const float *const *x, const float *w, int64_t taps, int64_t channels);
 void alloy_generic_delta_rule(const alloy_delta_job *job);
 void alloy_generic_compress(float *y, const alloy_compress_segment *segments, int count, int64_t channels);

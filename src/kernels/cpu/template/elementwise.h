@@ -41,6 +41,27 @@ ALLOY_INLINE vec times_sigmoid(vec x, vec gate)
     return v_mul(x, v_sigmoid(gate));
 }
 
+static void dots(float *y, const float *x, const float *w, int64_t w_stride, int64_t rows, int64_t n)
+{
+    for (int64_t r = 0; r < rows; r++)
+        y[r] = dot(x, w + r * w_stride, n);
+}
+
+static void decay_add_outer(float *s, int64_t s_stride, float decay, const float *a, const float *x, int64_t rows,
+                            int64_t n)
+{
+    for (int64_t r = 0; r < rows; r++) {
+        float *row = s + r * s_stride;
+        int64_t i = 0;
+        for (; i + WIDTH <= n; i += WIDTH)
+            v_store(row + i, v_fma(v_load(row + i), v_set(decay), v_mul(v_set(a[r]), v_load(x + i))));
+        if (i < n) {
+            vec product = v_mul(v_set(a[r]), v_load_first(x + i, n - i));
+            v_store_first(row + i, v_fma(v_load_first(row + i, n - i), v_set(decay), product), n - i);
+        }
+    }
+}
+
 static void add_scaled(float *y, float a, const float *x, int64_t n)
 {
     add_scaled_row(y, a, x, n);

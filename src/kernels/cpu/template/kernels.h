@@ -23,15 +23,26 @@
 
 #define ALLOY_TEMPLATE_TABLE(NAME)                                                                                     \
     {                                                                                                                  \
-        .name = NAME, .linear = linear, .rms_norm = rms_norm, .l2_norm = l2_norm, .softmax = softmax,                  \
+        .name = NAME,                                                                                                  \
+        .vector = {.size = sizeof(alloy_vector),                                                                       \
+                   .dots = dots,                                                                                       \
+                   .decay_add_outer = decay_add_outer,                                                                 \
+                   .delta_rule = delta_rule,                                                                           \
+                   .conv1d = conv1d,                                                                                   \
+                   .add_scaled = add_scaled,                                                                           \
+                   .add = add,                                                                                         \
+                   .multiply = multiply,                                                                               \
+                   .silu = silu,                                                                                       \
+                   .sigmoid = sigmoid,                                                                                 \
+                   .exp = exponential,                                                                                 \
+                   .multiply_silu = multiply_silu,                                                                     \
+                   .multiply_sigmoid = multiply_sigmoid},                                                              \
+        .linear = linear, .rms_norm = rms_norm, .l2_norm = l2_norm, .softmax = softmax,                                \
         .attention_block = attention_block, .index_scores = index_scores, .compress = compress,                        \
         .hyper_weights = alloy_generic_hyper_weights, .sqrt_softplus = sqrt_softplus,                                  \
-        .clamped_swiglu = clamped_swiglu, .rotary_pairs = rotary_pairs, .conv1d = conv1d, .delta_rule = delta_rule,    \
-        .add_scaled = add_scaled, .attention_merge = attention_merge, .attention_finish = attention_finish,            \
-        .add = add, .multiply = multiply, .silu = silu, .sigmoid = sigmoid, .exp = exponential,                        \
-        .multiply_silu = multiply_silu, .multiply_sigmoid = multiply_sigmoid, .rotary = rotary, .widen = widen,        \
-        .widen_row = widen_row, .narrow = narrow, .all_finite = all_finite, .read = read_all, .fill = fill,            \
-        .copy = copy                                                                                                   \
+        .clamped_swiglu = clamped_swiglu, .rotary_pairs = rotary_pairs, .attention_merge = attention_merge,            \
+        .attention_finish = attention_finish, .rotary = rotary, .widen = widen, .widen_row = widen_row,                \
+        .narrow = narrow, .all_finite = all_finite, .read = read_all, .fill = fill, .copy = copy                       \
     }
 
 #endif
