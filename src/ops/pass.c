@@ -8,7 +8,6 @@
 #include "base/checked.h"
 #include "base/status.h"
 #include "base/text.h"
-#include "kernels/counted.h"
 
 int64_t alloy_pass_tokens(const alloy_pass *pass)
 {
@@ -209,10 +208,7 @@ alloy_tensor *alloy_apply(alloy_pass *p, const alloy_op *op, const alloy_args *a
         if (!run)
             return alloy_pass_fail(p, ALLOY_UNSUPPORTED, "op %s: the backend %s has no run for it", op->name,
                                    p->backend->name);
-        ALLOY_COUNT_OP_BEGINS();
         run(&call);
-        if (op->count) /* the others do no work, and count tells nothing of them */
-            ALLOY_COUNT_OP_ENDS(op->name);
         if (p->observe && !p->status)
             p->observe(p->observe_user, &call);
     } else if (p->reading == ALLOY_READ_COUNT && op->count) {

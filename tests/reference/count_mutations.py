@@ -4,7 +4,7 @@ covers the op must fail.
 
     count_mutations.py [MUTATION ...]
 
-The proofs are the walks of tests/roofline/test_brute_force.c (loops), the counting kernels of tests/counting (run) and
+The proofs are the walks of tests/roofline/test_brute_force.c (loops), the counting backend of tests/counting (run) and
 torch's counter (torch, flop_counter.py). A mutation is made in a copy of the tree, build/mutations, which stays for the
 next time.
 """
@@ -49,8 +49,8 @@ MUTATIONS = {
     ),
     "attention_cache": Mutation(
         "attention.c",
-        "alloy_count kept = window && past > window - 1 ? window - 1 : past;",
-        "alloy_count kept = window && past > window ? window : past;",
+        "alloy_wide kept = window && past > window - 1 ? window - 1 : past;",
+        "alloy_wide kept = window && past > window ? window : past;",
         (LOOPS, RUN),
     ),
     "append": Mutation(
@@ -121,7 +121,7 @@ def copy_tree():
 def build():
     jobs = str(os.cpu_count())
     if not (BUILD / "build.ninja").exists():
-        flags = ["-DALLOY_COUNT_WORK=ON", "-DCMAKE_C_FLAGS=-O1", "-G", "Ninja"]
+        flags = ["-DCMAKE_C_FLAGS=-O1", "-G", "Ninja"]
         subprocess.run(["cmake", "-S", TREE, "-B", BUILD, *flags], check=True, stdout=subprocess.DEVNULL)
     result = subprocess.run(
         ["cmake", "--build", BUILD, "--parallel", jobs, "--target", *TARGETS],

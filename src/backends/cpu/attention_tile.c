@@ -15,8 +15,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels/counted.h"
-
 enum { BLOCK = ALLOY_ATTENTION_BLOCK, KEY_SPAN = 64 * BLOCK, MOST_ROWS = 64, TILE_BYTES = 224 * 1024 };
 
 struct tiling {
@@ -320,7 +318,6 @@ static void take_sinks(const struct tile *tile)
     begin_span(tile, 0, tile->rows);
     for (int64_t row = 0; row < tile->rows; row++) {
         tile->span_m[row] = tile->tiling->plan->sinks[tile->head + row % tile->heads];
-        ALLOY_COUNT_VECTOR(1); /* the sink's exp, in the merge below */
         tile->span_l[row] = 1;
     }
     end_span(tile, 0, tile->rows);

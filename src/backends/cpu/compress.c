@@ -1,6 +1,5 @@
 /* The compressor: entries are computed in parallel, each from at most four segments of rows, then the state is kept. */
 #include "backends/cpu/cpu.h"
-#include "kernels/counted.h"
 
 #include <string.h>
 
@@ -72,9 +71,6 @@ static void keep_rows(float *store, int64_t slot, const alloy_compress_segment *
         for (int64_t j = 0; j < segments[i].count; j++, to += 2 * width) {
             memcpy(to, segments[i].kv + j * segments[i].stride, bytes);
             memcpy(to + width, segments[i].gate + j * segments[i].stride, bytes);
-            ALLOY_COUNT_CACHE(segments[i].kv + j * segments[i].stride, bytes);
-            ALLOY_COUNT_CACHE(segments[i].gate + j * segments[i].stride, bytes);
-            ALLOY_COUNT_WRITTEN(to, 2 * bytes);
         }
 }
 

@@ -1,6 +1,5 @@
 /* The convolution: each channel is a column sum from the oldest tap. */
 #include "backends/cpu/cpu.h"
-#include "kernels/counted.h"
 
 #include <string.h>
 
@@ -43,8 +42,6 @@ static void keep_tail(const struct convolution *c)
     for (int64_t j = 0; j < c->taps - 1; j++) {
         int64_t t = count - c->taps + 1 + j;
         memmove(tail + j * c->channels, input_row(c, t), (size_t)c->channels * sizeof *tail);
-        if (c->args->pass->spans[c->span].past + t >= 0) /* before the first token there are zeros, and were */
-            ALLOY_COUNT_WRITTEN(tail + j * c->channels, (size_t)c->channels * sizeof *tail);
     }
 }
 

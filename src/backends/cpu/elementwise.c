@@ -1,6 +1,5 @@
 /* Ops of one element at a time: the work of an element is a row of a table. */
 #include "backends/cpu/cpu.h"
-#include "kernels/counted.h"
 
 enum { ELEMENTS_A_PIECE = 16 * 1024 };
 
@@ -89,9 +88,7 @@ void alloy_cpu_token_gate(const alloy_args *a)
     for (int64_t t = 0; t < a->in[0]->shape[0]; t++) {
         float gate, *y = alloy_f32(a->out[0]) + t * d;
         kernels->vector.sigmoid(&gate, alloy_f32(a->in[1]) + t, 1);
-        for (int64_t i = 0; i < d; i++) {
+        for (int64_t i = 0; i < d; i++)
             y[i] = alloy_f32(a->in[0])[t * d + i] * gate;
-            ALLOY_COUNT_VECTOR(1);
-        }
     }
 }

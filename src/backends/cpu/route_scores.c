@@ -1,5 +1,4 @@
 /* DeepSeek's routers, by score and by id. */
-#include "kernels/counted.h"
 #include "backends/cpu/routes.h"
 
 #include <string.h>
@@ -42,10 +41,8 @@ static void finish(const struct routing *r, float *weight, float *scratch)
 {
     const float scale = (float)r->o->scale;
     alloy_divide_by_sum(weight, r->k, SUM_EPS, scratch);
-    for (int64_t i = 0; i < r->k; i++) {
+    for (int64_t i = 0; i < r->k; i++)
         weight[i] = weight[i] * scale;
-        ALLOY_COUNT_VECTOR(1);
-    }
 }
 
 /* ---- By score ---------------------------------------------------------------------------------------------------- */

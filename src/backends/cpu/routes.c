@@ -1,8 +1,6 @@
 /* What routers share (routes.h). */
 #include "backends/cpu/routes.h"
 
-#include "kernels/counted.h"
-
 void alloy_sort_experts(int32_t *chosen, int64_t k)
 {
     for (int64_t i = 1; i < k; i++)
@@ -19,7 +17,6 @@ void alloy_choose_experts(const float *ranks, int64_t experts, int64_t k, int32_
     int64_t have = 0;
     for (int64_t e = 0; e < experts; e++) {
         int64_t at = have;
-        ALLOY_COUNT_VECTOR(1); /* is it among the best? Keeping those in order is our own way to find them */
         while (at > 0 && ranks[e] > ranks[chosen[at - 1]])
             at--;
         if (at == k)
@@ -36,11 +33,7 @@ void alloy_divide_by_sum(float *weight, int64_t k, float eps, float *ones)
 {
     for (int64_t i = 0; i < k; i++)
         ones[i] = 1;
-    ALLOY_COUNT_DOTS_OF(ALLOY_UNIT_NONE);
     float sum = alloy_canonical_dot(weight, ones, k) + eps;
-    ALLOY_COUNT_DOTS_OF(ALLOY_UNIT_TENSOR);
-    for (int64_t i = 0; i < k; i++) {
+    for (int64_t i = 0; i < k; i++)
         weight[i] = weight[i] / sum;
-        ALLOY_COUNT_VECTOR(2); /* an add of the sum, and this */
-    }
 }

@@ -16,25 +16,18 @@ ALLOY_CLONES void alloy_generic_attention_block(const alloy_attention_block *blo
         for (int32_t j = from; j < to; j++) {
             p[j] = alloy_dot(block->q + i * block->q_stride, block->k + j * block->k_stride, block->d) * block->scale;
             m = alloy_max(m, p[j]);
-            ALLOY_COUNT_VECTOR(2);
-            ALLOY_COUNT_CACHE(block->k + j * block->k_stride, block->d * (int64_t)sizeof(float));
         }
         m += 0.0f; /* -0 becomes +0, so that the order of the comparisons cannot show */
-        for (int32_t j = from; j < to; j++) {
+        for (int32_t j = from; j < to; j++)
             p[j] = alloy_exp(p[j] - m);
-            ALLOY_COUNT_VECTOR(3); /* a difference, exp, and the sum below */
-        }
         float c = alloy_exp(block->m[i] - m);
         block->m[i] = m;
         block->l[i] = fmaf(block->l[i], c, alloy_sum(p, ALLOY_ATTENTION_BLOCK));
         for (int64_t e = 0; e < block->dv; e++)
             o[e] *= c;
         for (int32_t j = from; j < to; j++) {
-            ALLOY_COUNT_CACHE(block->v + j * block->v_stride, block->dv * (int64_t)sizeof(float));
-            for (int64_t e = 0; e < block->dv; e++) {
+            for (int64_t e = 0; e < block->dv; e++)
                 o[e] = fmaf(p[j], block->v[j * block->v_stride + e], o[e]);
-                ALLOY_COUNT_TENSOR(2);
-            }
         }
     }
 }

@@ -1,12 +1,10 @@
 /* Conversions between fp32 and the dtypes of weights and caches (kernels.h). */
 #include "kernels/cpu/generic/convert.h"
 
-#include "kernels/counted.h"
 #include "kernels/cpu/generic/generic.h"
 
 void alloy_generic_widen(float *y, const void *x, alloy_dtype dtype, int64_t n)
 {
-    ALLOY_COUNT_PARAMETER(x, n * alloy_dtype_bits(dtype) / 8);
     for (int64_t i = 0; i < n; i++)
         y[i] = alloy_element(x, dtype, i);
 }
@@ -14,7 +12,6 @@ void alloy_generic_widen(float *y, const void *x, alloy_dtype dtype, int64_t n)
 void alloy_generic_widen_row(float *y, const void *x, alloy_dtype dtype, const alloy_scales *scales, int64_t row,
                              int64_t n)
 {
-    ALLOY_COUNT_PARAMETER(x, n * alloy_dtype_bits(dtype) / 8);
     for (int64_t i = 0; i < n; i++)
         y[i] = alloy_weight_element(x, dtype, scales, row, i);
 }
@@ -37,7 +34,6 @@ static void put_element(uint8_t *array, alloy_dtype dtype, int64_t i, float x)
 
 void alloy_generic_narrow(void *y, const float *x, alloy_dtype dtype, int64_t n)
 {
-    ALLOY_COUNT_WRITTEN(y, n * alloy_dtype_bits(dtype) / 8);
     if (dtype == ALLOY_F32)
         memcpy(y, x, (size_t)n * sizeof *x);
     else

@@ -22,8 +22,6 @@ ALLOY_CLONES void alloy_generic_compress(float *y, const alloy_compress_segment 
                 float p = alloy_exp(shifted_gate(&segments[n], i, c) - m);
                 total = fmaf(p, 1, total);
                 sum = fmaf(p, segments[n].kv[i * segments[n].stride + c], sum);
-                ALLOY_COUNT_CACHE(&segments[n].kv[i * segments[n].stride + c], sizeof(float));
-                ALLOY_COUNT_CACHE(&segments[n].gate[i * segments[n].stride + c], sizeof(float));
             }
         y[c] = sum / total;
     }
@@ -38,7 +36,6 @@ ALLOY_CLONES void alloy_generic_index_scores(float *y, const float *s, int64_t s
             for (int i = 0; i < ALLOY_LANES; i++) {
                 float dot = h + i < heads ? s[(h + i) * s_stride + e] : 0;
                 lanes[i] = fmaf(h + i < heads ? w[h + i] : 0, 0 > dot ? 0 : dot, lanes[i]);
-                ALLOY_COUNT_VECTOR(h + i < heads ? 3 : 0);
             }
         y[e] = alloy_tree16(lanes);
     }
@@ -53,26 +50,20 @@ ALLOY_INLINE void balance(float *comb, int64_t n, bool columns, float eps)
         for (int64_t j = 0; j < n; j++)
             sum = fmaf(comb[i * across + j * along], 1, sum);
         sum += eps;
-        for (int64_t j = 0; j < n; j++) {
+        for (int64_t j = 0; j < n; j++)
             comb[i * across + j * along] /= sum;
-            ALLOY_COUNT_VECTOR(2); /* the sum above, and this */
-        }
     }
 }
 
 ALLOY_CLONES void alloy_generic_hyper_weights(float *y, const float *mixes, const float *base, const float *scale,
                                               int64_t n, int64_t iterations, float eps)
 {
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < n; i++)
         y[i] = alloy_sigmoid(fmaf(mixes[i], scale[0], base[i])) + eps;
-        ALLOY_COUNT_VECTOR(6);
-    }
     if (iterations == 0)
         return;
-    for (int64_t i = n; i < 2 * n; i++) {
+    for (int64_t i = n; i < 2 * n; i++)
         y[i] = alloy_sigmoid(fmaf(mixes[i], scale[1], base[i])) * 2;
-        ALLOY_COUNT_VECTOR(6);
-    }
     float *comb = y + 2 * n;
     for (int64_t j = 0; j < n; j++, mixes += n, base += n) {
         float *row = comb + j * n, m = -INFINITY;
@@ -84,10 +75,8 @@ ALLOY_CLONES void alloy_generic_hyper_weights(float *y, const float *mixes, cons
         for (int64_t k = 0; k < n; k++)
             row[k] = alloy_exp(row[k] - m);
         float sum = alloy_sum(row, n);
-        for (int64_t k = 0; k < n; k++) {
+        for (int64_t k = 0; k < n; k++)
             row[k] = row[k] / sum + eps;
-            ALLOY_COUNT_VECTOR(8); /* scale, base, softmax, eps */
-        }
     }
     balance(comb, n, true, eps);
     for (int64_t i = 1; i < iterations; i++) {

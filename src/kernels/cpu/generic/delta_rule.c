@@ -1,7 +1,6 @@
 /* The gated delta rule, token by token (kernels.h). Column sums in 4 chains: columns are independent of each other. */
 #include <math.h>
 
-#include "kernels/counted.h"
 #include "kernels/cpu/generic/clones.h"
 #include "kernels/cpu/generic/generic.h"
 
@@ -9,10 +8,8 @@
 ALLOY_INLINE float chains4(const float *s, int64_t stride, const float *x, int64_t n)
 {
     float chains[4] = {0};
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < n; i++)
         chains[i % 4] = fmaf(s[i * stride], x[i], chains[i % 4]);
-        ALLOY_COUNT_VECTOR(2);
-    }
     return (chains[0] + chains[2]) + (chains[1] + chains[3]);
 }
 
@@ -24,18 +21,11 @@ ALLOY_CLONES void alloy_generic_delta_rule(const alloy_delta_job *job)
         float decay = job->decay[t * job->decay_stride], beta = job->beta[t * job->beta_stride];
         for (int64_t c = 0; c < job->columns; c++) {
             float *s = job->state + c;
-            for (int64_t i = 0; i < job->keys; i++) {
-                ALLOY_COUNT_CACHE(&s[i * stride], sizeof *s);
+            for (int64_t i = 0; i < job->keys; i++)
                 s[i * stride] *= decay;
-                ALLOY_COUNT_VECTOR(1);
-            }
             float u = (job->v[t * job->v_stride + c] - chains4(s, stride, k, job->keys)) * beta;
-            ALLOY_COUNT_VECTOR(2);
-            for (int64_t i = 0; i < job->keys; i++) {
+            for (int64_t i = 0; i < job->keys; i++)
                 s[i * stride] = fmaf(k[i], u, s[i * stride]);
-                ALLOY_COUNT_VECTOR(2);
-                ALLOY_COUNT_WRITTEN(&s[i * stride], sizeof *s);
-            }
             job->y[t * job->y_stride + c] = chains4(s, stride, q, job->keys);
         }
     }

@@ -5,7 +5,6 @@
 #include <math.h>
 #include <stdint.h>
 
-#include "kernels/counted.h"
 #include "kernels/cpu/generic/clones.h"
 
 enum { ALLOY_LANES = 16 };
@@ -23,16 +22,11 @@ ALLOY_INLINE float alloy_dot(const float *a, const float *b, int64_t n)
     float lanes[ALLOY_LANES] = {0};
     int64_t whole = n - n % ALLOY_LANES;
     for (int64_t k = 0; k < whole; k += ALLOY_LANES)
-        for (int i = 0; i < ALLOY_LANES; i++) {
+        for (int i = 0; i < ALLOY_LANES; i++)
             lanes[i] = fmaf(a[k + i], b[k + i], lanes[i]);
-            ALLOY_COUNT_DOT();
-        }
     if (whole < n)
-        for (int i = 0; i < ALLOY_LANES; i++) { /* a missing element is not nothing: fma(0, 0, -0) is +0 */
+        for (int i = 0; i < ALLOY_LANES; i++) /* a missing element is not nothing: fma(0, 0, -0) is +0 */
             lanes[i] = whole + i < n ? fmaf(a[whole + i], b[whole + i], lanes[i]) : fmaf(0, 0, lanes[i]);
-            if (whole + i < n)
-                ALLOY_COUNT_DOT();
-        }
     return alloy_tree16(lanes);
 }
 

@@ -1,5 +1,4 @@
 /* Kernels whose elements do not meet, and short column sums (kernels.h). */
-#include "kernels/counted.h"
 #include "kernels/cpu/generic/dot.h"
 #include "kernels/cpu/generic/functions.h"
 #include "kernels/cpu/generic/generic.h"
@@ -23,69 +22,52 @@ ALLOY_CLONES void alloy_generic_conv1d(float *y, const float *const *x, const fl
 {
     for (int64_t c = 0; c < channels; c++) {
         float sum = 0;
-        for (int64_t j = 0; j < taps; j++) {
-            ALLOY_COUNT_CACHE(&x[j][c], sizeof x[j][c]);
+        for (int64_t j = 0; j < taps; j++)
             sum = fmaf(w[j * channels + c], x[j][c], sum);
-            ALLOY_COUNT_TENSOR(2);
-        }
         y[c] = sum;
     }
 }
 
 ALLOY_CLONES void alloy_generic_add_scaled(float *y, float a, const float *x, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < n; i++)
         y[i] = fmaf(a, x[i], y[i]);
-        ALLOY_COUNT_VECTOR(2);
-    }
 }
 
 void alloy_generic_add(float *y, const float *a, const float *b, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < n; i++)
         y[i] = a[i] + b[i];
-        ALLOY_COUNT_VECTOR(1);
-    }
 }
 
 void alloy_generic_multiply(float *y, const float *a, const float *b, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < n; i++)
         y[i] = a[i] * b[i];
-        ALLOY_COUNT_VECTOR(1);
-    }
 }
 
 ALLOY_CLONES void alloy_generic_silu(float *y, const float *x, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < n; i++)
         y[i] = alloy_silu(x[i]);
-        ALLOY_COUNT_VECTOR(4);
-    }
 }
 
 ALLOY_CLONES void alloy_generic_sigmoid(float *y, const float *x, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < n; i++)
         y[i] = alloy_sigmoid(x[i]);
-        ALLOY_COUNT_VECTOR(3);
-    }
 }
 
 ALLOY_CLONES void alloy_generic_exp(float *y, const float *x, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < n; i++)
         y[i] = alloy_exp(x[i]);
-        ALLOY_COUNT_VECTOR(1);
-    }
 }
 
 ALLOY_CLONES void alloy_generic_sqrt_softplus(float *y, const float *x, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < n; i++)
         y[i] = sqrtf(alloy_softplus(x[i]));
-        ALLOY_COUNT_VECTOR(4);
-    }
 }
 
 ALLOY_CLONES void alloy_generic_clamped_swiglu(float *y, const float *x, const float *gate, float limit, int64_t n)
@@ -93,24 +75,19 @@ ALLOY_CLONES void alloy_generic_clamped_swiglu(float *y, const float *x, const f
     for (int64_t i = 0; i < n; i++) {
         float low = -limit > x[i] ? -limit : x[i];
         y[i] = alloy_silu(limit < gate[i] ? limit : gate[i]) * (limit < low ? limit : low);
-        ALLOY_COUNT_VECTOR(8);
     }
 }
 
 ALLOY_CLONES void alloy_generic_multiply_silu(float *y, const float *x, const float *gate, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < n; i++)
         y[i] = alloy_silu(gate[i]) * x[i];
-        ALLOY_COUNT_VECTOR(5);
-    }
 }
 
 ALLOY_CLONES void alloy_generic_multiply_sigmoid(float *y, const float *x, const float *gate, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < n; i++)
         y[i] = x[i] * alloy_sigmoid(gate[i]);
-        ALLOY_COUNT_VECTOR(4);
-    }
 }
 
 ALLOY_CLONES void alloy_generic_rotary(float *y, const float *x, int64_t heads, int64_t d, int64_t half,
@@ -121,7 +98,6 @@ ALLOY_CLONES void alloy_generic_rotary(float *y, const float *x, int64_t heads, 
             float a = x[i], b = x[i + half];
             y[i] = fmaf(a, cos[i], -(b * sin[i]));
             y[i + half] = fmaf(b, cos[i], a * sin[i]);
-            ALLOY_COUNT_VECTOR(6);
         }
         for (int64_t i = 2 * half; i < d; i++)
             y[i] = x[i];
@@ -139,7 +115,6 @@ ALLOY_CLONES void alloy_generic_rotary_pairs(float *y, const float *x, int64_t h
             float a = x[first + c], b = x[first + c + 1];
             y[first + c] = fmaf(a, cos[c], b * sin[c]);
             y[first + c + 1] = fmaf(b, cos[c + 1], a * sin[c + 1]);
-            ALLOY_COUNT_VECTOR(6);
         }
     }
 }

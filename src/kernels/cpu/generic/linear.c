@@ -14,8 +14,6 @@ ALLOY_INLINE float dot_weights(const alloy_linear_job *job, const float *x, cons
             lanes[i] = from + i < k
                            ? fmaf(x[from + i], alloy_weight_element(w, dtype, &job->scales, row, from + i), lanes[i])
                            : fmaf(0, 0, lanes[i]);
-            if (from + i < k)
-                ALLOY_COUNT_TENSOR(2);
         }
     return alloy_tree16(lanes);
 }
@@ -26,12 +24,8 @@ ALLOY_INLINE void linear(const alloy_linear_job *job, alloy_dtype dtype)
         for (int64_t t = 0; t < job->n; t++) {
             const char *w = (const char *)job->w + r * job->w_stride;
             float sum = dot_weights(job, job->x + t * job->x_stride, w, dtype, r);
-            ALLOY_COUNT_PARAMETER(w, job->k * alloy_dtype_bits(dtype) / 8);
-            if (job->bias) {
+            if (job->bias)
                 sum += job->bias[r];
-                ALLOY_COUNT_VECTOR(1);
-            }
-            ALLOY_COUNT_VECTOR(job->scale != 1);
             job->y[t * job->y_stride + r] = sum * job->scale;
         }
 }

@@ -5,28 +5,20 @@
 
 ALLOY_CLONES void alloy_generic_rms_norm(float *y, const float *x, const float *w, int64_t rows, int64_t d, float eps)
 {
-    ALLOY_COUNT_DOTS_OF(ALLOY_UNIT_VECTOR);
     for (int64_t row = 0; row < rows; row++, x += d, y += d) {
         float r = 1 / sqrtf(alloy_dot(x, x, d) / (float)d + eps);
-        for (int64_t i = 0; i < d; i++) {
+        for (int64_t i = 0; i < d; i++)
             y[i] = w ? x[i] * r * w[i] : x[i] * r;
-            ALLOY_COUNT_VECTOR(w ? 2 : 1);
-        }
     }
-    ALLOY_COUNT_DOTS_OF(ALLOY_UNIT_TENSOR);
 }
 
 ALLOY_CLONES void alloy_generic_l2_norm(float *y, const float *x, int64_t rows, int64_t d, float eps, float scale)
 {
-    ALLOY_COUNT_DOTS_OF(ALLOY_UNIT_VECTOR);
     for (int64_t row = 0; row < rows; row++, x += d, y += d) {
         float r = 1 / sqrtf(alloy_dot(x, x, d) + eps);
-        for (int64_t i = 0; i < d; i++) {
+        for (int64_t i = 0; i < d; i++)
             y[i] = x[i] * r * scale;
-            ALLOY_COUNT_VECTOR(scale != 1 ? 2 : 1);
-        }
     }
-    ALLOY_COUNT_DOTS_OF(ALLOY_UNIT_TENSOR);
 }
 
 ALLOY_CLONES void alloy_generic_softmax(float *y, const float *x, int64_t rows, int64_t d)
@@ -35,10 +27,8 @@ ALLOY_CLONES void alloy_generic_softmax(float *y, const float *x, int64_t rows, 
         float m = -INFINITY;
         for (int64_t i = 0; i < d; i++)
             m = alloy_max(m, x[i]);
-        for (int64_t i = 0; i < d; i++) {
+        for (int64_t i = 0; i < d; i++)
             y[i] = alloy_exp(x[i] - m);
-            ALLOY_COUNT_VECTOR(5); /* the largest, a difference, exp, the sum, a division */
-        }
         float sum = alloy_sum(y, d);
         for (int64_t i = 0; i < d; i++)
             y[i] = y[i] / sum;

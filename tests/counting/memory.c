@@ -1,16 +1,10 @@
-/* Counting what a run does (counted.h): sums, and a map of bytes by pages. */
-#include "kernels/counted.h"
+/* What memory a run touches (counting.h): a map of bytes by pages. */
+#include "counting/counting.h"
 
-#ifdef ALLOY_COUNT_WORK
-
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-alloy_counted alloy_counted_op;
-alloy_counted_unit alloy_dot_unit = ALLOY_UNIT_TENSOR;
-alloy_counted_function *alloy_counted_listener;
-void *alloy_counted_user;
+struct counting counting_op;
 
 enum { PAGE = 4096, MOST_PAGES = 1 << 16, MOST_CACHES = 4096 };
 
@@ -72,7 +66,7 @@ static bool in_cache(const void *memory)
     return false;
 }
 
-void alloy_counted_cache(const void *memory, size_t size)
+void counting_cache(const void *memory, size_t size)
 {
     if (cache_count == MOST_CACHES)
         abort();
@@ -80,19 +74,13 @@ void alloy_counted_cache(const void *memory, size_t size)
     caches[cache_count++].end = (uintptr_t)memory + size;
 }
 
-void alloy_counted_begin(void)
+void counting_begin(void)
 {
-    alloy_counted_op = (alloy_counted){0};
+    counting_op = (struct counting){0};
     clear(READ_BY_OP);
 }
 
-void alloy_counted_end(const char *op)
-{
-    if (alloy_counted_listener)
-        alloy_counted_listener(alloy_counted_user, op, &alloy_counted_op);
-}
-
-void alloy_counted_forward_ends(void)
+void counting_forward_ends(void)
 {
     for (size_t i = 0; i < MOST_PAGES; i++)
         for (size_t j = 0; pages[i] && j < PAGE; j++)
@@ -101,7 +89,7 @@ void alloy_counted_forward_ends(void)
     clear(READ | WRITTEN);
 }
 
-void alloy_counted_forget(void)
+void counting_forget(void)
 {
     for (size_t i = 0; i < MOST_PAGES; i++) {
         free(pages[i]);
@@ -110,24 +98,23 @@ void alloy_counted_forget(void)
     cache_count = 0;
 }
 
-void alloy_counted_read_parameter(const void *memory, size_t size)
+void counting_read_parameter(const void *memory, size_t size)
 {
-    if (in_cache(memory))
-        alloy_counted_read_cache(memory, size);
-    else
-        alloy_counted_op.parameters_read += mark(memory, size, READ_BY_OP, 0, READ_BY_OP);
+    counting_op.parameters_read += mark(memory, size, READ_BY_OP, 0, READ_BY_OP);
 }
 
-void alloy_counted_read_cache(const void *memory, size_t size)
+const double *counting_read_cache(const double *memory, int64_t elements)
 {
+    size_t size = (size_t)elements * sizeof *memory;
     if (in_cache(memory))
-        alloy_counted_op.cache_read += mark(memory, size, READ, KEPT, READ | WRITTEN);
+        counting_op.cache_read += mark(memory, size, READ, KEPT, READ | WRITTEN) / (int64_t)sizeof *memory;
+    return memory;
 }
 
-void alloy_counted_write_cache(const void *memory, size_t size)
+double *counting_write_cache(double *memory, int64_t elements)
 {
+    size_t size = (size_t)elements * sizeof *memory;
     if (in_cache(memory))
-        alloy_counted_op.cache_written += mark(memory, size, WRITTEN, 0, WRITTEN);
+        counting_op.cache_written += mark(memory, size, WRITTEN, 0, WRITTEN) / (int64_t)sizeof *memory;
+    return memory;
 }
-
-#endif
