@@ -6,8 +6,7 @@ static void count(const alloy_args *a, alloy_cost *cost)
 {
     const alloy_part_spec *part = alloy_part_spec_of(a->state[0]);
     alloy_wide written = 0;
-    for (int64_t i = 0; i < a->pass->span_count; i++) {
-        const alloy_span *s = &a->pass->spans[i];
+    for (const alloy_span *s = a->pass->spans; s < a->pass->spans + a->pass->span_count; s++) {
         int64_t window = part->window;
         written += (alloy_wide)s->repeat * part->width * (window && s->count > window - 1 ? window - 1 : s->count);
     }

@@ -7,8 +7,7 @@ static void count(const alloy_args *a, alloy_cost *cost)
     const struct alloy_attention_options *o = a->options;
     alloy_wide heads = a->in[0]->shape[1], d = a->in[0]->shape[2], dv = a->out[0]->shape[2],
                width = o->kv_heads * (d + dv);
-    for (int64_t i = 0; i < a->pass->span_count; i++) {
-        const alloy_span *s = &a->pass->spans[i];
+    for (const alloy_span *s = a->pass->spans; s < a->pass->spans + a->pass->span_count; s++) {
         alloy_wide repeat = s->repeat, past = s->past, total = s->count + past, window = o->window;
         alloy_wide pairs = alloy_window_pairs(total, window) - alloy_window_pairs(past, window);
         alloy_wide_let(cost, heads, d, dv, repeat, pairs);

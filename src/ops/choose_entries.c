@@ -22,8 +22,7 @@ static void count(const alloy_args *a, alloy_cost *cost)
 {
     alloy_wide heads = a->in[0]->shape[1], d = a->in[0]->shape[2], rate = alloy_part_spec_of(a->state[0])->rate;
     alloy_wide scores = 0, keys = 0;
-    for (int64_t i = 0; i < a->pass->span_count; i++) {
-        const alloy_span *s = &a->pass->spans[i];
+    for (const alloy_span *s = a->pass->spans; s < a->pass->spans + a->pass->span_count; s++) {
         alloy_wide past = s->past, total = past + s->count;
         scores += s->repeat * (alloy_entry_pairs(total, rate) - alloy_entry_pairs(past, rate));
         keys += s->repeat * (past / rate);

@@ -15,8 +15,7 @@ static void count(const alloy_args *a, alloy_cost *cost)
     const struct alloy_compress_options *o = a->options;
     alloy_wide rate = o->rate, row = alloy_row_size(a->in[0]), entries = a->out[0]->shape[0];
     alloy_wide read = 0, written = 0; /* floats */
-    for (int64_t i = 0; i < a->pass->span_count; i++) {
-        const alloy_span *s = &a->pass->spans[i];
+    for (const alloy_span *s = a->pass->spans; s < a->pass->spans + a->pass->span_count; s++) {
         int64_t total = s->past + s->count, left = total % o->rate;
         bool closes = alloy_entries_closed(s, o->rate) > 0;
         read += closes ? s->repeat * (s->past % o->rate) * 2 * row : 0;

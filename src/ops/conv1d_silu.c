@@ -10,8 +10,7 @@ static void count(const alloy_args *a, alloy_cost *cost)
     alloy_wide_vector(cost, 4 * n * channels);
     alloy_cost_weight(cost, a->weight[0], taps * channels, 1);
     alloy_wide read = 0, written = 0;
-    for (int64_t i = 0; i < a->pass->span_count; i++) {
-        const alloy_span *s = &a->pass->spans[i];
+    for (const alloy_span *s = a->pass->spans; s < a->pass->spans + a->pass->span_count; s++) {
         int64_t total = s->past + s->count, kept = alloy_taps_of(a->weight[0]) - 1;
         read += s->repeat * channels * (s->past < kept ? s->past : kept);
         written += s->repeat * channels * (total < kept ? total : kept);

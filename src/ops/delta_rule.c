@@ -21,8 +21,7 @@ static void count(const alloy_args *a, alloy_cost *cost)
 {
     alloy_wide heads = a->in[2]->shape[1], k = a->in[0]->shape[2], v = a->in[2]->shape[2];
     alloy_wide read = 0, written = 0;
-    for (int64_t i = 0; i < a->pass->span_count; i++) {
-        const alloy_span *s = &a->pass->spans[i];
+    for (const alloy_span *s = a->pass->spans; s < a->pass->spans + a->pass->span_count; s++) {
         alloy_wide sequences = heads * s->repeat, tokens = s->count, past = s->past;
         alloy_wide_let(cost, sequences, tokens, past, k, v, CHUNK);
         if (in_chunks(a->pass->model.delta, tokens))

@@ -3,7 +3,7 @@
 
 /* Operations an element: add, multiply, exp and divide are 1 each; so sigmoid is 3, SiLU 4. */
 enum {
-    COST_ADD = 1,
+    COST_ADD = 1, /* or multiply */
     COST_MULTIPLY = 1,
     COST_SIGMOID = 3,
     COST_SILU = 4,
@@ -12,46 +12,17 @@ enum {
     COST_MUL_SIGMOID = 4
 };
 
-static void count_with(const alloy_args *a, alloy_cost *cost, alloy_wide per_element)
+static void count(const alloy_args *a, alloy_cost *cost)
 {
     alloy_wide n = (alloy_wide)a->in[0]->shape[0] * alloy_row_size(a->in[0]);
+    alloy_wide per_element = a->op == &alloy_op_sigmoid          ? COST_SIGMOID
+                             : a->op == &alloy_op_silu           ? COST_SILU
+                             : a->op == &alloy_op_swiglu         ? COST_SWIGLU
+                             : a->op == &alloy_op_clamped_swiglu ? COST_CLAMPED_SWIGLU
+                             : a->op == &alloy_op_mul_sigmoid    ? COST_MUL_SIGMOID
+                                                                 : COST_ADD;
     alloy_wide_let(cost, n, per_element);
     alloy_wide_vector(cost, n * per_element);
-}
-
-static void count_add(const alloy_args *a, alloy_cost *cost)
-{
-    count_with(a, cost, COST_ADD);
-}
-
-static void count_multiply(const alloy_args *a, alloy_cost *cost)
-{
-    count_with(a, cost, COST_MULTIPLY);
-}
-
-static void count_silu(const alloy_args *a, alloy_cost *cost)
-{
-    count_with(a, cost, COST_SILU);
-}
-
-static void count_sigmoid(const alloy_args *a, alloy_cost *cost)
-{
-    count_with(a, cost, COST_SIGMOID);
-}
-
-static void count_swiglu(const alloy_args *a, alloy_cost *cost)
-{
-    count_with(a, cost, COST_SWIGLU);
-}
-
-static void count_clamped_swiglu(const alloy_args *a, alloy_cost *cost)
-{
-    count_with(a, cost, COST_CLAMPED_SWIGLU);
-}
-
-static void count_mul_sigmoid(const alloy_args *a, alloy_cost *cost)
-{
-    count_with(a, cost, COST_MUL_SIGMOID);
 }
 
 /* One gate a token. */
@@ -62,13 +33,13 @@ static void count_token_gate(const alloy_args *a, alloy_cost *cost)
     alloy_wide_vector(cost, n * COST_SIGMOID + n * d * COST_MULTIPLY);
 }
 
-const alloy_op alloy_op_add = {"add", NULL, count_add};
-const alloy_op alloy_op_multiply = {"multiply", NULL, count_multiply};
-const alloy_op alloy_op_silu = {"silu", NULL, count_silu};
-const alloy_op alloy_op_sigmoid = {"sigmoid", NULL, count_sigmoid};
-const alloy_op alloy_op_swiglu = {"swiglu", NULL, count_swiglu};
-const alloy_op alloy_op_clamped_swiglu = {"clamped_swiglu", NULL, count_clamped_swiglu};
-const alloy_op alloy_op_mul_sigmoid = {"mul_sigmoid", NULL, count_mul_sigmoid};
+const alloy_op alloy_op_add = {"add", NULL, count};
+const alloy_op alloy_op_multiply = {"multiply", NULL, count};
+const alloy_op alloy_op_silu = {"silu", NULL, count};
+const alloy_op alloy_op_sigmoid = {"sigmoid", NULL, count};
+const alloy_op alloy_op_swiglu = {"swiglu", NULL, count};
+const alloy_op alloy_op_clamped_swiglu = {"clamped_swiglu", NULL, count};
+const alloy_op alloy_op_mul_sigmoid = {"mul_sigmoid", NULL, count};
 const alloy_op alloy_op_token_gate = {"mul_sigmoid", NULL, count_token_gate};
 
 static alloy_tensor *apply_one(alloy_pass *p, const alloy_op *op, alloy_tensor *x)

@@ -1,15 +1,7 @@
 /* A linear in blocks (alloy_grouped_linear): each group of channels has its own rows of the weight. */
 #include "ops/ops.h"
 
-static void count(const alloy_args *a, alloy_cost *cost)
-{
-    alloy_wide n = a->in[0]->shape[0], rows = a->weight[0]->shape[0], k = a->weight[0]->shape[1];
-    alloy_wide_let(cost, n, rows, k);
-    alloy_wide_tensor(cost, 2 * n * rows * k);
-    alloy_cost_weight(cost, a->weight[0], rows * k, 1);
-}
-
-const alloy_op alloy_op_grouped_linear = {"grouped_linear", NULL, count};
+const alloy_op alloy_op_grouped_linear = {"grouped_linear", NULL, alloy_count_linear};
 
 alloy_tensor *alloy_grouped_linear(alloy_pass *p, alloy_tensor *x, const alloy_weight *w, int64_t groups)
 {

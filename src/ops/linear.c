@@ -1,7 +1,7 @@
 /* y = x W^T + bias. */
 #include "ops/ops.h"
 
-static void count(const alloy_args *a, alloy_cost *cost)
+void alloy_count_linear(const alloy_args *a, alloy_cost *cost)
 {
     alloy_wide n = a->in[0]->shape[0], rows = a->weight[0]->shape[0], k = a->weight[0]->shape[1];
     alloy_wide_let(cost, n, rows, k);
@@ -13,7 +13,7 @@ static void count(const alloy_args *a, alloy_cost *cost)
     alloy_cost_weight(cost, a->weight[1], rows, 1);
 }
 
-const alloy_op alloy_op_linear = {"linear", NULL, count};
+const alloy_op alloy_op_linear = {"linear", NULL, alloy_count_linear};
 
 static bool fits(alloy_pass *p, const alloy_tensor *x, const alloy_weight *w, const alloy_weight *bias)
 {

@@ -110,6 +110,9 @@ struct alloy_parts_options {
     int64_t width[ALLOY_MOST_OUTPUTS]; /* floats of a part in one group */
 };
 
+/* Of both linears: one in blocks has a row of the weight for each output too. */
+void alloy_count_linear(const alloy_args *args, alloy_cost *cost);
+
 /* Weights are divided by their sum and this. */
 #define ALLOY_ROUTE_EPS 1e-20
 

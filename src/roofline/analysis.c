@@ -10,8 +10,6 @@
 #include "base/memory.h"
 #include "base/status.h"
 
-enum { LOOK_BACK = 4 }; /* rows between what is before a module and what is after it */
-
 /* ---- Names ------------------------------------------------------------------------------------------------------- */
 
 const char *alloy_traffic_name(alloy_traffic traffic)
@@ -107,90 +105,55 @@ static bool same_site(const alloy_site *a, const alloy_site *b)
     return a->kind == b->kind && a->layer == b->layer && a->module == b->module;
 }
 
-/* The row of this site if it is one of the last few; -1. Residuals and norms come back to one after their module. */
+/* The row of this site; -1. Layers rise, and residuals and norms come back to a row after their module. */
 static int64_t find_row(const alloy_roofline *r, const alloy_site *site)
 {
-    bool comes_back = site->kind == ALLOY_SITE_RESIDUAL || site->kind == ALLOY_SITE_NORM;
-    int64_t last = r->row_count - 1, first = comes_back ? last - LOOK_BACK : last;
-    for (int64_t i = last; i >= 0 && i >= first; i--)
-        if (same_site(&r->rows[i].site, site))
-            return i;
-    return -1;
+    int64_t i = r->row_count - 1;
+    while (i >= 0 && r->rows[i].site.layer >= site->layer && !same_site(&r->rows[i].site, site))
+        i--;
+    return i >= 0 && same_site(&r->rows[i].site, site) ? i : -1;
 }
 
-static enum alloy_place place_of(const alloy_roofline *r, const alloy_site *site)
+/* An array with room for one more; as it is, and the status is NOMEM, where memory is short. */
+static void *grow(alloy_roofline *r, void *array, int64_t count, int64_t *capacity, size_t size)
 {
-    if (site->kind == ALLOY_SITE_MIXER)
-        return ALLOY_PLACE_MIXER;
-    if (site->kind == ALLOY_SITE_FFN)
-        return ALLOY_PLACE_FFN;
-    bool mixer = site->module == r->model->layers[site->layer].mixer->name;
-    if (site->kind == ALLOY_SITE_NORM)
-        return mixer ? ALLOY_PLACE_MIXER_NORM : ALLOY_PLACE_FFN_NORM;
-    return mixer ? ALLOY_PLACE_MIXER_RESIDUAL : ALLOY_PLACE_FFN_RESIDUAL;
-}
-
-static int64_t new_work(alloy_roofline *r)
-{
-    void *grown = alloy_memory_grow(r->works, r->work_count, &r->work_capacity, sizeof *r->works);
-    if (!grown) {
-        r->status = ALLOY_NOMEM;
-        return -1;
-    }
-    r->works = grown;
-    r->works[r->work_count] = (alloy_module_work){0};
-    return r->work_count++;
-}
-
-static void push(alloy_roofline *r, alloy_module_row row)
-{
-    void *grown = alloy_memory_grow(r->rows, r->row_count, &r->row_capacity, sizeof *r->rows);
-    if (grown) {
-        r->rows = grown;
-        r->rows[r->row_count++] = row;
-    } else {
-        r->status = ALLOY_NOMEM;
-    }
+    void *grown = alloy_memory_grow(array, count, capacity, size);
+    r->status = grown ? r->status : ALLOY_NOMEM;
+    return grown ? grown : array;
 }
 
 static void new_row(alloy_roofline *r, const alloy_site *site, int64_t work)
 {
-    if (site->layer >= 0) {
-        r->places[place_of(r, site)][site->layer] = r->row_count;
-        if (r->rows[r->row_count - 1].site.layer != site->layer)
-            r->first[site->layer] = r->row_count;
-    }
-    push(r, (alloy_module_row){*site, work});
+    r->rows = grow(r, r->rows, r->row_count, &r->row_capacity, sizeof *r->rows);
+    if (!r->status)
+        r->rows[r->row_count++] = (alloy_module_row){*site, work};
 }
 
 /* The work that a record of this site belongs to; NULL where there is none to add to, or memory is short. */
 static alloy_module_work *work_of(alloy_roofline *r, const alloy_site *site)
 {
-    int64_t row = find_row(r, site);
-    int64_t like = alloy_roofline_like(r->model, &r->terms, site);
-    if (like != site->layer) { /* that has been counted before; expand finds its work */
-        if (row < 0)
-            new_row(r, site, -1);
-        return NULL;
+    int64_t row = find_row(r, site), work = row < 0 ? -1 : r->rows[row].work;
+    bool is_new = alloy_roofline_like(r->model, &r->terms, site) == site->layer; /* else expand finds its work */
+    if (row < 0 && is_new) {
+        r->works = grow(r, r->works, r->work_count, &r->work_capacity, sizeof *r->works);
+        if (r->status)
+            return NULL;
+        work = r->work_count++;
+        r->works[work] = (alloy_module_work){0};
     }
-    if (row >= 0)
-        return &r->works[r->rows[row].work];
-    int64_t work = new_work(r);
-    if (work < 0)
-        return NULL;
-    new_row(r, site, work);
-    return r->status ? NULL : &r->works[work];
+    if (row < 0 && site->layer >= 0 && r->rows[r->row_count - 1].site.layer != site->layer)
+        r->first[site->layer] = r->row_count;
+    if (row < 0)
+        new_row(r, site, work);
+    return is_new && !r->status ? &r->works[work] : NULL;
 }
 
 static void keep_op(alloy_roofline *r, alloy_module_work *to, const alloy_args *call, const alloy_cost *cost,
                     const alloy_work *work)
 {
-    void *grown = alloy_memory_grow(r->ops, r->op_count, &r->op_capacity, sizeof *r->ops);
-    if (!grown) {
-        r->status = ALLOY_NOMEM;
+    r->ops = grow(r, r->ops, r->op_count, &r->op_capacity, sizeof *r->ops);
+    if (r->status)
         return;
-    }
-    r->ops = grown;
     const char *weight = cost->weights ? cost->weight[0].weight->name : NULL;
     r->ops[r->op_count++] = (alloy_op_row){to - r->works, call ? call->op->name : "input and output", weight, *work};
     to->ops++;
@@ -215,32 +178,39 @@ static void add_record(void *user, const alloy_site *given, const alloy_args *ca
         keep_op(r, to, call, cost, &work);
 }
 
+/* The work of a site of any layer, among rows of those that were walked. */
+static int64_t work_like(const alloy_roofline *r, const alloy_module_row *walked, const alloy_site *site, bool mixes)
+{
+    int64_t like = alloy_roofline_like(r->model, &r->terms, site);
+    const alloy_module_row *row = &walked[r->first[like]];
+    while (row->site.kind != site->kind || (row->site.module == r->model->layers[like].mixer->name) != mixes)
+        row++;
+    return row->work;
+}
+
 /* Rows of every layer: those of a layer are like those of the first one that has the same around its modules. */
 static void expand(alloy_roofline *r)
 {
     alloy_module_row *walked = r->rows;
-    int64_t count = r->row_count, layers = r->model->config.num_hidden_layers, at = 0, end = count;
+    int64_t count = r->row_count, at = 0;
     r->rows = NULL;
     r->row_count = r->row_capacity = 0;
-    while (walked[end - 1].site.layer < 0)
-        end--;
     for (; walked[at].site.layer < 0; at++)
-        push(r, walked[at]);
-    for (int64_t i = 0; i < layers; i++) {
+        new_row(r, &walked[at].site, walked[at].work);
+    for (int64_t i = 0; i < r->model->config.num_hidden_layers; i++) {
         const alloy_model_layer *layer = &r->model->layers[i];
-        alloy_site around = alloy_site_at(ALLOY_SITE_NORM, i, "");
-        int64_t template = alloy_roofline_like(r->model, &r->terms, &around);
-        for (at = r->first[template]; at < end && walked[at].site.layer == template; at++) {
-            alloy_module_row row = walked[at];
-            enum alloy_place place = place_of(r, &row.site);
-            row.site.layer = i;
-            row.site.module = place % 2 == ALLOY_PLACE_MIXER ? layer->mixer->name : layer->ffn->name;
-            row.work = walked[r->places[place][alloy_roofline_like(r->model, &r->terms, &row.site)]].work;
-            push(r, row);
+        alloy_site site = alloy_site_at(ALLOY_SITE_NORM, i, "");
+        int64_t template = alloy_roofline_like(r->model, &r->terms, &site);
+        for (at = r->first[template]; at < count && walked[at].site.layer == template; at++) {
+            bool mixes = walked[at].site.module == r->model->layers[template].mixer->name;
+            site = alloy_site_at(walked[at].site.kind, i, mixes ? layer->mixer->name : layer->ffn->name);
+            new_row(r, &site, work_like(r, walked, &site, mixes));
         }
     }
-    for (at = end; at < count; at++)
-        push(r, walked[at]);
+    for (at = count; walked[at - 1].site.layer < 0; at--)
+        continue;
+    for (; at < count; at++)
+        new_row(r, &walked[at].site, walked[at].work);
     alloy_memory_free(walked);
 }
 
@@ -279,12 +249,9 @@ static alloy_kind_row *kind_of(alloy_roofline *r, const alloy_site *site)
     for (int64_t i = 0; i < r->kind_count; i++)
         if (strcmp(r->kinds[i].kind, kind) == 0 && strcmp(r->kinds[i].name, name) == 0)
             return &r->kinds[i];
-    void *grown = alloy_memory_grow(r->kinds, r->kind_count, &r->kind_capacity, sizeof *r->kinds);
-    if (!grown) {
-        r->status = ALLOY_NOMEM;
+    r->kinds = grow(r, r->kinds, r->kind_count, &r->kind_capacity, sizeof *r->kinds);
+    if (r->status)
         return NULL;
-    }
-    r->kinds = grown;
     r->kinds[r->kind_count] = (alloy_kind_row){.kind = kind, .name = name};
     return &r->kinds[r->kind_count++];
 }
@@ -317,68 +284,53 @@ static void sum_up(alloy_roofline *r)
 
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
-static alloy_roofline *new_roofline(const alloy_model *model, bool keeps_ops)
-{
-    alloy_roofline *r = alloy_memory_zeroed(1, sizeof *r);
-    if (!r)
-        return NULL;
-    r->model = model;
-    r->keeps_ops = keeps_ops;
-    r->arena = alloy_arena_new();
-    size_t layers = (size_t)model->config.num_hidden_layers;
-    r->first = r->arena ? alloy_arena_take(r->arena, layers, sizeof *r->first) : NULL;
-    bool made = r->first != NULL;
-    for (int i = 0; i < ALLOY_PLACES && made; i++) {
-        r->places[i] = alloy_arena_take(r->arena, layers, sizeof *r->places[i]);
-        made = r->places[i] != NULL;
-    }
-    if (made)
-        return r;
-    alloy_roofline_close(r);
-    return NULL;
-}
-
-static alloy_status gather(alloy_roofline *r)
+static void analyse(alloy_roofline *r)
 {
     alloy_status status = alloy_roofline_count(r->model, &r->terms, NULL, add_record, r);
-    if (!status && !r->status)
+    r->status = r->status ? r->status : status;
+    if (!r->status)
         expand(r);
-    if (!status && !r->status)
+    if (!r->status)
         sum_up(r);
-    if (!status && !r->status && r->keeps_ops)
+    if (!r->status && r->keeps_ops)
         group_ops(r);
-    return status ? status : r->status;
 }
 
-static alloy_status finish(alloy_roofline **out, alloy_roofline *r, alloy_status status)
+/* By `terms`, or where they are NULL by options. */
+static alloy_status open_by(alloy_roofline **out, const alloy_model *model, const alloy_roofline_terms *terms,
+                            const alloy_roofline_options *options)
 {
-    if (status) {
-        alloy_roofline_close(r);
-        return status;
-    }
-    *out = r;
-    return ALLOY_OK;
-}
-
-alloy_status alloy_roofline_gather(alloy_roofline **out, const alloy_model *model, const alloy_roofline_terms *terms,
-                                   bool keeps_ops)
-{
-    *out = NULL;
-    alloy_roofline *r = new_roofline(model, keeps_ops);
+    alloy_roofline *r = *out = alloy_memory_zeroed(1, sizeof *r);
     if (!r)
         return ALLOY_NOMEM;
-    r->terms = *terms;
-    return finish(out, r, gather(r));
+    r->model = model;
+    r->keeps_ops = options && options->ops;
+    r->arena = alloy_arena_new();
+    r->first = r->arena ? alloy_arena_take(r->arena, (size_t)model->config.num_hidden_layers, sizeof *r->first) : NULL;
+    if (!r->first)
+        r->status = ALLOY_NOMEM;
+    else if (terms)
+        r->terms = *terms;
+    else
+        r->status = alloy_roofline_resolve(&r->terms, model, options, r->arena);
+    if (!r->status)
+        analyse(r);
+    alloy_status status = r->status;
+    if (status) {
+        alloy_roofline_close(r);
+        *out = NULL;
+    }
+    return status;
+}
+
+alloy_status alloy_roofline_gather(alloy_roofline **out, const alloy_model *model, const alloy_roofline_terms *terms)
+{
+    return open_by(out, model, terms, NULL);
 }
 
 alloy_status alloy_roofline_open(alloy_roofline **out, const alloy_model *model, const alloy_roofline_options *options)
 {
-    *out = NULL;
-    alloy_roofline *r = new_roofline(model, options->ops);
-    if (!r)
-        return ALLOY_NOMEM;
-    alloy_status status = alloy_roofline_resolve(&r->terms, model, options, r->arena);
-    return finish(out, r, status ? status : gather(r));
+    return open_by(out, model, NULL, options);
 }
 
 void alloy_roofline_close(alloy_roofline *r)

@@ -86,17 +86,6 @@ typedef struct alloy_kind_row {
     alloy_work work;
 } alloy_kind_row;
 
-/* Places of a layer: its rows, and those around them; of its mixer, of its FFN by turns. */
-enum alloy_place {
-    ALLOY_PLACE_MIXER,
-    ALLOY_PLACE_FFN,
-    ALLOY_PLACE_MIXER_NORM,
-    ALLOY_PLACE_FFN_NORM,
-    ALLOY_PLACE_MIXER_RESIDUAL,
-    ALLOY_PLACE_FFN_RESIDUAL,
-    ALLOY_PLACES
-};
-
 struct alloy_roofline {
     const alloy_model *model;
     alloy_arena *arena;
@@ -111,16 +100,14 @@ struct alloy_roofline {
     int64_t *ops_before;   /* [row_count + 1] ops of the rows before, where they are kept */
     alloy_kind_row *kinds; /* [kind_count] in the order of their first module */
     int64_t kind_count, kind_capacity;
-    int64_t *places[ALLOY_PLACES]; /* [layers] each, of those that are walked: the row of that place */
-    int64_t *first;                /* [layers] likewise: the layer's first row */
+    int64_t *first; /* [layers] of those that are walked: the first row */
     alloy_work total;
     int64_t all_ops;     /* of the forward */
     alloy_status status; /* the first failure while counting */
 };
 
 /* alloy_roofline_open by terms that are resolved; they must outlive the result. */
-alloy_status alloy_roofline_gather(alloy_roofline **out, const alloy_model *model, const alloy_roofline_terms *terms,
-                                   bool keeps_ops);
+alloy_status alloy_roofline_gather(alloy_roofline **out, const alloy_model *model, const alloy_roofline_terms *terms);
 
 /* alloy_roofline_needs and _fits where the bytes of weights, which no length changes, are known already. */
 enum { ALLOY_NOT_COUNTED = -1 };

@@ -32,8 +32,7 @@ static void append(const alloy_args *a, alloy_classic *c)
 {
     const alloy_part_spec *part = alloy_part_spec_of(a->state[0]);
     alloy_wide written = 0;
-    for (int64_t i = 0; i < a->pass->span_count; i++) {
-        const alloy_span *s = &a->pass->spans[i];
+    for (const alloy_span *s = a->pass->spans; s < a->pass->spans + a->pass->span_count; s++) {
         written += s->repeat * alloy_count_least(s->count, part->window ? part->window : s->count);
     }
     set_cache(c, ALLOY_CACHE_KV, 0, written * part->width);
@@ -43,8 +42,7 @@ static void attention(const alloy_args *a, alloy_classic *c)
 {
     const struct alloy_attention_options *o = a->options;
     alloy_wide heads = a->in[0]->shape[1], d = a->in[0]->shape[2], dv = a->out[0]->shape[2], read = 0;
-    for (int64_t i = 0; i < a->pass->span_count; i++) {
-        const alloy_span *s = &a->pass->spans[i];
+    for (const alloy_span *s = a->pass->spans; s < a->pass->spans + a->pass->span_count; s++) {
         alloy_wide repeat = s->repeat, q = s->count, total = q + s->past;
         alloy_wide keys = alloy_count_least(total, o->window ? o->window : total);
         alloy_wide_let(&c->cost, heads, d, dv, q, keys, repeat);
@@ -58,8 +56,7 @@ static void shared_kv_attention(const alloy_args *a, alloy_classic *c)
 {
     const struct alloy_shared_kv_attention_options *o = a->options;
     alloy_wide heads = a->in[0]->shape[1], d = a->in[0]->shape[2], rectangle = 0, read = 0;
-    for (int64_t i = 0; i < a->pass->span_count; i++) {
-        const alloy_span *s = &a->pass->spans[i];
+    for (const alloy_span *s = a->pass->spans; s < a->pass->spans + a->pass->span_count; s++) {
         alloy_wide q = s->count, total = q + s->past, seen = alloy_count_least(total, o->window), entries = 0;
         if (a->in[1]) /* chosen: a constant, however few there are */
             entries = a->in[1]->shape[1];
@@ -77,8 +74,7 @@ static void choose_entries(const alloy_args *a, alloy_classic *c)
 {
     alloy_wide heads = a->in[0]->shape[1], d = a->in[0]->shape[2], rate = alloy_part_spec_of(a->state[0])->rate;
     alloy_wide rectangle = 0;
-    for (int64_t i = 0; i < a->pass->span_count; i++) {
-        const alloy_span *s = &a->pass->spans[i];
+    for (const alloy_span *s = a->pass->spans; s < a->pass->spans + a->pass->span_count; s++) {
         rectangle += s->repeat * (s->count * (((alloy_wide)s->past + s->count + rate - 1) / rate));
     }
     alloy_wide_let(&c->cost, heads, d, rectangle);
@@ -100,9 +96,9 @@ static void conv1d_silu(const alloy_args *a, alloy_classic *c)
     alloy_wide tail = (taps - 1) * channels, read = 0, written = 0;
     alloy_wide_let(&c->cost, n, channels, taps);
     alloy_wide_tensor(&c->cost, 2 * n * taps * channels);
-    for (int64_t i = 0; i < a->pass->span_count; i++) {
-        read += a->pass->spans[i].past > 0 ? a->pass->spans[i].repeat * tail : 0;
-        written += a->pass->spans[i].repeat * tail;
+    for (const alloy_span *s = a->pass->spans; s < a->pass->spans + a->pass->span_count; s++) {
+        read += s->past > 0 ? s->repeat * tail : 0;
+        written += s->repeat * tail;
     }
     set_cache(c, ALLOY_CACHE_CONV, read, written);
 }
@@ -111,8 +107,8 @@ static void delta_rule(const alloy_args *a, alloy_classic *c)
 {
     enum { CHUNK = 64 };
     alloy_wide heads = a->in[2]->shape[1], k = a->in[0]->shape[2], v = a->in[2]->shape[2];
-    for (int64_t i = 0; i < a->pass->span_count; i++) {
-        alloy_wide sequences = heads * a->pass->spans[i].repeat, tokens = a->pass->spans[i].count;
+    for (const alloy_span *s = a->pass->spans; s < a->pass->spans + a->pass->span_count; s++) {
+        alloy_wide sequences = heads * s->repeat, tokens = s->count;
         alloy_wide_let(&c->cost, sequences, tokens, k, v, CHUNK);
         alloy_wide_tensor(&c->cost,
                           sequences * tokens * (tokens > CHUNK ? 2 * CHUNK * (3 * k + 2 * v) + 4 * k * v : 7 * k * v));

@@ -307,7 +307,7 @@ static alloy_status predict(struct measure *m)
     alloy_roofline_close(m->out->roofline);
     m->out->roofline = NULL;
     alloy_status status = alloy_roofline_resolve(&m->out->terms, m->model, &options, m->out->arena);
-    return status ? status : alloy_roofline_gather(&m->out->roofline, m->model, &m->out->terms, false);
+    return status ? status : alloy_roofline_gather(&m->out->roofline, m->model, &m->out->terms);
 }
 
 /* The bound of what was run. */

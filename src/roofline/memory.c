@@ -120,7 +120,7 @@ static alloy_status count_caches(const alloy_model *model, const alloy_roofline_
         alloy_roofline *written = NULL;
         status = take_whole(&whole, terms, paged ? page : 1, arena);
         if (!status)
-            status = alloy_roofline_gather(&written, model, &whole, false);
+            status = alloy_roofline_gather(&written, model, &whole);
         if (status)
             break;
         const alloy_count *bytes = alloy_roofline_total(written)->written;
