@@ -176,17 +176,13 @@ static alloy_status check_extent(const alloy_model *model)
     alloy_status status = alloy_parameters_together(model, add_extent, &extent);
     if (status || (extent.tensors <= MOST_TENSORS && extent.elements <= MOST_ELEMENTS))
         return status;
-    alloy_text tensors = {0}, elements = {0};
-    alloy_text_count(&tensors, extent.tensors, ',');
-    alloy_text_count(&elements, extent.elements, ',');
-    status =
-        alloy_fail(ALLOY_LIMIT,
-                   "num_hidden_layers is %lld: a model of %s tensors and %s parameters, at most 2^20 tensors and "
-                   "2^56 parameters are written",
-                   (long long)model->config.num_hidden_layers, alloy_text_get(&tensors), alloy_text_get(&elements));
-    alloy_text_free(&tensors);
-    alloy_text_free(&elements);
-    return status;
+    char tensors[ALLOY_COUNT_TEXT], elements[ALLOY_COUNT_TEXT];
+    return alloy_fail(ALLOY_LIMIT,
+                      "num_hidden_layers is %lld: a model of %s tensors and %s parameters, at most 2^20 tensors and "
+                      "2^56 parameters are written",
+                      (long long)model->config.num_hidden_layers,
+                      alloy_count_text(alloy_count_from(extent.tensors), ',', tensors),
+                      alloy_count_text(alloy_count_from(extent.elements), ',', elements));
 }
 
 static alloy_dtype dtype_of(const alloy_config *config, alloy_dtype asked)

@@ -55,7 +55,10 @@ alloy_status alloy_model_count(const alloy_model *model, const alloy_count_reque
                            .record_user = user,
                            .explanation = r->explanation};
         alloy_decoder_forward(&pass, model,
-                              &(alloy_decode){.states = states, .row_count = r->all_logits ? tokens : sequences});
+                              &(alloy_decode){.states = states,
+                                              .layers = r->layers,
+                                              .layer_count = r->layer_count,
+                                              .row_count = r->all_logits ? tokens : sequences});
         status = pass.status;
     }
     alloy_arena_free(arena);

@@ -8,7 +8,9 @@
 typedef struct alloy_count_request {
     const alloy_span *spans; /* [span_count]; `first` is not read */
     int64_t span_count;
-    bool all_logits; /* every row, else each sequence's last */
+    bool all_logits;       /* every row, else each sequence's last */
+    const int64_t *layers; /* [layer_count] those that are read, rising; NULL: all */
+    int64_t layer_count;
     alloy_count_model model;
     alloy_explanation *explanation; /* NULL: nobody asks for formulas */
 } alloy_count_request;

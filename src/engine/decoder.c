@@ -72,9 +72,7 @@ static alloy_tensor *sum(struct stream *s, alloy_tensor *h, alloy_tensor *carry,
     alloy_tensor *joined = s->residual->after
                                ? s->residual->after(s->p, s->m->residual_shape, s->output.residual, h, carry, y)
                                : alloy_add(s->p, h, y);
-    if (joined)
-        alloy_pass_between(s->p, alloy_tensor_size(h) + alloy_tensor_size(y),
-                           last && s->streams == 1 ? 0 : alloy_tensor_size(joined));
+    alloy_pass_between(s->p, h, y, last && s->streams == 1 ? NULL : joined);
     return s->output.norm ? norm(s, joined, s->output.norm) : joined;
 }
 
@@ -93,9 +91,7 @@ static bool join(struct stream *s)
 /* The walk comes to a site around modules. */
 static void come_to(struct stream *s, const struct place *at, alloy_site_kind kind)
 {
-    const alloy_site *now = &s->p->site;
-    if (now->kind != kind || now->layer != at->site.layer || now->module != at->site.module)
-        alloy_pass_at(s->p, alloy_site_at(kind, at->site.layer, at->site.module));
+    alloy_pass_at(s->p, alloy_site_at(kind, at->site.layer, at->site.module));
 }
 
 static void read_stream(struct stream *s, const struct place *at)
@@ -103,7 +99,7 @@ static void read_stream(struct stream *s, const struct place *at)
     const alloy_residual *r = s->residual;
     alloy_pass *p = s->p;
     alloy_site_kind around = s->streams > 1 ? ALLOY_SITE_RESIDUAL : ALLOY_SITE_NORM;
-    alloy_pass_at(p, alloy_site_at(around, at->site.layer, at->site.module));
+    come_to(s, at, around);
     bool joined = join(s);
     if (!s->aside)
         s->output.mark = alloy_arena_here(p->arena);
@@ -111,8 +107,7 @@ static void read_stream(struct stream *s, const struct place *at)
     s->output.carry = NULL;
     come_to(s, at, around);
     s->x = r->before ? r->before(p, s->m->residual_shape, at->slot->weights, s->h, &s->output.carry) : s->h;
-    if (s->x)
-        alloy_pass_between(p, joined && s->streams == 1 ? 0 : alloy_tensor_size(s->h), alloy_tensor_size(s->x));
+    alloy_pass_between(p, joined && s->streams == 1 ? NULL : s->h, NULL, s->x);
 }
 
 static void run_module(struct stream *s, const struct place *at, alloy_slot_kind kind)
@@ -132,8 +127,7 @@ static void run_module(struct stream *s, const struct place *at, alloy_slot_kind
         s->x = layer->mixer->forward(p, layer->mixer_shape, at->slot->weights, at->state, s->given);
     else
         s->x = ffn->forward(p, layer->ffn_shape, at->slot->weights, s->given);
-    if (s->x)
-        alloy_pass_between(p, alloy_tensor_size(s->given), alloy_tensor_size(s->x));
+    alloy_pass_between(p, s->given, NULL, s->x);
 }
 
 /* x and what waits beside it, in place of x. */
@@ -141,7 +135,7 @@ static void add_aside(struct stream *s, const struct place *at)
 {
     if (s->aside) {
         come_to(s, at, s->streams > 1 ? ALLOY_SITE_RESIDUAL : ALLOY_SITE_NORM);
-        alloy_pass_between(s->p, alloy_tensor_size(s->aside), 0);
+        alloy_pass_between(s->p, s->aside, NULL, NULL);
         s->x = alloy_add(s->p, s->aside, s->x);
     }
     s->aside = NULL;
@@ -200,8 +194,7 @@ static void embed(struct stream *s)
     alloy_tensor *x = alloy_embedding(s->p, s->m->embedding), *h = x;
     if (s->residual->begin)
         h = s->residual->begin(s->p, s->m->residual_shape, x);
-    if (h)
-        alloy_pass_between(s->p, 0, alloy_tensor_size(h));
+    alloy_pass_between(s->p, NULL, NULL, h);
     keep(s, h, mark);
 }
 
@@ -224,8 +217,8 @@ static alloy_tensor *collapsed(struct stream *s, alloy_tensor *h)
     if (s->streams > 1)
         alloy_pass_at(s->p, alloy_site_at(ALLOY_SITE_RESIDUAL, -1, ""));
     alloy_tensor *x = s->residual->end(s->p, s->m->residual_shape, s->m->ends[ALLOY_END_RESIDUAL].weights, h);
-    if (x && s->streams > 1)
-        alloy_pass_between(s->p, alloy_tensor_size(h), alloy_tensor_size(x));
+    if (s->streams > 1)
+        alloy_pass_between(s->p, h, NULL, x);
     return x;
 }
 
@@ -237,12 +230,10 @@ static void head(struct stream *s, const alloy_decode *d)
     alloy_tensor *x = collapsed(s, last_rows(s));
     alloy_pass_at(p, alloy_site_at(ALLOY_SITE_FINAL_NORM, -1, ""));
     alloy_tensor *normed = norm(s, x, alloy_norm_weight(&s->m->ends[ALLOY_END_NORM]));
-    if (normed)
-        alloy_pass_between(p, 0, s->streams > 1 ? 0 : alloy_tensor_size(x));
+    alloy_pass_between(p, NULL, NULL, s->streams > 1 ? NULL : x);
     alloy_pass_at(p, alloy_site_at(ALLOY_SITE_HEAD, -1, ""));
     alloy_tensor *logits = alloy_linear_into(p, normed, s->m->head, d->logits);
-    if (logits)
-        alloy_pass_between(p, alloy_tensor_size(x), alloy_tensor_size(logits));
+    alloy_pass_between(p, x, NULL, logits);
     if (logits && d->logits)
         alloy_pass_check_finite(p, logits, s->rows, "a logit");
 }
@@ -255,7 +246,8 @@ void alloy_decoder_forward(alloy_pass *p, const alloy_model *m, const alloy_deco
     if (!take_lasting(&s, d))
         return;
     embed(&s);
-    for (int64_t i = 0; i < m->config.num_hidden_layers && !p->status; i++) {
+    for (int64_t k = 0; k < (d->layers ? d->layer_count : m->config.num_hidden_layers) && !p->status; k++) {
+        int64_t i = d->layers ? d->layers[k] : k;
         run_layer(&s, i, &d->states[i]);
         if (d->each_layer && !p->status) {
             join(&s);

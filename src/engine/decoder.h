@@ -10,8 +10,10 @@ typedef void alloy_layer_function(void *user, int64_t layer, const alloy_tensor 
 
 typedef struct alloy_decode {
     const alloy_state *states; /* [layers] */
-    const int64_t *ids;        /* [tokens]; NULL in count */
-    const int64_t *rows;       /* [row_count] rows of the batch whose logits are wanted; NULL in count */
+    const int64_t *layers;     /* [layer_count] those that are walked, rising; NULL: all */
+    int64_t layer_count;
+    const int64_t *ids;  /* [tokens]; NULL in count */
+    const int64_t *rows; /* [row_count] rows of the batch whose logits are wanted; NULL in count */
     int64_t row_count;
     void *logits;                     /* [row_count, vocab] of the backend's dtype; NULL in count */
     alloy_layer_function *each_layer; /* may be NULL */

@@ -226,16 +226,18 @@ alloy_tensor *alloy_apply(alloy_pass *p, const alloy_op *op, const alloy_args *a
 
 void alloy_pass_at(alloy_pass *p, alloy_site site)
 {
+    if (alloy_same_site(&p->site, &site))
+        return;
     p->site = site;
     if (p->watch)
         p->watch(p->watch_user, &p->site);
 }
 
-void alloy_pass_between(alloy_pass *p, alloy_wide read, alloy_wide written)
+void alloy_pass_between(alloy_pass *p, alloy_tensor *x, alloy_tensor *y, alloy_tensor *out)
 {
     if (p->reading != ALLOY_READ_COUNT || !p->record || p->status)
         return;
-    alloy_cost cost = {.tensors_read = read, .tensors_written = written};
+    alloy_cost cost = {.tensors_read = elements(&x, 1) + elements(&y, 1), .tensors_written = elements(&out, 1)};
     p->record(p->record_user, &p->site, NULL, &cost);
 }
 

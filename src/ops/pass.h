@@ -54,6 +54,11 @@ static inline alloy_site alloy_site_at(alloy_site_kind kind, int64_t layer, cons
     return (alloy_site){.kind = kind, .layer = layer, .module = module};
 }
 
+static inline bool alloy_same_site(const alloy_site *a, const alloy_site *b)
+{
+    return a->kind == b->kind && a->layer == b->layer && a->module == b->module;
+}
+
 /* Receives each op's call and its record, and with `call` NULL what the site reads and writes of the tensors that stand
  * between modules (tensors_read, tensors_written). */
 typedef void alloy_record_function(void *user, const alloy_site *site, const alloy_args *call, const alloy_cost *cost);
@@ -201,11 +206,11 @@ int64_t alloy_weight_scale_bytes(const alloy_weight *weight);
 typedef void alloy_range_task(void *context, int64_t first, int64_t count, void *scratch);
 void alloy_pass_ranges(alloy_pass *p, int64_t n, int64_t piece, alloy_range_task *task, void *context);
 
-/* Goes on to a site. */
+/* Goes on to a site, unless that is where the pass is. */
 void alloy_pass_at(alloy_pass *p, alloy_site site);
 
-/* In count: the site reads and writes so many elements of the tensors that stand between modules. */
-void alloy_pass_between(alloy_pass *p, alloy_wide read, alloy_wide written);
+/* In count: of the tensors that stand between modules the site reads `x` and `y`, and writes `out`; NULL: none. */
+void alloy_pass_between(alloy_pass *p, alloy_tensor *x, alloy_tensor *y, alloy_tensor *out);
 
 /* ---- Ops that only the model uses. ------------------------------------------------------------------------------- */
 

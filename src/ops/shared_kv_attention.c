@@ -3,46 +3,29 @@
 #include "ops/ops.h"
 #include "ops/pairs.h"
 
-/* What the tokens of a span see. */
-struct visible {
-    alloy_wide pairs;     /* of a token and a row */
-    alloy_wide rows_read; /* rows of the window that are kept before them */
-    alloy_wide entries;   /* entries read: without the new ones */
-};
-
-static void add_visible(struct visible *v, const alloy_args *a, const alloy_span *s)
+/* Softmax is 5 a pair of a token and a row, a sink an exp. A key is its value: it is read once, rows of the window and
+ * entries that were there before. Chosen entries: no more than all of them, and than what all tokens choose. */
+static void count(const alloy_args *a, alloy_cost *cost)
 {
     const struct alloy_shared_kv_attention_options *o = a->options;
     const alloy_tensor *chosen = a->in[1];
-    alloy_wide fresh = s->count, past = s->past, total = past + fresh, window = o->window;
-    alloy_wide pairs = alloy_window_pairs(total, window) - alloy_window_pairs(past, window);
-    alloy_wide entries = 0;
-    if (a->state[1].state) {
-        alloy_wide rate = alloy_part_spec_of(a->state[1])->rate;
-        alloy_wide most = chosen ? chosen->shape[1] : 0;
-        pairs += chosen ? alloy_chosen_pairs(total, rate, most) - alloy_chosen_pairs(past, rate, most)
-                        : alloy_entry_pairs(total, rate) - alloy_entry_pairs(past, rate);
-        entries = chosen ? alloy_count_least(past / rate, fresh * most) : past / rate;
+    alloy_wide n = a->in[0]->shape[0], heads = a->in[0]->shape[1], d = a->in[0]->shape[2], pairs = 0, rows = 0;
+    for (const alloy_span *s = a->pass->spans; s < a->pass->spans + a->pass->span_count; s++) {
+        alloy_wide past = s->past, total = past + s->count, window = o->window;
+        pairs += s->repeat * (alloy_window_pairs(total, window) - alloy_window_pairs(past, window));
+        rows += s->repeat * alloy_count_least(past, window - 1);
+        if (!a->state[1].state)
+            continue;
+        alloy_wide rate = alloy_part_spec_of(a->state[1])->rate, most = chosen ? chosen->shape[1] : 0;
+        pairs += s->repeat * (chosen ? alloy_chosen_pairs(total, rate, most) - alloy_chosen_pairs(past, rate, most)
+                                     : alloy_entry_pairs(total, rate) - alloy_entry_pairs(past, rate));
+        rows += s->repeat * (chosen ? alloy_count_least(past / rate, s->count * most) : past / rate);
     }
-    v->pairs += s->repeat * pairs;
-    v->rows_read += s->repeat * alloy_count_least(past, window - 1);
-    v->entries += s->repeat * entries;
-}
-
-/* Softmax is 5 a pair, a sink an exp. A key is its value: it is read once. Chosen entries: no more than all of them,
- * and than what all tokens choose. */
-static void count(const alloy_args *a, alloy_cost *cost)
-{
-    alloy_wide n = a->in[0]->shape[0], heads = a->in[0]->shape[1], d = a->in[0]->shape[2];
-    struct visible v = {0};
-    for (int64_t i = 0; i < a->pass->span_count; i++)
-        add_visible(&v, a, &a->pass->spans[i]);
-    alloy_wide pairs = v.pairs;
     alloy_wide_let(cost, n, heads, d, pairs);
     alloy_wide_tensor(cost, 4 * heads * d * pairs);
     alloy_wide_vector(cost, 5 * heads * pairs + n * heads);
     alloy_cost_weight(cost, a->weight[0], heads, 1);
-    alloy_wide_cache(cost, ALLOY_CACHE_KV, (v.rows_read + v.entries) * d, 0);
+    alloy_wide_cache(cost, ALLOY_CACHE_KV, rows * d, 0);
 }
 
 const alloy_op alloy_op_shared_kv_attention = {"shared_kv_attention", NULL, count};

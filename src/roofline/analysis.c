@@ -50,22 +50,15 @@ static const char *residual_name(const alloy_model *model, const alloy_site *sit
 
 const char *alloy_roofline_name(const alloy_model *model, const alloy_site *site)
 {
-    switch (site->kind) {
-    case ALLOY_SITE_EMBEDDING:
-        return "embedding";
-    case ALLOY_SITE_NORM:
-        return site->layer < 0 ? "final_norm" : "norm";
-    case ALLOY_SITE_FINAL_NORM:
-        return "final_norm";
-    case ALLOY_SITE_HEAD:
-        return "lm_head";
-    case ALLOY_SITE_RESIDUAL:
+    static const char *const names[] = {[ALLOY_SITE_EMBEDDING] = "embedding",
+                                        [ALLOY_SITE_NORM] = "norm",
+                                        [ALLOY_SITE_FINAL_NORM] = "final_norm",
+                                        [ALLOY_SITE_HEAD] = "lm_head"};
+    if (site->kind == ALLOY_SITE_RESIDUAL)
         return residual_name(model, site);
-    case ALLOY_SITE_MIXER:
-    case ALLOY_SITE_FFN:
-        break;
-    }
-    return site->module;
+    if (site->kind == ALLOY_SITE_NORM && site->layer < 0)
+        return names[ALLOY_SITE_FINAL_NORM];
+    return names[site->kind] ? names[site->kind] : site->module;
 }
 
 /* ---- Sums -------------------------------------------------------------------------------------------------------- */
@@ -100,18 +93,13 @@ void alloy_work_add(alloy_work *sum, const alloy_work *work, int64_t times)
 
 /* ---- Gathering --------------------------------------------------------------------------------------------------- */
 
-static bool same_site(const alloy_site *a, const alloy_site *b)
-{
-    return a->kind == b->kind && a->layer == b->layer && a->module == b->module;
-}
-
 /* The row of this site; -1. Layers rise, and residuals and norms come back to a row after their module. */
 static int64_t find_row(const alloy_roofline *r, const alloy_site *site)
 {
     int64_t i = r->row_count - 1;
-    while (i >= 0 && r->rows[i].site.layer >= site->layer && !same_site(&r->rows[i].site, site))
+    while (i >= 0 && r->rows[i].site.layer >= site->layer && !alloy_same_site(&r->rows[i].site, site))
         i--;
-    return i >= 0 && same_site(&r->rows[i].site, site) ? i : -1;
+    return i >= 0 && alloy_same_site(&r->rows[i].site, site) ? i : -1;
 }
 
 /* An array with room for one more; as it is, and the status is NOMEM, where memory is short. */

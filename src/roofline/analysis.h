@@ -27,8 +27,7 @@ typedef struct alloy_roofline_terms {
 alloy_status alloy_roofline_resolve(alloy_roofline_terms *terms, const alloy_model *model,
                                     const alloy_roofline_options *options, alloy_arena *arena);
 
-/* Counts by these terms, one layer of each kind; `explanation` may be NULL. Sites have the layers of the model; what is
- * alike may come more than once. */
+/* Counts by these terms, one layer of each kind; `explanation` may be NULL. What is alike may come more than once. */
 alloy_status alloy_roofline_count(const alloy_model *model, alloy_roofline_terms *terms, alloy_explanation *explanation,
                                   alloy_record_function *record, void *user);
 

@@ -242,15 +242,15 @@ bool alloy_roofline_classic(const alloy_roofline_terms *terms, const alloy_site 
     *out = (alloy_classic){.cost = *exact};
     if (!call)
         count_between(terms, site, &out->cost);
-    size_t i = 0;
-    while (call && i < sizeof rows / sizeof *rows && rows[i].op != call->op)
-        i++;
-    if (!call || i == sizeof rows / sizeof *rows)
-        return false;
-    out->cost.tensor_flops = out->cost.vector_flops = 0;
-    for (int w = 0; w < out->cost.weights; w++)
-        out->cost.weight[w].copies = 1;
-    if (rows[i].count)
-        rows[i].count(call, out);
-    return true;
+    for (size_t i = 0; call && i < sizeof rows / sizeof *rows; i++) {
+        if (rows[i].op != call->op)
+            continue;
+        out->cost.tensor_flops = out->cost.vector_flops = 0;
+        for (int w = 0; w < out->cost.weights; w++)
+            out->cost.weight[w].copies = 1;
+        if (rows[i].count)
+            rows[i].count(call, out);
+        return true;
+    }
+    return false;
 }

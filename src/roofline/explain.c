@@ -117,7 +117,7 @@ static void append_traffic(alloy_text *text, const char *does, const alloy_count
 
 static void append_head(struct explain *e, alloy_text *text, const alloy_site *site)
 {
-    if (e->any && site->kind == e->last.kind && site->layer == e->last.layer && site->module == e->last.module)
+    if (e->any && alloy_same_site(site, &e->last))
         return;
     e->any = true;
     e->last = *site;

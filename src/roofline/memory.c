@@ -57,17 +57,13 @@ static alloy_status fail_held(const alloy_roofline_terms *terms)
         cached += (alloy_wide)terms->spans[i].repeat * terms->spans[i].past;
         held += (alloy_wide)terms->spans[i].repeat * ((alloy_wide)terms->spans[i].past + terms->spans[i].count);
     }
-    alloy_text counts[2] = {{0}, {0}};
-    alloy_text_count(&counts[0], cached, ',');
-    alloy_text_count(&counts[1], held - cached, ',');
-    alloy_status status =
-        alloy_fail(ALLOY_LIMIT,
-                   "sequences: %s cached tokens and %s new ones: the memory of a cache is counted up to 2^40 tokens, "
-                   "and 2^75 pairs of tokens of a sequence",
-                   alloy_text_get(&counts[0]), alloy_text_get(&counts[1]));
-    alloy_text_free(&counts[0]);
-    alloy_text_free(&counts[1]);
-    return status;
+    char there[ALLOY_COUNT_TEXT], fresh[ALLOY_COUNT_TEXT];
+    return alloy_fail(
+        ALLOY_LIMIT,
+        "sequences: %s cached tokens and %s new ones: the memory of a cache is counted up to 2^40 tokens, "
+        "and 2^75 pairs of tokens of a sequence",
+        alloy_count_text(alloy_count_from(cached), ',', there),
+        alloy_count_text(alloy_count_from(held - cached), ',', fresh));
 }
 
 static int64_t whole_pages(int64_t rows, int64_t page)

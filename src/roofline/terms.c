@@ -68,22 +68,6 @@ alloy_status alloy_roofline_resolve(alloy_roofline_terms *t, const alloy_model *
 
 /* ---- Counting ---------------------------------------------------------------------------------------------------- */
 
-/* A model of some of the layers, in place of the whole. */
-struct walk {
-    const alloy_model *model;
-    int64_t *layers; /* of the whole */
-    alloy_record_function *record;
-    void *user;
-};
-
-static void pass_on(void *user, const alloy_site *site, const alloy_args *call, const alloy_cost *cost)
-{
-    const struct walk *walk = user;
-    alloy_site whole = *site;
-    whole.layer = site->layer < 0 ? -1 : walk->layers[site->layer];
-    walk->record(walk->user, &whole, call, cost);
-}
-
 /* Where there are several streams, only some rows join after the last layer. */
 int64_t alloy_roofline_like(const alloy_model *model, const alloy_roofline_terms *terms, const alloy_site *site)
 {
@@ -122,25 +106,18 @@ static int64_t take_distinct(const alloy_model *model, const alloy_roofline_term
 alloy_status alloy_roofline_count(const alloy_model *model, alloy_roofline_terms *t, alloy_explanation *explanation,
                                   alloy_record_function *record, void *user)
 {
+    int64_t *layers = alloy_memory_new((size_t)model->config.num_hidden_layers, sizeof *layers);
+    if (!layers)
+        return ALLOY_NOMEM;
     alloy_count_request request = {
         .spans = t->spans,
         .span_count = t->span_count,
         .all_logits = t->all_logits,
+        .layers = layers,
+        .layer_count = take_distinct(model, t, layers),
         .explanation = explanation,
         .model = {.experts_read = alloy_roofline_experts_read, .delta = t->delta, .user = t}};
-    struct walk walk = {.model = model, .record = record, .user = user};
-    alloy_model walked = *model;
-    size_t layers = (size_t)model->config.num_hidden_layers;
-    walk.layers = alloy_memory_new(layers, sizeof *walk.layers);
-    walked.layers = alloy_memory_new(layers, sizeof *walked.layers);
-    alloy_status status = ALLOY_NOMEM;
-    if (walk.layers && walked.layers) {
-        walked.config.num_hidden_layers = take_distinct(model, t, walk.layers);
-        for (int64_t i = 0; i < walked.config.num_hidden_layers; i++)
-            walked.layers[i] = model->layers[walk.layers[i]];
-        status = alloy_model_count(&walked, &request, pass_on, &walk);
-    }
-    alloy_memory_free(walk.layers);
-    alloy_memory_free(walked.layers);
+    alloy_status status = alloy_model_count(model, &request, record, user);
+    alloy_memory_free(layers);
     return status;
 }
