@@ -96,7 +96,8 @@ int main(int count, char **arguments)
     alloy_model *model;
     alloy_session *session;
     if (alloy_model_open(&model, arguments[1], NULL) ||
-        alloy_session_open(&session, model, &(alloy_session_options){.threads = threads}))
+        alloy_session_open(&session, model,
+                           &(alloy_session_options){.size = sizeof(alloy_session_options), .threads = threads}))
         stop(arguments[1]);
     float *logits = malloc((size_t)alloy_model_vocab_size(model) * sizeof *logits);
     if (!logits)

@@ -89,7 +89,8 @@ int main(int count, char **arguments)
     if (alloy_model_open(&model, arguments[1], NULL))
         stop(arguments[1]);
     for (int i = 0; i < MOST_THREADS; i++)
-        if (alloy_session_open(&sessions[i], model, &(alloy_session_options){.threads = i + 1}))
+        if (alloy_session_open(&sessions[i], model,
+                               &(alloy_session_options){.size = sizeof(alloy_session_options), .threads = i + 1}))
             stop("session");
     float *logits = malloc((size_t)alloy_model_vocab_size(model) * sizeof *logits);
     if (!logits)

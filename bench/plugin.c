@@ -34,7 +34,9 @@ int main(int count, char **arguments)
     alloy_session *session;
     alloy_cache *cache;
     expect(alloy_model_open(&model, arguments[1], NULL), arguments[1]);
-    expect(alloy_session_open(&session, model, &(alloy_session_options){.threads = 1}), arguments[1]);
+    expect(alloy_session_open(&session, model,
+                              &(alloy_session_options){.size = sizeof(alloy_session_options), .threads = 1}),
+           arguments[1]);
     expect(alloy_cache_open(&cache, session, 0), "cache");
 
     static int64_t ids[MOST_TOKENS];

@@ -29,7 +29,8 @@ static int fail(const char *what)
 static int time_analysis(const alloy_model *model, alloy_accounting accounting, double *seconds, int runs)
 {
     alloy_roofline_sequences decode = {.count = 1, .tokens = 1, .cached = 4096};
-    alloy_roofline_options options = {.sequences = &decode, .sequences_count = 1, .accounting = accounting};
+    alloy_roofline_options options = {
+        .size = sizeof options, .sequences = &decode, .sequences_count = 1, .accounting = accounting};
     int64_t ops = 0;
     for (int i = 0; i < runs; i++) {
         alloy_roofline *roofline;

@@ -193,7 +193,8 @@ static alloy_status run(alloy_cli_job *job)
 {
     const convert_options *o = job->options;
     conversion c = {.each = o->common.json};
-    alloy_convert_options options = {.dtype = alloy_cli_dtype(o->dtype),
+    alloy_convert_options options = {.size = sizeof options,
+                                     .dtype = alloy_cli_dtype(o->dtype),
                                      .layout = layout_named(o->names),
                                      .max_shard_size = (uint64_t)o->max_shard_size.value,
                                      .force = o->common.force,

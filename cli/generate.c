@@ -188,6 +188,7 @@ static alloy_status run(alloy_cli_job *job)
         status = encode_prompt(job);
     stream s = {.silent = o->common.json || o->num_return_sequences.value > 1, .as_ids = job->tokenizer == NULL};
     alloy_generate_options options = {
+        .size = sizeof options,
         .num_return_sequences = o->num_return_sequences.value,
         .stop = o->stop.items,
         .stop_count = o->stop.count,

@@ -17,6 +17,7 @@ alloy_status alloy_cli_open_model(alloy_model **model, const alloy_cli_common *c
 {
     *model = NULL;
     alloy_load_options options = {
+        .size = sizeof options,
         .num_layers = common->num_layers.value,
         .no_mmap = common->no_mmap,
         .allow_unused = common->allow_unused,
@@ -58,6 +59,7 @@ alloy_status alloy_cli_open_tokenizer(alloy_tokenizer **tokenizer, const alloy_c
 alloy_session_options alloy_cli_session_options(const alloy_cli_common *common)
 {
     return (alloy_session_options){
+        .size = sizeof(alloy_session_options),
         .threads = (int)common->threads.value,
         .cpu = common->cpu,
         .chunk = common->chunk.value,

@@ -20,7 +20,8 @@ static void show_host_progress(void *user, double done)
 
 alloy_status alloy_cli_host_open(const alloy_cli_roofline_options *o, alloy_host *host)
 {
-    alloy_host_options options = {.threads = (int)o->common.threads.value,
+    alloy_host_options options = {.size = sizeof options,
+                                  .threads = (int)o->common.threads.value,
                                   .cpu = o->common.cpu,
                                   .refresh = o->host_refresh,
                                   .progress = show_host_progress};
@@ -188,7 +189,8 @@ static alloy_status measure_point(const alloy_cli_job *job, const alloy_host *ho
     const alloy_cli_roofline_options *o = job->options;
     if (point->sequences_count != 1 || point->sequences->count != 1)
         return alloy_fail(ALLOY_ARG, "--measure runs one sequence at a time: no --batch, no --sequences");
-    alloy_session_options options = {.threads = host->threads, .cpu = host->cpu, .chunk = point->sequences->tokens};
+    alloy_session_options options = {
+        .size = sizeof options, .threads = host->threads, .cpu = host->cpu, .chunk = point->sequences->tokens};
     alloy_peak kv = ALLOY_PEAK_FP32;
     if (o->common.kv_dtype && alloy_format_by_name("--kv-dtype", o->common.kv_dtype, &kv))
         return alloy_last_status();
@@ -199,7 +201,8 @@ static alloy_status measure_point(const alloy_cli_job *job, const alloy_host *ho
     const char *mode = point->mode;
     alloy_session *session;
     alloy_measurement *measurement = NULL;
-    alloy_measure_options measure = {.tokens = point->sequences->tokens,
+    alloy_measure_options measure = {.size = sizeof measure,
+                                     .tokens = point->sequences->tokens,
                                      .cached = point->sequences->cached,
                                      .runs = o->runs.value,
                                      .progress = show_run,

@@ -100,6 +100,7 @@ alloy_status alloy_cli_terms_read(const alloy_cli_roofline_options *o, const all
 {
     *given = (alloy_routing_file){0};
     *out = (alloy_roofline_options){
+        .size = sizeof(alloy_roofline_options),
         .accounting = is(o->accounting, "exact") ? ALLOY_EXACT : ALLOY_CLASSIC,
         .weight_dtype = either(o->weight_dtype, o->dtype),
         .activation_dtype = either(o->activation_dtype, o->dtype),

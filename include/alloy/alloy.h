@@ -23,9 +23,10 @@
  *   Numbers    In the default arithmetic the same model and tokens give the same bits, whatever the batch, the chunk
  *              size, the number of threads and the instruction set (docs/numerics.md).
  *   Text       UTF-8, with a length; it may hold NULs. Paths and names are NUL-terminated.
- *   Versions   Option structs begin zeroed: `alloy_load_options options = {0};`. Zero means the default of every
- *              field. Those whose first field is `size` are given it: compare.h says what that is for. What is marked
- *              experimental may change in any version. */
+ *   Versions   Option structs begin with their size: `alloy_load_options options = {.size = sizeof options};`. So a
+ *              library that has more fields knows which its caller has; one that has fewer refuses a field that is set
+ *              and that it does not know. Zero means the default of every other field. ARG for a size that is none.
+ *              What is marked experimental may change in any version. */
 #ifndef ALLOY_ALLOY_H
 #define ALLOY_ALLOY_H
 
@@ -209,6 +210,7 @@ ALLOY_API alloy_status alloy_folder_check(const char *folder, const char *const 
 typedef struct alloy_model alloy_model; /* a config and its weights, in place */
 
 typedef struct alloy_load_options {
+    size_t size;          /* sizeof(alloy_load_options) */
     int64_t num_layers;   /* run only the first so many layers; 0: all */
     bool no_mmap;         /* read weights into memory instead of mapping the files (safe against files that change) */
     bool allow_unused;    /* tensors that nothing uses are a warning, not an error */
@@ -326,6 +328,7 @@ typedef struct alloy_converted_tensor {
 } alloy_converted_tensor;
 
 typedef struct alloy_convert_options {
+    size_t size; /* sizeof(alloy_convert_options) */
     /* F32, BF16, F16; F8_E4M3; F4: to nearest even, but for what transformers keeps in fp32. 0: each keeps its own.
      * F8_E4M3: weights of linears whose sides divide by 128, with an F32 scale of each tile of 128 x 128.
      * F4: as DeepSeek-V4 is released: routed experts in FP4, two a byte, with a power of two as the scale of 32
@@ -358,6 +361,7 @@ typedef struct alloy_session alloy_session; /* threads, kernels and scratch memo
 typedef struct alloy_cache alloy_cache;     /* the state of one sequence: keys and values, recurrent matrices, ... */
 
 typedef struct alloy_session_options {
+    size_t size; /* sizeof(alloy_session_options) */
     int threads; /* 0: one a processor. Where the system gives fewer, a warning, and alloy_session_threads tells */
     /* "generic", "avx2", "avx512"; NULL: ALLOY_CPU from the environment, else the best this processor has */
     const char *cpu;
@@ -422,6 +426,7 @@ typedef void alloy_hidden_f64_function(void *user, int64_t layer, int64_t sequen
                                        int64_t width, const double *hidden);
 
 typedef struct alloy_forward_options {
+    size_t size; /* sizeof(alloy_forward_options) */
     alloy_logits_rows logits;
     alloy_hidden_function *hidden;         /* may be NULL */
     alloy_routed_function *routed;         /* may be NULL */
@@ -528,7 +533,7 @@ ALLOY_API alloy_status alloy_decoder_finish(alloy_decoder *decoder, const char *
 
 /* ---- Generation -----------------------------------------------------------------------------------------------------
  *
- *     alloy_generate_options options = {.max_new_tokens = 64};
+ *     alloy_generate_options options = {.size = sizeof options, .max_new_tokens = 64};
  *     alloy_generation *generation;
  *     if (alloy_generate(&generation, session, tokenizer, &(alloy_prompt){ids, count}, 1, &options) == ALLOY_OK) {
  *         const alloy_output *output = alloy_generation_output(generation, 0);
@@ -614,6 +619,7 @@ typedef struct alloy_prompt {
 enum { ALLOY_MOST_RETURN_SEQUENCES = 1024 };
 
 typedef struct alloy_generate_options {
+    size_t size; /* sizeof(alloy_generate_options) */
     alloy_sampling sampling;
     int64_t max_new_tokens; /* of each output; 0: until the context is full */
     /* outputs of each prompt, which is computed once; 0: 1. At most ALLOY_MOST_RETURN_SEQUENCES */

@@ -132,6 +132,7 @@ typedef struct alloy_host {
 } alloy_host;
 
 typedef struct alloy_host_options {
+    size_t size;     /* sizeof(alloy_host_options) */
     int threads;     /* as in alloy_session_options */
     const char *cpu; /* likewise */
     bool refresh;    /* measure again, whatever the file has */
@@ -156,7 +157,7 @@ ALLOY_API char *alloy_host_folder(void);
  * (extend.h). docs/roofline.md has the conventions of both accountings and their formulas.
  *
  *     alloy_roofline_sequences decode = {.count = 1, .tokens = 1, .cached = 4096};
- *     alloy_roofline_options options = {.sequences = &decode, .sequences_count = 1};
+ *     alloy_roofline_options options = {.size = sizeof options, .sequences = &decode, .sequences_count = 1};
  *     alloy_roofline_bounds bounds;
  *     if (alloy_model_describe(&model, config) || alloy_roofline_open(&roofline, model, &options) ||
  *         alloy_roofline_on(roofline, alloy_chip_by_name("H100"), NULL, &bounds))
@@ -194,6 +195,7 @@ typedef enum alloy_delta { ALLOY_DELTA_AUTO, ALLOY_DELTA_CHUNK, ALLOY_DELTA_STEP
 enum { ALLOY_MOST_ZIPF = 10 };
 
 typedef struct alloy_roofline_options {
+    size_t size;                               /* sizeof(alloy_roofline_options) */
     const alloy_roofline_sequences *sequences; /* [sequences_count] */
     int64_t sequences_count;
     alloy_accounting accounting;
@@ -349,6 +351,7 @@ typedef struct alloy_measured_machine {
 } alloy_measured_machine;
 
 typedef struct alloy_measure_options {
+    size_t size;                                              /* sizeof(alloy_measure_options) */
     int64_t tokens, cached;                                   /* of the forward; tokens at most the session's chunk */
     int64_t runs;                                             /* 0: 5 */
     bool (*progress)(void *user, int64_t done, int64_t runs); /* may be NULL; false stops with ARG */

@@ -7,10 +7,9 @@
 
 alloy_status alloy_options_take(void *out, size_t size, const void *given, const char *name)
 {
-    size_t theirs = 0;
+    size_t theirs = sizeof theirs; /* of none: its size alone */
+    given = given ? given : &theirs;
     memset(out, 0, size);
-    if (!given)
-        return ALLOY_OK;
     memcpy(&theirs, given, sizeof theirs);
     if (theirs < sizeof theirs)
         return alloy_fail(ALLOY_ARG, "%s: size is %zu, expected sizeof (%s), which is %zu here", name, theirs, name,
@@ -20,5 +19,6 @@ alloy_status alloy_options_take(void *out, size_t size, const void *given, const
             return alloy_fail(ALLOY_ARG, "%s: byte %zu is set, this library knows %zu: it is older than the caller",
                               name, i, size);
     memcpy(out, given, theirs < size ? theirs : size);
+    memcpy(out, &size, sizeof size);
     return ALLOY_OK;
 }

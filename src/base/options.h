@@ -4,9 +4,9 @@
 
 #include "alloy/alloy.h"
 
-/* Copies the caller's struct into `out` of `size` bytes, this library's own, which is zero from the end of the caller's
- * on; all of it where `given` is NULL. ARG for a size that none can be, and for a field set that is not known here.
- * `name` is the struct's. */
+/* Copies the caller's struct into `out` of `size` bytes, this library's own, whose size it is given and which is zero
+ * from the end of the caller's on; all of the rest where `given` is NULL. ARG for a size that none can be, and for a
+ * field set that is not known here. `name` is the struct's. */
 alloy_status alloy_options_take(void *out, size_t size, const void *given, const char *name);
 
 #endif

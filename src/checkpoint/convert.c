@@ -11,6 +11,7 @@
 #include "base/file_write.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/options.h"
 #include "base/status.h"
 #include "config/rewrite.h"
 #include "files/json_fields.h"
@@ -489,9 +490,11 @@ static alloy_status check_options(const alloy_model *model, const alloy_convert_
 
 alloy_status alloy_convert(const alloy_model *model, const char *folder, const alloy_convert_options *options)
 {
-    struct plan p = {.model = model, .options = options ? options : &(alloy_convert_options){0}};
+    alloy_convert_options o;
+    struct plan p = {.model = model, .options = &o};
     alloy_folder_writer out = {.lock = -1, .target_lock = -1};
-    alloy_status status = check_options(model, p.options);
+    alloy_status status = alloy_options_take(&o, sizeof o, options, "alloy_convert_options");
+    status = status ? status : check_options(model, p.options);
     status = status ? status : check_folder(model, folder, p.options->force);
     status = status ? status : check_copies(&model->files);
     status = status ? status : make_plan(&p);

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/options.h"
 #include "base/status.h"
 #include "config/config.h"
 #include "checkpoint/bind.h"
@@ -211,7 +212,9 @@ alloy_status alloy_model_open(alloy_model **out, const char *where, const alloy_
     alloy_model *m = alloy_memory_zeroed(1, sizeof *m);
     if (!m)
         return ALLOY_NOMEM;
-    alloy_status status = open_in(m, where, options ? options : &(alloy_load_options){0});
+    alloy_load_options o;
+    alloy_status status = alloy_options_take(&o, sizeof o, options, "alloy_load_options");
+    status = status ? status : open_in(m, where, &o);
     if (status) {
         alloy_model_close(m);
         return status;

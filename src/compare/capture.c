@@ -46,6 +46,7 @@ static alloy_status run_chunks(run_state *r, alloy_session *session, alloy_cache
     const alloy_listener *l = r->listener;
     int64_t chunk = session->chunk, vocab_size = alloy_model_vocab_size(session->model);
     alloy_forward_options options = {
+        .size = sizeof options,
         .logits = ALLOY_LOGITS_ALL,
         .hidden = l->hidden ? hand_on_layer : NULL,
         .routed = l->routed ? hand_on_routing : NULL,

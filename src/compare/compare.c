@@ -20,7 +20,7 @@ enum { GREEDY_TOKENS = 24 };
 static alloy_status continue_greedily(alloy_session *session, const int64_t *ids, int64_t prompt, int64_t count,
                                       alloy_ids *out)
 {
-    alloy_generate_options options = {.max_new_tokens = count, .ignore_eos = true};
+    alloy_generate_options options = {.size = sizeof options, .max_new_tokens = count, .ignore_eos = true};
     alloy_generation *generation;
     alloy_status status = alloy_generate(&generation, session, NULL, &(alloy_prompt){ids, prompt}, 1, &options);
     if (status)

@@ -151,9 +151,12 @@ static alloy_status run_chunk(struct oracle *o, const int64_t *ids, int64_t coun
     o->first = NULL;
     o->last = &o->first;
     const alloy_forward_options computed = {
-        .logits = ALLOY_LOGITS_ALL, .hidden = hidden ? keep_layer : NULL, .user = o};
-    const alloy_forward_options right = {
-        .logits = ALLOY_LOGITS_ALL, .logits_f64 = o->logits64, .hidden_f64 = hidden ? compare_layer : NULL, .user = o};
+        .size = sizeof computed, .logits = ALLOY_LOGITS_ALL, .hidden = hidden ? keep_layer : NULL, .user = o};
+    const alloy_forward_options right = {.size = sizeof right,
+                                         .logits = ALLOY_LOGITS_ALL,
+                                         .logits_f64 = o->logits64,
+                                         .hidden_f64 = hidden ? compare_layer : NULL,
+                                         .user = o};
     alloy_status status = alloy_forward(o->session, &(alloy_sequence){o->cache, ids, count}, 1, o->logits, &computed);
     if (!status && !o->status)
         status = alloy_forward(o->right, &(alloy_sequence){o->right_cache, ids, count}, 1, NULL, &right);
@@ -169,7 +172,8 @@ static alloy_status open_oracle(struct oracle *o, int64_t count)
 {
     const alloy_model *m = o->session->model;
     size_t chunk = (size_t)o->session->chunk;
-    alloy_session_options options = {.threads = o->session->team.threads,
+    alloy_session_options options = {.size = sizeof options,
+                                     .threads = o->session->team.threads,
                                      .chunk = o->session->chunk,
                                      .cpu = o->session->kernels->name,
                                      .backend = "fp64"};

@@ -61,7 +61,8 @@ static alloy_status feed(const verifier *v, alloy_session *session, alloy_cache 
         if (ours == 0)
             return ALLOY_OK;
         alloy_status status =
-            alloy_forward(session, sequences, batch, v->actual, &(alloy_forward_options){.logits = ALLOY_LOGITS_ALL});
+            alloy_forward(session, sequences, batch, v->actual,
+                          &(alloy_forward_options){.size = sizeof(alloy_forward_options), .logits = ALLOY_LOGITS_ALL});
         if (status)
             return status;
         memcpy(logits + (done[OURS] - ours) * v->vocab_size, v->actual + before_ours * v->vocab_size,
@@ -124,7 +125,8 @@ static alloy_status run_planned(verifier *v, int index, float *logits)
                               .chunk = chunks[planned[CHUNK]],
                               .cache = cache_names[planned[CACHE]],
                               .cpu = v->levels[planned[CPU]]};
-    alloy_session_options settings = {.threads = run->threads,
+    alloy_session_options settings = {.size = sizeof settings,
+                                      .threads = run->threads,
                                       .cpu = run->cpu,
                                       .chunk = run->chunk ? run->chunk : total_tokens(v),
                                       .kv_dtype = v->options.kv_dtype};
@@ -143,8 +145,9 @@ static alloy_status run_all(verifier *v)
     v->actual = alloy_memory_new((size_t)total_tokens(v), row);
     float *logits = alloy_memory_new(rows, row);
     alloy_status status = v->expected && v->actual && logits ? ALLOY_OK : ALLOY_NOMEM;
-    alloy_session_options settings = {
-        .threads = 1, .cpu = v->levels[0], .chunk = total_tokens(v), .kv_dtype = v->options.kv_dtype};
+    alloy_session_options settings = {.size = sizeof settings, .threads = 1, .cpu = v->levels[0]};
+    settings.chunk = total_tokens(v);
+    settings.kv_dtype = v->options.kv_dtype;
     if (!status)
         status = run_once(v, &settings, 0, 0, v->expected);
     for (int i = 0; i < v->plan.runs && !status; i++) {

@@ -132,16 +132,16 @@ static alloy_status read_eos_ids(alloy_engine *e, const alloy_generate_options *
 alloy_status alloy_engine_submit(alloy_request **out, alloy_engine *e, const alloy_prompt *prompt,
                                  const alloy_generate_options *options)
 {
-    static const alloy_generate_options defaults;
-    const alloy_generate_options *o = options ? options : &defaults;
+    alloy_generate_options o;
     alloy_request *r;
     *out = NULL;
-    alloy_status status = read_eos_ids(e, o);
-    status = status ? status : alloy_request_open(&r, e->session, e->tokenizer, e->file, prompt, o);
+    alloy_status status = alloy_options_take(&o, sizeof o, options, "alloy_generate_options");
+    status = status ? status : read_eos_ids(e, &o);
+    status = status ? status : alloy_request_open(&r, e->session, e->tokenizer, e->file, prompt, &o);
     if (status)
         return status;
     status = alloy_sampler_set(&e->sampler, &r->sampling);
-    if (!status && o->logprobs > 0)
+    if (!status && o.logprobs > 0)
         status = alloy_sampler_ranks(&e->sampler);
     status = status ? status : make_room(e, r->output_count);
     if (status) {
@@ -341,7 +341,7 @@ static void cancel_all(alloy_engine *e)
 
 static void run_forward(alloy_engine *e)
 {
-    alloy_forward_options options = {.failed = sequence_failed, .user = e};
+    alloy_forward_options options = {.size = sizeof options, .failed = sequence_failed, .user = e};
     alloy_status status =
         alloy_forward_wanted(e->session, e->room.sequences, e->row_count, e->room.wanted, e->room.logits, &options);
     for (int64_t i = 0; i < e->row_count && status; i++)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/options.h"
 #include "base/status.h"
 #include "engine/cache.h"
 #include "engine/decoder.h"
@@ -299,15 +300,16 @@ static alloy_status run(struct work *w, const float *floats)
 alloy_status alloy_forward_wanted(alloy_session *session, const alloy_sequence *sequences, int64_t count,
                                   const bool *wanted, float *logits, const alloy_forward_options *options)
 {
-    static const alloy_forward_options defaults = {0};
+    alloy_forward_options o;
+    alloy_status status = alloy_options_take(&o, sizeof o, options, "alloy_forward_options");
     struct work w = {.session = session,
                      .sequences = sequences,
                      .count = count,
                      .wanted = wanted,
                      .room = &session->room,
-                     .logits = is_f64(session) ? (void *)(options ? options->logits_f64 : NULL) : logits,
-                     .options = options ? options : &defaults};
-    return run(&w, logits);
+                     .logits = is_f64(session) ? (void *)o.logits_f64 : logits,
+                     .options = &o};
+    return status ? status : run(&w, logits);
 }
 
 alloy_status alloy_forward(alloy_session *session, const alloy_sequence *sequences, int64_t count, float *logits,

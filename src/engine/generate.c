@@ -1,6 +1,7 @@
 /* alloy_generate: a request for each prompt, stepped until all are over. */
 #include "alloy/alloy.h"
 #include "base/memory.h"
+#include "base/options.h"
 #include "base/status.h"
 #include "engine/engine.h"
 
@@ -82,11 +83,12 @@ static alloy_status run(struct call *c, const alloy_prompt *prompts, int64_t cou
 alloy_status alloy_generate(alloy_generation **out, alloy_session *session, const alloy_tokenizer *tokenizer,
                             const alloy_prompt *prompts, int64_t count, const alloy_generate_options *options)
 {
-    static const alloy_generate_options defaults;
-    struct call c = {.options = options ? options : &defaults};
+    alloy_generate_options o;
+    struct call c = {.options = &o};
     alloy_engine_options engine = {.size = sizeof engine, .tokenizer = tokenizer};
     *out = NULL;
-    alloy_status status = alloy_engine_open(&c.engine, session, &engine);
+    alloy_status status = alloy_options_take(&o, sizeof o, options, "alloy_generate_options");
+    status = status ? status : alloy_engine_open(&c.engine, session, &engine);
     if (status)
         return status;
     c.generation = alloy_memory_zeroed(1, sizeof *c.generation);

@@ -5,6 +5,7 @@
 
 #include "backends/fp64/fp64.h"
 #include "base/memory.h"
+#include "base/options.h"
 #include "base/status.h"
 
 enum { DEFAULT_CHUNK = 512, MOST_CHUNK = 1 << 20 };
@@ -54,7 +55,9 @@ alloy_status alloy_session_open(alloy_session **out, const alloy_model *model, c
     alloy_session *s = alloy_memory_zeroed(1, sizeof *s);
     if (!s)
         return ALLOY_NOMEM;
-    alloy_status status = fill(s, model, options ? options : &(alloy_session_options){0});
+    alloy_session_options o;
+    alloy_status status = alloy_options_take(&o, sizeof o, options, "alloy_session_options");
+    status = status ? status : fill(s, model, &o);
     if (status) {
         alloy_session_close(s);
         return status;

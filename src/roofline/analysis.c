@@ -292,7 +292,6 @@ static alloy_status open_by(alloy_roofline **out, const alloy_model *model, cons
     if (!r)
         return ALLOY_NOMEM;
     r->model = model;
-    r->keeps_ops = options && options->ops;
     r->arena = alloy_arena_new();
     r->first = r->arena ? alloy_arena_take(r->arena, (size_t)model->config.num_hidden_layers, sizeof *r->first) : NULL;
     if (!r->first)
@@ -301,6 +300,7 @@ static alloy_status open_by(alloy_roofline **out, const alloy_model *model, cons
         r->terms = *terms;
     else
         r->status = alloy_roofline_resolve(&r->terms, model, options, r->arena);
+    r->keeps_ops = !terms && r->terms.ops;
     if (!r->status)
         analyse(r);
     alloy_status status = r->status;

@@ -15,6 +15,7 @@ typedef struct alloy_roofline_terms {
     alloy_peak weight, activation, kv, indexer;
     bool op_fusion;
     bool all_logits;
+    bool ops; /* each op is kept as a row */
     alloy_delta delta;
     alloy_routing routing;
     double zipf;

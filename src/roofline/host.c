@@ -18,6 +18,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/median.h"
+#include "base/options.h"
 #include "base/processors.h"
 #include "base/status.h"
 #include "roofline/host.h"
@@ -293,23 +294,24 @@ static bool take_from_file(alloy_host *host, const char *path)
 
 alloy_status alloy_host_measure(alloy_host *host, const alloy_host_options *options)
 {
-    static const alloy_host_options defaults;
-    options = options ? options : &defaults;
+    alloy_host_options o;
     *host = (alloy_host){0};
-    const alloy_kernels *kernels = alloy_kernels_wanted(options->cpu);
+    alloy_status status = alloy_options_take(&o, sizeof o, options, "alloy_host_options");
+    if (status)
+        return status;
+    const alloy_kernels *kernels = alloy_kernels_wanted(o.cpu);
     if (!kernels)
         return alloy_last_status();
-    if (options->threads < 0 || options->threads > ALLOY_MOST_THREADS)
-        return alloy_fail(ALLOY_RANGE, "threads: %d, expected 1 to %d (0: one a processor)", options->threads,
+    if (o.threads < 0 || o.threads > ALLOY_MOST_THREADS)
+        return alloy_fail(ALLOY_RANGE, "threads: %d, expected 1 to %d (0: one a processor)", o.threads,
                           ALLOY_MOST_THREADS);
-    host->threads = options->threads ? options->threads : alloy_processors();
+    host->threads = o.threads ? o.threads : alloy_processors();
     snprintf(host->cpu, sizeof host->cpu, "%s", kernels->name);
     alloy_processor_name(host->processor, sizeof host->processor);
     alloy_text path = {0};
     bool has_path = alloy_host_file(host, &path) == ALLOY_OK;
-    alloy_status status = ALLOY_OK;
-    if (!has_path || options->refresh || !take_from_file(host, alloy_text_get(&path))) {
-        status = measure(host, kernels, options);
+    if (!has_path || o.refresh || !take_from_file(host, alloy_text_get(&path))) {
+        status = measure(host, kernels, &o);
         if (!status && has_path && alloy_host_write(host, alloy_text_get(&path)))
             alloy_warn("%s; the measurement of this machine is not kept", alloy_error());
     }

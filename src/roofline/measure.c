@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/median.h"
 #include "base/memory.h"
+#include "base/options.h"
 #include "base/status.h"
 #include "engine/cache.h"
 #include "engine/session.h"
@@ -156,7 +157,7 @@ static alloy_status run_once(struct measure *m, int64_t run)
     m->session->watch = run < 0 ? NULL : watch;
     m->session->watch_user = m;
     double begin = alloy_seconds();
-    alloy_forward_options options = {.routed = run < 0 ? keep_routing : NULL, .user = m};
+    alloy_forward_options options = {.size = sizeof options, .routed = run < 0 ? keep_routing : NULL, .user = m};
     status = alloy_forward(m->session, &(alloy_sequence){cache, m->ids + m->options->cached, m->options->tokens}, 1,
                            m->logits, &options);
     double end = alloy_seconds();
@@ -175,8 +176,9 @@ static alloy_status run_all(struct measure *m)
 {
     alloy_status status = alloy_cache_open(&m->before, m->session, 0);
     if (!status && m->options->cached > 0)
-        status = alloy_forward(m->session, &(alloy_sequence){m->before, m->ids, m->options->cached}, 1, NULL,
-                               &(alloy_forward_options){.logits = ALLOY_LOGITS_NONE});
+        status =
+            alloy_forward(m->session, &(alloy_sequence){m->before, m->ids, m->options->cached}, 1, NULL,
+                          &(alloy_forward_options){.size = sizeof(alloy_forward_options), .logits = ALLOY_LOGITS_NONE});
     for (int64_t run = -1; run < m->runs && !status; run++) {
         status = run_once(m, run);
         if (!status && run >= 0)
@@ -296,7 +298,8 @@ static alloy_status predict(struct measure *m)
 {
     alloy_roofline_sequences sequence = {1, m->options->tokens, m->options->cached};
     alloy_peak kv = alloy_peak_of_dtype(m->session->kv_dtype);
-    alloy_roofline_options options = {.sequences = &sequence,
+    alloy_roofline_options options = {.size = sizeof options,
+                                      .sequences = &sequence,
                                       .sequences_count = 1,
                                       .accounting = ALLOY_EXACT,
                                       .activation_dtype = "fp32",
@@ -379,18 +382,22 @@ static alloy_status measure(struct measure *m)
 alloy_status alloy_roofline_measure(alloy_measurement **out, alloy_session *session, const alloy_host *host,
                                     const alloy_measure_options *options)
 {
+    alloy_measure_options o;
     *out = NULL;
+    alloy_status status = alloy_options_take(&o, sizeof o, options, "alloy_measure_options");
+    if (status)
+        return status;
     struct measure m = {.session = session,
                         .model = session->model,
                         .host = host,
                         .peak = alloy_peak_of_dtype(session->model->head->dtype),
-                        .options = options,
-                        .runs = options->runs ? options->runs : DEFAULT_RUNS};
+                        .options = &o,
+                        .runs = o.runs ? o.runs : DEFAULT_RUNS};
     m.out = alloy_memory_zeroed(1, sizeof *m.out);
     if (!m.out)
         return ALLOY_NOMEM;
     m.out->arena = alloy_arena_new();
-    alloy_status status = m.out->arena ? measure(&m) : ALLOY_NOMEM;
+    status = m.out->arena ? measure(&m) : ALLOY_NOMEM;
     clean_up(&m);
     if (status) {
         alloy_measurement_close(m.out);

@@ -4,6 +4,7 @@
  * writes to it, so it is counted by that forward and no second formula exists. */
 #include <math.h>
 
+#include "base/options.h"
 #include "base/status.h"
 #include "base/text.h"
 #include "checkpoint/parameters.h"
@@ -159,10 +160,13 @@ static alloy_status needs(const alloy_model *model, const alloy_roofline_options
                           alloy_wide weights, alloy_arena *arena, alloy_roofline_memory *out)
 {
     alloy_roofline_terms terms;
-    alloy_roofline_options exact = *options;
-    exact.accounting = ALLOY_EXACT;
+    alloy_roofline_options exact;
     struct tensors tensors = {.site = {.layer = -2}};
-    alloy_status status = alloy_roofline_resolve(&terms, model, &exact, arena);
+    alloy_status status = alloy_options_take(&exact, sizeof exact, options, "alloy_roofline_options");
+    if (status)
+        return status;
+    exact.accounting = ALLOY_EXACT;
+    status = alloy_roofline_resolve(&terms, model, &exact, arena);
     if (!status && weights < 0)
         status = count_weights(model, &terms, &weights);
     out->weights = alloy_count_from(weights);
@@ -251,18 +255,22 @@ static alloy_status largest(struct fit *f, int64_t least, int64_t *out)
 alloy_status alloy_roofline_fits_with(const alloy_model *model, const alloy_roofline_options *options, int64_t page,
                                       alloy_wide weights, double bytes, int64_t *batch, int64_t *context)
 {
+    struct fit f = {.model = model, .page = page, .weights = weights, .bytes = bytes};
     *batch = *context = 0;
-    if (options->sequences_count < 1)
-        return alloy_fail(ALLOY_ARG, "no sequences: a forward has at least one");
-    struct fit f = {.model = model, .options = *options, .page = page, .weights = weights, .bytes = bytes};
-    f.options.sequences = &f.sequences;
-    f.options.sequences_count = 1;
-    f.sequences = options->sequences[0];
-    f.varied = &f.sequences.count;
-    alloy_status status = largest(&f, 1, batch);
+    alloy_status status = alloy_options_take(&f.options, sizeof f.options, options, "alloy_roofline_options");
+    if (!status && f.options.sequences_count < 1)
+        status = alloy_fail(ALLOY_ARG, "no sequences: a forward has at least one");
     if (status)
         return status;
-    f.sequences = options->sequences[0];
+    alloy_roofline_sequences first = f.options.sequences[0];
+    f.options.sequences = &f.sequences;
+    f.options.sequences_count = 1;
+    f.sequences = first;
+    f.varied = &f.sequences.count;
+    status = largest(&f, 1, batch);
+    if (status)
+        return status;
+    f.sequences = first;
     f.sequences.count = 1;
     f.varied = &f.sequences.cached;
     status = largest(&f, 0, context);

@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "base/memory.h"
+#include "base/options.h"
 #include "base/status.h"
 #include "roofline/analysis.h"
 
@@ -52,18 +53,20 @@ static alloy_status take_sequences(alloy_roofline_terms *t, const alloy_roofline
     return alloy_count_batch(t->spans, t->span_count, &t->tokens, &t->sequences);
 }
 
-alloy_status alloy_roofline_resolve(alloy_roofline_terms *t, const alloy_model *model, const alloy_roofline_options *o,
-                                    alloy_arena *arena)
+alloy_status alloy_roofline_resolve(alloy_roofline_terms *t, const alloy_model *model,
+                                    const alloy_roofline_options *options, alloy_arena *arena)
 {
-    *t = (alloy_roofline_terms){.accounting = o->accounting,
-                                .op_fusion = o->op_fusion,
-                                .all_logits = o->all_logits || o->accounting == ALLOY_CLASSIC,
-                                .delta = o->delta,
+    alloy_roofline_options o;
+    alloy_status status = alloy_options_take(&o, sizeof o, options, "alloy_roofline_options");
+    *t = (alloy_roofline_terms){.accounting = o.accounting,
+                                .op_fusion = o.op_fusion,
+                                .all_logits = o.all_logits || o.accounting == ALLOY_CLASSIC,
+                                .ops = o.ops,
+                                .delta = o.delta,
                                 .hidden = model->config.hidden_size};
-    alloy_status status = take_formats(t, model, o);
-    if (!status)
-        status = take_routing(t, o);
-    return status ? status : take_sequences(t, o, arena);
+    status = status ? status : take_formats(t, model, &o);
+    status = status ? status : take_routing(t, &o);
+    return status ? status : take_sequences(t, &o, arena);
 }
 
 /* ---- Counting ---------------------------------------------------------------------------------------------------- */

@@ -376,6 +376,7 @@ static bool check_random_report(const alloy_model *model, uint64_t seed)
         sequences[i] = (alloy_roofline_sequences){any_length(&d, 1), any_length(&d, 1), any_length(&d, 0)};
     const alloy_report_point points[2] = {{"mini-prefill", &sequences[0], 1}, {"decode", &sequences[1], 1}};
     alloy_report_request request = {.size = sizeof(alloy_report_request),
+                                    .options = {.size = sizeof(alloy_roofline_options)},
                                     .model = model,
                                     .name = "random",
                                     .both = draw(&d, 2),
@@ -462,7 +463,9 @@ static void chips_of_callers_are_checked(void **state)
     expect_ok(alloy_config_open(&c, ALLOY_SOURCE_DIR "/examples/configs/readme.json"));
     expect_ok(alloy_model_describe(&model, c));
     alloy_roofline_sequences one = {1, 16, 0};
-    expect_ok(alloy_roofline_open(&r, model, &(alloy_roofline_options){.sequences = &one, .sequences_count = 1}));
+    expect_ok(alloy_roofline_open(
+        &r, model,
+        &(alloy_roofline_options){.size = sizeof(alloy_roofline_options), .sequences = &one, .sequences_count = 1}));
     expect_ok(alloy_roofline_on(r, &chip, "bf16", &bounds));
     for (size_t f = 0; f < sizeof figures / sizeof *figures; f++)
         for (size_t b = 0; b < sizeof bad / sizeof *bad; b++) {

@@ -21,7 +21,9 @@ static struct fixture open_fixture(const char *folder, const alloy_load_options 
 {
     struct fixture f;
     expect_ok(alloy_model_open(&f.model, folder, options));
-    expect_ok(alloy_session_open(&f.session, f.model, &(alloy_session_options){.threads = 1, .chunk = 2}));
+    expect_ok(
+        alloy_session_open(&f.session, f.model,
+                           &(alloy_session_options){.size = sizeof(alloy_session_options), .threads = 1, .chunk = 2}));
     return f;
 }
 
@@ -116,7 +118,8 @@ static void a_model_is_equal_to_itself_and_to_no_other(void **state)
 {
     (void)state;
     struct fixture a = open_fixture(GOLDEN "qwen3", NULL), b = open_fixture(GOLDEN "qwen3", NULL);
-    struct fixture other = open_fixture(GOLDEN "qwen3", &(alloy_load_options){.num_layers = 2});
+    struct fixture other =
+        open_fixture(GOLDEN "qwen3", &(alloy_load_options){.size = sizeof(alloy_load_options), .num_layers = 2});
     alloy_comparison *c;
     expect_ok(alloy_compare_models(&c, a.session, b.session, some_ids, TOKENS, NULL));
     assert_true(c->passed && c->has_logits && c->has_greedy);

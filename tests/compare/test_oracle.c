@@ -67,7 +67,8 @@ static void count_choice(void *user, const alloy_oracle_choice *choice)
 static void run_oracle(const alloy_model *model, const int64_t *ids, int64_t count, struct expected *e)
 {
     alloy_session *session;
-    expect_ok(alloy_session_open(&session, model, &(alloy_session_options){.chunk = 48}));
+    expect_ok(alloy_session_open(&session, model,
+                                 &(alloy_session_options){.size = sizeof(alloy_session_options), .chunk = 48}));
     expect_ok(alloy_oracle_run(
         session, ids, count,
         &(alloy_oracle_options){
@@ -236,9 +237,11 @@ static void sessions_in_double_precision_give_doubles(void **state)
     double wide[256];
     int64_t ids[] = {1, 2, 3};
     expect_ok(alloy_model_open(&model, ALLOY_SOURCE_DIR "/tests/golden/qwen3", NULL));
-    expect_failure(alloy_session_open(&session, model, &(alloy_session_options){.backend = "gpu"}), ALLOY_ARG, "gpu",
-                   "fp64");
-    alloy_session_options options = {.backend = "fp64", .kv_dtype = ALLOY_BF16};
+    expect_failure(
+        alloy_session_open(&session, model,
+                           &(alloy_session_options){.size = sizeof(alloy_session_options), .backend = "gpu"}),
+        ALLOY_ARG, "gpu", "fp64");
+    alloy_session_options options = {.size = sizeof options, .backend = "fp64", .kv_dtype = ALLOY_BF16};
     expect_failure(alloy_session_open(&session, model, &options), ALLOY_ARG, "kv_dtype", "fp64");
     options.kv_dtype = 0;
     expect_ok(alloy_session_open(&session, model, &options));
@@ -246,7 +249,8 @@ static void sessions_in_double_precision_give_doubles(void **state)
     alloy_sequence sequence = {cache, ids, 3};
     expect_failure(alloy_forward(session, &sequence, 1, logits, NULL), ALLOY_ARG, "fp64", "F64");
     expect_failure(alloy_forward(session, &sequence, 1, NULL, NULL), ALLOY_ARG, "no room");
-    expect_ok(alloy_forward(session, &sequence, 1, NULL, &(alloy_forward_options){.logits_f64 = wide}));
+    expect_ok(alloy_forward(session, &sequence, 1, NULL,
+                            &(alloy_forward_options){.size = sizeof(alloy_forward_options), .logits_f64 = wide}));
     assert_true(isfinite(wide[255]) && wide[0] != (double)(float)wide[0]);
     alloy_oracle_options oracle = {.size = sizeof oracle, .rows = compare};
     expect_failure(alloy_oracle_run(session, ids, 3, &oracle), ALLOY_ARG, "oracle");

@@ -90,7 +90,8 @@ static void note_count(void *user, const alloy_site *site, const alloy_args *cal
 
 static void count_forward(const alloy_model *model, const alloy_roofline_sequences *batch, int64_t count)
 {
-    alloy_roofline_options options = {.sequences = batch,
+    alloy_roofline_options options = {.size = sizeof options,
+                                      .sequences = batch,
                                       .sequences_count = count,
                                       .accounting = ALLOY_EXACT,
                                       .routing = ALLOY_ROUTING_GIVEN,
@@ -202,7 +203,7 @@ static void forward(struct pair *pair, const int64_t *tokens, int64_t count)
     double *logits[2];
     for (int b = 0; b < 2; b++) {
         logits[b] = malloc((size_t)(count * vocabulary) * sizeof **logits);
-        alloy_forward_options options = {.logits_f64 = logits[b]};
+        alloy_forward_options options = {.size = sizeof options, .logits_f64 = logits[b]};
         expect_ok(alloy_forward(pair->session[b], sequences[b], count, NULL, &options));
     }
     counting_forward_ends();
@@ -220,7 +221,7 @@ static void forward(struct pair *pair, const int64_t *tokens, int64_t count)
 static void expect_run_counts(const char *folder)
 {
     struct pair pair;
-    alloy_session_options options = {.threads = 1, .backend = "fp64"};
+    alloy_session_options options = {.size = sizeof options, .threads = 1, .backend = "fp64"};
     counting_forget();
     expect_ok(alloy_model_open(&pair.model, folder, NULL));
     for (int b = 0; b < 2; b++) {

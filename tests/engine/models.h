@@ -79,7 +79,9 @@ static inline alloy_session *open_session(const alloy_model *model, int threads,
 {
     alloy_session *session;
     expect_ok(
-        alloy_session_open(&session, model, &(alloy_session_options){.threads = threads, .chunk = chunk, .cpu = cpu}));
+        alloy_session_open(&session, model,
+                           &(alloy_session_options){
+                               .size = sizeof(alloy_session_options), .threads = threads, .chunk = chunk, .cpu = cpu}));
     return session;
 }
 
@@ -102,8 +104,9 @@ static inline void fill_ids(int64_t *ids, int64_t count, uint32_t seed)
 /* Logits [count, vocab] of `ids` behind what the cache holds. */
 static inline void run_all(alloy_session *session, alloy_cache *cache, const int64_t *ids, int64_t count, float *logits)
 {
-    expect_ok(alloy_forward(session, &(alloy_sequence){cache, ids, count}, 1, logits,
-                            &(alloy_forward_options){.logits = ALLOY_LOGITS_ALL}));
+    expect_ok(
+        alloy_forward(session, &(alloy_sequence){cache, ids, count}, 1, logits,
+                      &(alloy_forward_options){.size = sizeof(alloy_forward_options), .logits = ALLOY_LOGITS_ALL}));
 }
 
 /* The same on an empty cache; free() the result. */

@@ -39,7 +39,8 @@ static void hear(void *user, const alloy_converted_tensor *t)
 static void convert(const char *from, const char *to, alloy_dtype dtype, alloy_layout layout, struct told *told)
 {
     alloy_model *model = open_model(from);
-    alloy_convert_options options = {.dtype = dtype, .layout = layout, .tensor = told ? hear : NULL, .user = told};
+    alloy_convert_options options = {
+        .size = sizeof options, .dtype = dtype, .layout = layout, .tensor = told ? hear : NULL, .user = told};
     expect_ok(alloy_convert(model, to, &options));
     alloy_model_close(model);
 }
@@ -242,7 +243,8 @@ static void shards_hold_the_same_model(void **state)
     char *folder = test_folder();
     char *made = strdup(path_in(folder, "made"));
     alloy_model *model = open_model(GOLDEN("dsv4"));
-    expect_ok(alloy_convert(model, made, &(alloy_convert_options){.max_shard_size = 200000}));
+    expect_ok(alloy_convert(model, made,
+                            &(alloy_convert_options){.size = sizeof(alloy_convert_options), .max_shard_size = 200000}));
     alloy_model_close(model);
     assert_int_equal(access(path_in(made, "model.safetensors"), F_OK), -1);
     assert_int_equal(access(path_in(made, "model.safetensors.index.json"), F_OK), 0);
@@ -499,12 +501,14 @@ static void what_cannot_be_done_is_said_and_nothing_is_written(void **state)
     (void)state;
     char *folder = test_folder(), *made = strdup(path_in(folder, "made"));
     alloy_model *model = open_model(GOLDEN("qwen3_moe")), *few;
-    alloy_convert_options i8 = {.dtype = ALLOY_I8}, release = {.layout = ALLOY_LAYOUT_RELEASE},
-                          stacked = {.dtype = ALLOY_F8_E4M3, .layout = ALLOY_LAYOUT_MEMORY};
+    alloy_convert_options i8 = {.size = sizeof i8, .dtype = ALLOY_I8},
+                          release = {.size = sizeof release, .layout = ALLOY_LAYOUT_RELEASE},
+                          stacked = {.size = sizeof stacked, .dtype = ALLOY_F8_E4M3, .layout = ALLOY_LAYOUT_MEMORY};
     expect_failure(alloy_convert(model, made, &i8), ALLOY_ARG, "I8");
     expect_failure(alloy_convert(model, made, &release), ALLOY_UNSUPPORTED, "deepseek_v4", "qwen3_moe");
     expect_failure(alloy_convert(model, made, &stacked), ALLOY_UNSUPPORTED, "names in memory");
-    expect_ok(alloy_model_open(&few, GOLDEN("qwen3_moe"), &(alloy_load_options){.num_layers = 1}));
+    expect_ok(alloy_model_open(&few, GOLDEN("qwen3_moe"),
+                               &(alloy_load_options){.size = sizeof(alloy_load_options), .num_layers = 1}));
     expect_failure(alloy_convert(few, made, NULL), ALLOY_ARG, "whole");
     alloy_model_close(few);
     assert_int_equal(access(made, F_OK), -1);
@@ -539,8 +543,10 @@ static void a_weight_that_a_dtype_cannot_hold_is_named(void **state)
         ((float *)(uintptr_t)t->data)[131] = cases[i].value;
         end_copy(&copy, from, NULL, spoiled);
         alloy_model *model = open_model(spoiled);
-        expect_failure(alloy_convert(model, to, &(alloy_convert_options){.dtype = cases[i].dtype}), ALLOY_RANGE,
-                       LAYER "mlp.up_proj.weight", "element 131", cases[i].word);
+        expect_failure(
+            alloy_convert(model, to,
+                          &(alloy_convert_options){.size = sizeof(alloy_convert_options), .dtype = cases[i].dtype}),
+            ALLOY_RANGE, LAYER "mlp.up_proj.weight", "element 131", cases[i].word);
         assert_int_equal(access(path_in(to, "config.json"), F_OK), -1);
         assert_int_equal(access(path_in(to, "model.safetensors"), F_OK), -1);
         alloy_model_close(model);
@@ -577,7 +583,7 @@ static void want_of_memory_is_told_and_leaves_no_model(void **state)
     join(made, folder, "made");
     draw_model(from, EXPERTS, ALLOY_BF16);
     alloy_model *model = open_model(from);
-    alloy_convert_options fp4 = {.dtype = ALLOY_F4};
+    alloy_convert_options fp4 = {.size = sizeof fp4, .dtype = ALLOY_F4};
     alloy_status status = ALLOY_NOMEM;
     int64_t allowed = 0;
     for (; status == ALLOY_NOMEM; allowed += 3) {
@@ -604,7 +610,8 @@ static void a_conversion_that_is_stopped_leaves_no_model(void **state)
     (void)state;
     char *folder = test_folder();
     alloy_model *model = open_model(GOLDEN("qwen3"));
-    expect_ok(alloy_convert(model, folder, &(alloy_convert_options){.progress = stop_at_once}));
+    expect_ok(alloy_convert(model, folder,
+                            &(alloy_convert_options){.size = sizeof(alloy_convert_options), .progress = stop_at_once}));
     assert_int_equal(access(path_in(folder, "config.json"), F_OK), -1);
     assert_int_equal(access(path_in(folder, "model.safetensors"), F_OK), -1);
     alloy_model_close(model);

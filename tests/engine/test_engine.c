@@ -21,7 +21,9 @@ static struct fixture open_fixture(const char *folder)
 {
     struct fixture f = {0};
     expect_ok(alloy_model_open(&f.model, folder, NULL));
-    expect_ok(alloy_session_open(&f.session, f.model, &(alloy_session_options){.threads = 2, .chunk = CHUNK}));
+    expect_ok(alloy_session_open(
+        &f.session, f.model,
+        &(alloy_session_options){.size = sizeof(alloy_session_options), .threads = 2, .chunk = CHUNK}));
     expect_ok(alloy_engine_open(&f.engine, f.session, NULL));
     for (int64_t i = 0; i < LONG; i++)
         f.long_prompt[i] = (i * 37 + 11) % 199;
@@ -36,7 +38,8 @@ static void close_fixture(struct fixture *f)
 }
 
 /* All log-probabilities of each step are kept: they show every bit of the logits. */
-static const alloy_generate_options greedy = {.max_new_tokens = NEW, .ignore_eos = true, .logprobs = VOCAB};
+static const alloy_generate_options greedy = {
+    .size = sizeof greedy, .max_new_tokens = NEW, .ignore_eos = true, .logprobs = VOCAB};
 
 static alloy_generate_options sampled(uint64_t seed)
 {
@@ -236,7 +239,8 @@ static void a_request_that_is_refused_leaves_the_others_alone(void **state)
     const int64_t large[] = {VOCAB};
     expect_failure(alloy_engine_submit(&bad, f.engine, &(alloy_prompt){large, 1}, NULL), ALLOY_RANGE, "256");
     assert_null(bad);
-    expect_failure(alloy_engine_submit(&bad, f.engine, &short_prompt, &(alloy_generate_options){.context = 5}),
+    expect_failure(alloy_engine_submit(&bad, f.engine, &short_prompt,
+                                       &(alloy_generate_options){.size = sizeof(alloy_generate_options), .context = 5}),
                    ALLOY_CONTEXT, "context of 5");
     alloy_generate_options options = sampled(1);
     options.num_return_sequences = 16;
@@ -265,7 +269,8 @@ static void an_fp64_session_has_no_engine(void **state)
     alloy_session *session;
     alloy_engine *engine;
     expect_ok(alloy_model_open(&model, GOLDEN "qwen3", NULL));
-    expect_ok(alloy_session_open(&session, model, &(alloy_session_options){.backend = "fp64"}));
+    expect_ok(alloy_session_open(&session, model,
+                                 &(alloy_session_options){.size = sizeof(alloy_session_options), .backend = "fp64"}));
     expect_failure(alloy_engine_open(&engine, session, NULL), ALLOY_UNSUPPORTED, "fp64");
     alloy_session_close(session);
     alloy_model_close(model);

@@ -118,7 +118,8 @@ static void bits_do_not_depend_on_the_batch(void **state)
         }
         float *logits = malloc((size_t)(rows * r.vocab) * sizeof *logits);
         expect_ok(
-            alloy_forward(session, batch, SEQUENCES, logits, &(alloy_forward_options){.logits = ALLOY_LOGITS_ALL}));
+            alloy_forward(session, batch, SEQUENCES, logits,
+                          &(alloy_forward_options){.size = sizeof(alloy_forward_options), .logits = ALLOY_LOGITS_ALL}));
         expect_same_bits(logits + (counts[0] + counts[1]) * r.vocab, r.logits, TOKENS * r.vocab, CASES[i]);
         float *alone = logits_of(session, ids[4], counts[4]);
         expect_same_bits(logits + (rows - counts[4]) * r.vocab, alone, counts[4] * r.vocab, CASES[i]);
@@ -170,7 +171,9 @@ static void bits_of_a_narrow_cache_do_not_depend_on_the_chunk(void **state)
         for (int j = 0; j < 3; j++) {
             alloy_session *session;
             expect_ok(alloy_session_open(
-                &session, r.model, &(alloy_session_options){.threads = 2, .chunk = chunks[j], .kv_dtype = dtypes[i]}));
+                &session, r.model,
+                &(alloy_session_options){
+                    .size = sizeof(alloy_session_options), .threads = 2, .chunk = chunks[j], .kv_dtype = dtypes[i]}));
             logits[j] = logits_of(session, r.ids, TOKENS);
             alloy_session_close(session);
         }
@@ -252,7 +255,8 @@ static void progress_can_stop_a_forward(void **state)
     alloy_session *session = open_session(r.model, 1, 20, NULL);
     alloy_cache *cache = open_cache(session);
     int64_t calls = 0;
-    alloy_forward_options options = {.logits = ALLOY_LOGITS_NONE, .progress = stop_behind_40, .user = &calls};
+    alloy_forward_options options = {
+        .size = sizeof options, .logits = ALLOY_LOGITS_NONE, .progress = stop_behind_40, .user = &calls};
     expect_ok(alloy_forward(session, &(alloy_sequence){cache, r.ids, TOKENS}, 1, NULL, &options));
     assert_int_equal(calls, 2);
     assert_int_equal(alloy_cache_length(cache), 40);
@@ -344,7 +348,7 @@ static void bad_sequences_end_alone_where_the_caller_takes_failures(void **state
     expect_ok(alloy_cache_open(&full, session, 10));
     const alloy_sequence sequences[] = {
         {full, r.ids, 11}, {good, r.ids, TOKENS}, {large, bad, 2}, {last, r.ids, TOKENS}};
-    alloy_forward_options options = {.failed = take_failure, .user = &failures};
+    alloy_forward_options options = {.size = sizeof options, .failed = take_failure, .user = &failures};
     expect_ok(alloy_forward(session, sequences, 4, logits, &options));
     assert_int_equal(failures.count, 2);
     assert_int_equal(failures.sequence[0], 0);
@@ -367,8 +371,10 @@ static void shared_and_foreign_caches_are_refused(void **state)
     alloy_model *model = open_model(CASES[0]), *other = open_model(CASES[0]);
     alloy_session *session = open_session(model, 1, 64, NULL), *foreign = open_session(other, 1, 64, NULL), *narrow,
                   *short_chunks;
-    expect_ok(alloy_session_open(&narrow, model,
-                                 &(alloy_session_options){.threads = 1, .chunk = 64, .kv_dtype = ALLOY_BF16}));
+    expect_ok(alloy_session_open(
+        &narrow, model,
+        &(alloy_session_options){
+            .size = sizeof(alloy_session_options), .threads = 1, .chunk = 64, .kv_dtype = ALLOY_BF16}));
     short_chunks = open_session(model, 1, 8, NULL);
     int64_t id = 7;
     float logits[3 * MOST_VOCAB];
@@ -394,12 +400,19 @@ static void sessions_check_their_options(void **state)
     (void)state;
     alloy_model *model = open_model(CASES[0]);
     alloy_session *session;
-    expect_failure(alloy_session_open(&session, model, &(alloy_session_options){.chunk = -1}), ALLOY_RANGE, "chunk");
-    expect_failure(alloy_session_open(&session, model, &(alloy_session_options){.kv_dtype = ALLOY_F64}), ALLOY_ARG,
-                   "kv_dtype", "F64");
-    expect_failure(alloy_session_open(&session, model, &(alloy_session_options){.cpu = "avx3"}), ALLOY_ARG, "avx3");
-    expect_failure(alloy_session_open(&session, model, &(alloy_session_options){.threads = -1}), ALLOY_RANGE,
-                   "threads");
+    expect_failure(alloy_session_open(&session, model,
+                                      &(alloy_session_options){.size = sizeof(alloy_session_options), .chunk = -1}),
+                   ALLOY_RANGE, "chunk");
+    expect_failure(
+        alloy_session_open(&session, model,
+                           &(alloy_session_options){.size = sizeof(alloy_session_options), .kv_dtype = ALLOY_F64}),
+        ALLOY_ARG, "kv_dtype", "F64");
+    expect_failure(alloy_session_open(&session, model,
+                                      &(alloy_session_options){.size = sizeof(alloy_session_options), .cpu = "avx3"}),
+                   ALLOY_ARG, "avx3");
+    expect_failure(alloy_session_open(&session, model,
+                                      &(alloy_session_options){.size = sizeof(alloy_session_options), .threads = -1}),
+                   ALLOY_RANGE, "threads");
     assert_null(session);
     alloy_model_close(model);
 }

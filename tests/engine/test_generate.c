@@ -20,7 +20,8 @@ static struct fixture open_fixture(const char *folder, bool tokenizer)
 {
     struct fixture f = {0};
     expect_ok(alloy_model_open(&f.model, folder, NULL));
-    expect_ok(alloy_session_open(&f.session, f.model, &(alloy_session_options){.threads = 2}));
+    expect_ok(alloy_session_open(&f.session, f.model,
+                                 &(alloy_session_options){.size = sizeof(alloy_session_options), .threads = 2}));
     if (tokenizer)
         expect_ok(alloy_tokenizer_open(&f.tokenizer, folder));
     return f;
@@ -61,7 +62,8 @@ static void an_output_does_not_depend_on_its_neighbours(void **state)
     const alloy_prompt prompts[] = {{other_ids, 11}, some_prompt, {other_ids + 4, 1}};
     for (int i = 0; i < 3; i++) {
         struct fixture f = open_fixture(folders[i], false);
-        alloy_generate_options options = {.max_new_tokens = 12,
+        alloy_generate_options options = {.size = sizeof options,
+                                          .max_new_tokens = 12,
                                           .ignore_eos = true,
                                           .num_return_sequences = 3,
                                           .sampling = {.temperature = 1.5, .top_p = 0.95, .seed = 11}};
@@ -85,7 +87,7 @@ static void outputs_of_one_prompt_are_drawn_apart_and_the_first_is_as_alone(void
     (void)state;
     struct fixture f = open_fixture(GOLDEN "qwen3_5", false);
     alloy_generate_options options = {
-        .max_new_tokens = 10, .ignore_eos = true, .sampling = {.temperature = 2, .seed = 1}};
+        .size = sizeof options, .max_new_tokens = 10, .ignore_eos = true, .sampling = {.temperature = 2, .seed = 1}};
     alloy_generation *alone = generate(&f, some_prompt, options);
     options.num_return_sequences = 2;
     alloy_generation *two = generate(&f, some_prompt, options);
@@ -105,15 +107,16 @@ static void an_end_of_sequence_id_ends_an_output(void **state)
 {
     (void)state;
     struct fixture f = open_fixture(GOLDEN "qwen3", false);
-    alloy_generation *all =
-        generate(&f, some_prompt, (alloy_generate_options){.max_new_tokens = 8, .ignore_eos = true});
+    alloy_generation *all = generate(
+        &f, some_prompt,
+        (alloy_generate_options){.size = sizeof(alloy_generate_options), .max_new_tokens = 8, .ignore_eos = true});
     const alloy_output *whole = alloy_generation_output(all, 0);
     assert_int_equal(whole->count, 8);
     assert_int_equal(whole->finish, ALLOY_FINISH_LENGTH);
     int64_t eos[] = {whole->ids[5]}, at = 0;
     while (whole->ids[at] != eos[0])
         at++;
-    alloy_generate_options options = {.max_new_tokens = 8, .eos_ids = eos, .eos_count = 1};
+    alloy_generate_options options = {.size = sizeof options, .max_new_tokens = 8, .eos_ids = eos, .eos_count = 1};
     alloy_generation *ended = generate(&f, some_prompt, options);
     const alloy_output *output = alloy_generation_output(ended, 0);
     assert_int_equal(output->count, at + 1);
@@ -128,11 +131,14 @@ static void p7_p9_the_context_ends_an_output(void **state)
 {
     (void)state;
     struct fixture f = open_fixture(GOLDEN "qwen3_5", false);
-    alloy_generation *full = generate(&f, some_prompt, (alloy_generate_options){.context = 9, .ignore_eos = true});
+    alloy_generation *full =
+        generate(&f, some_prompt,
+                 (alloy_generate_options){.size = sizeof(alloy_generate_options), .context = 9, .ignore_eos = true});
     assert_int_equal(alloy_generation_output(full, 0)->count, 4);
     assert_int_equal(alloy_generation_output(full, 0)->finish, ALLOY_FINISH_LENGTH);
     alloy_generation *out;
-    alloy_generate_options as_long = {.context = 5}, longer = {.context = 4};
+    alloy_generate_options as_long = {.size = sizeof as_long, .context = 5},
+                           longer = {.size = sizeof longer, .context = 4};
     expect_failure(alloy_generate(&out, f.session, NULL, &some_prompt, 1, &as_long), ALLOY_CONTEXT, "5 tokens",
                    "context of 5");
     expect_failure(alloy_generate(&out, f.session, NULL, &some_prompt, 1, &longer), ALLOY_CONTEXT, "context of 4");
@@ -147,7 +153,7 @@ static void a_stop_text_ends_an_output_wherever_tokens_end(void **state)
     struct fixture f = open_fixture(MOBY, true);
     alloy_ids prompt = {0};
     expect_ok(alloy_tokenizer_encode(f.tokenizer, "Call me", 7, ALLOY_ENCODE_ADD_SPECIAL, &prompt));
-    alloy_generate_options options = {.max_new_tokens = 24};
+    alloy_generate_options options = {.size = sizeof options, .max_new_tokens = 24};
     alloy_generation *all = generate(&f, (alloy_prompt){prompt.ids, prompt.count}, options);
     const alloy_output *whole = alloy_generation_output(all, 0);
     assert_true(whole->text_size > 30);
@@ -201,7 +207,8 @@ static void p10_a_stream_shows_whole_characters_and_all_of_the_text(void **state
     struct fixture f = open_fixture(MOBY, true);
     static struct watched w;
     w = (struct watched){0};
-    alloy_generate_options options = {.max_new_tokens = 60,
+    alloy_generate_options options = {.size = sizeof options,
+                                      .max_new_tokens = 60,
                                       .num_return_sequences = 4,
                                       .sampling = {.temperature = 50, .seed = 2},
                                       .stop = (const char *const[]){"e", "\xEF\xBF\xBD\xEF\xBF\xBD"},
@@ -235,12 +242,13 @@ static void a_callback_can_cancel(void **state)
     struct fixture f = open_fixture(GOLDEN "qwen3", false);
     static struct watched w;
     w = (struct watched){.cancel_after = 3};
-    alloy_generate_options options = {.max_new_tokens = 60, .ignore_eos = true, .stream = watch, .user = &w};
+    alloy_generate_options options = {
+        .size = sizeof options, .max_new_tokens = 60, .ignore_eos = true, .stream = watch, .user = &w};
     alloy_generation *generation = generate(&f, some_prompt, options);
     assert_int_equal(alloy_generation_output(generation, 0)->count, 3);
     assert_int_equal(alloy_generation_output(generation, 0)->finish, ALLOY_FINISH_CANCELLED);
     alloy_generation_close(generation);
-    options = (alloy_generate_options){.progress = refuse};
+    options = (alloy_generate_options){.size = sizeof(alloy_generate_options), .progress = refuse};
     generation = generate(&f, some_prompt, options);
     assert_int_equal(alloy_generation_output(generation, 0)->count, 0);
     assert_int_equal(alloy_generation_output(generation, 0)->finish, ALLOY_FINISH_CANCELLED);
@@ -255,7 +263,9 @@ static void logprobs_come_with_each_id(void **state)
     (void)state;
     struct fixture f = open_fixture(GOLDEN "qwen3", false);
     alloy_generation *generation =
-        generate(&f, some_prompt, (alloy_generate_options){.max_new_tokens = 20, .ignore_eos = true, .logprobs = 3});
+        generate(&f, some_prompt,
+                 (alloy_generate_options){
+                     .size = sizeof(alloy_generate_options), .max_new_tokens = 20, .ignore_eos = true, .logprobs = 3});
     const alloy_output *output = alloy_generation_output(generation, 0);
     assert_int_equal(output->likeliest_count, 3);
     for (int64_t i = 0; i < output->count; i++) {
@@ -264,7 +274,9 @@ static void logprobs_come_with_each_id(void **state)
         assert_true(output->likeliest[3 * i + 1].logprob <= output->logprobs[i]);
     }
     alloy_generation_close(generation);
-    generation = generate(&f, some_prompt, (alloy_generate_options){.max_new_tokens = 1, .logprobs = 1000});
+    generation = generate(
+        &f, some_prompt,
+        (alloy_generate_options){.size = sizeof(alloy_generate_options), .max_new_tokens = 1, .logprobs = 1000});
     assert_int_equal(alloy_generation_output(generation, 0)->likeliest_count, 256);
     alloy_generation_close(generation);
     close_fixture(&f);
@@ -297,8 +309,9 @@ static void p1_p6_calls_that_cannot_be_meant_are_refused(void **state)
         {ALLOY_ARG, {.stop = (const char *const[]){"x"}, .stop_count = 1}, "tokenizer"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        expect_failure(alloy_generate(&out, f.session, NULL, &some_prompt, 1, &rows[i].options), rows[i].status,
-                       rows[i].word);
+        alloy_generate_options options = rows[i].options;
+        options.size = sizeof options;
+        expect_failure(alloy_generate(&out, f.session, NULL, &some_prompt, 1, &options), rows[i].status, rows[i].word);
         assert_null(out);
     }
     close_fixture(&f);
@@ -324,7 +337,7 @@ static void s20_logits_that_are_not_finite_stop_generation(void **state)
     static struct watched w;
     w = (struct watched){0};
     alloy_generation *out;
-    alloy_generate_options options = {.max_new_tokens = 4, .stream = watch, .user = &w};
+    alloy_generate_options options = {.size = sizeof options, .max_new_tokens = 4, .stream = watch, .user = &w};
     expect_failure(alloy_generate(&out, f.session, NULL, &some_prompt, 1, &options), ALLOY_RANGE, "not finite",
                    "NaN at [17, 0] of lm_head.weight");
     assert_null(out);
@@ -340,7 +353,8 @@ static void memory_may_end_anywhere(void **state)
 {
     (void)state;
     struct fixture f = open_fixture(MOBY, true);
-    alloy_generate_options options = {.max_new_tokens = 3,
+    alloy_generate_options options = {.size = sizeof options,
+                                      .max_new_tokens = 3,
                                       .num_return_sequences = 2,
                                       .logprobs = 2,
                                       .stop = (const char *const[]){"zz"},

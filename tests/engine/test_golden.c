@@ -116,7 +116,8 @@ static void check_logits(const struct expected *e, alloy_session *session, const
     struct errors errors = {.expected = e};
     alloy_cache *cache;
     assert_int_equal(alloy_cache_open(&cache, session, 0), ALLOY_OK);
-    alloy_forward_options options = {.logits = ALLOY_LOGITS_ALL, .hidden = see_hidden, .user = &errors};
+    alloy_forward_options options = {
+        .size = sizeof options, .logits = ALLOY_LOGITS_ALL, .hidden = see_hidden, .user = &errors};
     alloy_status status = alloy_forward(session, &(alloy_sequence){cache, ids, count}, 1, logits, &options);
     if (status)
         fail_msg("forward: %s", alloy_error());
@@ -171,7 +172,8 @@ static void check_case(const char *folder)
     assert_int_equal(alloy_safetensors_open(&e.tensors, path, true), ALLOY_OK);
     read_bounds(&e, folder);
     if (alloy_model_open(&model, folder, NULL) ||
-        alloy_session_open(&session, model, &(alloy_session_options){.threads = 2, .chunk = 100}))
+        alloy_session_open(&session, model,
+                           &(alloy_session_options){.size = sizeof(alloy_session_options), .threads = 2, .chunk = 100}))
         fail_msg("%s", alloy_error());
     const alloy_stored_tensor *t = tensor(&e, "input_ids");
     int64_t count = (int64_t)t->shape[0], *ids = malloc((size_t)t->bytes);

@@ -23,7 +23,9 @@ static alloy_status run_once(struct run *run, const char *folder)
     fill_ids(ids, TOKENS, 3);
     alloy_status status = alloy_model_open(&run->model, folder, NULL);
     if (!status)
-        status = alloy_session_open(&run->session, run->model, &(alloy_session_options){.threads = 1, .chunk = 40});
+        status = alloy_session_open(
+            &run->session, run->model,
+            &(alloy_session_options){.size = sizeof(alloy_session_options), .threads = 1, .chunk = 40});
     if (!status)
         status = alloy_cache_open(&run->cache, run->session, 0);
     return status ? status
@@ -147,8 +149,9 @@ static void steps_of_decoding_allocate_nothing(void **state)
             int64_t ids[PROMPT + STEPS];
             fill_ids(ids, PROMPT + STEPS, 3);
             expect_ok(alloy_model_open(&run.model, folder, NULL));
-            expect_ok(alloy_session_open(&run.session, run.model,
-                                         &(alloy_session_options){.threads = threads, .chunk = PROMPT}));
+            expect_ok(alloy_session_open(
+                &run.session, run.model,
+                &(alloy_session_options){.size = sizeof(alloy_session_options), .threads = threads, .chunk = PROMPT}));
             expect_ok(alloy_cache_open(&run.cache, run.session, 0));
             expect_ok(alloy_cache_reserve(run.cache, PROMPT + STEPS));
             expect_ok(alloy_forward(run.session, &(alloy_sequence){run.cache, ids, PROMPT}, 1, logits, NULL));

@@ -33,7 +33,7 @@ static void expect_not_finite(const char *folder, const char *name, float value)
     snprintf(found, sizeof found, "%s at [0", isnan(value) ? "NaN" : value > 0 ? "hold infinity" : "-infinity");
     collect_warnings(&warnings);
     expect_ok(open_spoiled(&model, folder, &(struct spoil){.fill = name, .value = value},
-                           &(alloy_load_options){.no_mmap = true}));
+                           &(alloy_load_options){.size = sizeof(alloy_load_options), .no_mmap = true}));
     alloy_model_close(model);
     alloy_set_log(NULL, NULL);
     assert_int_equal(warnings.count, 1);
@@ -85,7 +85,8 @@ static void s20_a_router_that_is_not_finite_stops_the_forward(void **state)
 static alloy_status forward_of(const char *folder, bool no_mmap)
 {
     alloy_model *model;
-    expect_ok(alloy_model_open(&model, folder, &(alloy_load_options){.no_mmap = no_mmap}));
+    expect_ok(alloy_model_open(&model, folder,
+                               &(alloy_load_options){.size = sizeof(alloy_load_options), .no_mmap = no_mmap}));
     alloy_session *session = open_session(model, 1, 0, NULL);
     alloy_cache *cache = open_cache(session);
     float logits[VOCAB];
@@ -193,7 +194,8 @@ static void s23_one_message_has_what_is_missing_and_what_is_left_over(void **sta
     alloy_model *model;
     expect_failure(open_spoiled(&model, GOLDEN("qwen3"), &spoil, NULL), ALLOY_FORMAT,
                    "1 missing tensors: model.layers.0.mlp.up_proj.weight", "model.layers.0.mlp.upward.weight");
-    expect_failure(open_spoiled(&model, GOLDEN("qwen3"), &spoil, &(alloy_load_options){.allow_unused = true}),
+    expect_failure(open_spoiled(&model, GOLDEN("qwen3"), &spoil,
+                                &(alloy_load_options){.size = sizeof(alloy_load_options), .allow_unused = true}),
                    ALLOY_FORMAT, "1 missing tensors: model.layers.0.mlp.up_proj.weight");
 }
 
@@ -207,7 +209,8 @@ static void s23_a_left_over_tensor_is_an_error_unless_allowed(void **state)
                    "--allow-unused");
     assert_null(model);
     collect_warnings(&warnings);
-    expect_ok(open_spoiled(&model, GOLDEN("qwen3"), &spoil, &(alloy_load_options){.allow_unused = true}));
+    expect_ok(open_spoiled(&model, GOLDEN("qwen3"), &spoil,
+                           &(alloy_load_options){.size = sizeof(alloy_load_options), .allow_unused = true}));
     alloy_set_log(NULL, NULL);
     assert_int_equal(warnings.count, 1);
     assert_non_null(strstr(warnings.text, spoil.add));
@@ -366,7 +369,8 @@ static void weights_read_into_memory_give_the_bits_of_mapped_ones(void **state)
     static const char *const cases[] = {GOLDEN("qwen3"), GOLDEN("qwen3_5"), GOLDEN("qwen3_moe"),
                                         GOLDEN("llama_linear_sharded")};
     for (int i = 0; i < 4; i++)
-        expect_same_model(cases[i], &(alloy_load_options){.no_mmap = true}, cases[i]);
+        expect_same_model(cases[i], &(alloy_load_options){.size = sizeof(alloy_load_options), .no_mmap = true},
+                          cases[i]);
 }
 
 /* Copies expert `e`'s matrix into its place in a stacked tensor, and takes it out of the model. */
@@ -458,8 +462,9 @@ static void see_layers(const alloy_load_options *options, struct seen *seen, int
     alloy_cache *cache = open_cache(session);
     memset(seen, 0, sizeof *seen);
     float logits[VOCAB];
-    expect_ok(alloy_forward(session, &(alloy_sequence){cache, ids, TOKENS}, 1, logits,
-                            &(alloy_forward_options){.hidden = see_last, .user = seen}));
+    expect_ok(alloy_forward(
+        session, &(alloy_sequence){cache, ids, TOKENS}, 1, logits,
+        &(alloy_forward_options){.size = sizeof(alloy_forward_options), .hidden = see_last, .user = seen}));
     alloy_cache_close(cache);
     alloy_session_close(session);
     alloy_model_close(model);
@@ -472,15 +477,17 @@ static void the_first_layers_can_run_alone(void **state)
     see_layers(NULL, &all, 4);
     assert_int_equal(all.layers, 4);
     for (int64_t layers = 1; layers <= 4; layers++) {
-        see_layers(&(alloy_load_options){.num_layers = layers}, &first, layers);
+        see_layers(&(alloy_load_options){.size = sizeof(alloy_load_options), .num_layers = layers}, &first, layers);
         assert_int_equal(first.layers, layers);
         expect_same_bits(&first.hidden[0][0], &all.hidden[0][0], layers * WIDTH, "hidden states of the first layers");
     }
     static const int64_t bad[] = {-1, 5, INT64_MAX};
     for (int i = 0; i < 3; i++) {
         alloy_model *model;
-        expect_failure(alloy_model_open(&model, GOLDEN("qwen3"), &(alloy_load_options){.num_layers = bad[i]}),
-                       ALLOY_RANGE, "num_layers", "4 layers");
+        expect_failure(
+            alloy_model_open(&model, GOLDEN("qwen3"),
+                             &(alloy_load_options){.size = sizeof(alloy_load_options), .num_layers = bad[i]}),
+            ALLOY_RANGE, "num_layers", "4 layers");
         assert_null(model);
     }
 }
@@ -503,7 +510,7 @@ static void remove_shard(const char *folder, int shard)
 static void expect_same_first_layers(const char *folder, const char *whole, int64_t layers)
 {
     int64_t ids[TOKENS];
-    alloy_load_options options = {.num_layers = layers};
+    alloy_load_options options = {.size = sizeof options, .num_layers = layers};
     fill_ids(ids, TOKENS, 3);
     float *logits = last_logits(folder, &options, ids, TOKENS), *expected = last_logits(whole, &options, ids, TOKENS);
     expect_same_bits(logits, expected, VOCAB, "logits of the first layers");
@@ -522,8 +529,10 @@ static void shards_of_later_layers_may_be_absent(void **state)
                 remove_shard(folder, i);
         expect_same_first_layers(folder, GOLDEN("llama_linear_sharded"), layers);
         if (layers < 3) /* more layers than are here */
-            expect_failure(alloy_model_open(&model, folder, &(alloy_load_options){.num_layers = layers + 1}), ALLOY_IO,
-                           folder, layers == 1 ? "model-00005-of-00010" : "model-00007-of-00010");
+            expect_failure(
+                alloy_model_open(&model, folder,
+                                 &(alloy_load_options){.size = sizeof(alloy_load_options), .num_layers = layers + 1}),
+                ALLOY_IO, folder, layers == 1 ? "model-00005-of-00010" : "model-00007-of-00010");
         remove_folder(folder);
     }
 }
@@ -540,8 +549,9 @@ static void a_shard_that_the_first_layers_need_is_named(void **state)
         }
         remove_shard(folder, i);
         snprintf(name, sizeof name, "model-%05d-of-00010", i);
-        expect_failure(alloy_model_open(&model, folder, &(alloy_load_options){.num_layers = 2}), ALLOY_IO, folder, name,
-                       "No such file");
+        expect_failure(alloy_model_open(&model, folder,
+                                        &(alloy_load_options){.size = sizeof(alloy_load_options), .num_layers = 2}),
+                       ALLOY_IO, folder, name, "No such file");
         assert_null(model);
         remove_folder(folder);
     }
@@ -594,8 +604,9 @@ static void a_single_file_may_hold_the_first_layers_only(void **state)
         end_copy(&copy, cases[i], NULL, folder);
         expect_same_first_layers(folder, cases[i], 1);
         expect_same_first_layers(folder, cases[i], 2);
-        expect_failure(alloy_model_open(&model, folder, &(alloy_load_options){.num_layers = 3}), ALLOY_FORMAT,
-                       "missing tensors", "layers.2.");
+        expect_failure(alloy_model_open(&model, folder,
+                                        &(alloy_load_options){.size = sizeof(alloy_load_options), .num_layers = 3}),
+                       ALLOY_FORMAT, "missing tensors", "layers.2.");
         remove_folder(folder);
     }
 }
@@ -638,7 +649,8 @@ static void opening_takes_hardly_any_memory(void **state)
     add_tensor(&copy, "lm_head.weight", ALLOY_F32, 2, (uint64_t[]){ROWS, WIDTH});
     end_copy(&copy, GOLDEN("qwen3"), config, folder);
     size_t mapped = growth_by_opening(folder, NULL);
-    size_t copied = growth_by_opening(folder, &(alloy_load_options){.no_mmap = true});
+    size_t copied =
+        growth_by_opening(folder, &(alloy_load_options){.size = sizeof(alloy_load_options), .no_mmap = true});
     print_message("  128 MiB of weights: %zu KiB in memory when mapped, %zu MiB when read\n", mapped / 1024,
                   copied / MIB);
     if (!ALLOY_TEST_SANITIZED) {

@@ -57,7 +57,8 @@ static char *new_model(const char *config_text, uint64_t max_shard_size)
 static alloy_model *open_with(const char *folder, uint64_t limit)
 {
     alloy_model *model;
-    expect_ok(alloy_model_open(&model, folder, &(alloy_load_options){.weight_memory = limit}));
+    expect_ok(alloy_model_open(&model, folder,
+                               &(alloy_load_options){.size = sizeof(alloy_load_options), .weight_memory = limit}));
     return model;
 }
 
@@ -140,9 +141,11 @@ static void run(alloy_session *session, float *logits, struct watch *watch)
     alloy_cache *cache = open_cache(session);
     for (int64_t t = 0; t < TOKENS;) {
         int64_t count = t == 0 ? PROMPT : 1;
-        expect_ok(alloy_forward(
-            session, &(alloy_sequence){cache, ids + t, count}, 1, logits + t * VOCAB,
-            &(alloy_forward_options){.logits = ALLOY_LOGITS_ALL, .hidden = watch ? watch_layer : NULL, .user = watch}));
+        expect_ok(alloy_forward(session, &(alloy_sequence){cache, ids + t, count}, 1, logits + t * VOCAB,
+                                &(alloy_forward_options){.size = sizeof(alloy_forward_options),
+                                                         .logits = ALLOY_LOGITS_ALL,
+                                                         .hidden = watch ? watch_layer : NULL,
+                                                         .user = watch}));
         t += count;
     }
     alloy_cache_close(cache);
@@ -313,7 +316,7 @@ static void expect_bounded_conversion(const char *folder, const char *scratch, a
     char whole[256], bounded[256];
     snprintf(whole, sizeof whole, "%s/whole", scratch);
     snprintf(bounded, sizeof bounded, "%s/bounded", scratch);
-    alloy_convert_options options = {.dtype = dtype, .layout = layout};
+    alloy_convert_options options = {.size = sizeof options, .dtype = dtype, .layout = layout};
     alloy_model *model = open_model(folder);
     uint64_t size = file_bytes(model), limit = size / 4 > 2 * MIB ? size / 4 : 2 * MIB;
     expect_ok(alloy_convert(model, whole, &options));
@@ -363,7 +366,8 @@ static void conversions_keep_to_a_quarter(void **state)
     /* bytes and scales that are kept: of a model in FP8 */
     char *folder = new_model(moe, 0), *packed = test_folder(), *scratch = test_folder();
     alloy_model *model = open_model(folder);
-    expect_ok(alloy_convert(model, packed, &(alloy_convert_options){.dtype = ALLOY_F8_E4M3}));
+    expect_ok(alloy_convert(model, packed,
+                            &(alloy_convert_options){.size = sizeof(alloy_convert_options), .dtype = ALLOY_F8_E4M3}));
     alloy_model_close(model);
     expect_bounded_conversion(packed, scratch, ALLOY_DTYPE_NONE, ALLOY_LAYOUT_KEPT);
     remove_folder(scratch);
@@ -420,10 +424,13 @@ static void limits_that_cannot_be_are_refused(void **state)
     (void)state;
     char *folder = new_model(moe, 0);
     alloy_model *model;
-    expect_failure(alloy_model_open(&model, folder, &(alloy_load_options){.weight_memory = MIB}), ALLOY_RANGE,
-                   "weight_memory", "1048576", "at least 2097152");
+    expect_failure(alloy_model_open(&model, folder,
+                                    &(alloy_load_options){.size = sizeof(alloy_load_options), .weight_memory = MIB}),
+                   ALLOY_RANGE, "weight_memory", "1048576", "at least 2097152");
     assert_null(model);
-    expect_failure(alloy_model_open(&model, folder, &(alloy_load_options){.weight_memory = 8 * MIB, .no_mmap = true}),
+    expect_failure(alloy_model_open(&model, folder,
+                                    &(alloy_load_options){
+                                        .size = sizeof(alloy_load_options), .weight_memory = 8 * MIB, .no_mmap = true}),
                    ALLOY_ARG, "no_mmap");
     assert_null(model);
     model = open_with(folder, 2 * MIB);

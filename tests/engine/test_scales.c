@@ -30,8 +30,10 @@ static struct numbers numbers_of(const alloy_model *model, const char *cpu)
     float *logits = malloc((size_t)(TOKENS * vocab) * sizeof *logits);
     alloy_session *session = open_session(model, 1, 0, cpu);
     alloy_cache *cache = open_cache(session);
-    expect_ok(alloy_forward(session, &(alloy_sequence){cache, ids, TOKENS}, 1, logits,
-                            &(alloy_forward_options){.logits = ALLOY_LOGITS_ALL, .hidden = keep_hidden, .user = &n}));
+    expect_ok(alloy_forward(
+        session, &(alloy_sequence){cache, ids, TOKENS}, 1, logits,
+        &(alloy_forward_options){
+            .size = sizeof(alloy_forward_options), .logits = ALLOY_LOGITS_ALL, .hidden = keep_hidden, .user = &n}));
     keep_hidden(&n, -1, 0, 0, TOKENS, vocab, logits);
     free(logits);
     alloy_cache_close(cache);

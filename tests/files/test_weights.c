@@ -93,7 +93,7 @@ static void shards_are_opened_when_a_tensor_is_asked_for(void **state)
     char *folder = sharded_model();
     assert_int_equal(unlink(path_in(folder, "s2.safetensors")), 0);
     for (int no_mmap = 0; no_mmap < 2; no_mmap++) {
-        alloy_load_options options = {.no_mmap = no_mmap};
+        alloy_load_options options = {.size = sizeof options, .no_mmap = no_mmap};
         struct opened opened;
         const alloy_stored_tensor *tensor;
         expect_ok(open_folder(&opened, folder, &options));
@@ -143,7 +143,7 @@ static void x7_x8_a_tensor_is_in_the_shard_of_the_index_and_in_no_other(void **s
     expect_failure(open_whole(folder, NULL), ALLOY_FORMAT, "s2.safetensors", "\"z\"", "does not know");
     struct warnings warnings;
     collect_warnings(&warnings);
-    alloy_load_options options = {.allow_unused = true};
+    alloy_load_options options = {.size = sizeof options, .allow_unused = true};
     expect_ok(open_whole(folder, &options));
     alloy_set_log(NULL, NULL);
     assert_int_equal(warnings.count, 2); /* and total_size */
@@ -164,7 +164,7 @@ static void x9_to_x12_a_shard_is_a_regular_file_of_the_folder(void **state)
 
     assert_int_equal(symlink(outside, path), 0); /* X9 */
     expect_failure(open_whole(model, NULL), ALLOY_TRUST, "s2.safetensors", "outside", "--follow-symlinks");
-    expect_ok(open_whole(model, &(alloy_load_options){.follow_symlinks = true}));
+    expect_ok(open_whole(model, &(alloy_load_options){.size = sizeof(alloy_load_options), .follow_symlinks = true}));
     assert_int_equal(unlink(path), 0);
 
     assert_int_equal(mkfifo(path, 0600), 0); /* X10 */
@@ -174,8 +174,9 @@ static void x9_to_x12_a_shard_is_a_regular_file_of_the_folder(void **state)
     expect_failure(open_whole(model, NULL), ALLOY_IO, "s2.safetensors", "not a regular file");
     assert_int_equal(rmdir(path), 0);
     assert_int_equal(symlink("/dev/zero", path), 0);
-    expect_failure(open_whole(model, &(alloy_load_options){.follow_symlinks = true}), ALLOY_IO, "s2.safetensors",
-                   "not a regular file");
+    expect_failure(
+        open_whole(model, &(alloy_load_options){.size = sizeof(alloy_load_options), .follow_symlinks = true}), ALLOY_IO,
+        "s2.safetensors", "not a regular file");
     assert_int_equal(unlink(path), 0);
 
     assert_int_equal(symlink("s2.safetensors", path), 0); /* X11 */
@@ -289,7 +290,7 @@ static void f1_a_file_that_lost_bytes_under_its_mapping_is_named(void **state)
     char *folder = sharded_model(), *path = path_in(folder, "s2.safetensors");
     for (int no_mmap = 0; no_mmap < 2; no_mmap++) {
         write_shard(folder, "s2.safetensors", "c");
-        alloy_load_options options = {.no_mmap = no_mmap};
+        alloy_load_options options = {.size = sizeof options, .no_mmap = no_mmap};
         struct opened opened;
         const alloy_stored_tensor *tensor;
         expect_ok(open_folder(&opened, folder, &options));

@@ -146,7 +146,7 @@ static inline void fuzz_index(const uint8_t *bytes, size_t size)
     fuzz_write(path, "model.safetensors.index.json", bytes, size);
     alloy_model_files files;
     alloy_weights *weights = NULL;
-    alloy_load_options options = {0};
+    alloy_load_options options = {.size = sizeof options};
     PROMISE(!alloy_model_files_open(&files, fuzz_folder, false));
     alloy_status status = alloy_weights_open(&weights, &files, &options);
     status = status ? status : alloy_weights_open_all(weights);

@@ -27,11 +27,11 @@ enum {
  * tokens, cached}. */
 #define CLASSIC(...)                                                                                                   \
     {                                                                                                                  \
-        .accounting = ALLOY_CLASSIC, __VA_ARGS__                                                                       \
+        .size = sizeof(alloy_roofline_options), .accounting = ALLOY_CLASSIC, __VA_ARGS__                               \
     }
 #define EXACT(...)                                                                                                     \
     {                                                                                                                  \
-        .accounting = ALLOY_EXACT, __VA_ARGS__                                                                         \
+        .size = sizeof(alloy_roofline_options), .accounting = ALLOY_EXACT, __VA_ARGS__                                 \
     }
 #define RAGGED(...)                                                                                                    \
     .sequences = (const alloy_roofline_sequences[]){__VA_ARGS__},                                                      \

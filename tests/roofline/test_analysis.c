@@ -67,8 +67,9 @@ static void a_hybrid_of_16_layers_is_counted_exactly(void **state)
     };
     struct described d = describe(README);
     for (size_t i = 0; i < sizeof points / sizeof *points; i++) {
-        alloy_roofline *r =
-            analyse(d.model, (alloy_roofline_options){.accounting = ALLOY_EXACT}, points[i].tokens, points[i].cached);
+        alloy_roofline *r = analyse(
+            d.model, (alloy_roofline_options){.size = sizeof(alloy_roofline_options), .accounting = ALLOY_EXACT},
+            points[i].tokens, points[i].cached);
         const alloy_work *total = alloy_roofline_total(r);
         expect_count(total->tensor_flops, points[i].tensor, "tensor FLOPs");
         expect_count(alloy_work_read(total), points[i].read, "bytes read");
@@ -88,7 +89,8 @@ static void a_hybrid_of_16_layers_is_counted_as_published(void **state)
     } points[] = {{4096, 0, "10.30 ms", "compute"}, {512, 2048, "1.26 ms", "compute"}, {1, 4096, "0.70 ms", "memory"}};
     struct described d = describe(README);
     for (size_t i = 0; i < sizeof points / sizeof *points; i++) {
-        alloy_roofline *r = analyse(d.model, (alloy_roofline_options){0}, points[i].tokens, points[i].cached);
+        alloy_roofline *r = analyse(d.model, (alloy_roofline_options){.size = sizeof(alloy_roofline_options)},
+                                    points[i].tokens, points[i].cached);
         const alloy_work *total = alloy_roofline_total(r);
         alloy_roofline_bounds bounds;
         char text[64];
@@ -118,7 +120,7 @@ static void rows_of_every_level_sum_to_the_total(void **state)
     for (int accounting = 0; accounting < 2; accounting++)
         for (int fusion = 0; fusion < 2; fusion++) {
             alloy_roofline_options options = {
-                .accounting = (alloy_accounting)accounting, .op_fusion = fusion, .ops = true};
+                .size = sizeof options, .accounting = (alloy_accounting)accounting, .op_fusion = fusion, .ops = true};
             alloy_roofline *r = analyse(d.model, options, 70, 33);
             for (int level = ALLOY_LEVEL_TOTAL; level <= ALLOY_LEVEL_OPS; level++) {
                 alloy_work sum = {0};
@@ -139,12 +141,17 @@ static void equal_layers_are_counted_once(void **state)
     (void)state;
     static const int64_t none[16];
     struct described d = describe(README);
-    alloy_roofline *once = analyse(d.model, (alloy_roofline_options){.accounting = ALLOY_EXACT, .ops = true}, 100, 7);
-    alloy_roofline *each =
-        analyse(d.model,
-                (alloy_roofline_options){
-                    .accounting = ALLOY_EXACT, .ops = true, .routing = ALLOY_ROUTING_GIVEN, .experts_read = none},
-                100, 7);
+    alloy_roofline *once = analyse(
+        d.model,
+        (alloy_roofline_options){.size = sizeof(alloy_roofline_options), .accounting = ALLOY_EXACT, .ops = true}, 100,
+        7);
+    alloy_roofline *each = analyse(d.model,
+                                   (alloy_roofline_options){.size = sizeof(alloy_roofline_options),
+                                                            .accounting = ALLOY_EXACT,
+                                                            .ops = true,
+                                                            .routing = ALLOY_ROUTING_GIVEN,
+                                                            .experts_read = none},
+                                   100, 7);
     assert_int_equal(alloy_roofline_ops(once), alloy_roofline_ops(each));
     for (int level = ALLOY_LEVEL_TOTAL; level <= ALLOY_LEVEL_OPS; level++) {
         int64_t rows = alloy_roofline_row_count(each, (alloy_roofline_level)level);
@@ -170,7 +177,7 @@ static void memory_is_what_a_forward_leaves_behind(void **state)
     (void)state;
     struct described d = describe(README);
     alloy_roofline_sequences three = {3, 1, 4096};
-    alloy_roofline_options options = {.sequences = &three, .sequences_count = 1};
+    alloy_roofline_options options = {.size = sizeof options, .sequences = &three, .sequences_count = 1};
     alloy_roofline_memory memory;
     expect_ok(alloy_roofline_needs(d.model, &options, 16, &memory));
     expect_count(memory.cache, INT64_C(3) * 4 * 4097 * 2 * 2 * 128 * 2, "bytes of keys and values");
@@ -200,9 +207,15 @@ static void vectors_of_files_keep_their_dtype(void **state)
     (void)state;
     alloy_model *model;
     expect_ok(alloy_model_open(&model, ALLOY_SOURCE_DIR "/tests/golden/qwen3", NULL));
-    alloy_roofline *stored = analyse(model, (alloy_roofline_options){.accounting = ALLOY_EXACT}, 1, 9),
-                   *asked =
-                       analyse(model, (alloy_roofline_options){.accounting = ALLOY_EXACT, .weight_dtype = "fp8"}, 1, 9);
+    alloy_roofline *stored = analyse(
+                       model,
+                       (alloy_roofline_options){.size = sizeof(alloy_roofline_options), .accounting = ALLOY_EXACT}, 1,
+                       9),
+                   *asked = analyse(model,
+                                    (alloy_roofline_options){.size = sizeof(alloy_roofline_options),
+                                                             .accounting = ALLOY_EXACT,
+                                                             .weight_dtype = "fp8"},
+                                    1, 9);
     for (int64_t i = 0; i < alloy_roofline_row_count(stored, ALLOY_LEVEL_KINDS); i++) {
         alloy_roofline_row a = alloy_roofline_row_at(stored, ALLOY_LEVEL_KINDS, i),
                            b = alloy_roofline_row_at(asked, ALLOY_LEVEL_KINDS, i);
@@ -226,13 +239,18 @@ static void what_cannot_be_is_refused(void **state)
     struct described d = describe(README);
     alloy_roofline *r;
     alloy_roofline_sequences one = {1, 1, 0};
-    alloy_roofline_options none = {0}, dtype = {.sequences = &one, .sequences_count = 1, .kv_dtype = "bf17"},
-                           zipf = {.sequences = &one, .sequences_count = 1, .routing = ALLOY_ROUTING_ZIPF, .zipf = -1};
+    alloy_roofline_options none = {.size = sizeof none},
+                           dtype = {.size = sizeof dtype, .sequences = &one, .sequences_count = 1, .kv_dtype = "bf17"},
+                           zipf = {.size = sizeof zipf,
+                                   .sequences = &one,
+                                   .sequences_count = 1,
+                                   .routing = ALLOY_ROUTING_ZIPF,
+                                   .zipf = -1};
     expect_failure(alloy_roofline_open(&r, d.model, &none), ALLOY_ARG, "no sequences");
     expect_failure(alloy_roofline_open(&r, d.model, &dtype), ALLOY_ARG, "kv_dtype: \"bf17\", expected int4");
     expect_failure(alloy_roofline_open(&r, d.model, &zipf), ALLOY_RANGE, "zipf");
     assert_null(r);
-    r = analyse(d.model, (alloy_roofline_options){0}, 1, 0);
+    r = analyse(d.model, (alloy_roofline_options){.size = sizeof(alloy_roofline_options)}, 1, 0);
     alloy_roofline_bounds bounds;
     expect_failure(alloy_roofline_on(r, alloy_chip_by_name("A100"), "fp8", &bounds), ALLOY_ARG, "no fp8 peak");
     alloy_roofline_close(r);

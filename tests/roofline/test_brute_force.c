@@ -654,7 +654,8 @@ static bool try(uint64_t seed)
     char config[4096];
     write_config(&t, config, sizeof config);
     struct described d = describe_text(config);
-    alloy_roofline_options options = {.accounting = ALLOY_EXACT,
+    alloy_roofline_options options = {.size = sizeof options,
+                                      .accounting = ALLOY_EXACT,
                                       .sequences = t.batch,
                                       .sequences_count = t.group_count,
                                       .activation_dtype = format_names[t.activation],

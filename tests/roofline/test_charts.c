@@ -35,6 +35,7 @@ static void open_report(struct fixture *f, const char *path, const char *name)
     expect_ok(alloy_config_open(&f->config, path));
     expect_ok(alloy_model_describe(&f->model, f->config));
     f->request = (alloy_report_request){.size = sizeof(alloy_report_request),
+                                        .options = {.size = sizeof(alloy_roofline_options)},
                                         .model = f->model,
                                         .name = name,
                                         .both = true,

@@ -241,9 +241,11 @@ static void mixers_of_v4_flash_count_by_the_formula(void **state)
         int64_t Q = points[i][0], T = Q + points[i][1];
         alloy_roofline_sequences one = {.count = 1, .tokens = Q, .cached = points[i][1]};
         alloy_roofline *r;
-        expect_ok(alloy_roofline_open(
-            &r, d.model,
-            &(alloy_roofline_options){.sequences = &one, .sequences_count = 1, .accounting = ALLOY_CLASSIC}));
+        expect_ok(alloy_roofline_open(&r, d.model,
+                                      &(alloy_roofline_options){.size = sizeof(alloy_roofline_options),
+                                                                .sequences = &one,
+                                                                .sequences_count = 1,
+                                                                .accounting = ALLOY_CLASSIC}));
         assert_true(alloy_wide_of(work_of_row(r, "dsv4_sliding_attention").tensor_flops) ==
                     2 * formula(&flash, 's', Q, T));
         assert_true(alloy_wide_of(work_of_row(r, "dsv4_hca_attention").tensor_flops) ==

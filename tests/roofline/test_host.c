@@ -313,7 +313,8 @@ static void it_is_measured_once_and_when_the_file_is_bad(void **state)
     char *folder = test_folder();
     double done = -1;
     alloy_host measured, again, asked = {.threads = 1, .cpu = "generic"};
-    alloy_host_options options = {.threads = 1, .cpu = "generic", .progress = note_progress, .user = &done};
+    alloy_host_options options = {
+        .size = sizeof options, .threads = 1, .cpu = "generic", .progress = note_progress, .user = &done};
     setenv("XDG_CACHE_HOME", folder, 1);
     alloy_processor_name(asked.processor, sizeof asked.processor);
     expect_ok(alloy_host_file(&asked, &path));
@@ -353,9 +354,13 @@ static void bad_options(void **state)
 {
     (void)state;
     alloy_host host;
-    expect_failure(alloy_host_measure(&host, &(alloy_host_options){.threads = -1}), ALLOY_RANGE, "threads: -1");
-    expect_failure(alloy_host_measure(&host, &(alloy_host_options){.threads = 100000}), ALLOY_RANGE, "1 to 1024");
-    expect_failure(alloy_host_measure(&host, &(alloy_host_options){.cpu = "sse9"}), ALLOY_ARG, "sse9");
+    expect_failure(alloy_host_measure(&host, &(alloy_host_options){.size = sizeof(alloy_host_options), .threads = -1}),
+                   ALLOY_RANGE, "threads: -1");
+    expect_failure(
+        alloy_host_measure(&host, &(alloy_host_options){.size = sizeof(alloy_host_options), .threads = 100000}),
+        ALLOY_RANGE, "1 to 1024");
+    expect_failure(alloy_host_measure(&host, &(alloy_host_options){.size = sizeof(alloy_host_options), .cpu = "sse9"}),
+                   ALLOY_ARG, "sse9");
     assert_int_equal(host.level_count, 0);
 }
 
@@ -367,7 +372,8 @@ static void no_memory_to_measure_with(void **state)
     setenv("XDG_CACHE_HOME", folder, 1);
     for (int64_t n = 0; n < 4; n++) {
         alloy_memory_fail_after(n);
-        alloy_status status = alloy_host_measure(&host, &(alloy_host_options){.threads = 2});
+        alloy_status status =
+            alloy_host_measure(&host, &(alloy_host_options){.size = sizeof(alloy_host_options), .threads = 2});
         alloy_memory_fail_after(-1);
         assert_int_equal(status, ALLOY_NOMEM);
         assert_int_equal(host.threads, 0);

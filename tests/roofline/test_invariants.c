@@ -127,7 +127,8 @@ static void check_sums(const struct described *d, void *user)
     (void)user;
     for (int p = 0; p < POINTS; p++)
         for (int form = 0; form < 4; form++) {
-            alloy_roofline_options options = {.accounting = form == 0 ? ALLOY_CLASSIC : ALLOY_EXACT,
+            alloy_roofline_options options = {.size = sizeof options,
+                                              .accounting = form == 0 ? ALLOY_CLASSIC : ALLOY_EXACT,
                                               .op_fusion = form == 2,
                                               .routing = form == 3 ? ALLOY_ROUTING_ZIPF : ALLOY_ROUTING_EVEN,
                                               .zipf = 1.1};
@@ -147,8 +148,11 @@ static void check_agreement(const struct described *d, void *user)
 {
     int *found = user;
     for (int p = 0; p < POINTS; p++) {
-        alloy_roofline *classic = analyse(d, p, (alloy_roofline_options){0});
-        alloy_roofline *exact = analyse(d, p, (alloy_roofline_options){.accounting = ALLOY_EXACT, .all_logits = true});
+        alloy_roofline *classic = analyse(d, p, (alloy_roofline_options){.size = sizeof(alloy_roofline_options)});
+        alloy_roofline *exact =
+            analyse(d, p,
+                    (alloy_roofline_options){
+                        .size = sizeof(alloy_roofline_options), .accounting = ALLOY_EXACT, .all_logits = true});
         *found += expect_same_caches(classic, exact);
         expect_same_linears(classic, exact);
         alloy_roofline_close(classic);
@@ -177,8 +181,10 @@ static int64_t ops_of(int64_t layers, alloy_accounting accounting)
              "\"moe_intermediate_size\": 48}",
              (long long)layers / 2, (long long)layers / 2);
     struct described d = describe_text(text);
-    alloy_roofline_options options = {
-        .accounting = accounting, .sequences = &(alloy_roofline_sequences){1, 1, 100}, .sequences_count = 1};
+    alloy_roofline_options options = {.size = sizeof options,
+                                      .accounting = accounting,
+                                      .sequences = &(alloy_roofline_sequences){1, 1, 100},
+                                      .sequences_count = 1};
     alloy_roofline *r;
     expect_ok(alloy_roofline_open(&r, d.model, &options));
     int64_t ops = alloy_roofline_ops(r);

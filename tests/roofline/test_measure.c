@@ -30,8 +30,9 @@ static void every_kind_of_module_is_timed_beside_its_bound(void **state)
     alloy_session *session = open_session(model, 1, 64, NULL);
     alloy_host host = slow_host();
     alloy_measurement *m;
-    expect_ok(
-        alloy_roofline_measure(&m, session, &host, &(alloy_measure_options){.tokens = 5, .cached = 7, .runs = 3}));
+    expect_ok(alloy_roofline_measure(
+        &m, session, &host,
+        &(alloy_measure_options){.size = sizeof(alloy_measure_options), .tokens = 5, .cached = 7, .runs = 3}));
     int64_t count;
     const alloy_measured_row *rows = alloy_measurement_rows(m, &count);
     double sum = 0;
@@ -66,8 +67,9 @@ static void experts_are_those_that_the_run_chose(void **state)
     for (int i = 0; i < 2; i++) {
         alloy_measurement *m;
         int64_t count;
-        expect_ok(
-            alloy_roofline_measure(&m, session, &host, &(alloy_measure_options){.tokens = i ? 40 : 1, .runs = 1}));
+        expect_ok(alloy_roofline_measure(
+            &m, session, &host,
+            &(alloy_measure_options){.size = sizeof(alloy_measure_options), .tokens = i ? 40 : 1, .runs = 1}));
         const alloy_measured_row *rows = alloy_measurement_rows(m, &count);
         while (strcmp(rows->name, "qwen3_moe") != 0 && strcmp(rows->name, "total") != 0)
             rows++;
@@ -102,18 +104,21 @@ static void what_cannot_be_measured_is_refused(void **state)
         alloy_status status;
         const char *text;
     } cases[] = {
-        {{.tokens = 0}, ALLOY_RANGE, "0 tokens"},
-        {{.tokens = 1, .cached = -1}, ALLOY_RANGE, "behind -1"},
-        {{.tokens = 65}, ALLOY_ARG, "chunk 64"},
-        {{.tokens = 1, .cached = 1 << 30}, ALLOY_CONTEXT, "context"},
-        {{.tokens = 1, .runs = 1, .progress = stop_at_once}, ALLOY_ARG, "stopped"},
+        {{.size = sizeof(alloy_measure_options), .tokens = 0}, ALLOY_RANGE, "0 tokens"},
+        {{.size = sizeof(alloy_measure_options), .tokens = 1, .cached = -1}, ALLOY_RANGE, "behind -1"},
+        {{.size = sizeof(alloy_measure_options), .tokens = 65}, ALLOY_ARG, "chunk 64"},
+        {{.size = sizeof(alloy_measure_options), .tokens = 1, .cached = 1 << 30}, ALLOY_CONTEXT, "context"},
+        {{.size = sizeof(alloy_measure_options), .tokens = 1, .runs = 1, .progress = stop_at_once},
+         ALLOY_ARG,
+         "stopped"},
     };
     alloy_measurement *m;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         expect_failure(alloy_roofline_measure(&m, session, &host, &cases[i].options), cases[i].status, cases[i].text);
         assert_null(m);
     }
-    expect_failure(alloy_roofline_measure(&m, session, &unknown, &(alloy_measure_options){.tokens = 1}),
+    expect_failure(alloy_roofline_measure(&m, session, &unknown,
+                                          &(alloy_measure_options){.size = sizeof(alloy_measure_options), .tokens = 1}),
                    ALLOY_UNSUPPORTED, "no figure");
     alloy_session_close(session);
     alloy_model_close(model);

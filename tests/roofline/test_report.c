@@ -79,7 +79,8 @@ static struct case_ compare(const char *config, int64_t tokens, int64_t cached, 
     expect_ok(alloy_model_describe(&c.model, c.config));
     for (int a = 0; a < 2; a++)
         expect_ok(alloy_roofline_open(&c.by[a], c.model,
-                                      &(alloy_roofline_options){.sequences = &three,
+                                      &(alloy_roofline_options){.size = sizeof(alloy_roofline_options),
+                                                                .sequences = &three,
                                                                 .sequences_count = 1,
                                                                 .accounting = (alloy_accounting)a,
                                                                 .all_logits = all_logits,
@@ -189,6 +190,7 @@ static void results_come_by_chip_point_and_accounting(void **state)
     alloy_report_point points[] = {{"prefill", &prefill, 1}, {"decode", &decode, 1}};
     alloy_report_chip chips[] = {{"one", alloy_chip_by_name("H100"), false}, {"two", alloy_chip_by_name("A100"), true}};
     alloy_report_request request = {.size = sizeof(alloy_report_request),
+                                    .options = {.size = sizeof(alloy_roofline_options)},
                                     .model = model,
                                     .name = "readme",
                                     .both = true,
@@ -249,6 +251,7 @@ static void memory_may_end_anywhere(void **state)
     alloy_report_point point = {"mini-prefill", &one, 1};
     alloy_report_chip chip = {"H100", alloy_chip_by_name("H100"), false};
     alloy_report_request request = {.size = sizeof(alloy_report_request),
+                                    .options = {.size = sizeof(alloy_roofline_options)},
                                     .model = model,
                                     .name = "tiny",
                                     .both = true,

@@ -31,7 +31,8 @@ static void a_decode_reads_the_file_once(void **state)
     alloy_roofline *roofline;
     alloy_roofline_memory memory;
     alloy_roofline_sequences decode = {.count = 1, .tokens = 1, .cached = 9};
-    alloy_roofline_options options = {.accounting = ALLOY_EXACT, .sequences = &decode, .sequences_count = 1};
+    alloy_roofline_options options = {
+        .size = sizeof options, .accounting = ALLOY_EXACT, .sequences = &decode, .sequences_count = 1};
     expect_ok(alloy_roofline_open(&roofline, model, &options));
     expect_ok(alloy_roofline_needs(model, &options, 1, &memory));
     const uint64_t read = bytes - (VOCAB - 1) * HIDDEN * sizeof(float); /* of the embedding one row */

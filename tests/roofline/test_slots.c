@@ -9,7 +9,8 @@ static alloy_work total_of(const alloy_model *model, const int64_t *experts_read
 {
     alloy_roofline *r;
     alloy_roofline_sequences one = {1, TOKENS, 0};
-    alloy_roofline_options options = {.accounting = ALLOY_EXACT,
+    alloy_roofline_options options = {.size = sizeof options,
+                                      .accounting = ALLOY_EXACT,
                                       .sequences = &one,
                                       .sequences_count = 1,
                                       .all_logits = true,
@@ -64,7 +65,9 @@ static void streams_are_called_as_their_slots(void **state)
     assert_memory_equal(&once, &each, sizeof once);
     alloy_roofline *r;
     alloy_roofline_sequences one = {1, TOKENS, 0};
-    expect_ok(alloy_roofline_open(&r, d.model, &(alloy_roofline_options){.sequences = &one, .sequences_count = 1}));
+    expect_ok(alloy_roofline_open(
+        &r, d.model,
+        &(alloy_roofline_options){.size = sizeof(alloy_roofline_options), .sequences = &one, .sequences_count = 1}));
     static const char *const names[] = {"embedding", "into_mixer", "qwen3_attention", "into_ffn",
                                         "qwen3_mlp", "hc_head",    "final_norm",      "lm_head"};
     assert_int_equal(alloy_roofline_row_count(r, ALLOY_LEVEL_KINDS), 8);
