@@ -367,6 +367,8 @@ typedef struct alloy_session_options {
     const char *cpu;
     int64_t chunk;        /* most tokens of one forward; longer batches are divided. 0: 512 */
     alloy_dtype kv_dtype; /* of keys and values in caches: F32 (also 0), BF16 or F16, rounded once when appended */
+    /* most bytes of keys, values and entries in all caches of the session, in pages; 0: this machine's memory */
+    uint64_t kv_bytes;
     /* where ops run: "cpu" (also NULL), or "fp64": everything in double precision, slowly, for comparison. There
      * kv_dtype is 0, and logits and hidden states are doubles (logits_f64, hidden_f64 below) */
     const char *backend;
@@ -384,13 +386,21 @@ ALLOY_API alloy_status alloy_kernels_check(const char *cpu);
 ALLOY_API const char *alloy_session_cpu(const alloy_session *session); /* "avx2" */
 ALLOY_API int alloy_session_threads(const alloy_session *session);
 
+/* Bytes of pages that the session's caches hold, each once, however many share it. */
+ALLOY_API uint64_t alloy_session_cache_bytes(const alloy_session *session);
+
 /* An empty cache that grows as it is used; at most `context` tokens (0: the model's context). LIMIT, with the bytes,
  * when this machine has not the memory for a context that was asked for, and from a forward when a cache would outgrow
- * it: a model may claim any context, and only what is used counts. */
+ * it, or the session's kv_bytes: a model may claim any context, and only what is used counts. It may be closed after
+ * its session. */
 ALLOY_API alloy_status alloy_cache_open(alloy_cache **out, const alloy_session *session, int64_t context);
 ALLOY_API void alloy_cache_close(alloy_cache *cache);
-ALLOY_API int64_t alloy_cache_length(const alloy_cache *cache); /* tokens in it */
-ALLOY_API uint64_t alloy_cache_bytes(const alloy_cache *cache); /* memory that it holds now */
+ALLOY_API int64_t alloy_cache_length(const alloy_cache *cache);     /* tokens in it */
+ALLOY_API const int64_t *alloy_cache_ids(const alloy_cache *cache); /* [length] the tokens; until its next forward */
+ALLOY_API uint64_t alloy_cache_bytes(const alloy_cache *cache);     /* memory that it holds now, shared pages too */
+
+/* A copy that shares the pages of keys, values and entries until one of both writes into one: memory is taken for the
+ * last page of each layer then, and at once for windows and recurrent states. */
 ALLOY_API alloy_status alloy_cache_copy(alloy_cache **out, const alloy_cache *cache);
 
 /* Cuts a cache back to its first `length` tokens. Only full keys and values can be cut in place; ALLOY_UNSUPPORTED when

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/checked.h"
@@ -130,6 +131,25 @@ void alloy_memory_free(void *memory)
     if (memory && is_watching())
         watch(-(int64_t)malloc_usable_size(memory));
     free(memory);
+}
+
+void *alloy_memory_map(size_t bytes)
+{
+    size_t whole = bytes_of(bytes, 1);
+    void *memory = whole ? mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+                         : MAP_FAILED;
+    return checked(memory == MAP_FAILED ? NULL : memory, bytes, 1);
+}
+
+void alloy_memory_discard(void *memory, size_t bytes)
+{
+    madvise(memory, bytes, MADV_DONTNEED);
+}
+
+void alloy_memory_unmap(void *memory, size_t bytes)
+{
+    if (memory)
+        munmap(memory, bytes);
 }
 
 size_t alloy_memory_of_machine(void)

@@ -29,6 +29,12 @@ char *alloy_memory_string(const char *text);
 /* NULL is fine. */
 void alloy_memory_free(void *memory);
 
+/* Address space of `bytes`, all zero, which becomes memory page by page as it is written; NULL where the process has
+ * not so much. Discarded memory goes back to the system, and is zero when it is read again. */
+void *alloy_memory_map(size_t bytes);
+void alloy_memory_discard(void *memory, size_t bytes);
+void alloy_memory_unmap(void *memory, size_t bytes); /* NULL is fine */
+
 /* Room for one more element in a growing array: *items has room for *capacity elements of `size` bytes and holds
  * `count`. Doubles; returns NULL, with *items untouched, where that fails, else *items. */
 void *alloy_memory_grow(void *items, int64_t count, int64_t *capacity, size_t size);

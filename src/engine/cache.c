@@ -1,23 +1,28 @@
 /* Caches (alloy.h, cache.h). */
 #include "engine/cache.h"
 
+#include <string.h>
+
 #include "base/checked.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "engine/session.h"
 
-static alloy_status new_cache(alloy_cache **out, const alloy_model *model, int64_t context, int64_t chunk,
-                              alloy_dtype rows_dtype)
+/* An empty cache like `like`, whose own state is not looked at. */
+static alloy_status new_cache(alloy_cache **out, const alloy_cache *like)
 {
     alloy_cache *cache = alloy_memory_zeroed(1, sizeof *cache);
     alloy_state_block *blocks =
-        cache ? alloy_memory_zeroed((size_t)model->config.num_hidden_layers, sizeof *blocks) : NULL;
+        cache ? alloy_memory_zeroed((size_t)like->model->config.num_hidden_layers, sizeof *blocks) : NULL;
     if (!blocks) {
         alloy_memory_free(cache);
         return ALLOY_NOMEM;
     }
-    *cache =
-        (alloy_cache){.model = model, .blocks = blocks, .context = context, .chunk = chunk, .rows_dtype = rows_dtype};
+    *cache = *like;
+    cache->blocks = blocks;
+    cache->ids = NULL;
+    cache->length = cache->id_room = 0;
+    alloy_pages_hold(cache->pages);
     *out = cache;
     return ALLOY_OK;
 }
@@ -48,7 +53,11 @@ alloy_status alloy_cache_open(alloy_cache **out, const alloy_session *session, i
                           (long long)context, (long long)most);
     alloy_status status = context ? check_room(session->model, context, session->chunk, session->kv_dtype) : ALLOY_OK;
     return status ? status
-                  : new_cache(out, session->model, context ? context : most, session->chunk, session->kv_dtype);
+                  : new_cache(out, &(alloy_cache){.model = session->model,
+                                                  .pages = session->pages,
+                                                  .context = context ? context : most,
+                                                  .chunk = session->chunk,
+                                                  .rows_dtype = session->kv_dtype});
 }
 
 void alloy_cache_close(alloy_cache *cache)
@@ -56,14 +65,21 @@ void alloy_cache_close(alloy_cache *cache)
     if (!cache)
         return;
     for (int64_t i = 0; i < cache->model->config.num_hidden_layers; i++)
-        alloy_state_free(&cache->blocks[i]);
+        alloy_state_free(&cache->blocks[i], cache->pages);
+    alloy_pages_close(cache->pages);
     alloy_memory_free(cache->blocks);
+    alloy_memory_free(cache->ids);
     alloy_memory_free(cache);
 }
 
 int64_t alloy_cache_length(const alloy_cache *cache)
 {
     return cache->length;
+}
+
+const int64_t *alloy_cache_ids(const alloy_cache *cache)
+{
+    return cache->ids;
 }
 
 uint64_t alloy_cache_bytes(const alloy_cache *cache)
@@ -74,21 +90,43 @@ uint64_t alloy_cache_bytes(const alloy_cache *cache)
     return bytes;
 }
 
+/* Room for the ids of `length` tokens: at first 4,096, then it doubles. */
+static bool make_id_room(alloy_cache *cache, int64_t length)
+{
+    enum { AT_FIRST = 4096 };
+    int64_t room = cache->id_room ? 2 * cache->id_room : AT_FIRST;
+    room = room < length ? length : room;
+    int64_t *ids = length > cache->id_room ? alloy_memory_resize(cache->ids, (size_t)room, sizeof *ids) : cache->ids;
+    if (length <= cache->id_room || !ids)
+        return length <= cache->id_room;
+    cache->ids = ids;
+    cache->id_room = room;
+    return true;
+}
+
+void alloy_cache_push(alloy_cache *cache, const int64_t *ids, int64_t count)
+{
+    memcpy(cache->ids + cache->length, ids, (size_t)count * sizeof *ids);
+    cache->length += count;
+}
+
 alloy_status alloy_cache_copy(alloy_cache **out, const alloy_cache *cache)
 {
     *out = NULL;
     alloy_cache *copy;
-    alloy_status status = new_cache(&copy, cache->model, cache->context, cache->chunk, cache->rows_dtype);
+    alloy_status status = new_cache(&copy, cache);
     if (status)
         return status;
-    copy->length = cache->length;
     for (int64_t i = 0; i < cache->model->config.num_hidden_layers && !status; i++)
-        status =
-            alloy_state_copy(&copy->blocks[i], &cache->blocks[i], cache->model->layers[i].state, cache->rows_dtype);
+        status = alloy_state_copy(&copy->blocks[i], &cache->blocks[i], cache->model->layers[i].state, cache->rows_dtype,
+                                  cache->length);
+    if (!status && !make_id_room(copy, cache->length))
+        status = ALLOY_NOMEM;
     if (status) {
         alloy_cache_close(copy);
         return status;
     }
+    alloy_cache_push(copy, cache->ids, cache->length);
     *out = copy;
     return ALLOY_OK;
 }
@@ -105,6 +143,13 @@ static const char *layer_that_cannot_be_cut(const alloy_model *model)
     return NULL;
 }
 
+static void cut(alloy_cache *cache, int64_t length)
+{
+    for (int64_t i = 0; i < cache->model->config.num_hidden_layers; i++)
+        alloy_state_cut(&cache->blocks[i], cache->model->layers[i].state, cache->rows_dtype, cache->pages, length);
+    cache->length = length;
+}
+
 alloy_status alloy_cache_truncate(alloy_cache *cache, int64_t length)
 {
     if (length < 0 || length > cache->length)
@@ -118,24 +163,22 @@ alloy_status alloy_cache_truncate(alloy_cache *cache, int64_t length)
             ALLOY_UNSUPPORTED,
             "truncate to %lld tokens: the state of %s cannot be cut; begin anew and compute the prefix again",
             (long long)length, mixer);
-    if (length == 0)
-        alloy_cache_clear(cache);
-    cache->length = length;
+    cut(cache, length);
     return ALLOY_OK;
 }
 
 alloy_status alloy_cache_reserve(alloy_cache *cache, int64_t length)
 {
     alloy_status status = check_room(cache->model, length, cache->chunk, cache->rows_dtype);
+    if (!status && !make_id_room(cache, length))
+        status = ALLOY_NOMEM;
     for (int64_t i = 0; i < cache->model->config.num_hidden_layers && !status; i++)
-        status = alloy_state_reserve(&cache->blocks[i], cache->model->layers[i].state, cache->rows_dtype, length,
-                                     cache->chunk);
+        status = alloy_state_reserve(&cache->blocks[i], cache->model->layers[i].state, cache->rows_dtype, cache->pages,
+                                     cache->length, length, cache->chunk);
     return status;
 }
 
 void alloy_cache_clear(alloy_cache *cache)
 {
-    for (int64_t i = 0; i < cache->model->config.num_hidden_layers; i++)
-        alloy_state_clear(&cache->blocks[i], cache->model->layers[i].state, cache->rows_dtype);
-    cache->length = 0;
+    cut(cache, 0);
 }

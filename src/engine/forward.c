@@ -271,7 +271,7 @@ static alloy_status finish_pass(struct work *w, int64_t tokens, alloy_status res
     for (int64_t i = 0; i < w->span_count; i++) {
         int64_t sequence = w->room->span_sequence[i];
         alloy_cache *cache = w->sequences[sequence].cache;
-        cache->length += w->room->spans[i].count;
+        alloy_cache_push(cache, w->room->ids + w->room->spans[i].first, w->room->spans[i].count);
         if (!failed[i])
             continue;
         alloy_cache_clear(cache);

@@ -46,7 +46,8 @@ static alloy_status fill(alloy_session *s, const alloy_model *model, const alloy
     s->tables = alloy_arena_new();
     if (!s->arena || !s->tables)
         return ALLOY_NOMEM;
-    return alloy_team_open(&s->team, options->threads);
+    alloy_status status = alloy_pages_open(&s->pages, options->kv_bytes);
+    return status ? status : alloy_team_open(&s->team, options->threads);
 }
 
 alloy_status alloy_session_open(alloy_session **out, const alloy_model *model, const alloy_session_options *options)
@@ -74,6 +75,7 @@ void alloy_session_close(alloy_session *s)
     alloy_forward_room_free(&s->room);
     alloy_arena_free(s->arena);
     alloy_arena_free(s->tables);
+    alloy_pages_close(s->pages);
     alloy_memory_free(s);
 }
 
@@ -90,4 +92,9 @@ const char *alloy_session_cpu(const alloy_session *session)
 int alloy_session_threads(const alloy_session *session)
 {
     return session->team.threads;
+}
+
+uint64_t alloy_session_cache_bytes(const alloy_session *session)
+{
+    return alloy_pages_used(session->pages);
 }

@@ -26,6 +26,7 @@ struct alloy_session {
     alloy_team team;
     int64_t chunk;               /* most tokens of one pass */
     alloy_dtype kv_dtype;        /* of caches: F32, BF16, F16 */
+    alloy_pages *pages;          /* of its caches; one owner of it */
     alloy_arena *arena, *tables; /* of the pass that runs */
     alloy_forward_room room;
     /* Of its passes; NULL. */

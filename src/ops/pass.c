@@ -67,13 +67,19 @@ static bool is_finite(const alloy_pass *p, const alloy_tensor *x, int64_t first,
     return true;
 }
 
-/* The sequence of a token has failed. */
-static void fail_token(alloy_pass *p, int64_t token)
+bool alloy_pass_token_not_finite(alloy_pass *p, int64_t token, const char *what)
 {
     int64_t i = 0;
+    if (!p->status)
+        p->not_finite = what;
+    if (!p->failed) {
+        alloy_pass_fail(p, ALLOY_RANGE, "%s is not finite", what);
+        return false;
+    }
     while (token >= p->spans[i].first + p->spans[i].count)
         i++;
     p->failed[i] = true;
+    return true;
 }
 
 bool alloy_pass_check_finite(alloy_pass *p, alloy_tensor *x, const alloy_tensor *rows, const char *what)
@@ -82,16 +88,11 @@ bool alloy_pass_check_finite(alloy_pass *p, alloy_tensor *x, const alloy_tensor 
     size_t bytes = (size_t)width * (size_t)alloy_dtype_bits(x->dtype) / 8;
     if (is_finite(p, x, 0, alloy_tensor_size(x)))
         return true;
-    if (!p->status)
-        p->not_finite = what;
-    if (!p->failed) {
-        alloy_pass_fail(p, ALLOY_RANGE, "%s is not finite", what);
-        return false;
-    }
     for (int64_t i = 0; i < x->shape[0]; i++) {
         if (is_finite(p, x, i * width, width))
             continue;
-        fail_token(p, rows ? alloy_i64(rows)[i] : i);
+        if (!alloy_pass_token_not_finite(p, rows ? alloy_i64(rows)[i] : i, what))
+            return false;
         memset((char *)alloy_tensor_memory(x) + (size_t)i * bytes, 0, bytes);
     }
     return true;

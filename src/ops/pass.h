@@ -185,6 +185,9 @@ void *alloy_shape_fail(alloy_pass *p, const char *op, const char *format, ...) _
 #define ALLOY_ROUTER_LOGIT "a logit of a router"
 bool alloy_pass_check_finite(alloy_pass *p, alloy_tensor *x, const alloy_tensor *rows, const char *what);
 
+/* The same of one token: true where others go on. */
+bool alloy_pass_token_not_finite(alloy_pass *p, int64_t token, const char *what);
+
 /* Rows `at` .. `at + rows - 1` of matrix `i` of a weight of three dimensions, as a weight. */
 alloy_weight alloy_weight_rows(const alloy_weight *whole, int64_t i, int64_t at, int64_t rows);
 

@@ -51,56 +51,99 @@ static alloy_status reserve_fixed(alloy_state_store *store, const alloy_part_spe
     return store->data ? ALLOY_OK : ALLOY_NOMEM;
 }
 
-/* Rows to allocate for `length` tokens: a growing list doubles, a ring is made once. */
-static alloy_status rows_needed(const alloy_state_store *store, const alloy_part_spec *part, int64_t length,
-                                int64_t chunk, int64_t *out)
+static bool is_paged(const alloy_part_spec *part)
 {
-    int64_t rows = length / part->rate;
-    if (part->window > 0) {
-        int64_t ring;
-        if (!alloy_int64_add(part->window - 1, chunk, &ring))
-            return alloy_fail(ALLOY_LIMIT, "a window of %lld tokens and a chunk of %lld", (long long)part->window,
-                              (long long)chunk);
-        rows = ring;
-    } else if (rows > store->capacity && store->capacity > 0 && rows < store->capacity + store->capacity / 2) {
-        rows = store->capacity + store->capacity / 2;
-    }
-    if (!alloy_int64_add(rows, ALLOY_ATTENTION_BLOCK - 1, &rows))
-        return alloy_fail(ALLOY_LIMIT, "a cache of %lld tokens", (long long)length);
-    *out = rows / ALLOY_ATTENTION_BLOCK * ALLOY_ATTENTION_BLOCK;
-    return ALLOY_OK;
+    return part->kind == ALLOY_STATE_ROWS && part->window == 0;
 }
 
-static alloy_status reserve_rows(alloy_state_store *store, const alloy_part_spec *part, alloy_dtype rows_dtype,
-                                 int64_t length, int64_t chunk)
+static size_t page_bytes(const alloy_part_spec *part, alloy_dtype rows_dtype)
 {
-    int64_t rows = 0;
-    alloy_status status = rows_needed(store, part, length, chunk, &rows);
-    if (status || rows <= store->capacity)
-        return status;
-    if (part->window > 0 && store->data)
+    return ALLOY_ATTENTION_BLOCK * row_bytes(part, rows_dtype);
+}
+
+/* A ring is made once. */
+static alloy_status reserve_ring(alloy_state_store *store, const alloy_part_spec *part, alloy_dtype rows_dtype,
+                                 int64_t chunk)
+{
+    int64_t rows;
+    if (!alloy_int64_add(part->window + ALLOY_ATTENTION_BLOCK - 2, chunk, &rows))
+        return alloy_fail(ALLOY_LIMIT, "a window of %lld tokens and a chunk of %lld", (long long)part->window,
+                          (long long)chunk);
+    rows = rows / ALLOY_ATTENTION_BLOCK * ALLOY_ATTENTION_BLOCK;
+    if (rows <= store->capacity)
+        return ALLOY_OK;
+    if (store->data)
         return alloy_fail(ALLOY_ARG, "a ring for chunks of %lld rows cannot take a chunk of %lld",
                           (long long)(store->capacity - part->window + 1), (long long)chunk);
-    void *grown = alloy_memory_resize(store->data, (size_t)rows, row_bytes(part, rows_dtype));
+    store->data = alloy_memory_new((size_t)rows, row_bytes(part, rows_dtype));
+    store->capacity = store->data ? rows : 0;
+    return store->data ? ALLOY_OK : ALLOY_NOMEM;
+}
+
+/* Room in the list of pages grows by doubling: sequences of 4,096 rows take none after the first. */
+static bool make_page_room(alloy_state_store *store, int64_t pages)
+{
+    enum { AT_FIRST = 64 };
+    int64_t room = store->page_room ? 2 * store->page_room : AT_FIRST;
+    if (pages <= store->page_room)
+        return true;
+    room = room < pages ? pages : room;
+    char **grown = alloy_memory_resize(store->pages, (size_t)room, sizeof *grown);
     if (!grown)
-        return ALLOY_NOMEM;
-    store->data = grown;
-    store->capacity = rows;
-    return ALLOY_OK;
+        return false;
+    store->pages = grown;
+    store->page_room = room;
+    return true;
+}
+
+/* The page that rows are to be written into after row `past` becomes this sequence's alone. */
+static bool own_page(alloy_state_store *store, alloy_pages *pages, int64_t past, size_t bytes)
+{
+    int64_t page = past / ALLOY_ATTENTION_BLOCK;
+    if (past == store->capacity || !alloy_page_is_shared(store->pages[page]))
+        return true;
+    char *copy = alloy_page_take(pages, bytes);
+    if (!copy)
+        return false;
+    memcpy(copy, store->pages[page], bytes);
+    alloy_page_release(pages, store->pages[page]);
+    store->pages[page] = copy;
+    return true;
+}
+
+static alloy_status reserve_pages(alloy_state_store *store, const alloy_part_spec *part, alloy_dtype rows_dtype,
+                                  alloy_pages *pages, int64_t past, int64_t length)
+{
+    int64_t rows = length / part->rate, needed;
+    size_t bytes = page_bytes(part, rows_dtype);
+    if (!alloy_int64_add(rows, ALLOY_ATTENTION_BLOCK - 1, &needed))
+        return alloy_fail(ALLOY_LIMIT, "a cache of %lld tokens", (long long)length);
+    needed /= ALLOY_ATTENTION_BLOCK;
+    bool sound = make_page_room(store, needed) &&
+                 (rows == past / part->rate || own_page(store, pages, past / part->rate, bytes));
+    for (int64_t page = store->capacity / ALLOY_ATTENTION_BLOCK; sound && page < needed; page++) {
+        store->pages[page] = alloy_page_take(pages, bytes);
+        sound = store->pages[page];
+        store->capacity += sound ? ALLOY_ATTENTION_BLOCK : 0;
+    }
+    return sound ? ALLOY_OK : alloy_last_status();
 }
 
 alloy_status alloy_state_reserve(alloy_state_block *block, const alloy_state_spec *spec, alloy_dtype rows_dtype,
-                                 int64_t length, int64_t chunk)
+                                 alloy_pages *pages, int64_t past, int64_t length, int64_t chunk)
 {
-    for (int i = 0; i < spec->count; i++) {
+    alloy_status status = ALLOY_OK;
+    for (int i = 0; i < spec->count && !status; i++) {
         const alloy_part_spec *part = &spec->part[i];
-        alloy_status status = part->kind == ALLOY_STATE_FIXED
-                                  ? reserve_fixed(&block->store[i], part, rows_dtype)
-                                  : reserve_rows(&block->store[i], part, rows_dtype, length, chunk);
-        if (status)
-            return status;
+        alloy_state_store *store = &block->store[i];
+        if (part->kind == ALLOY_STATE_FIXED)
+            status = reserve_fixed(store, part, rows_dtype);
+        else if (part->window > 0)
+            status = reserve_ring(store, part, rows_dtype, chunk);
+        else
+            status = reserve_pages(store, part, rows_dtype, pages, past, length);
     }
-    return ALLOY_OK;
+    return status;
 }
 
 bool alloy_state_bytes_at(const alloy_state_spec *spec, alloy_dtype rows_dtype, int64_t length, int64_t chunk,
@@ -120,13 +163,22 @@ bool alloy_state_bytes_at(const alloy_state_spec *spec, alloy_dtype rows_dtype, 
     return true;
 }
 
-void alloy_state_clear(alloy_state_block *block, const alloy_state_spec *spec, alloy_dtype rows_dtype)
+void alloy_state_cut(alloy_state_block *block, const alloy_state_spec *spec, alloy_dtype rows_dtype, alloy_pages *pages,
+                     int64_t length)
 {
-    for (int i = 0; i < spec->count; i++)
-        if (spec->part[i].kind == ALLOY_STATE_FIXED && block->store[i].data)
-            memset(block->store[i].data, 0, fixed_bytes(&spec->part[i], rows_dtype));
+    for (int i = 0; i < spec->count; i++) {
+        const alloy_part_spec *part = &spec->part[i];
+        alloy_state_store *store = &block->store[i];
+        if (part->kind == ALLOY_STATE_FIXED && store->data && length == 0)
+            memset(store->data, 0, fixed_bytes(part, rows_dtype));
+        while (is_paged(part) && store->capacity >= length / part->rate + ALLOY_ATTENTION_BLOCK) {
+            store->capacity -= ALLOY_ATTENTION_BLOCK;
+            alloy_page_release(pages, store->pages[store->capacity / ALLOY_ATTENTION_BLOCK]);
+        }
+    }
 }
 
+/* Of memory that is a sequence's own. */
 static size_t store_bytes(const alloy_state_store *store, const alloy_part_spec *part, alloy_dtype rows_dtype)
 {
     if (!store->data)
@@ -135,26 +187,49 @@ static size_t store_bytes(const alloy_state_store *store, const alloy_part_spec 
                                            : (size_t)store->capacity * row_bytes(part, rows_dtype);
 }
 
-alloy_status alloy_state_copy(alloy_state_block *to, const alloy_state_block *from, const alloy_state_spec *spec,
-                              alloy_dtype rows_dtype)
+static bool share_pages(alloy_state_store *to, const alloy_state_store *from, int64_t rows)
 {
-    for (int i = 0; i < spec->count; i++) {
-        size_t bytes = store_bytes(&from->store[i], &spec->part[i], rows_dtype);
-        if (bytes == 0)
-            continue;
-        void *data = alloy_memory_resize(to->store[i].data, bytes, 1);
-        if (!data)
-            return ALLOY_NOMEM;
-        to->store[i].data = memcpy(data, from->store[i].data, bytes);
-        to->store[i].capacity = from->store[i].capacity;
-    }
-    return ALLOY_OK;
+    int64_t pages = (rows + ALLOY_ATTENTION_BLOCK - 1) / ALLOY_ATTENTION_BLOCK;
+    if (!make_page_room(to, pages))
+        return false;
+    for (int64_t i = 0; i < pages; i++)
+        alloy_page_share(to->pages[i] = from->pages[i]);
+    to->capacity = pages * ALLOY_ATTENTION_BLOCK;
+    return true;
 }
 
-void alloy_state_free(alloy_state_block *block)
+static bool copy_data(alloy_state_store *to, const alloy_state_store *from, size_t bytes)
 {
-    for (int i = 0; i < ALLOY_MOST_STATE_PARTS; i++)
-        alloy_memory_free(block->store[i].data);
+    to->data = bytes > 0 ? alloy_memory_new(bytes, 1) : NULL;
+    if (!to->data)
+        return bytes == 0;
+    memcpy(to->data, from->data, bytes);
+    to->capacity = from->capacity;
+    return true;
+}
+
+alloy_status alloy_state_copy(alloy_state_block *to, const alloy_state_block *from, const alloy_state_spec *spec,
+                              alloy_dtype rows_dtype, int64_t length)
+{
+    bool sound = true;
+    for (int i = 0; i < spec->count && sound; i++) {
+        const alloy_part_spec *part = &spec->part[i];
+        const alloy_state_store *store = &from->store[i];
+        sound = is_paged(part) ? share_pages(&to->store[i], store, length / part->rate)
+                               : copy_data(&to->store[i], store, store_bytes(store, part, rows_dtype));
+    }
+    return sound ? ALLOY_OK : ALLOY_NOMEM;
+}
+
+void alloy_state_free(alloy_state_block *block, alloy_pages *pages)
+{
+    for (int i = 0; i < ALLOY_MOST_STATE_PARTS; i++) {
+        alloy_state_store *store = &block->store[i];
+        for (int64_t page = 0; store->pages && page < store->capacity / ALLOY_ATTENTION_BLOCK; page++)
+            alloy_page_release(pages, store->pages[page]);
+        alloy_memory_free(store->pages);
+        alloy_memory_free(store->data);
+    }
     *block = (alloy_state_block){0};
 }
 
@@ -162,7 +237,8 @@ uint64_t alloy_state_bytes(const alloy_state_block *block, const alloy_state_spe
 {
     uint64_t bytes = 0;
     for (int i = 0; i < spec->count; i++)
-        bytes += store_bytes(&block->store[i], &spec->part[i], rows_dtype);
+        bytes += block->store[i].pages ? (size_t)block->store[i].capacity * row_bytes(&spec->part[i], rows_dtype)
+                                       : store_bytes(&block->store[i], &spec->part[i], rows_dtype);
     return bytes;
 }
 

@@ -171,6 +171,7 @@ static inline void expect_equal_bits(const float *actual, const float *expected,
 /* One layer's state of every sequence in a batch; declare parts in `spec` between the two calls. */
 struct kept {
     alloy_state_spec spec;
+    alloy_pages *pages;
     alloy_state_block block[MOST_SPANS];
     alloy_state_block *blocks[MOST_SPANS];
     alloy_state state;
@@ -179,6 +180,7 @@ struct kept {
 static inline void begin_kept(struct kept *k, alloy_dtype rows_dtype)
 {
     memset(k, 0, sizeof *k);
+    expect_ok(alloy_pages_open(&k->pages, 0));
     for (int i = 0; i < MOST_SPANS; i++)
         k->blocks[i] = &k->block[i];
     k->state = (alloy_state){.spec = &k->spec, .blocks = k->blocks, .rows_dtype = rows_dtype};
@@ -188,14 +190,15 @@ static inline void begin_kept(struct kept *k, alloy_dtype rows_dtype)
 static inline void reserve_kept(struct kept *k, const struct bench *b, int64_t chunk)
 {
     for (int64_t i = 0; i < b->pass.span_count; i++)
-        expect_ok(alloy_state_reserve(&k->block[i], &k->spec, k->state.rows_dtype, b->spans[i].past + b->spans[i].count,
-                                      chunk));
+        expect_ok(alloy_state_reserve(&k->block[i], &k->spec, k->state.rows_dtype, k->pages, b->spans[i].past,
+                                      b->spans[i].past + b->spans[i].count, chunk));
 }
 
 static inline void end_kept(struct kept *k)
 {
     for (int i = 0; i < MOST_SPANS; i++)
-        alloy_state_free(&k->block[i]);
+        alloy_state_free(&k->block[i], k->pages);
+    alloy_pages_close(k->pages);
 }
 
 #endif

@@ -170,8 +170,11 @@ static void declare(alloy_cache *cache, const alloy_model *model)
         const alloy_state_spec *spec = model->layers[l].state;
         for (int i = 0; i < spec->count; i++) {
             const alloy_state_store *store = &cache->blocks[l].store[i];
-            counting_cache(store->data, (size_t)spec->part[i].width * (size_t)(store->capacity ? store->capacity : 1) *
-                                            sizeof(double));
+            size_t row = (size_t)spec->part[i].width * sizeof(double);
+            for (int64_t at = 0; store->pages && at < store->capacity; at += ALLOY_ATTENTION_BLOCK)
+                counting_cache(alloy_store_row(store, at, (int64_t)row), ALLOY_ATTENTION_BLOCK * row);
+            if (store->data)
+                counting_cache(store->data, (size_t)(store->capacity ? store->capacity : 1) * row);
         }
     }
 }

@@ -8,7 +8,7 @@
 
 #define GOLDEN ALLOY_SOURCE_DIR "/tests/golden/"
 
-enum { VOCAB = 256, STEPS = 50, NEW = 16, LONG = 40, CHUNK = 12, MOST_REQUESTS = 8 };
+enum { VOCAB = 256, STEPS = 200, NEW = 16, LONG = 40, CHUNK = 12, MOST_REQUESTS = 8 };
 
 struct fixture {
     alloy_model *model;
@@ -276,7 +276,7 @@ static void an_fp64_session_has_no_engine(void **state)
     alloy_model_close(model);
 }
 
-/* After the first ids of its outputs a request needs no memory until its cache grows. */
+/* After the first ids of its outputs a request needs no memory: 200 steps while every allocation fails. */
 static void steps_allocate_nothing(void **state)
 {
     (void)state;
@@ -299,6 +299,67 @@ static void steps_allocate_nothing(void **state)
     }
 }
 
+/* ---- Memory ------------------------------------------------------------------------------------------------------ */
+
+/* 32 outputs of a prompt of 1,000 tokens: its pages once, and of each output the last page and what is new. */
+static void a_fork_takes_the_memory_of_one_prompt_and_of_tails(void **state)
+{
+    (void)state;
+    enum { PROMPT = 1000, OUTPUTS = 32, PAGE = 64 };
+    const char *const folders[] = {GOLDEN "qwen3", GOLDEN "qwen3_moe"}; /* all their layers keep all rows */
+    for (int i = 0; i < 2; i++) {
+        struct fixture f = open_fixture(folders[i]);
+        int64_t ids[PROMPT];
+        for (int64_t t = 0; t < PROMPT; t++)
+            ids[t] = (t * 31 + 7) % 199;
+        alloy_generate_options options = sampled(4);
+        options.logprobs = 0;
+        options.max_new_tokens = 40;
+        alloy_request *one = submit(&f, (alloy_prompt){ids, PROMPT}, options);
+        run(&f, (PROMPT + CHUNK - 1) / CHUNK);
+        uint64_t prompt = alloy_session_cache_bytes(f.session), page = prompt / ((PROMPT + PAGE - 1) / PAGE);
+        alloy_request_close(one);
+        assert_int_equal(alloy_session_cache_bytes(f.session), 0);
+        options.num_return_sequences = OUTPUTS;
+        alloy_request *many = submit(&f, (alloy_prompt){ids, PROMPT}, options);
+        run(&f, (PROMPT + CHUNK - 1) / CHUNK);
+        assert_int_equal(alloy_session_cache_bytes(f.session), prompt); /* nothing is written yet */
+        run(&f, 1);
+        assert_int_equal(alloy_session_cache_bytes(f.session), prompt + (OUTPUTS - 1) * page);
+        run(&f, 30); /* past position 1,024: a page more for each */
+        assert_int_equal(alloy_session_cache_bytes(f.session), prompt + (2 * OUTPUTS - 1) * page);
+        alloy_request_close(many);
+        assert_int_equal(alloy_session_cache_bytes(f.session), 0);
+        close_fixture(&f);
+    }
+}
+
+/* One request outgrows the pool: it ends with LIMIT, gives its pages back, and the other goes on. */
+static void a_full_pool_ends_one_request_alone(void **state)
+{
+    (void)state;
+    struct fixture f = {0};
+    expect_ok(alloy_model_open(&f.model, GOLDEN "qwen3", NULL));
+    expect_ok(alloy_session_open(
+        &f.session, f.model,
+        &(alloy_session_options){
+            .size = sizeof(alloy_session_options), .threads = 2, .chunk = CHUNK, .kv_bytes = 1 << 20}));
+    expect_ok(alloy_engine_open(&f.engine, f.session, NULL));
+    alloy_generate_options endless = {.ignore_eos = true, .max_new_tokens = 4000, .context = 5000};
+    int64_t *ids = calloc(3000, sizeof *ids);
+    alloy_request *good = submit(&f, short_prompt, greedy);
+    alloy_request *large = submit(&f, (alloy_prompt){ids, 3000}, endless);
+    run(&f, INT64_MAX);
+    expect_failure(alloy_request_status(large), ALLOY_LIMIT, "KV cache is full");
+    assert_int_equal(alloy_request_output(large, 0)->finish, ALLOY_FINISH_FAILED);
+    assert_int_equal(alloy_session_cache_bytes(f.session), 0);
+    expect_as_alone(&f, good, short_prompt, greedy, 0, "beside a full pool");
+    alloy_request_close(good);
+    alloy_request_close(large);
+    free(ids);
+    close_fixture(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -309,6 +370,8 @@ int main(void)
         cmocka_unit_test(a_request_that_is_refused_leaves_the_others_alone),
         cmocka_unit_test(an_fp64_session_has_no_engine),
         cmocka_unit_test(steps_allocate_nothing),
+        cmocka_unit_test(a_fork_takes_the_memory_of_one_prompt_and_of_tails),
+        cmocka_unit_test(a_full_pool_ends_one_request_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,9 +9,9 @@ static void append_span(const alloy_args *a, int64_t i)
     alloy_dtype dtype = a->state[0].state->rows_dtype;
     int64_t row_bytes = part->width * alloy_dtype_bits(dtype) / 8;
     for (int64_t t = 0; t < span->count;) {
-        int64_t slot = (span->past + t) % store->capacity;
-        int64_t rows = store->capacity - slot < span->count - t ? store->capacity - slot : span->count - t;
-        a->pass->kernels->narrow((char *)store->data + slot * row_bytes,
+        int64_t left = ALLOY_ATTENTION_BLOCK - (span->past + t) % ALLOY_ATTENTION_BLOCK;
+        int64_t rows = left < span->count - t ? left : span->count - t;
+        a->pass->kernels->narrow(alloy_store_row(store, span->past + t, row_bytes),
                                  alloy_f32(a->in[0]) + (span->first + t) * part->width, dtype, rows * part->width);
         t += rows;
     }

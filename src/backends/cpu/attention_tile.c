@@ -114,19 +114,19 @@ static void gather_queries(const struct tile *tile)
 
 /* ---- Blocks ------------------------------------------------------------------------------------------------------ */
 
-static const char *row_at(const struct tile *tile, alloy_state_part rows, int64_t slot, int64_t head, int64_t width)
+/* Of one head, at a position (of entries: by number). */
+static const char *row_at(const struct tile *tile, alloy_state_part rows, int64_t position, int64_t head, int64_t width)
 {
-    int64_t row = alloy_part_spec_of(rows)->width;
-    return (const char *)alloy_store_of(rows, tile->span_index)->data +
-           (slot * row + head * width) * alloy_dtype_bits(rows.state->rows_dtype) / 8;
+    int64_t bits = alloy_dtype_bits(rows.state->rows_dtype), row = alloy_part_spec_of(rows)->width * bits / 8;
+    return alloy_store_row(alloy_store_of(rows, tile->span_index), position, row) + head * width * bits / 8;
 }
 
-/* `count` rows from `slot` on, of one head: in place, or widened. */
-static const float *rows_at(const struct tile *tile, alloy_state_part rows, int64_t slot, int64_t head, int64_t width,
-                            int64_t count, float *wide, int64_t *stride)
+/* `count` rows from the beginning of a block on, of one head: in place, or widened. */
+static const float *rows_at(const struct tile *tile, alloy_state_part rows, int64_t position, int64_t head,
+                            int64_t width, int64_t count, float *wide, int64_t *stride)
 {
     const alloy_state *state = rows.state;
-    const char *at = row_at(tile, rows, slot, head, width);
+    const char *at = row_at(tile, rows, position, head, width);
     *stride = alloy_part_spec_of(rows)->width;
     if (state->rows_dtype == ALLOY_F32)
         return (const float *)(const void *)at;
@@ -215,15 +215,12 @@ static void take_positions_block(const struct tile *tile, int64_t position)
     int64_t keys = see_positions(tile, position);
     if (keys == 0)
         return;
-    int64_t slot =
-        position %
-        alloy_store_of(plan->keys, tile->span_index)->capacity; /* a ring's capacity is a multiple of the block */
     alloy_attention_block block = block_of(tile, 0, tile->rows);
-    block.k = rows_at(tile, plan->keys, slot, tile->kv_head, plan->d, keys, tile->wide_k, &block.k_stride);
+    block.k = rows_at(tile, plan->keys, position, tile->kv_head, plan->d, keys, tile->wide_k, &block.k_stride);
     block.v = block.k;
     block.v_stride = block.k_stride;
     if (!is_shared(plan))
-        block.v = rows_at(tile, plan->values, slot, tile->kv_head, plan->dv, keys, tile->wide_v, &block.v_stride);
+        block.v = rows_at(tile, plan->values, position, tile->kv_head, plan->dv, keys, tile->wide_v, &block.v_stride);
     take_block(tile, &block);
 }
 

@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MOST_BLOCK = 128, SCORES_A_GROUP = 1 << 22 };
+enum { MOST_BLOCK = ALLOY_ATTENTION_BLOCK, SCORES_A_GROUP = 1 << 22 };
 
 struct choosing {
     const alloy_args *args;
@@ -40,7 +40,7 @@ static void score_block(void *context, int64_t index, void *scratch)
     const alloy_kernels *kernels = c->args->pass->kernels;
     alloy_dtype dtype = c->args->state[0].state->rows_dtype;
     int64_t bytes = c->d * alloy_dtype_bits(dtype) / 8;
-    const char *keys = alloy_store_of(c->args->state[0], c->spans[token])->data;
+    const alloy_state_store *keys = alloy_store_of(c->args->state[0], c->spans[token]);
     float *dots = scratch, *weights = dots + c->heads * c->block;
     alloy_linear_job job = {.y = dots,
                             .y_stride = c->block,
@@ -48,7 +48,7 @@ static void score_block(void *context, int64_t index, void *scratch)
                             .x_stride = c->d,
                             .n = c->heads,
                             .k = c->d,
-                            .w = keys + first * bytes,
+                            .w = alloy_store_row(keys, first, bytes),
                             .dtype = dtype,
                             .w_stride = bytes,
                             .rows = count,
@@ -126,8 +126,7 @@ static void run_groups(struct choosing *c, int64_t stride)
     }
     for (int64_t t = 0; t < p->tokens && !p->status; t++)
         if (c->failed[t])
-            alloy_pass_fail(p, ALLOY_RANGE,
-                            "indexer: a score is NaN; the weights of the model are damaged or overflow fp32");
+            alloy_pass_token_not_finite(p, t, "a score of the indexer");
 }
 
 void alloy_cpu_choose_entries(const alloy_args *a)
@@ -141,7 +140,8 @@ void alloy_cpu_choose_entries(const alloy_args *a)
                          .spans = spans,
                          .failed = alloy_pass_take_zeroed(p, p->tokens, sizeof *c.failed)};
     int64_t room = ALLOY_TASK_SCRATCH / (int64_t)sizeof(float) / c.heads - 1; /* a weight beside each head's dots */
-    c.block = room < MOST_BLOCK ? room : MOST_BLOCK;
+    for (c.block = MOST_BLOCK; c.block > room; c.block /= 2) /* so that none crosses the end of a page */
+        continue;
     c.scale = (float)(1 / sqrt((double)c.d));
     c.head_scale = (float)(1 / sqrt((double)c.heads));
     if (!spans || !c.failed)

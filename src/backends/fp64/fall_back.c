@@ -27,23 +27,30 @@ static alloy_tensor *narrow(alloy_pass *p, alloy_tensor *x, bool filled)
     return y;
 }
 
-static int64_t floats_of(const alloy_part_spec *part, const alloy_state_store *store)
+static int64_t rows_of(const alloy_part_spec *part, const alloy_state_store *store)
 {
-    return part->kind == ALLOY_STATE_FIXED ? part->width : store->capacity * part->width;
+    return part->kind == ALLOY_STATE_FIXED ? 1 : store->capacity;
+}
+
+static void copy_part(float *narrow, const alloy_state_store *wide, const alloy_part_spec *part, bool back)
+{
+    for (int64_t row = 0; row < rows_of(part, wide); row++, narrow += part->width) {
+        double *at = part->kind == ALLOY_STATE_FIXED
+                         ? wide->data
+                         : (void *)alloy_store_row(wide, row, part->width * (int64_t)sizeof(double));
+        if (back)
+            widen_to(at, narrow, part->width);
+        else
+            round_to(narrow, at, part->width);
+    }
 }
 
 /* A copy of the whole state of a layer, or the way back. */
 static void copy_state(alloy_state_block *const *to, const alloy_state *s, int64_t spans, bool back)
 {
     for (int64_t i = 0; i < spans; i++)
-        for (int part = 0; part < s->spec->count; part++) {
-            const alloy_state_store *wide = &s->blocks[i]->store[part];
-            int64_t n = floats_of(&s->spec->part[part], wide);
-            if (back)
-                widen_to(wide->data, to[i]->store[part].data, n);
-            else
-                round_to(to[i]->store[part].data, wide->data, n);
-        }
+        for (int part = 0; part < s->spec->count; part++)
+            copy_part(to[i]->store[part].data, &s->blocks[i]->store[part], &s->spec->part[part], back);
 }
 
 static alloy_state *narrow_state(alloy_pass *p, const alloy_state *s)
@@ -56,7 +63,8 @@ static alloy_state *narrow_state(alloy_pass *p, const alloy_state *s)
         if (!(blocks[i] = alloy_pass_take_zeroed(p, 1, sizeof **blocks)))
             return NULL;
         for (int part = 0; part < s->spec->count; part++) {
-            int64_t n = floats_of(&s->spec->part[part], &s->blocks[i]->store[part]);
+            const alloy_part_spec *spec = &s->spec->part[part];
+            int64_t n = rows_of(spec, &s->blocks[i]->store[part]) * spec->width;
             blocks[i]->store[part].capacity = s->blocks[i]->store[part].capacity;
             if (!(blocks[i]->store[part].data = alloy_pass_take(p, n, sizeof(float))))
                 return NULL;

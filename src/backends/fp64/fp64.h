@@ -56,8 +56,8 @@ int32_t alloy_fp64_choose(const double *ranks, int64_t n, int64_t k, int32_t *ch
 /* The row of a position (of an entry: its number) in a part of a sequence. */
 static inline double *alloy_fp64_row(alloy_state_part part, int64_t span, int64_t position)
 {
-    const alloy_state_store *store = alloy_store_of(part, span);
-    return (double *)store->data + position % store->capacity * alloy_part_spec_of(part)->width;
+    int64_t bytes = alloy_part_spec_of(part)->width * (int64_t)sizeof(double);
+    return (double *)(void *)alloy_store_row(alloy_store_of(part, span), position, bytes);
 }
 
 /* What a sequence keeps as a whole. */
