@@ -345,7 +345,8 @@ static void a_full_pool_ends_one_request_alone(void **state)
         &(alloy_session_options){
             .size = sizeof(alloy_session_options), .threads = 2, .chunk = CHUNK, .kv_bytes = 1 << 20}));
     expect_ok(alloy_engine_open(&f.engine, f.session, NULL));
-    alloy_generate_options endless = {.ignore_eos = true, .max_new_tokens = 4000, .context = 5000};
+    alloy_generate_options endless = {
+        .size = sizeof endless, .ignore_eos = true, .max_new_tokens = 4000, .context = 5000};
     int64_t *ids = calloc(3000, sizeof *ids);
     alloy_request *good = submit(&f, short_prompt, greedy);
     alloy_request *large = submit(&f, (alloy_prompt){ids, 3000}, endless);
