@@ -49,7 +49,7 @@ def measurement(model: str, point: dict) -> list[str]:
     speed = point["tokens"] / total["measured"]
     lines = [
         "",
-        f"## {model}: {point['mode']}, {point['tokens']} new tokens behind {point['cached']}",
+        f"## {model}: {point['mode']}, {point['tokens']} new tokens after {point['cached']}",
         "",
         f"{speed:.1f} tokens/s. Between the runs: memory {per_second(point['memory_bandwidth'], 'B/s')} "
         f"({point['memory_share']:.2f} of the figure above), linear {per_second(point['compute'], 'FLOP/s')} "

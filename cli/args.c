@@ -99,7 +99,7 @@ static alloy_status set_integer(const alloy_cli_option *option, alloy_cli_intege
     return ALLOY_OK;
 }
 
-/* Bytes: a whole number, with K, M, G or T behind it for powers of 1024. */
+/* Bytes: a whole number, with K, M, G or T after it for powers of 1024. */
 static alloy_status set_size(const alloy_cli_option *option, alloy_cli_integer *field, const char *text)
 {
     static const char units[] = "KMGT";

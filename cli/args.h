@@ -3,7 +3,7 @@
  *
  * What is accepted: --name VALUE, --name=VALUE, -n VALUE, -nVALUE, switches together (-qv), `--` before words that
  * begin with a dash. What is refused, always with ARG and the way out: unknown names (the nearest one is told), a flag
- * given twice, a missing or an empty number, a number with anything behind it, a number out of its range, a value for a
+ * given twice, a missing or an empty number, a number with anything after it, a number out of its range, a value for a
  * switch. A word that is itself a flag is no value: `-p --json` has forgotten something; `--prompt=--json` means it.
  * Numbers are read the same in every locale. */
 #ifndef ALLOY_CLI_ARGS_H
@@ -40,7 +40,7 @@ typedef enum alloy_cli_kind {
     ALLOY_CLI_TEXT,    /* const char * */
     ALLOY_CLI_TEXTS,   /* alloy_cli_texts: the flag may be repeated */
     ALLOY_CLI_CHOICE,  /* const char *: one of `choices` */
-    /* const char *: the value may be left out, and is "" then. It is what stands behind '=', or the next word where
+    /* const char *: the value may be left out, and is "" then. It is what stands after '=', or the next word where
      * that is no flag and all places have been given: `alloy roofline MODEL --explain norm`. */
     ALLOY_CLI_OPTIONAL,
 } alloy_cli_kind;

@@ -71,7 +71,7 @@ static alloy_status parse_words(alloy_ids *ids, const char *text, size_t size, c
         while (at < size && strchr(" \t\r\n", text[at]) && text[at])
             at++;
         if (at == size)
-            return after_comma ? alloy_fail(wrong, "%s: a number is missing behind the last comma", where) : ALLOY_OK;
+            return after_comma ? alloy_fail(wrong, "%s: a number is missing after the last comma", where) : ALLOY_OK;
         size_t end = at;
         while (end < size && !(strchr(" \t\r\n,", text[end]) && text[end]))
             end++;

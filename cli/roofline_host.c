@@ -141,9 +141,8 @@ static void print_measurement(const alloy_report_point *point, const alloy_measu
     const alloy_measured_row *rows = alloy_measurement_rows(m, &count);
     alloy_measured_machine machine = alloy_measurement_machine(m);
     alloy_text cell = {0};
-    alloy_cli_print("%s: %lld new tokens behind %lld, %.1f tokens/s\n", point->mode,
-                    (long long)point->sequences->tokens, (long long)point->sequences->cached,
-                    (double)point->sequences->tokens / rows[count - 1].measured);
+    alloy_cli_print("%s: %lld new tokens after %lld, %.1f tokens/s\n", point->mode, (long long)point->sequences->tokens,
+                    (long long)point->sequences->cached, (double)point->sequences->tokens / rows[count - 1].measured);
     alloy_cli_print("between the runs: memory %sB/s read (%.2f of the host's)", rate(&cell, machine.memory_bandwidth),
                     machine.memory_share);
     alloy_cli_print(", linear %sFLOP/s (%.2f)\n", rate(&cell, machine.compute), machine.compute_share);

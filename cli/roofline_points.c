@@ -1,12 +1,12 @@
 /* The forwards that `alloy roofline` is asked about.
  *
  *     --mode prefill --batch B --seq-len Q     --at prefill:Q          Q new tokens
- *     --mode mini-prefill --chunk-len Q        --at mini-prefill:Q+P   Q new ones behind P cached
+ *     --mode mini-prefill --chunk-len Q        --at mini-prefill:Q+P   Q new ones after P cached
  *            --kv-cache-len P
- *     --mode decode --kv-cache-len P           --at decode:P           1 behind P
+ *     --mode decode --kv-cache-len P           --at decode:P           1 after P
  *     --sequences 4096+0,32x1+8192                                     one forward of different sequences
  *
- * A forward is named by its lengths, however it was asked for: behind nothing a prefill, of one token a decode. */
+ * A forward is named by its lengths, however it was asked for: after nothing a prefill, of one token a decode. */
 #include <string.h>
 
 #include "base/memory.h"

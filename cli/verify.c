@@ -128,7 +128,7 @@ const alloy_cli_command alloy_cli_verify = {
     .name = "verify",
     .summary = "try the promise of identical bits on this machine",
     .about = "Computes the logits of a list of ids over and over: with 1, 2, 3 and 8 threads; in chunks of 1, 7, 64, "
-             "65 and whole; alone and between four neighbours in a batch; without a cache, behind a cached prefix and "
+             "65 and whole; alone and between four neighbours in a batch; without a cache, after a cached prefix and "
              "token by token; on every instruction set of this machine. Settings are combined so that every two of "
              "them meet. All bits must be equal; exit code 1 when some are not. --cpu tries one instruction set only.",
     .examples = "  alloy verify examples/models/moby\n"

@@ -54,7 +54,7 @@ extern "C" {
 typedef enum alloy_status {
     ALLOY_OK = 0,
     ALLOY_DIFFERENT = 1,    /* compare and verify: the two sides differ */
-    ALLOY_ARG = 2,          /* a call or command line that cannot be meant */
+    ALLOY_ARG = 2,          /* an invalid argument, of a call or of the command line */
     ALLOY_FORMAT = 3,       /* a file or a text is not what it should be */
     ALLOY_LIMIT = 4,        /* larger than allowed here */
     ALLOY_RANGE = 5,        /* a number outside its range */
@@ -408,7 +408,7 @@ ALLOY_API alloy_status alloy_cache_copy(alloy_cache **out, const alloy_cache *ca
  * compute the prefix again. */
 ALLOY_API alloy_status alloy_cache_truncate(alloy_cache *cache, int64_t length);
 
-/* One sequence of a forward: `count` new tokens (at least 1) behind what its cache holds. */
+/* One sequence of a forward: `count` new tokens (at least 1) after what its cache holds. */
 typedef struct alloy_sequence {
     alloy_cache *cache;
     const int64_t *ids; /* [count] */
@@ -510,7 +510,7 @@ enum {
 ALLOY_API alloy_status alloy_tokenizer_encode(const alloy_tokenizer *tokenizer, const char *text, size_t size,
                                               unsigned flags, alloy_ids *ids);
 
-/* The text of ids, with a NUL behind its *size bytes; free it with alloy_free. Ids that have no token (a model's logits
+/* The text of ids, with a NUL after its *size bytes; free it with alloy_free. Ids that have no token (a model's logits
  * may be wider than its vocabulary) have no text; RANGE for those below 0 or above 2^32 - 1. `skip_special`: tokens
  * whose decoded text is the content of a special token have none (so a special token that the normalizer changes still
  * has: docs/tokenizer.md). `size` may be NULL. */
@@ -654,7 +654,7 @@ typedef struct alloy_generate_options {
 typedef struct alloy_output {
     const int64_t *ids; /* [count] the new ids, an end-of-sequence id and those of a stop text included */
     int64_t count;
-    /* without end-of-sequence, special tokens and the stop text; a NUL behind it. "" without a tokenizer */
+    /* without end-of-sequence, special tokens and the stop text; a NUL after it. "" without a tokenizer */
     const char *text;
     size_t text_size; /* bytes */
     alloy_finish finish;

@@ -55,7 +55,7 @@ typedef struct alloy_chip {
 /* "int4" ... "fp64" */
 ALLOY_API const char *alloy_peak_name(alloy_peak peak);
 
-/* The built-in chips, from 0; NULL behind the last. */
+/* The built-in chips, from 0; NULL after the last. */
 ALLOY_API const alloy_chip *alloy_chip_at(int index);
 
 /* The built-in chip of this name or alias; case, '-', '_' and spaces do not matter ("h100" is H100-SXM5). NULL where
@@ -173,7 +173,7 @@ typedef enum alloy_accounting {
     ALLOY_EXACT,   /* what a good kernel has to do and to move: what measurements are compared with */
 } alloy_accounting;
 
-/* `count` sequences that each bring `tokens` new tokens behind `cached`. */
+/* `count` sequences that each bring `tokens` new tokens after `cached`. */
 typedef struct alloy_roofline_sequences {
     int64_t count, tokens, cached; /* at least 1, 1, 0 */
 } alloy_roofline_sequences;

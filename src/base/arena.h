@@ -23,7 +23,7 @@ void alloy_arena_free(alloy_arena *arena);
 /* count * size bytes, not initialised; NULL with the thread's text set when memory is short. */
 void *alloy_arena_take(alloy_arena *arena, size_t count, size_t size);
 void *alloy_arena_take_zeroed(alloy_arena *arena, size_t count, size_t size);
-char *alloy_arena_copy(alloy_arena *arena, const char *bytes, size_t size); /* with a NUL behind */
+char *alloy_arena_copy(alloy_arena *arena, const char *bytes, size_t size); /* with a NUL after them */
 
 /* Everything taken since the mark is given back. */
 alloy_arena_mark alloy_arena_here(const alloy_arena *arena);

@@ -1,4 +1,4 @@
-/* Writing files: nothing that stands at the path is lost, and nothing is written where it cannot be meant.
+/* Writing files: nothing that stands at the path is lost, and a path that must not be written is refused.
  *
  * What a path names decides how it is written. Links are followed first, also one that leads to nothing yet.
  *

@@ -22,7 +22,7 @@ void *alloy_memory_aligned(size_t count, size_t size);
 /* Grows or shrinks, keeping what fits; `old` may be NULL. */
 void *alloy_memory_resize(void *old, size_t count, size_t size);
 
-/* A copy of `size` bytes with a NUL behind them, or of a string. */
+/* A copy of `size` bytes with a NUL after them, or of a string. */
 char *alloy_memory_copy(const void *bytes, size_t size);
 char *alloy_memory_string(const char *text);
 

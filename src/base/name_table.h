@@ -10,7 +10,7 @@
 
 typedef struct alloy_name_table {
     alloy_hash_key seed;
-    alloy_text bytes; /* all names, each with a NUL behind it */
+    alloy_text bytes; /* all names, each with a NUL after it */
     struct alloy_name_entry *entries;
     int64_t count, capacity; /* names; room in `entries` */
     struct alloy_name_slot *slots;
@@ -24,7 +24,7 @@ alloy_status alloy_name_table_add(alloy_name_table *table, const char *name, siz
 /* The number of a name, -1 where it is not there. */
 int64_t alloy_name_table_find(const alloy_name_table *table, const char *name, size_t size);
 
-/* The bytes of a name, with a NUL behind them. Valid until the next name is added. */
+/* The bytes of a name, with a NUL after them. Valid until the next name is added. */
 const char *alloy_name_table_get(const alloy_name_table *table, int64_t number, size_t *size);
 
 void alloy_name_table_free(alloy_name_table *table);

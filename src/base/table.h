@@ -11,7 +11,7 @@ typedef struct alloy_table {
     int columns;
     int line; /* characters that a line has, 0: any number. A first cell that leaves too few has a line of its own */
     bool right[ALLOY_TABLE_MOST_COLUMNS]; /* aligned to the right: numbers */
-    alloy_text cells;                     /* each with a NUL behind it, headings first */
+    alloy_text cells;                     /* each with a NUL after it, headings first */
     int64_t count;                        /* cells */
 } alloy_table;
 

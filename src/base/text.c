@@ -155,7 +155,7 @@ void alloy_text_count(alloy_text *text, alloy_wide value, char separator)
 }
 
 /* The fewest digits from which `value` reads back. Of a decimal of at most 15 digits, 15 give it back, with zeros
- * behind it; below the smallest normal number doubles have fewer. */
+ * after it; below the smallest normal number doubles have fewer. */
 static int shortest_precision(double value)
 {
     enum { MOST_DIGITS = 17 };

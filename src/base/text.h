@@ -1,4 +1,4 @@
-/* Text that grows: a byte buffer with a NUL always behind its bytes (the bytes themselves may hold NULs). An append
+/* Text that grows: a byte buffer with a NUL always after its bytes (the bytes themselves may hold NULs). An append
  * that fails leaves the buffer as it was and marks it, so that a run of appends is checked once, at its end, by
  * alloy_text_status. */
 #ifndef ALLOY_BASE_TEXT_H

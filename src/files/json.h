@@ -12,7 +12,7 @@
  *
  * Rules: the text must be valid UTF-8; no BOM, comments, trailing commas, leading zeros, lone surrogate escapes; NaN,
  * Infinity and -Infinity, as Python writes them, only where the reader allows them; numbers that overflow a double are
- * errors; at most 128 levels deep (an explicit counter: the C stack stays flat); nothing but white space behind the
+ * errors; at most 128 levels deep (an explicit counter: the C stack stays flat); nothing but white space after the
  * document. Duplicate keys are errors in objects of any size (open addressing with a random seed; never quadratic).
  *
  * The first failure is kept: it sets the thread's text ("config.json:12:8: ..." line:column, from 1) and every later

@@ -210,7 +210,7 @@ alloy_json_type alloy_json_peek(alloy_json *json)
 
 /* ---- Strings ----------------------------------------------------------------------------------------------------- */
 
-/* Length of the escape at `at`, which is behind a backslash; 0 and the reader failed where it is not sound. */
+/* Length of the escape at `at`, which is after a backslash; 0 and the reader failed where it is not sound. */
 static size_t check_escape(alloy_json *json, size_t at)
 {
     const char *from = json->text + at, *end = json->text + json->size;
@@ -309,7 +309,7 @@ void alloy_json_array(alloy_json *json)
     begin(json, false);
 }
 
-/* Behind an item: takes the comma and returns true, or takes `end`, leaves this level and returns false. */
+/* After an item: takes the comma and returns true, or takes `end`, leaves this level and returns false. */
 static bool next_in(alloy_json *json, char end)
 {
     if (json->status)

@@ -6,7 +6,7 @@
 #include "files/json.h"
 #include "files/json_string.h"
 
-/* The character that a sound escape at `*at` (behind its backslash) stands for, as UTF-8: its length; *at moves behind
+/* The character that a sound escape at `*at` (after its backslash) stands for, as UTF-8: its length; *at moves past
  * the escape. */
 static size_t decode_escape(const char **at, char out[4])
 {

@@ -22,7 +22,7 @@ enum {
 
 /* A tensor in a file. */
 typedef struct alloy_stored_tensor {
-    const char *name;    /* name_size bytes and a NUL behind them */
+    const char *name;    /* name_size bytes and a NUL after them */
     size_t name_size;    /* bytes */
     const uint8_t *data; /* `bytes` bytes at any alignment */
     size_t bytes;
@@ -40,7 +40,7 @@ typedef struct alloy_safetensors {
     /* [count] numbers of the tensors in the order of their bytes; NULL where that is the header's order */
     int64_t *order;
     alloy_name_table metadata; /* keys of __metadata__ */
-    alloy_text values;         /* their values, each with a NUL behind it */
+    alloy_text values;         /* their values, each with a NUL after it */
     size_t *value_at;          /* [metadata.count] offset of each value; a value ends where the next begins */
     int64_t value_capacity;    /* room in value_at */
     size_t data_at;            /* offset of the first tensor's bytes in the file */
@@ -60,7 +60,7 @@ const alloy_stored_tensor *alloy_safetensors_find(const alloy_safetensors *safet
 /* The tensors in the order of their bytes, i in [0, count). */
 const alloy_stored_tensor *alloy_safetensors_at(const alloy_safetensors *safetensors, int64_t i);
 
-/* The value of a metadata key, with a NUL behind its bytes, or NULL. `size` may be NULL. */
+/* The value of a metadata key, with a NUL after its bytes, or NULL. `size` may be NULL. */
 const char *alloy_safetensors_metadata(const alloy_safetensors *safetensors, const char *key, size_t *size);
 
 /* Is the tensor one that can be used? LIMIT when it has more than ALLOY_STORED_DIMS dimensions, naming it. */

@@ -61,7 +61,7 @@ typedef struct alloy_attention_block {
     int64_t o_stride;
 } alloy_attention_block;
 
-/* Rows of a window that a compressor closes: row i of kv and gate is `stride` behind the one before, of bias
+/* Rows of a window that a compressor closes: row i of kv and gate is `stride` after the one before, of bias
  * `bias_stride`. */
 typedef struct alloy_compress_segment {
     const float *kv, *gate, *bias;

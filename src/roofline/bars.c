@@ -13,7 +13,7 @@ enum { TICKS = 4 };                                                /* of the tim
 enum { LEFT = 56, RIGHT = 24, TOP = 48, PLOT = 200, BOTTOM = 40 }; /* pixels; PLOT: its height */
 enum { MOST_BESIDE = 64 };                                         /* layers whose bars are still wide enough */
 
-/* A layer, or what stands before or behind all of them. */
+/* A layer, or what stands before or after all of them. */
 typedef struct slot {
     alloy_work work;
     double seconds;       /* sum of its modules' bounds */
@@ -99,7 +99,7 @@ static void append_slot_title(alloy_text *out, const slot *s, const alloy_roofli
     if (index == 0)
         alloy_text_string(out, "before the layers");
     else if (index == layers + 1)
-        alloy_text_string(out, "behind the layers");
+        alloy_text_string(out, "after the layers");
     else
         alloy_markup(out, "layer %lld: %s, %s", (long long)index - 1, s->names[0], s->names[1]);
     alloy_text_char(out, '\n');

@@ -19,10 +19,10 @@ enum { ALLOY_CHART_WIDTH = 960 }; /* pixels */
 /* The rules that all charts need. */
 extern const char alloy_chart_css[], alloy_chart_css_sha256[];
 
-/* The first result of each forward: the next one behind `result` (NULL: the first of all); NULL behind the last. */
+/* The first result of each forward: the next one after `result` (NULL: the first of all); NULL after the last. */
 const alloy_report_result *alloy_chart_forward(const alloy_report *report, const alloy_report_result *result);
 
-/* The result of the same forward on its next chip; NULL behind the last. */
+/* The result of the same forward on its next chip; NULL after the last. */
 const alloy_report_result *alloy_chart_chip(const alloy_report *report, const alloy_report_result *result);
 
 /* The times of a row's work on a result's chip. */

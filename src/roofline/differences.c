@@ -32,7 +32,7 @@ static const struct {
     {NULL, NULL, "experts", 1 << WEIGHTS, "experts that are expected, not min(E, N*k)"},
     {NULL, NULL, NULL, 1 << FLOPS, "vector work: free in classic, or at other rates"},
     {NULL, NULL, NULL, 1 << WEIGHTS, "small parameters: free in classic, or at the model's dtype"},
-    {NULL, NULL, NULL, 1 << CACHES, "rows of windows and entries: read before, written behind"},
+    {NULL, NULL, NULL, 1 << CACHES, "rows of windows and entries: read before, written after"},
     {NULL, NULL, NULL, 1 << STATE, "state in fp32, tails and open windows"},
     {NULL, NULL, NULL, 1 << PRODUCTS | 1 << TENSORS, "tensors between ops"},
 };

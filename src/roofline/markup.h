@@ -7,7 +7,7 @@
 /* Appends a template with its values put in, checked by the compiler like a format of printf:
  *
  *     %s     text that may come from anywhere, escaped: &, <, >, both quotes, control characters, what is no UTF-8
- *     %f     a number with at most two digits behind the point, and with a point in every locale
+ *     %f     a number with at most two digits after the point, and with a point in every locale
  *     %lld   a whole number
  *     %%     a percent sign
  *

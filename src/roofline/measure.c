@@ -278,7 +278,7 @@ static alloy_status check(const struct measure *m)
 {
     const alloy_measure_options *o = m->options;
     if (o->tokens < 1 || o->cached < 0 || o->runs < 0 || o->runs > MOST_RUNS)
-        return alloy_fail(ALLOY_RANGE, "measure: %lld tokens behind %lld in %lld runs, expected 1.., 0.. and 1..%d",
+        return alloy_fail(ALLOY_RANGE, "measure: %lld tokens after %lld in %lld runs, expected 1.., 0.. and 1..%d",
                           (long long)o->tokens, (long long)o->cached, (long long)o->runs, (int)MOST_RUNS);
     if (m->host->level_count < 1 || !(compute_then(m) > 0))
         return alloy_fail(ALLOY_UNSUPPORTED, "measure: this host has no figure for weights of dtype %s",
@@ -287,7 +287,7 @@ static alloy_status check(const struct measure *m)
         return alloy_fail(ALLOY_ARG, "measure: %lld tokens do not go through a session of chunk %lld in one pass",
                           (long long)o->tokens, (long long)m->session->chunk);
     if (o->cached + o->tokens > m->model->config.max_position_embeddings)
-        return alloy_fail(ALLOY_CONTEXT, "measure: %lld tokens behind %lld pass the model's context of %lld",
+        return alloy_fail(ALLOY_CONTEXT, "measure: %lld tokens after %lld pass the model's context of %lld",
                           (long long)o->tokens, (long long)o->cached,
                           (long long)m->model->config.max_position_embeddings);
     return ALLOY_OK;

@@ -1,6 +1,6 @@
 /* Memory that a forward needs, and what fits.
  *
- * Weights are the model's parameters. What a cache holds after T tokens is what a forward of T tokens behind nothing
+ * Weights are the model's parameters. What a cache holds after T tokens is what a forward of T tokens after nothing
  * writes to it, so it is counted by that forward and no second formula exists. */
 #include <math.h>
 

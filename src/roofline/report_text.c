@@ -379,7 +379,7 @@ static void append_compared(const alloy_report *report, const alloy_report_resul
     alloy_text_format(out, " %*s %s (%s)", unit.decimals ? 5 : 4, time, unit.name, r->bounds.overlap.bottleneck);
 }
 
-/* A chip's results by one accounting, from `index` on; returns the index behind the chip's. */
+/* A chip's results by one accounting, from `index` on; returns the index after the chip's. */
 static int64_t append_chip(const alloy_report *report, int64_t index, alloy_accounting accounting, alloy_text *out)
 {
     alloy_text cell = {0};

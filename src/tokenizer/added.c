@@ -61,7 +61,7 @@ static struct alloy_added_edge *edge_place(const alloy_added_set *set, uint64_t 
     return &set->edges[slot];
 }
 
-/* The node behind `node` by this byte; 0: none. */
+/* The node after `node` by this byte; 0: none. */
 static uint32_t child(const alloy_added_set *set, uint32_t node, uint8_t byte)
 {
     return node == 0 ? set->first[byte] : edge_place(set, ((uint64_t)node << 8 | byte) + 1)->to;
@@ -223,7 +223,7 @@ static int32_t longest_at(const alloy_added_set *set, const uint8_t *s, size_t s
     return best;
 }
 
-/* The next token at or behind `from`: its bytes are [*start, *end). NULL: none, or *status is a failure. */
+/* The next token at or after `from`: its bytes are [*start, *end). NULL: none, or *status is a failure. */
 static const alloy_added_token *find_next(const alloy_added_set *set, const char *text, size_t size, size_t from,
                                           alloy_budget *budget, size_t *start, size_t *end, alloy_status *status)
 {
@@ -294,7 +294,7 @@ alloy_status alloy_added_divide(const alloy_added_set *set, const char *text, si
     const uint8_t *s = (const uint8_t *)text;
     size_t done = 0, from = 0, start = 0, end = 0;
     size_t space_start = 1,
-           space_end = 0; /* white space behind a token, walked over once however many tokens lie in it */
+           space_end = 0; /* white space after a token, walked over once however many tokens lie in it */
     const alloy_added_token *token;
     alloy_status status;
     while ((token = find_next(set, text, size, from, budget, &start, &end, &status))) {

@@ -14,7 +14,7 @@ typedef struct alloy_added_token {
     uint32_t id;
     bool single_word; /* only where no word continues on either side */
     bool left_strip;  /* takes the white space before it along */
-    bool right_strip; /* takes the white space behind it along */
+    bool right_strip; /* takes the white space after it along */
     bool special;
 } alloy_added_token;
 
@@ -25,7 +25,7 @@ typedef struct alloy_added_set {
     int64_t token_count, token_capacity;
     struct alloy_added_node {
         uint32_t label_at, label_size; /* in `labels` */
-        int32_t token;                 /* index of the token that ends behind the label; -1: none */
+        int32_t token;                 /* index of the token that ends after the label; -1: none */
     } * nodes;                         /* [node_count] */
     int64_t node_count, node_capacity;
     alloy_text labels; /* the tokens' bytes, one after the other */
@@ -35,7 +35,7 @@ typedef struct alloy_added_set {
     } * edges;                     /* hash table */
     size_t edge_slots, edge_count; /* slots: a power of two */
     uint64_t seed;                 /* odd */
-    uint32_t first[256];           /* the node behind the root by byte; 0: none */
+    uint32_t first[256];           /* the node after the root by byte; 0: none */
     int only_first;                /* the byte that all tokens begin with; -1: they differ; -2: no token */
     alloy_code_set word;           /* what words are made of; empty until a single_word token comes */
 } alloy_added_set;                 /* alloy_added_set_open makes an empty one */

@@ -86,7 +86,7 @@ static alloy_status find_classes(struct runs *runs, int *class_count)
     return status;
 }
 
-/* Pages in which an edge lies behind their first code point: those of more than one run. */
+/* Pages in which an edge lies after their first code point: those of more than one run. */
 static size_t mixed_pages(const struct runs *runs)
 {
     size_t count = 0;

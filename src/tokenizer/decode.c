@@ -49,7 +49,7 @@ alloy_status alloy_decoder_chain_finish(alloy_decoder_chain *chain)
                          (stage->kind == ALLOY_DECODE_REPLACE && stage->pattern.kind == ALLOY_PATTERN_REGEX);
         if (fused && per_token)
             return alloy_fail(ALLOY_FORMAT,
-                              "decoder: ByteLevel, ByteFallback or a Replace by Regex behind Fuse or ByteLevel is not "
+                              "decoder: ByteLevel, ByteFallback or a Replace by Regex after Fuse or ByteLevel is not "
                               "supported: it would need the whole text at once");
         if (fused && stage->kind == ALLOY_DECODE_REPLACE && find_borders(stage))
             return ALLOY_NOMEM;

@@ -1,7 +1,7 @@
 /* Decoders: from the texts of tokens to text, as they come.
  *
  * A decoder is a chain of stages. What runs between them are tokens' texts in chunks; `begins` says that a chunk begins
- * a token. Fuse and ByteLevel make one token of all, so that what stands behind them sees one long token in many
+ * a token. Fuse and ByteLevel make one token of all, so that what stands after them sees one long token in many
  * chunks, and each stage keeps back only what later chunks can still change. Decoding at once is the same chain, so the
  * two cannot differ. */
 #ifndef ALLOY_TOKENIZER_DECODE_H

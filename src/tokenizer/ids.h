@@ -4,7 +4,7 @@
 
 #include "alloy/alloy.h"
 
-/* Room for `more` ids behind those that are there; false when memory is short. */
+/* Room for `more` ids after those that are there; false when memory is short. */
 bool alloy_ids_reserve(alloy_ids *ids, int64_t more);
 
 static inline bool alloy_ids_add(alloy_ids *ids, int64_t id)

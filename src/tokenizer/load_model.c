@@ -1,5 +1,5 @@
 /* Reads the model of a tokenizer.json (load_model.h), in one pass over its megabytes. Merges can only be understood
- * with the vocabulary, so where they stand before it they are read again behind it. */
+ * with the vocabulary, so where they stand before it they are read again after it. */
 #include "tokenizer/load_model.h"
 
 #include <string.h>
@@ -141,7 +141,7 @@ static void read_option_text(struct model *m, alloy_text *text, bool *has)
                         text->size, MOST_AFFIX);
     if (text == &m->bpe->prefix && text->size > 0 && m->merges_read)
         alloy_json_fail(m->json, ALLOY_FORMAT,
-                        "continuing_subword_prefix stands behind the merges that it changes: not supported");
+                        "continuing_subword_prefix stands after the merges that it changes: not supported");
 }
 
 static void read_type(struct model *m)

@@ -401,7 +401,7 @@ alloy_status alloy_regex_scan_next(alloy_regex_scan *scan, bool *found, size_t *
         if (status)
             return status;
         if (*found && match_end == at && scan->last_end == at)
-            *found = false; /* an empty match right behind the last match is none */
+            *found = false; /* an empty match right after the last match is none */
         if (!*found)
             continue;
         *start = scan->at_byte;

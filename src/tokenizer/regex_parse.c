@@ -175,7 +175,7 @@ static uint32_t take_hex(struct parser *p, int least, int most)
     return value;
 }
 
-/* \xHH, \x{H...}, \uHHHH, behind their letter. */
+/* \xHH, \x{H...}, \uHHHH, after their letter. */
 static uint32_t take_code(struct parser *p, char letter)
 {
     bool braces = letter == 'x' && take(p, "{");
@@ -187,7 +187,7 @@ static uint32_t take_code(struct parser *p, char letter)
     return p->status ? 0 : code;
 }
 
-/* \p{Name}, \P{Name}, \p{^Name}, behind their letter. */
+/* \p{Name}, \P{Name}, \p{^Name}, after their letter. */
 static void take_property(struct parser *p, char letter, alloy_code_set *set)
 {
     const char *end;
@@ -255,7 +255,7 @@ static bool take_escape(struct parser *p, bool in_class, alloy_code_set *set, ui
 
 static void take_class(struct parser *p, alloy_code_set *set, int depth);
 
-/* "[:name:]" with p->at behind "[:". */
+/* "[:name:]" with p->at after "[:". */
 static void take_posix(struct parser *p, alloy_code_set *set)
 {
     alloy_code_set named = {0};
@@ -277,17 +277,17 @@ static void take_posix(struct parser *p, alloy_code_set *set)
     alloy_code_set_free(&named);
 }
 
-/* The last of a range "first-last", with p->at behind the hyphen. */
+/* The last of a range "first-last", with p->at after the hyphen. */
 static void take_range_end(struct parser *p, alloy_code_set *set, uint32_t first)
 {
     uint32_t last;
     if (ahead(p, "[") || ahead(p, "&&")) {
-        fail(p, "a range needs a character behind its hyphen");
+        fail(p, "a range needs a character after its hyphen");
         return;
     }
     if (take(p, "\\")) {
         if (!take_escape(p, true, set, &last))
-            fail(p, "a range needs a character behind its hyphen");
+            fail(p, "a range needs a character after its hyphen");
     } else {
         last = take_character(p);
     }
@@ -298,7 +298,7 @@ static void take_range_end(struct parser *p, alloy_code_set *set, uint32_t first
     else
         alloy_code_set_add_range(set, first, last);
     if (ahead(p, "-") && !ahead(p, "-]"))
-        fail(p, "a hyphen behind a range is ambiguous: escape it");
+        fail(p, "a hyphen after a range is ambiguous: escape it");
 }
 
 /* One member of a class. */
@@ -349,7 +349,7 @@ static void fold_class(struct parser *p, alloy_code_set *set)
             add_folds(set, (char)c);
 }
 
-/* A class, with p->at behind its "["; added to the empty `set`. */
+/* A class, with p->at after its "["; added to the empty `set`. */
 static void take_class(struct parser *p, alloy_code_set *set, int depth)
 {
     alloy_code_set all = {0}; /* what stands before the last "&&" */
@@ -533,7 +533,7 @@ static int take_count(struct parser *p)
     return value;
 }
 
-/* "{n}", "{n,}", "{,m}", "{n,m}" with p->at behind the brace. */
+/* "{n}", "{n,}", "{,m}", "{n,m}" with p->at after the brace. */
 static void take_interval(struct parser *p)
 {
     int least = take_count(p), most = least;
@@ -557,7 +557,7 @@ static void take_interval(struct parser *p)
         alloy_text_format(&p->parts->text, "%d", most);
     emit(p, "}");
     if (ahead(p, "+") || (!comma && ahead(p, "?")))
-        fail(p, "what stands behind {n} means something else to the tokenizers library: not supported");
+        fail(p, "what stands after {n} means something else to the tokenizers library: not supported");
     else if (take(p, "?"))
         emit(p, "?");
 }

@@ -132,7 +132,7 @@ static void files_without_ids_are_refused(void **state)
         {write_ids(folder, "n.safetensors", "ids", ALLOY_I64, (int64_t[]){5, 6, 7}), "no tensor input_ids"},
         {write_text(folder, "object.json", "{\"tokens\": [5]}"), "an object without \"ids\""},
         {write_text(folder, "words.txt", "5,,6"), "\"\" is no token id"},
-        {write_text(folder, "end.txt", "5,6,"), "behind the last comma"},
+        {write_text(folder, "end.txt", "5,6,"), "after the last comma"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct answer answer = run(plainly, "detokenize", MOBY, "--ids-file", rows[i].file);

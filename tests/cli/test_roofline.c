@@ -1,5 +1,5 @@
 /* `alloy roofline` as users run it: published lines byte for byte, the shape of JSON and CSV, numbers that pass 2^63,
- * and an error that says the way out for every flag, config and chip that cannot be meant. */
+ * and an error that says the way out for every invalid flag, config and chip. */
 #include "cli/spawn.h"
 
 #include <dirent.h>

@@ -56,8 +56,8 @@ static void a_model_is_run_beside_its_bound(void **state)
     struct answer answer = run(setup, "roofline", GOLDEN "qwen3_5", "--measure", "--at", "decode:7", "--at",
                                "prefill:20", "--runs", "2", "-t", "1");
     expect_code(&answer, ALLOY_OK);
-    expect_in(answer.out, "decode: 1 new tokens behind 7, ");
-    expect_in(answer.out, "prefill: 20 new tokens behind 0, ");
+    expect_in(answer.out, "decode: 1 new tokens after 7, ");
+    expect_in(answer.out, "prefill: 20 new tokens after 0, ");
     expect_in(answer.out, "qwen3_5_gdn");
     expect_in(answer.out, "efficiency");
     expect_in(answer.out, "memory");

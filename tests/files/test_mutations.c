@@ -60,7 +60,7 @@ static void changed_documents_break_no_promise(void **state)
     }
 }
 
-/* The header's size is put right again most of the time, so that changes reach what is behind it. */
+/* The header's size is put right again most of the time, so that changes reach what is after it. */
 static void state_size(uint8_t *bytes, size_t size, size_t data)
 {
     uint64_t header = size >= 8 + data ? size - 8 - data : 0;

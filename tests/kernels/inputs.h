@@ -1,5 +1,5 @@
 /* Inputs and outputs of kernels under test: numbers of several kinds from a seed, arrays that end where their memory
- * ends (so that a sanitizer sees a read behind them), outputs between guards, and comparison by bits in which two NaNs
+ * ends (so that a sanitizer sees a read after them), outputs between guards, and comparison by bits in which two NaNs
  * are equal. */
 #ifndef ALLOY_TESTS_KERNELS_INPUTS_H
 #define ALLOY_TESTS_KERNELS_INPUTS_H
@@ -79,7 +79,7 @@ static inline float draw(source *s, kind of, float before)
     }
 }
 
-/* `count` numbers in memory that ends behind them; to be freed. */
+/* `count` numbers in memory that ends after them; to be freed. */
 static inline float *numbers(source *s, kind of, int64_t count)
 {
     float *all = malloc((size_t)count * sizeof *all + (count == 0));

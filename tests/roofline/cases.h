@@ -23,7 +23,7 @@ enum {
     ROUTER = ALLOY_TRAFFIC_ROUTER
 };
 
-/* Options. AT: one sequence of so many new tokens behind so many; BATCH: several equal ones; RAGGED: a list of {count,
+/* Options. AT: one sequence of so many new tokens after so many; BATCH: several equal ones; RAGGED: a list of {count,
  * tokens, cached}. */
 #define CLASSIC(...)                                                                                                   \
     {                                                                                                                  \

@@ -674,7 +674,7 @@ static bool try(uint64_t seed)
     if (!same) {
         print_error("seed %llu: %s\n", (unsigned long long)seed, config);
         for (int g = 0; g < t.group_count; g++)
-            print_error("  %lld x %lld tokens behind %lld\n", (long long)t.batch[g].count, (long long)t.batch[g].tokens,
+            print_error("  %lld x %lld tokens after %lld\n", (long long)t.batch[g].count, (long long)t.batch[g].tokens,
                         (long long)t.batch[g].cached);
     }
     alloy_roofline_close(r);

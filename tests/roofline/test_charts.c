@@ -109,7 +109,7 @@ struct nesting {
     int depth;
 };
 
-/* One tag, `at` behind its '<': quoted attributes only; returns what is behind its '>'. */
+/* One tag, `at` after its '<': quoted attributes only; returns what is after its '>'. */
 static const char *read_tag(struct nesting *n, const char *at)
 {
     const char *tag = at;
@@ -188,7 +188,7 @@ static const char *expect_next(const char *at, const char *expected)
 {
     const char *found = strstr(at, expected);
     if (!found)
-        fail_msg("no %s behind %.200s", expected, at);
+        fail_msg("no %s after %.200s", expected, at);
     return found;
 }
 

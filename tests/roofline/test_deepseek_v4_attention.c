@@ -48,7 +48,7 @@ static const struct figures_case cases[] = {
                   .read = {[WEIGHTS] = (LINEARS + 4) * 2, [ACTIVATIONS] = 32 * 128 * 2},
                   .written = {[ACTIVATIONS] = 32 * 128 * 2, [KV] = 32 * 32 * 2}},
      .flops = 3407872, .bytes = 108552},
-    {"classic: a window of 8 behind 100 reads 7 rows and writes 1", WINDOW(8), "dsv4_sliding_attention",
+    {"classic: a window of 8 after 100 reads 7 rows and writes 1", WINDOW(8), "dsv4_sliding_attention",
      CLASSIC(AT(1, 100)),
      .expected = {.tensor_flops = 2 * LINEARS + 4 * 4 * 32 * 8,
                   .read = {[WEIGHTS] = (LINEARS + 4) * 2, [ACTIVATIONS] = 128 * 2, [KV] = 7 * 32 * 2},
@@ -76,7 +76,7 @@ static const struct figures_case cases[] = {
                   .vector_flops = AROUND(32) + 5 * 4 * 528,
                   .read = {[WEIGHTS] = LINEARS * 2 + (NORMS + 4) * 4, [ACTIVATIONS] = 32 * 128 * 2},
                   .written = {[ACTIVATIONS] = 32 * 128 * 2, [KV] = 31 * 32 * 2}}},
-    {"exact: a window of 8 behind 100", WINDOW(8), "dsv4_sliding_attention", EXACT(AT(1, 100)),
+    {"exact: a window of 8 after 100", WINDOW(8), "dsv4_sliding_attention", EXACT(AT(1, 100)),
      .expected = {.tensor_flops = 2 * LINEARS + 4 * 4 * 32 * 8,
                   .vector_flops = AROUND(1) + 5 * 4 * 8,
                   .read = {[WEIGHTS] = LINEARS * 2 + (NORMS + 4) * 4, [ACTIVATIONS] = 128 * 2, [KV] = 7 * 32 * 2},
@@ -100,7 +100,7 @@ static const struct figures_case cases[] = {
                            [ACTIVATIONS] = 128 * 2,
                            [KV] = (7 + 1) * 32 * 2},
                   .written = {[ACTIVATIONS] = 128 * 2, [KV] = 32 * 2, [STATE] = 2 * 32 * 4}}},
-    /* 4 tokens from nothing see 1 + 2 + 3 + 4 positions; behind 15 the 16th closes a window and sees its entry */
+    /* 4 tokens from nothing see 1 + 2 + 3 + 4 positions; after 15 the 16th closes a window and sees its entry */
     {"exact: heavy compression of a ragged batch", HCA(8), "dsv4_hca_attention", EXACT(RAGGED({1, 4, 0}, {2, 1, 15})),
      .expected = {.tensor_flops = 2 * 6 * (LINEARS + HCA_LINEARS) + 4 * 4 * 32 * (10 + 2 * (8 + 1)),
                   .vector_flops = AROUND(6) + 5 * 4 * (10 + 2 * (8 + 1)) + 2 * (8 * 16 * 32 + 4 * 32 + 3 * 8),

@@ -40,7 +40,7 @@ static void caches_are_as_the_system_describes_them(void **state)
     describe(folder, 2, "1", "Data", "48K", "0,8");
     describe(folder, 3, "2", "Unified", "2048K", NULL);
     describe(folder, 4, "4", "Unified", "nonsense", "0");
-    describe(folder, 6, "2", "Unified", "1G", "0"); /* a second of a level, behind a gap */
+    describe(folder, 6, "2", "Unified", "1G", "0"); /* a second of a level, after a gap */
     assert_int_equal(alloy_cache_levels(levels, folder), 3);
     expect_level(&levels[0], 1, 49152, 2);
     expect_level(&levels[1], 2, 2097152, 1);

@@ -105,7 +105,7 @@ static void what_cannot_be_measured_is_refused(void **state)
         const char *text;
     } cases[] = {
         {{.size = sizeof(alloy_measure_options), .tokens = 0}, ALLOY_RANGE, "0 tokens"},
-        {{.size = sizeof(alloy_measure_options), .tokens = 1, .cached = -1}, ALLOY_RANGE, "behind -1"},
+        {{.size = sizeof(alloy_measure_options), .tokens = 1, .cached = -1}, ALLOY_RANGE, "after -1"},
         {{.size = sizeof(alloy_measure_options), .tokens = 65}, ALLOY_ARG, "chunk 64"},
         {{.size = sizeof(alloy_measure_options), .tokens = 1, .cached = 1 << 30}, ALLOY_CONTEXT, "context"},
         {{.size = sizeof(alloy_measure_options), .tokens = 1, .runs = 1, .progress = stop_at_once},

@@ -145,7 +145,7 @@ static void a_time_is_the_longer_of_two(void **state)
     forget(&d);
 }
 
-/* A chip of one FLOP/s and one byte/s: seconds are FLOPs and bytes. Classic, one decoded token behind nothing:
+/* A chip of one FLOP/s and one byte/s: seconds are FLOPs and bytes. Classic, one decoded token after nothing:
  *   embedding            0 FLOPs, 128*2 + 128*2 bytes
  *   llama_attention      2*(128*256 + 2*128*64 + 256*128) + 4*8*32 FLOPs; (81920 + 128 + 128 + 128) * 2 bytes
  *   qwen3_mlp            6*128*64 + 5*64; (3*128*64 + 128 + 128) * 2

@@ -95,7 +95,7 @@ static void files_that_the_library_opens_can_be_refused(void **state)
          "more merges"},
         {{.model = "{\"type\":\"BPE\",\"vocab\":{\"h\":0,\"##e\":1,\"h##e\":2},\"merges\":[\"h ##e\"],"
                    "\"continuing_subword_prefix\":\"##\"}"},
-         "stands behind the merges"},
+         "stands after the merges"},
         {{.model = MODEL(PLAIN_VOCABULARY, ",\"dropout\":0.1")}, "dropout"},
         {{.model = MODEL(PLAIN_VOCABULARY, ",\"unk_token\":\"<?>\"")}, "no token"},
         {{.model = "{\"type\":\"BPE\",\"vocab\":{\"<0xZZ>\":0},\"merges\":[],\"byte_fallback\":true}"}, "no byte"},
@@ -103,7 +103,7 @@ static void files_that_the_library_opens_can_be_refused(void **state)
         {{.post = TEMPLATE(TOKEN_H "," TEXT_A, "\"h\":{\"id\":\"h\",\"ids\":[99],\"tokens\":[\"h\"]}")}, "id 99"},
         {{.post = TEMPLATE(TEXT_A "," TEXT_A, "")}, "once"},
         {{.decoder = "{\"type\":\"Strip\",\"content\":\" \",\"start\":100000,\"stop\":0}"}, "no token is that long"},
-        {{.decoder = SEQUENCE("decoders", "{\"type\":\"Fuse\"},{\"type\":\"ByteFallback\"}")}, "behind Fuse"},
+        {{.decoder = SEQUENCE("decoders", "{\"type\":\"Fuse\"},{\"type\":\"ByteFallback\"}")}, "after Fuse"},
         {{.truncation = "{\"direction\":\"Right\",\"max_length\":4,\"strategy\":\"LongestFirst\",\"stride\":4}"},
          "stride"},
         {{.pretokenizer = "{\"type\":\"Metaspace\",\"replacement\":\"_\",\"prepend_scheme\":\"first\","

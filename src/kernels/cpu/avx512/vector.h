@@ -40,7 +40,7 @@ ALLOY_INLINE void v_store(float *p, vec x)
     _mm512_storeu_ps(p, x);
 }
 
-/* The first `count` < WIDTH lanes; the others are +0, and memory behind is not touched. */
+/* The first `count` < WIDTH lanes; the others are +0, and memory after is not touched. */
 ALLOY_INLINE vec v_load_first(const float *p, int64_t count)
 {
     return _mm512_maskz_loadu_ps(v_first(count), p);

@@ -1,7 +1,7 @@
 /* Attention over a block of keys (kernels.h). The scores of ROW_TILE x KEY_TILE pairs of query and key are computed
  * together, then each row's exponentials, then P.V in tiles of rows x columns. Rows see different keys only at the
  * edges of a block (the diagonal, a window), so a tile of P.V takes the keys that all its rows see together, and before
- * and behind these each row goes by itself: for each output the keys still rise. */
+ * and after these each row goes by itself: for each output the keys still rise. */
 #ifndef ALLOY_KERNELS_CPU_TEMPLATE_ATTENTION_H
 #define ALLOY_KERNELS_CPU_TEMPLATE_ATTENTION_H
 

@@ -8,7 +8,7 @@ ALLOY_INLINE vec v_load_weights(const char *p, alloy_dtype dtype)
     return dtype == ALLOY_F32 ? v_load(p) : dtype == ALLOY_BF16 ? v_load_bf16(p) : v_load_f16(p);
 }
 
-/* The first `count` <= 16 of them, part `part`: lanes behind them are +0. */
+/* The first `count` <= 16 of them, part `part`: lanes after them are +0. */
 ALLOY_INLINE vec v_load_weights_part(const char *p, alloy_dtype dtype, int part, int64_t count)
 {
     char buffer[WIDTH * sizeof(float)] = {0};

@@ -159,7 +159,7 @@ typedef struct scaled_row {
     const char *w, *scales;
 } scaled_row;
 
-/* Tiles [tile, end) of some rows, each of `loads` times 16 bytes of weights, the first of them `at` bytes behind the
+/* Tiles [tile, end) of some rows, each of `loads` times 16 bytes of weights, the first of them `at` bytes after the
  * beginnings of rows. NaN in F8_E4M3 is joined to what is found, not multiplied. */
 ALLOY_INLINE vec stream_tiles(vec lanes[SCALED_ROWS][PARTS], vec found, const scaled_row row[SCALED_ROWS], int rows,
                               const float *x, alloy_dtype dtype, int64_t tile, int64_t end, int64_t at, int64_t loads)
@@ -308,7 +308,7 @@ ALLOY_INLINE void pack_tile(float *tile, const char *const *row, int rows, alloy
             v_store(tile + (p * STEPS * rows + r) * WIDTH, v_load_weights_part(row[r] + k * size, dtype, p, count - k));
 }
 
-/* Elements from k0 on of the matrix' rows [from, from + rows) as a tile; behind `last` the last row stands in. */
+/* Elements from k0 on of the matrix' rows [from, from + rows) as a tile; after `last` the last row stands in. */
 ALLOY_INLINE void pack(float *tile, int rows, const char *matrix, int64_t stride, alloy_dtype dtype, int64_t from,
                        int64_t last, int64_t k0, int64_t count)
 {
