@@ -1,7 +1,6 @@
 /* The pool of pages (pages.h). A page follows its head; free pages of one size are a list. */
 #include "ops/pages.h"
 
-#include <stdint.h>
 
 #include "base/memory.h"
 #include "base/status.h"
@@ -124,9 +123,9 @@ void *alloy_page_take(alloy_pages *pages, size_t bytes)
     return head + 1;
 }
 
-static struct head *head_of(const void *page)
+static struct head *head_of(void *page)
 {
-    return (struct head *)(uintptr_t)page - 1;
+    return (struct head *)page - 1;
 }
 
 void alloy_page_share(void *page)
@@ -134,7 +133,7 @@ void alloy_page_share(void *page)
     head_of(page)->owners++;
 }
 
-bool alloy_page_is_shared(const void *page)
+bool alloy_page_is_shared(void *page)
 {
     return head_of(page)->owners > 1;
 }

@@ -24,7 +24,7 @@ void *alloy_page_take(alloy_pages *pages, size_t bytes);
 /* One owner more, one less. */
 void alloy_page_share(void *page);
 void alloy_page_release(alloy_pages *pages, void *page);
-bool alloy_page_is_shared(const void *page);
+bool alloy_page_is_shared(void *page);
 
 uint64_t alloy_pages_used(const alloy_pages *pages); /* bytes of pages in use, each once */
 
