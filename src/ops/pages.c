@@ -1,7 +1,6 @@
 /* The pool of pages (pages.h). A page follows its head; free pages of one size are a list. */
 #include "ops/pages.h"
 
-
 #include "base/memory.h"
 #include "base/status.h"
 
