@@ -154,9 +154,13 @@ void alloy_memory_unmap(void *memory, size_t bytes)
 
 size_t alloy_memory_of_machine(void)
 {
-    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-    size_t bytes;
-    return pages > 0 && page > 0 && alloy_size_multiply((size_t)pages, (size_t)page, &bytes) ? bytes : SIZE_MAX;
+    static _Atomic size_t known; /* it is asked for at each token, and the system once */
+    size_t bytes = atomic_load(&known);
+    long pages = bytes ? 0 : sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    if (bytes == 0 && !(pages > 0 && page > 0 && alloy_size_multiply((size_t)pages, (size_t)page, &bytes)))
+        bytes = SIZE_MAX;
+    atomic_store(&known, bytes);
+    return bytes;
 }
 
 void *alloy_memory_grow(void *items, int64_t count, int64_t *capacity, size_t size)

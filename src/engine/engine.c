@@ -106,19 +106,19 @@ static alloy_status make_room(alloy_engine *e, int64_t outputs)
     if (outputs <= e->room.rows)
         return ALLOY_OK;
     size_t rows = (size_t)outputs;
-    struct room new = {
+    struct room grown = {
         .rows = outputs,
-        .row = alloy_memory_new(rows, sizeof *new.row),
-        .sequences = alloy_memory_new(rows, sizeof *new.sequences),
-        .wanted = alloy_memory_new(rows, sizeof *new.wanted),
-        .logits = alloy_memory_new(rows, (size_t)e->sampler.vocab_size * sizeof *new.logits),
-        .events = alloy_memory_new(rows, 2 * sizeof *new.events),
+        .row = alloy_memory_new(rows, sizeof *grown.row),
+        .sequences = alloy_memory_new(rows, sizeof *grown.sequences),
+        .wanted = alloy_memory_new(rows, sizeof *grown.wanted),
+        .logits = alloy_memory_new(rows, (size_t)e->sampler.vocab_size * sizeof *grown.logits),
+        .events = alloy_memory_new(rows, 2 * sizeof *grown.events),
     };
-    bool sound = new.row &&new.sequences &&new.wanted &&new.logits &&new.events;
-    free_room(sound ? &e->room : &new);
+    bool sound = grown.row && grown.sequences && grown.wanted && grown.logits && grown.events;
+    free_room(sound ? &e->room : &grown);
     if (!sound)
         return ALLOY_NOMEM;
-    e->room = new;
+    e->room = grown;
     return alloy_forward_room_grow(e->session, outputs);
 }
 

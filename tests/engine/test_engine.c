@@ -2,6 +2,10 @@
 #include "support.h"
 
 #include <math.h>
+#include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "attacks/spoiled_model.h"
 #include "base/memory.h"
@@ -299,6 +303,66 @@ static void steps_allocate_nothing(void **state)
     }
 }
 
+/* A child that decodes, with a call of getppid before and after the steps. */
+static void decode_between_marks(const char *folder)
+{
+    struct fixture f = open_fixture(folder);
+    alloy_generate_options options = sampled(7);
+    options.logprobs = 0;
+    options.max_new_tokens = STEPS;
+    alloy_request *request = submit(&f, short_prompt, options);
+    run(&f, 2);
+    syscall(SYS_getppid);
+    run(&f, 100);
+    syscall(SYS_getppid);
+    _exit(alloy_request_output(request, 0)->count == 102 ? 0 : 1);
+}
+
+/* Those of weights (are the files as they were?) and of threads. */
+static bool may_call(uint64_t number)
+{
+    return number == SYS_newfstatat || number == SYS_fstat || number == SYS_futex || number == SYS_sched_yield;
+}
+
+/* The number of the call that the child stands at, or -1 where it is none's beginning. */
+static int64_t call_of(pid_t pid)
+{
+    struct __ptrace_syscall_info info;
+    long size = ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof info, &info);
+    return size > 0 && info.op == PTRACE_SYSCALL_INFO_ENTRY ? (int64_t)info.entry.nr : -1;
+}
+
+static void steps_make_no_system_call_but_those_of_weights_and_threads(void **state)
+{
+    (void)state;
+    if (ALLOY_TEST_SANITIZED) {
+        print_message("not run under a sanitizer: it makes calls of its own\n");
+        return;
+    }
+    int status, marks = 0, calls = 0;
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)
+            _exit(77);
+        raise(SIGSTOP);
+        decode_between_marks(GOLDEN "qwen3");
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    ptrace(PTRACE_SETOPTIONS, pid, NULL, (void *)PTRACE_O_TRACESYSGOOD); /* so that stops say what they are */
+    while (WIFSTOPPED(status)) {
+        int64_t call = call_of(pid);
+        marks += call == SYS_getppid;
+        calls += marks == 1;
+        if (marks == 1 && call >= 0 && call != SYS_getppid && !may_call((uint64_t)call))
+            fail_msg("a step makes system call %lld", (long long)call);
+        ptrace(PTRACE_SYSCALL, pid, NULL, NULL);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+    }
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_int_equal(marks, 2);
+    assert_true(calls > 0);
+}
+
 /* ---- Memory ------------------------------------------------------------------------------------------------------ */
 
 /* 32 outputs of a prompt of 1,000 tokens: its pages once, and of each output the last page and what is new. */
@@ -371,6 +435,7 @@ int main(void)
         cmocka_unit_test(a_request_that_is_refused_leaves_the_others_alone),
         cmocka_unit_test(an_fp64_session_has_no_engine),
         cmocka_unit_test(steps_allocate_nothing),
+        cmocka_unit_test(steps_make_no_system_call_but_those_of_weights_and_threads),
         cmocka_unit_test(a_fork_takes_the_memory_of_one_prompt_and_of_tails),
         cmocka_unit_test(a_full_pool_ends_one_request_alone),
     };
