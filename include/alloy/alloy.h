@@ -25,7 +25,7 @@
  *   Text       UTF-8, with a length; it may hold NULs. Paths and names are NUL-terminated.
  *   Versions   Option structs begin with their size: `alloy_load_options options = {.size = sizeof options};`. So a
  *              library that has more fields knows which its caller has; one that has fewer refuses a field that is set
- *              and that it does not know. Zero means the default of every other field. ARG for a size that is none.
+ *              and that it does not know. Zero means the default of every other field. ARG for a size too small.
  *              What is marked experimental may change in any version. */
 #ifndef ALLOY_ALLOY_H
 #define ALLOY_ALLOY_H
@@ -153,7 +153,7 @@ ALLOY_API char *alloy_count_text(alloy_count count, char separator, char *out);
 typedef struct alloy_config alloy_config;
 
 /* Reads a config.json, or that of a folder. Unknown model_type, rope, activation or quantisation, JSON that is not
- * sound: FORMAT; a number that is none or outside its range: RANGE; more than 4 MiB: LIMIT; what is known and not
+ * sound: FORMAT; what is no number, or outside its range: RANGE; more than 4 MiB: LIMIT; what is known and not
  * implemented: UNSUPPORTED. The text names line, column and key. Fields that would name code or addresses (auto_map,
  * ...) are ignored with one warning. */
 ALLOY_API alloy_status alloy_config_open(alloy_config **out, const char *where);

@@ -211,7 +211,7 @@ typedef struct alloy_roofline_options {
     bool ops;        /* keep each op as a row: level 4 */
 } alloy_roofline_options;
 
-/* The format of one of these names; ARG that lists them for one that is none. `what` is named in the text
+/* The format of one of these names; ARG that lists them for an unknown one. `what` is named in the text
  * ("kv_dtype"). */
 ALLOY_API alloy_status alloy_format_by_name(const char *what, const char *name, alloy_peak *out);
 
@@ -260,7 +260,7 @@ typedef struct alloy_roofline_row {
 
 typedef struct alloy_roofline alloy_roofline;
 
-/* Counts a forward. The model may be described only; no weight is touched. ARG: no sequences, a dtype that is none;
+/* Counts a forward. The model may be described only; no weight is touched. ARG: no sequences, an unknown dtype;
  * RANGE: lengths that cannot be; LIMIT: more than 2^40 new tokens, or 2^75 pairs of a new token and
  * one it might see. The model must stay open. One thread at a time. */
 ALLOY_API alloy_status alloy_roofline_open(alloy_roofline **out, const alloy_model *model,
@@ -323,7 +323,7 @@ ALLOY_API alloy_status alloy_roofline_needs(const alloy_model *model, const allo
 ALLOY_API alloy_status alloy_roofline_fits(const alloy_model *model, const alloy_roofline_options *options,
                                            int64_t page, double bytes, int64_t *batch, int64_t *context);
 
-/* The formulas behind the rows that `module` names (a row's name, or "" for all): each line one op of one layer that is
+/* The formulas of the rows that `module` names (a row's name, or "" for all): each line one op of one layer that is
  * counted, with its numbers put in. Lines go to `line`. */
 ALLOY_API alloy_status alloy_roofline_explain(const alloy_model *model, const alloy_roofline_options *options,
                                               const char *module, void (*line)(void *user, const char *text),

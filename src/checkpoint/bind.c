@@ -212,7 +212,7 @@ static bool is_skipped(const char *name, size_t size)
     return size >= sizeof ending - 1 && memcmp(name + size - (sizeof ending - 1), ending, sizeof ending - 1) == 0;
 }
 
-/* Does the tensor belong to a layer behind those that are run? */
+/* Does the tensor belong to a layer after those that are run? */
 static bool is_of_later_layer(const alloy_binding *b, const char *name, size_t size)
 {
     char renamed[ALLOY_LONGEST_NAME];

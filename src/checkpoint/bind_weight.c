@@ -146,7 +146,7 @@ static bool bind_plain(alloy_binding *b, const alloy_stored_tensor *t, const all
     return false;
 }
 
-/* The tensor or tensors behind a weight whose name and shape are set. */
+/* The tensor or tensors that make up a weight whose name and shape are set. */
 static void bind_stored(alloy_binding *b, alloy_weight *w, const alloy_param_spec *spec)
 {
     const bool matrix = spec->limit == 0 && (spec->ndim == 2 || spec->experts > 0);

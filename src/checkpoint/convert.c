@@ -325,7 +325,7 @@ static alloy_status choose_layout(struct plan *p)
         return alloy_fail(ALLOY_UNSUPPORTED, "transformers reads FP8 and FP4 from the names that it saves and from "
                                              "those of the release, not from the names in memory");
     }
-    return alloy_fail(ALLOY_ARG, "layout %d is none", (int)p->options->layout);
+    return alloy_fail(ALLOY_ARG, "unknown layout %d", (int)p->options->layout);
 }
 
 /* ---- The files beside the tensors -------------------------------------------------------------------------------- */

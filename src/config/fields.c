@@ -50,7 +50,7 @@ size_t alloy_field_size(const alloy_field *field)
     case ALLOY_FIELD_DTYPE:
         return sizeof(alloy_dtype);
     case ALLOY_FIELD_VALUE:
-    case ALLOY_FIELD_ROPE: /* is none of a file */
+    case ALLOY_FIELD_ROPE: /* not in a file */
         break;
     }
     return sizeof(alloy_json_string_view);

@@ -20,7 +20,7 @@ alloy_status alloy_config_rewrite(alloy_text *out, const char *name, const void 
                                   const alloy_config_change *changes, int count);
 
 /* The same for the text model within a multimodal one: its text_config takes the place of the whole, with "_text"
- * behind the model_type. */
+ * after the model_type. */
 alloy_status alloy_config_rewrite_text(alloy_text *out, const char *name, const void *bytes, size_t size,
                                        const alloy_config_change *changes, int count);
 

@@ -3,7 +3,7 @@
  *     h = begin(embedding); each layer's slots in order (extend.h, alloy_slot); logits = head(norm(end(h)))
  *
  * The stream h lives in the pass's `tables` arena. What a slot ADD adds waits beside it and joins the stream when a
- * slot READ comes to it, so that the sum and the norms behind it are one step, and after the last layer only the rows
+ * slot READ comes to it, so that the sum and the norms after it are one step, and after the last layer only the rows
  * whose logits are wanted are summed. What was made from READ to ADD is given back as soon as it has joined.
  *
  * In *count* each site also tells what it reads and writes of the tensors that stand between modules. */
@@ -50,7 +50,7 @@ static bool take_lasting(struct stream *s, const alloy_decode *d)
     return s->h != NULL;
 }
 
-/* The stream becomes `h`, and everything behind `mark` is given back. */
+/* The stream becomes `h`, and everything after `mark` is given back. */
 static void keep(struct stream *s, alloy_tensor *h, alloy_arena_mark mark)
 {
     alloy_copy_to(s->p, s->h, h);

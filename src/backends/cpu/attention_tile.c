@@ -1,7 +1,7 @@
 /* Attention by tiles, block by block with a running maximum (arXiv:1805.02867), in the canonical order:
  *
  *   keys in blocks of 64, aligned to absolute position; 64 blocks, aligned, are a key span. A key span starts from m =
- *   -inf, l = 0, o = 0 and takes its blocks in rising order; key spans are merged in rising order. Entries come behind
+ *   -inf, l = 0, o = 0 and takes its blocks in rising order; key spans are merged in rising order. Entries come after
  *   all positions, in blocks and spans of their own numbers; chosen ones in blocks and spans of the list of a token's
  *   choice, which rises. A sink is merged last as m = sink, l = 1, o = 0; then y = o / l (kernels.h has each step).
  *

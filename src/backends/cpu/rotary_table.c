@@ -10,7 +10,7 @@ struct fill {
     alloy_rotary_table *table;
 };
 
-/* Rows from `row` on: `count` of them, the first at position `at` and each `rate` behind the one before. */
+/* Rows from `row` on: `count` of them, the first at position `at` and each `rate` after the one before. */
 static void fill_rows(const struct fill *fill, int64_t row, int64_t count, int64_t at)
 {
     const alloy_rotary_table *table = fill->table;

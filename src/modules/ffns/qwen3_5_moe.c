@@ -1,4 +1,4 @@
-/* qwen3_5_moe: routed experts and one shared expert behind a sigmoid gate (Qwen3-Next, Qwen3.5-MoE). */
+/* qwen3_5_moe: routed experts and one shared expert with a sigmoid gate (Qwen3-Next, Qwen3.5-MoE). */
 #include <stddef.h>
 
 #include "base/status.h"

@@ -70,7 +70,7 @@ ALLOY_INLINE float alloy_from_f4(uint8_t half)
     return half & 8 ? -value : value;
 }
 
-/* The code in the low half of the byte. What is larger than 6 becomes 6; NaN, which there is none of, -0. */
+/* The code in the low half of the byte. Saturates at 6; F4 has no NaN, which becomes -0. */
 ALLOY_INLINE uint8_t alloy_to_f4(float x)
 {
     uint32_t bits = alloy_float_bits(x), sign = bits >> 28 & 8, size = bits & 0x7fffffff;
