@@ -14,7 +14,7 @@ extern const alloy_mixer alloy_qwen3_attention, alloy_qwen3_attention_sliding, a
     alloy_llama_attention_sliding, alloy_qwen3_5_gdn, alloy_dsv4_sliding_attention, alloy_dsv4_hca_attention,
     alloy_dsv4_csa_attention;
 extern const alloy_ffn alloy_qwen3_mlp, alloy_qwen3_moe, alloy_qwen3_5_moe, alloy_dsv4_moe, alloy_dsv4_hash_moe;
-extern const alloy_residual alloy_pre_norm, alloy_mhc;
+extern const alloy_residual alloy_pre_norm, alloy_mhc, alloy_sandwich_norm;
 
 enum { MOST_ROWS = 256 };
 
@@ -51,7 +51,7 @@ static struct registry residuals = {
     .needs =
         "name, the sizes of what params and head_params describe, and with streams begin, end, before and after are "
         "needed",
-    .rows = {&alloy_pre_norm, &alloy_mhc},
+    .rows = {&alloy_pre_norm, &alloy_mhc, &alloy_sandwich_norm},
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;

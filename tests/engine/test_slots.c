@@ -286,7 +286,7 @@ static void a_config_chooses_its_residual(void **state)
                  {CONFIG(", \"residual_mode\": null, \"use_mhc\": true"), "mhc", NULL},
                  {CONFIG(", \"residual_mode\": \"pre_norm\", \"use_mhc\": true"), "mhc", NULL},
                  {RESIDUAL("mhc"), "mhc", NULL},
-                 {RESIDUAL("test_around"), "test_around", NULL},
+                 {RESIDUAL("sandwich_norm"), "sandwich_norm", NULL},
                  {RESIDUAL("nobody's"), "pre_norm", "no residual \"nobody's\" is known: pre_norm is used"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct warnings warnings;

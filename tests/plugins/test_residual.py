@@ -125,7 +125,7 @@ class Residual(unittest.TestCase):
 
     def test_it_is_listed(self):
         residuals = {r["name"]: r["summary"] for r in alloy("modules")["residuals"]}
-        self.assertEqual(list(residuals), ["pre_norm", "mhc", "gated_sum"])
+        self.assertEqual(list(residuals), ["pre_norm", "mhc", "sandwich_norm", "gated_sum"])
         self.assertEqual(residuals["gated_sum"], "h = h + y * sigmoid(h . gate)")
 
 
