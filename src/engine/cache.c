@@ -106,7 +106,8 @@ static bool make_id_room(alloy_cache *cache, int64_t length)
 
 void alloy_cache_push(alloy_cache *cache, const int64_t *ids, int64_t count)
 {
-    memcpy(cache->ids + cache->length, ids, (size_t)count * sizeof *ids);
+    if (count > 0)
+        memcpy(cache->ids + cache->length, ids, (size_t)count * sizeof *ids);
     cache->length += count;
 }
 

@@ -76,6 +76,25 @@ void alloy_pages_close(alloy_pages *pages)
     alloy_memory_free(pages);
 }
 
+static size_t whole_page(size_t bytes)
+{
+    return sizeof(struct head) + (bytes + ALLOY_ALIGNMENT - 1) / ALLOY_ALIGNMENT * ALLOY_ALIGNMENT;
+}
+
+static bool fail_full(const alloy_pages *pages, double needed)
+{
+    alloy_fail(pages->is_short ? ALLOY_NOMEM : ALLOY_LIMIT, "%s: %zu of %zu bytes are in use, %.0f are needed",
+               pages->is_short ? "no address space for the KV cache" : "the KV cache is full", pages->used,
+               pages->limit, needed);
+    return false;
+}
+
+bool alloy_pages_could_hold(const alloy_pages *pages, int64_t count, size_t bytes)
+{
+    size_t whole = whole_page(bytes);
+    return (size_t)count <= pages->limit / whole || fail_full(pages, (double)count * (double)whole);
+}
+
 /* The free pages of a size. */
 static struct free_pages *of_size(alloy_pages *pages, size_t bytes)
 {
@@ -106,8 +125,8 @@ static struct head *begin_page(alloy_pages *pages, size_t whole)
 
 void *alloy_page_take(alloy_pages *pages, size_t bytes)
 {
-    bytes = (bytes + ALLOY_ALIGNMENT - 1) / ALLOY_ALIGNMENT * ALLOY_ALIGNMENT;
-    size_t whole = sizeof(struct head) + bytes;
+    size_t whole = whole_page(bytes);
+    bytes = whole - sizeof(struct head);
     struct free_pages *free = of_size(pages, bytes);
     struct head *head = free ? free->first : NULL;
     if (free && !head)

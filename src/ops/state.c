@@ -119,7 +119,7 @@ static alloy_status reserve_pages(alloy_state_store *store, const alloy_part_spe
     if (!alloy_int64_add(rows, ALLOY_ATTENTION_BLOCK - 1, &needed))
         return alloy_fail(ALLOY_LIMIT, "a cache of %lld tokens", (long long)length);
     needed /= ALLOY_ATTENTION_BLOCK;
-    bool sound = make_page_room(store, needed) &&
+    bool sound = alloy_pages_could_hold(pages, needed, bytes) && make_page_room(store, needed) &&
                  (rows == past / part->rate || own_page(store, pages, past / part->rate, bytes));
     for (int64_t page = store->capacity / ALLOY_ATTENTION_BLOCK; sound && page < needed; page++) {
         store->pages[page] = alloy_page_take(pages, bytes);
