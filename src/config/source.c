@@ -190,8 +190,7 @@ void alloy_source_defaults(alloy_source *source, const alloy_default *defaults, 
     const alloy_field *rows = alloy_config_fields(&count);
     for (const alloy_default *from = defaults; from->key; from++) {
         int row = alloy_source_row(from->key);
-        const char *other = rows[row].other;
-        if (source->config.state[row] != ALLOY_FIELD_ABSENT || (other && alloy_source_has(source, other)))
+        if (source->config.state[row] != ALLOY_FIELD_ABSENT)
             continue;
         set_default(source, &rows[row], from);
         source->config.state[row] = (uint8_t)state;

@@ -134,7 +134,7 @@ void alloy_source_mark(alloy_source *source, const char *key, alloy_field_state 
 /* Zero, and absent. */
 void alloy_source_clear(alloy_source *source, const char *key);
 
-/* Sets what `defaults` has and `source` lacks, under this name or the field's `other`, and marks it so. */
+/* Sets what `defaults` has and `source` lacks, and marks it so. */
 void alloy_source_defaults(alloy_source *source, const alloy_default *defaults, alloy_field_state state);
 
 /* The value of a field that is an integer. */

@@ -232,6 +232,16 @@ static void routers_divide_as_their_family_does(void **state)
     }
 }
 
+/* A family's default stands, whatever the field would fall back to in an alloy config. */
+static void value_heads_have_their_familys_default(void **state)
+{
+    (void)state;
+    alloy_config *c = parse("{\"model_type\": \"qwen3_next\", \"num_hidden_layers\": 1, \"linear_num_key_heads\": 8}");
+    assert_int_equal(field_of(c, NULL, "linear_num_key_heads"), 8);
+    assert_int_equal(field_of(c, NULL, "linear_num_value_heads"), 32);
+    alloy_config_close(c);
+}
+
 static void head_dim_where_it_is_absent(void **state)
 {
     (void)state;
@@ -426,6 +436,7 @@ int main(void)
         cmocka_unit_test(mistral_slides_unless_the_window_is_null),
         cmocka_unit_test(biases_are_the_familys),
         cmocka_unit_test(routers_divide_as_their_family_does),
+        cmocka_unit_test(value_heads_have_their_familys_default),
         cmocka_unit_test(head_dim_where_it_is_absent),
         cmocka_unit_test(hybrids_have_gates_and_offset_norms),
         cmocka_unit_test(text_config_is_the_model),

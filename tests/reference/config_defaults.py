@@ -289,7 +289,7 @@ def mixer_of(layer, plain):
 
 def v4_truth(config):
     told = {name: getattr(config, name) for name in [*SAME, *V4_SAME]}
-    told["num_experts"] = config.n_routed_experts
+    told["n_routed_experts"] = config.n_routed_experts
     told["layer_types"] = [V4_MIXERS[name] for name in config.layer_types]
     told["ffn_types"] = ["dsv4_" + name for name in config.mlp_layer_types]
     told["compress_rate_csa"] = config.compress_rates["compressed_sparse_attention"]
