@@ -6,48 +6,37 @@
 
 #include <string.h>
 
-/* The row of a field that a view holds; NULL: there is none. */
-static const alloy_field *row_of(const char *key)
+/* The value of a field in a view; NULL where it has none: neither the file nor the family nor a rule has set it.
+ * `null`: a null of the file is one. */
+static const void *value_of(const alloy_config *view, int row, bool null)
 {
-    int count;
-    const alloy_field *rows = alloy_config_fields(&count);
-    for (int i = 0; i < count; i++)
-        if (strcmp(rows[i].key, key) == 0)
-            return rows[i].offset < sizeof(struct alloy_config) ? &rows[i] : NULL;
-    return NULL;
-}
-
-/* Its value in a view; NULL where it has none: neither the file nor the family nor a rule has set it. */
-static const void *value_of(const alloy_config *view, const alloy_field *row)
-{
-    int count;
-    const char *member = (const char *)view + row->offset;
-    if (view->state[row - alloy_config_fields(&count)] != ALLOY_FIELD_ABSENT)
+    const alloy_field *field = alloy_source_field(row);
+    const char *member = (const char *)view + field->offset;
+    if (view->state[row] == ALLOY_FIELD_NULL)
+        return null ? member : NULL;
+    if (view->state[row] != ALLOY_FIELD_ABSENT)
         return member;
-    for (size_t i = 0; i < alloy_field_size(row); i++)
+    for (size_t i = 0; i < alloy_field_size(field); i++)
         if (member[i] != 0)
             return member;
     return NULL;
 }
 
+/* The row of a field that a view holds; -1: there is none. */
+static int row_of(const char *key)
+{
+    int row = alloy_source_find(key);
+    return row >= 0 && alloy_source_field(row)->offset < sizeof(struct alloy_config) ? row : -1;
+}
+
 /* A field that the table knows, if it has this type and a value; NULL otherwise. */
 static const void *known(const alloy_config *config, const char *key, alloy_field_type type)
 {
-    const alloy_field *row = row_of(key);
-    return row && row->type == type ? value_of(config, row) : NULL;
+    int row = row_of(key);
+    return row >= 0 && alloy_source_field(row)->type == type ? value_of(config, row, false) : NULL;
 }
 
 /* ---- Shapes of modules ------------------------------------------------------------------------------------------- */
-
-static void set_fallback(const alloy_field *field, void *member)
-{
-    if (field->type == ALLOY_FIELD_INTEGER)
-        *(int64_t *)member = (int64_t)field->fallback;
-    else if (field->type == ALLOY_FIELD_NUMBER)
-        *(double *)member = field->fallback;
-    else if (field->type == ALLOY_FIELD_BOOL)
-        *(bool *)member = field->fallback != 0;
-}
 
 static alloy_status fill_field(const alloy_config *view, const alloy_field *field, void *member)
 {
@@ -57,16 +46,16 @@ static alloy_status fill_field(const alloy_config *view, const alloy_field *fiel
         return ALLOY_OK;
     }
     for (int i = 0; i < 2 && keys[i]; i++) {
-        const alloy_field *row = row_of(keys[i]);
-        const void *value = row && row->type == field->type ? value_of(view, row) : NULL;
-        if (row && row->type != field->type)
+        int row = row_of(keys[i]);
+        if (row >= 0 && alloy_source_field(row)->type != field->type)
             return alloy_fail(ALLOY_ARG, "%s: a module declares it as of another type than others do", keys[i]);
+        const void *value = row >= 0 ? value_of(view, row, true) : NULL;
         if (!value)
             continue;
         memcpy(member, value, alloy_field_size(field));
         return ALLOY_OK;
     }
-    set_fallback(field, member);
+    alloy_field_set(field, member, field->fallback);
     return ALLOY_OK;
 }
 

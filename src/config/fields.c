@@ -56,6 +56,16 @@ size_t alloy_field_size(const alloy_field *field)
     return sizeof(alloy_json_string_view);
 }
 
+void alloy_field_set(const alloy_field *field, void *member, double value)
+{
+    if (field->type == ALLOY_FIELD_INTEGER)
+        *(int64_t *)member = (int64_t)value;
+    else if (field->type == ALLOY_FIELD_NUMBER)
+        *(double *)member = value;
+    else if (field->type == ALLOY_FIELD_BOOL)
+        *(bool *)member = value != 0;
+}
+
 /* ---- Reading ----------------------------------------------------------------------------------------------------- */
 
 /* Takes the next value and fails at it: what `key` is, and what was expected in its place. */

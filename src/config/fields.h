@@ -41,6 +41,9 @@ alloy_field_state alloy_field_read(alloy_json *json, alloy_arena *arena, const a
 /* Writes the member's value (not a VALUE). */
 void alloy_field_write(alloy_json_writer *writer, const alloy_field *field, const void *base);
 
+/* Sets the member of an INTEGER, NUMBER or BOOL; others are left alone. */
+void alloy_field_set(const alloy_field *field, void *member, double value);
+
 /* Bytes of the member. */
 size_t alloy_field_size(const alloy_field *field);
 

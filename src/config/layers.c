@@ -154,10 +154,9 @@ static const char *family_ffn(const alloy_family *family, const alloy_source *so
 static alloy_status list_kind(alloy_config_reader *reader, alloy_source *source, const char *key,
                               const alloy_json_string_view *value, family_rule *rule, struct list *list)
 {
-    int count;
     int64_t *layers = &source->config.num_hidden_layers;
     if (alloy_source_has(source, key)) {
-        alloy_status status = read_list(reader, value, &alloy_config_fields(&count)[alloy_source_row(key)], list);
+        alloy_status status = read_list(reader, value, alloy_source_field(alloy_source_row(key)), list);
         if (status)
             return status;
         if (*layers == 0)

@@ -148,8 +148,7 @@ static bool read_fixed(alloy_json *json, const alloy_json_string_view *key)
 
 static void read_field(alloy_config_reader *reader, alloy_source *source, int row, bool layer)
 {
-    int count;
-    const alloy_field *field = &alloy_config_fields(&count)[row];
+    const alloy_field *field = alloy_source_field(row);
     uint8_t *state = &source->config.state[row];
     alloy_json *json = &reader->json;
     if (layer && (field->flags & ALLOY_FIELD_MODEL)) {

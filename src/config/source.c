@@ -8,8 +8,8 @@
 #include "base/status.h"
 #include "modules/modules.h"
 
-/* Ranges. Widths and heads: invariant (2) of source.h. */
-enum { MOST_WIDTH = 1 << 20, MOST_HEADS = 1 << 16, MOST_EXPERTS = 1 << 16, MOST_TAPS = 1024 };
+/* Ranges. Widths: invariant (2) of source.h. */
+enum { MOST_WIDTH = 1 << 20 };
 #define MOST_TOKENS 1099511627776.0 /* 2^40: of a context */
 #define MOST_ID 2147483647.0
 #define MOST_THETA 1e300
@@ -129,21 +129,32 @@ static const alloy_default alloys_own[] = {
 
 /* ---- States ------------------------------------------------------------------------------------------------------ */
 
-int alloy_source_row(const char *key)
+int alloy_source_find(const char *key)
 {
     int count;
     const alloy_field *rows = alloy_config_fields(&count);
     for (int i = 0; i < count; i++)
         if (strcmp(rows[i].key, key) == 0)
             return i;
-    assert(!"a key of the table");
-    return 0;
+    return -1;
+}
+
+int alloy_source_row(const char *key)
+{
+    int row = alloy_source_find(key);
+    assert(row >= 0);
+    return row;
+}
+
+const alloy_field *alloy_source_field(int row)
+{
+    int count;
+    return &alloy_config_fields(&count)[row];
 }
 
 int64_t alloy_source_integer(const alloy_source *source, const char *key)
 {
-    int count;
-    return *(const int64_t *)((const char *)source + alloy_config_fields(&count)[alloy_source_row(key)].offset);
+    return *(const int64_t *)((const char *)source + alloy_source_field(alloy_source_row(key))->offset);
 }
 
 alloy_field_state alloy_source_state(const alloy_source *source, const char *key)
@@ -165,34 +176,29 @@ void alloy_source_mark(alloy_source *source, const char *key, alloy_field_state 
 static void set_default(alloy_source *source, const alloy_field *field, const alloy_default *from)
 {
     void *member = (char *)source + field->offset;
-    if (field->type == ALLOY_FIELD_INTEGER)
-        *(int64_t *)member = (int64_t)from->value;
-    else if (field->type == ALLOY_FIELD_NUMBER)
-        *(double *)member = from->value;
-    else if (field->type == ALLOY_FIELD_BOOL)
-        *(bool *)member = from->value != 0;
-    else if (field->type == ALLOY_FIELD_STRING)
+    if (field->type == ALLOY_FIELD_STRING)
         *(const char **)member = from->word;
-    else
+    else if (field->type == ALLOY_FIELD_TOKENS)
         *(alloy_integers *)member = (alloy_integers){&from->id, 1};
+    else
+        alloy_field_set(field, member, from->value);
 }
 
 void alloy_source_set(alloy_source *source, const char *key, double value)
 {
-    int count, row = alloy_source_row(key);
-    set_default(source, &alloy_config_fields(&count)[row], &(alloy_default){.value = value});
+    int row = alloy_source_row(key);
+    const alloy_field *field = alloy_source_field(row);
+    alloy_field_set(field, (char *)source + field->offset, value);
     source->config.state[row] = ALLOY_FIELD_DEFAULT;
 }
 
 void alloy_source_defaults(alloy_source *source, const alloy_default *defaults, alloy_field_state state)
 {
-    int count;
-    const alloy_field *rows = alloy_config_fields(&count);
     for (const alloy_default *from = defaults; from->key; from++) {
         int row = alloy_source_row(from->key);
         if (source->config.state[row] != ALLOY_FIELD_ABSENT)
             continue;
-        set_default(source, &rows[row], from);
+        set_default(source, alloy_source_field(row), from);
         source->config.state[row] = (uint8_t)state;
     }
 }
@@ -219,8 +225,8 @@ void alloy_source_lay(alloy_source *source, const alloy_source *upper)
 
 void alloy_source_clear(alloy_source *source, const char *key)
 {
-    int count, row = alloy_source_row(key);
-    const alloy_field *field = &alloy_config_fields(&count)[row];
+    int row = alloy_source_row(key);
+    const alloy_field *field = alloy_source_field(row);
     memset((char *)source + field->offset, 0, alloy_field_size(field));
     source->config.state[row] = ALLOY_FIELD_ABSENT;
 }
@@ -243,7 +249,6 @@ static alloy_status resolve_compress_rates(alloy_config_reader *reader, alloy_so
         return ALLOY_OK;
     alloy_json *json = &reader->json;
     alloy_json_string_view key;
-    int count;
     alloy_read_again(reader, &source->compress_rates);
     alloy_json_object(json);
     while (alloy_json_next_key(json, &key)) {
@@ -254,7 +259,7 @@ static alloy_status resolve_compress_rates(alloy_config_reader *reader, alloy_so
             alloy_json_fail(json, ALLOY_FORMAT, "compress_rates: unknown \"%s\", expected \"%s\" or \"%s\"",
                             alloy_printable(key.bytes, key.size), keys[0], keys[2]);
         else if (is_open(source, rates[found]))
-            alloy_field_read(json, reader->arena, &alloy_config_fields(&count)[alloy_source_row(rates[found])], source);
+            alloy_field_read(json, reader->arena, alloy_source_field(alloy_source_row(rates[found])), source);
         else
             alloy_json_skip(json);
     }

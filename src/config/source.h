@@ -120,8 +120,13 @@ typedef struct alloy_config_root {
 
 /* ---- source.c: fields and their states --------------------------------------------------------------------------- */
 
-/* The number of a row; the key must be in the table. */
+/* The number of a row; -1: no row has this key. */
+int alloy_source_find(const char *key);
+
+/* The same; the key must be in the table. */
 int alloy_source_row(const char *key);
+
+const alloy_field *alloy_source_field(int row);
 
 /* The row of the field that has this name, or has it as another spelling; -1: none. */
 int alloy_source_row_named(const alloy_json_string_view *key);

@@ -72,8 +72,7 @@ static alloy_status copy_value(alloy_json_writer *writer, const alloy_json_strin
 
 static alloy_status write_given(alloy_json_writer *writer, const alloy_source *source, int row)
 {
-    int count;
-    const alloy_field *field = &alloy_config_fields(&count)[row];
+    const alloy_field *field = alloy_source_field(row);
     if (source->config.state[row] == ALLOY_FIELD_ABSENT)
         return ALLOY_OK;
     alloy_json_write_key(writer, field->key);
@@ -157,8 +156,7 @@ static void write_modules(alloy_json_writer *writer, const alloy_config *config,
 
 static alloy_status write_translated(alloy_json_writer *writer, const alloy_source *source, int row)
 {
-    int count;
-    const alloy_field *field = &alloy_config_fields(&count)[row];
+    const alloy_field *field = alloy_source_field(row);
     bool has = source->config.state[row] == ALLOY_FIELD_GIVEN || source->config.state[row] == ALLOY_FIELD_DEFAULT;
     bool ffns = strcmp(field->key, "ffn_types") == 0;
     if (ffns || strcmp(field->key, "layer_types") == 0) {

@@ -85,8 +85,7 @@ void alloy_engine_close(alloy_engine *e)
 {
     if (!e)
         return;
-    while (e->count > 0)
-        alloy_engine_cancel(e, e->requests[e->count - 1]);
+    alloy_engine_cancel_all(e);
     free_room(&e->room);
     alloy_sampler_close(&e->sampler);
     alloy_generation_config_close(e->file);
@@ -171,6 +170,13 @@ void alloy_engine_cancel(alloy_engine *e, alloy_request *r)
         return;
     alloy_request_end(r, ALLOY_FINISH_CANCELLED);
     drop_ended(e);
+}
+
+void alloy_engine_cancel_all(alloy_engine *e)
+{
+    for (int64_t i = 0; i < e->count; i++)
+        alloy_request_end(e->requests[i], ALLOY_FINISH_CANCELLED);
+    e->count = 0;
 }
 
 int64_t alloy_engine_live(const alloy_engine *e)
@@ -332,13 +338,6 @@ static int64_t finish_request(alloy_engine *e, int64_t first, double seconds)
     return end;
 }
 
-static void cancel_all(alloy_engine *e)
-{
-    for (int64_t i = 0; i < e->count; i++)
-        alloy_request_end(e->requests[i], ALLOY_FINISH_CANCELLED);
-    drop_ended(e);
-}
-
 static void run_forward(alloy_engine *e)
 {
     alloy_forward_options options = {.size = sizeof options, .failed = sequence_failed, .user = e};
@@ -357,7 +356,7 @@ void alloy_engine_step(alloy_engine *e, const alloy_event **events, int64_t *cou
         run_forward(e);
     if (e->progress && e->prompt_tokens > 0 &&
         !e->progress(e->progress_user, e->usage.computed_tokens + e->prompt_tokens)) {
-        cancel_all(e);
+        alloy_engine_cancel_all(e);
     } else if (e->row_count > 0) {
         take_rows(e);
         double seconds = alloy_seconds() - start;

@@ -9,4 +9,6 @@
 typedef bool alloy_engine_progress(void *user, int64_t computed);
 void alloy_engine_on_progress(alloy_engine *engine, alloy_engine_progress *progress, void *user);
 
+void alloy_engine_cancel_all(alloy_engine *engine);
+
 #endif

@@ -180,7 +180,10 @@ static alloy_status take_tokens(struct work *w, int64_t *filled)
         alloy_status status = alloy_cache_reserve(s->cache, s->cache->length + count);
         if (status) {
             alloy_cache_clear(s->cache);
-            return end_sequence(w, w->sequence, status);
+            status = end_sequence(w, w->sequence, status);
+            for (int64_t i = 0; i < w->span_count && status; i++) /* those that earlier passes have filled in part */
+                alloy_cache_clear(w->sequences[w->room->span_sequence[i]].cache);
+            return status;
         }
         add_span(w, *filled, count);
         *filled += count;

@@ -44,13 +44,6 @@ static bool report_progress(void *user, int64_t computed)
     return c->options->progress(c->options->user, computed, alloy_engine_usage(c->engine)->prompt_tokens);
 }
 
-static void cancel(struct call *c)
-{
-    c->cancelled = true;
-    for (int64_t i = 0; i < c->generation->prompts; i++)
-        alloy_engine_cancel(c->engine, c->generation->requests[i]);
-}
-
 /* Gives an event to the caller's stream; the failure of a request is the call's. */
 static alloy_status take_event(struct call *c, const alloy_event *event)
 {
@@ -59,8 +52,10 @@ static alloy_status take_event(struct call *c, const alloy_event *event)
     if (event->status)
         return alloy_request_status(event->request);
     piece.output += ((alloy_request **)event->user - g->requests) * g->per_prompt;
-    if (c->options->stream && !c->options->stream(c->options->user, &piece))
-        cancel(c);
+    if (c->options->stream && !c->options->stream(c->options->user, &piece)) {
+        c->cancelled = true;
+        alloy_engine_cancel_all(c->engine);
+    }
     return ALLOY_OK;
 }
 

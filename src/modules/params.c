@@ -1,4 +1,4 @@
-/* Declaring parameters (extend.h): the list that the model room binds, draws and counts. */
+/* Declaring parameters (extend.h): the list that the rooms above bind, draw and count. */
 #include "base/status.h"
 #include "modules/modules.h"
 

@@ -81,18 +81,20 @@ static size_t whole_page(size_t bytes)
     return sizeof(struct head) + (bytes + ALLOY_ALIGNMENT - 1) / ALLOY_ALIGNMENT * ALLOY_ALIGNMENT;
 }
 
-static bool fail_full(const alloy_pages *pages, double needed)
+static void fail_full(const alloy_pages *pages, double needed)
 {
-    alloy_fail(pages->is_short ? ALLOY_NOMEM : ALLOY_LIMIT, "%s: %zu of %zu bytes are in use, %.0f are needed",
+    alloy_fail(pages->is_short ? ALLOY_NOMEM : ALLOY_LIMIT, "%s: %zu of %zu bytes are in use, %.0f more are needed",
                pages->is_short ? "no address space for the KV cache" : "the KV cache is full", pages->used,
                pages->limit, needed);
-    return false;
 }
 
 bool alloy_pages_could_hold(const alloy_pages *pages, int64_t count, size_t bytes)
 {
     size_t whole = whole_page(bytes);
-    return (size_t)count <= pages->limit / whole || fail_full(pages, (double)count * (double)whole);
+    bool could = (size_t)count <= pages->limit / whole;
+    if (!could)
+        fail_full(pages, (double)count * (double)whole);
+    return could;
 }
 
 /* The free pages of a size. */
@@ -113,9 +115,7 @@ static struct free_pages *of_size(alloy_pages *pages, size_t bytes)
 static struct head *begin_page(alloy_pages *pages, size_t whole)
 {
     if (whole > pages->limit - pages->begun) {
-        alloy_fail(pages->is_short ? ALLOY_NOMEM : ALLOY_LIMIT, "%s: %zu of %zu bytes are in use, %zu more are needed",
-                   pages->is_short ? "no address space for the KV cache" : "the KV cache is full", pages->used,
-                   pages->limit, whole);
+        fail_full(pages, (double)whole);
         return NULL;
     }
     struct head *head = (struct head *)(void *)(pages->memory + pages->begun);

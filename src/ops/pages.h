@@ -18,7 +18,8 @@ alloy_status alloy_pages_open(alloy_pages **out, uint64_t limit);
 alloy_pages *alloy_pages_hold(alloy_pages *pages); /* one owner more */
 void alloy_pages_close(alloy_pages *pages);        /* one less; the last one frees it. NULL is fine */
 
-/* Could the pool hold `count` pages of so many bytes, if nothing else were in it? Else LIMIT's text is set. */
+/* Could the pool hold `count` pages of so many bytes, if nothing else were in it? Where it could not, the failure of
+ * alloy_page_take is set. */
 bool alloy_pages_could_hold(const alloy_pages *pages, int64_t count, size_t bytes);
 
 /* A page of so many bytes, aligned to a cache line, not initialised. NULL: LIMIT, with the bytes in use, or NOMEM. */

@@ -66,7 +66,7 @@ static alloy_status reserve_ring(alloy_state_store *store, const alloy_part_spec
                                  int64_t chunk)
 {
     int64_t rows;
-    if (!alloy_int64_add(part->window + ALLOY_ATTENTION_BLOCK - 2, chunk, &rows))
+    if (!alloy_int64_add(part->window - 1, chunk, &rows) || !alloy_int64_add(rows, ALLOY_ATTENTION_BLOCK - 1, &rows))
         return alloy_fail(ALLOY_LIMIT, "a window of %lld tokens and a chunk of %lld", (long long)part->window,
                           (long long)chunk);
     rows = rows / ALLOY_ATTENTION_BLOCK * ALLOY_ATTENTION_BLOCK;

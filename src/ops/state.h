@@ -12,6 +12,7 @@
 #define ALLOY_OPS_STATE_H
 
 #include "alloy/extend.h"
+#include "kernels/kernels.h"
 #include "ops/pages.h"
 
 enum { ALLOY_MOST_STATE_PARTS = 8 };
@@ -43,8 +44,7 @@ typedef struct alloy_state_store {
 /* A row; those after it to the end of its block lie after it. */
 static inline char *alloy_store_row(const alloy_state_store *store, int64_t row, int64_t row_bytes)
 {
-    enum { BLOCK = 64 };
-    return store->pages ? store->pages[row / BLOCK] + row % BLOCK * row_bytes
+    return store->pages ? store->pages[row / ALLOY_ATTENTION_BLOCK] + row % ALLOY_ATTENTION_BLOCK * row_bytes
                         : (char *)store->data + row % store->capacity * row_bytes;
 }
 

@@ -32,9 +32,9 @@ static void append(const alloy_args *a, alloy_classic *c)
 {
     const alloy_part_spec *part = alloy_part_spec_of(a->state[0]);
     alloy_wide written = 0;
-    for (const alloy_span *s = a->pass->spans; s < a->pass->spans + a->pass->span_count; s++) {
+    for (const alloy_span *s = a->pass->spans; s < a->pass->spans + a->pass->span_count; s++)
         written += s->repeat * alloy_count_least(s->count, part->window ? part->window : s->count);
-    }
+
     set_cache(c, ALLOY_CACHE_KV, 0, written * part->width);
 }
 
@@ -74,9 +74,9 @@ static void choose_entries(const alloy_args *a, alloy_classic *c)
 {
     alloy_wide heads = a->in[0]->shape[1], d = a->in[0]->shape[2], rate = alloy_part_spec_of(a->state[0])->rate;
     alloy_wide rectangle = 0;
-    for (const alloy_span *s = a->pass->spans; s < a->pass->spans + a->pass->span_count; s++) {
+    for (const alloy_span *s = a->pass->spans; s < a->pass->spans + a->pass->span_count; s++)
         rectangle += s->repeat * (s->count * (((alloy_wide)s->past + s->count + rate - 1) / rate));
-    }
+
     alloy_wide_let(&c->cost, heads, d, rectangle);
     alloy_wide_tensor(&c->cost, 2 * heads * d * rectangle);
     c->cost.caches = 0;

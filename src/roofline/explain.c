@@ -1,4 +1,4 @@
-/* The formulas behind a count, as the ops' own code states them, with their numbers put in.
+/* The formulas of a count, as the ops' own code states them, with their numbers put in.
  *
  *     layers.0.qwen3_5_gdn
  *       linear model.layers.0.linear_attn.in_proj_qkv.weight [6144, 2048]

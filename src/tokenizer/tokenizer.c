@@ -63,7 +63,7 @@ static alloy_encoder *encoder_open(const alloy_tokenizer *tokenizer)
     return e;
 }
 
-/* The pool is the one part of an open tokenizer that changes, behind its lock. */
+/* The pool is the one part of an open tokenizer that changes, under its lock. */
 static alloy_encoder *encoder_take(const alloy_tokenizer *tokenizer)
 {
     alloy_tokenizer *t = (alloy_tokenizer *)tokenizer;

@@ -195,6 +195,7 @@ static void modules_find_fields_of_their_own(void **state)
     alloy_config *c = parse(
         HEAD FOUR
         ", \"ssm_size\": 16, \"ssm_\\u0064t\": 0.5, \"ssm_name\": \"x\", \"ssm_none\": null, \"ssm_list\": [1], "
+        "\"num_key_value_heads\": null, "
         "\"layer_overrides\": {\"2\": {\"ssm_size\": 32}, \"llama_attention\": {\"ssm_size\": 64, \"ssm_dt\": 2}, "
         "\"3\": {\"ssm_size\": -7}}}");
     const int64_t expected[] = {16, 64, 32, -7};
@@ -213,6 +214,8 @@ static void modules_find_fields_of_their_own(void **state)
     expect_ok(alloy_config_get_int64(c, "hidden_size", 9, &whole));
     assert_int_equal(whole, 64);
     expect_ok(alloy_config_get_int64(c, "num_experts", 9, &whole));
+    assert_int_equal(whole, 9);
+    expect_ok(alloy_config_get_int64(c, "num_key_value_heads", 9, &whole)); /* null */
     assert_int_equal(whole, 9);
     expect_ok(alloy_config_get_double(c, "rms_norm_eps", 9, &number));
     assert_true(number == 1e-6);

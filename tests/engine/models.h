@@ -1,4 +1,4 @@
-/* What the tests of the model room share: the reference cases as models with sessions, runs of them, and copies of them
+/* What the tests of the engine share: the reference cases as models with sessions, runs of them, and copies of them
  * that differ in some tensors. */
 #ifndef ALLOY_TESTS_MODELS_H
 #define ALLOY_TESTS_MODELS_H

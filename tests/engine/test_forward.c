@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "kernels/kernels.h"
+#include "engine/cache.h"
 #include "engine/session.h"
 
 enum { TOKENS = 150, MOST_VOCAB = 512 };
@@ -365,6 +366,37 @@ static void bad_sequences_end_alone_where_the_caller_takes_failures(void **state
     end(&r);
 }
 
+/* The second sequence finds no page: the first, of which an earlier pass has computed a part, is empty too. */
+static void an_error_in_mid_run_leaves_empty_caches(void **state)
+{
+    (void)state;
+    struct reference r;
+    begin(&r, CASES[0]);
+    alloy_session *session;
+    expect_ok(
+        alloy_session_open(&session, r.model,
+                           &(alloy_session_options){
+                               .size = sizeof(alloy_session_options), .threads = 1, .chunk = 16, .kv_bytes = 1 << 18}));
+    alloy_cache *first = open_cache(session), *second = open_cache(session), *full = open_cache(session);
+    int64_t ids[20] = {0}, taken = 0;
+    float logits[2 * MOST_VOCAB];
+    while (!alloy_cache_reserve(full, taken + 64))
+        taken += 64;
+    assert_true(taken > 64);
+    expect_ok(alloy_cache_truncate(full, 0));
+    alloy_cache_clear(full);
+    expect_ok(alloy_cache_reserve(full, taken - 64)); /* leaves room for one sequence, not for two */
+    const alloy_sequence sequences[] = {{first, ids, 20}, {second, ids, 20}};
+    expect_failure(alloy_forward(session, sequences, 2, logits, NULL), ALLOY_LIMIT, "KV cache is full");
+    assert_int_equal(alloy_cache_length(first), 0);
+    assert_int_equal(alloy_cache_length(second), 0);
+    alloy_cache_close(first);
+    alloy_cache_close(second);
+    alloy_cache_close(full);
+    alloy_session_close(session);
+    end(&r);
+}
+
 static void shared_and_foreign_caches_are_refused(void **state)
 {
     (void)state;
@@ -505,6 +537,7 @@ int main(void)
         cmocka_unit_test(p6_ids_outside_the_vocabulary_are_refused),
         cmocka_unit_test(p8_a_full_context_is_refused),
         cmocka_unit_test(bad_sequences_end_alone_where_the_caller_takes_failures),
+        cmocka_unit_test(an_error_in_mid_run_leaves_empty_caches),
         cmocka_unit_test(shared_and_foreign_caches_are_refused),
         cmocka_unit_test(sessions_check_their_options),
         cmocka_unit_test(a_copy_goes_its_own_way),
